@@ -1,0 +1,79 @@
+import type { SkippedRun, StoredProgress } from './event-source.ts'
+
+/**
+ * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source.
+ *
+ * @typeParam Tx - what a handler gets to make its effects part of the checkpoint's transaction
+ */
+export interface CheckpointStore<Tx> {
+  /** Makes what the store needs (tables); may run many times and from several processes at once. */
+  prepare?(): Promise<void>
+  /** The projection's checkpoint; its row is made here when there is none. */
+  read(projection: string, source: string): Promise<Checkpoint>
+  /**
+   * Runs `work` and moves the checkpoint from `from` to `to`: both, or neither. The checkpoint is locked before `work`
+   * runs. Rejects with `CheckpointConflictError` when another owner holds or moved it, and with
+   * `IncarnationChangedError` when the store is also the events' own and is not the one that `evidence` is about.
+   */
+  advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced>
+  /** What is remembered of this source, to resume from. */
+  progress(source: string): Promise<readonly StoredProgress<string>[]>
+  /** Stores a settled position alone, for when nothing was projected meanwhile. */
+  saveSettled(source: string, evidence: StoredEvidence): Promise<void>
+  /**
+   * Remembers runs that a mark passed without proof, before it is passed on. Runs that another daemon has already
+   * passed are left out.
+   */
+  recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void>
+  /**
+   * Whether progress and the events of that incarnation live in one log, so that a crash or failover keeps them
+   * consistent. `false` makes the mark wait until events are durable.
+   */
+  sharesLogWith(incarnation: string): Promise<boolean>
+  /** Whether an error is a passing fault of the store or the way to it. */
+  isTransient(error: unknown): boolean
+}
+
+/** What can stand behind a skip. `historical_gap`: it lay below the head when the projection first started. */
+export const SKIP_REASONS: readonly ['stale_high_water_mark', 'historical_gap'] = [
+  'stale_high_water_mark',
+  'historical_gap',
+]
+export type SkipReason = (typeof SKIP_REASONS)[number]
+
+/** Total number of positions skipped, by reason, since the projection first started. */
+export type SkipTotals = Readonly<Partial<Record<SkipReason, bigint>>>
+
+export interface Checkpoint {
+  /** `undefined`: nothing processed yet. */
+  readonly position: string | undefined
+  readonly skipped: SkipTotals
+}
+
+export interface StoredEvidence {
+  readonly incarnation: string
+  readonly settled: string | undefined
+  readonly logPosition: string | undefined
+}
+
+export interface AdvanceRequest {
+  readonly projection: string
+  readonly source: string
+  readonly from: string | undefined
+  readonly to: string
+  /** The poll behind the page. */
+  readonly evidence: StoredEvidence
+  /** The source's head when this projection first started; remembered with its first checkpoint. */
+  readonly startedAtHead: string | undefined
+  /** Fires when waiting for `work` is no longer worth it: the transaction's connection is destroyed. */
+  readonly signal: AbortSignal
+}
+
+export interface Advanced extends Checkpoint {
+  /** The runs that this advance crossed, each counted in `skipped`. */
+  readonly crossed: readonly CrossedRun[]
+}
+
+export interface CrossedRun extends SkippedRun<string> {
+  readonly reason: SkipReason
+}

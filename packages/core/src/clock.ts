@@ -1,0 +1,30 @@
+/** Time as an input, so that tests can own it. */
+export interface Clock {
+  /** Milliseconds since the Unix epoch, never going back. */
+  nowMs(): number
+  /** Resolves after `ms`, at 0 after one turn of the event loop, or as soon as `signal` fires. Never rejects. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>
+}
+
+/** Node fires longer timers at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+export const systemClock: Clock = {
+  nowMs: () => performance.timeOrigin + performance.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal.aborted) return resolve()
+      // A timer of 0 ms takes 1 ms and more, which the mark would come later by.
+      if (ms <= 0) {
+        setImmediate(resolve)
+        return
+      }
+      const done = (): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, Math.min(ms, LONGEST_TIMER_MS))
+      signal.addEventListener('abort', done)
+    }),
+}

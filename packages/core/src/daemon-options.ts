@@ -1,0 +1,55 @@
+import type { CheckpointStore } from './checkpoint-store.ts'
+import type { Clock } from './clock.ts'
+import { InvalidOptionError } from './errors.ts'
+import type { EventSource } from './event-source.ts'
+import {
+  type HighWaterAgentOptions,
+  type ResolvedHighWaterAgentOptions,
+  requireAbove0,
+  resolveHighWaterAgentOptions,
+  withoutUndefined,
+} from './high-water/options.ts'
+import { type Projection, type ResolvedProjection, resolveProjections } from './projection/projection.ts'
+
+export interface DaemonOptions<P, E, Tx> extends Omit<HighWaterAgentOptions<P>, 'source' | 'checkpoints'> {
+  readonly source: EventSource<P, E>
+  readonly checkpoints: CheckpointStore<Tx>
+  readonly projections: readonly Projection<E, Tx>[]
+  /**
+   * How long `stop()` waits for running batches before it fires the handlers' signal and destroys their transactions.
+   * @default 10000
+   */
+  readonly drainTimeoutMs?: number
+}
+
+export interface ResolvedDaemonOptions<P, E, Tx> {
+  readonly source: EventSource<P, E>
+  readonly checkpoints: CheckpointStore<Tx>
+  readonly projections: readonly ResolvedProjection<E, Tx>[]
+  readonly drainTimeoutMs: number
+  readonly highWater: ResolvedHighWaterAgentOptions<P>
+  readonly clock: Clock
+}
+
+/** 10 s: well inside the 30 s that Kubernetes gives a pod between SIGTERM and SIGKILL. */
+export const DAEMON_DEFAULTS: { readonly drainTimeoutMs: number } = Object.freeze({ drainTimeoutMs: 10_000 })
+
+export function resolveDaemonOptions<P, E, Tx>(
+  options: DaemonOptions<P, E, Tx>,
+): ResolvedDaemonOptions<P, E, Tx> {
+  const { projections, drainTimeoutMs, ...highWater } = { ...DAEMON_DEFAULTS, ...withoutUndefined(options) }
+  const { source, checkpoints } = options
+  if (typeof checkpoints?.advance !== 'function') {
+    throw new InvalidOptionError('checkpoints', 'a CheckpointStore', checkpoints)
+  }
+  requireAbove0('drainTimeoutMs', drainTimeoutMs)
+  const resolved = resolveHighWaterAgentOptions<P>(highWater)
+  return Object.freeze({
+    source,
+    checkpoints,
+    projections: resolveProjections(projections, source.filtersByType),
+    drainTimeoutMs,
+    highWater: resolved,
+    clock: resolved.clock,
+  })
+}

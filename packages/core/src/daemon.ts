@@ -1,0 +1,255 @@
+import type { SkipTotals } from './checkpoint-store.ts'
+import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './daemon-options.ts'
+import { type Deferred, deferred, whenAborted } from './deferred.ts'
+import { InvalidOptionError, LifecycleError, messageOf, WaitFailedError, WaitTimeoutError } from './errors.ts'
+import { createHighWaterAgent, type HighWaterAgent, type HighWaterStatus } from './high-water/agent.ts'
+import { isReached } from './position.ts'
+import { ProjectionRunner } from './projection/runner.ts'
+import type { ProjectionState } from './projection/status.ts'
+import { guardTelemetry } from './telemetry/telemetry.ts'
+
+/** One high-water agent and a runner for each projection. */
+export interface Daemon<P> {
+  /**
+   * Prepares the checkpoint store, checks the source's conditions and starts every projection. Rejects when a
+   * condition is violated. A started daemon keeps the process alive until `stop()`.
+   */
+  start(): Promise<void>
+  /**
+   * Drains: batches at hand are finished and checkpointed. After `drainTimeoutMs` the handlers' signals fire, their
+   * transactions are destroyed and `stop` resolves all the same. May be called twice.
+   */
+  stop(): Promise<void>
+  /** Where everything stands, computed now. */
+  status(): DaemonStatus<P>
+  /**
+   * Resolves when everything appended before this call (or everything up to `upTo`) is projected, by this daemon or
+   * by another on the same checkpoints. Rejects when one of the projections is paused or stopped
+   * (`WaitFailedError`), after `timeoutMs` (`WaitTimeoutError`), or when `signal` fires.
+   */
+  waitUntilProjected(options?: WaitUntilProjectedOptions<P>): Promise<void>
+  /** Says that something may have been appended: saves the wait until the next poll. Only ever a hint. */
+  wake(): void
+}
+
+export interface WaitUntilProjectedOptions<P> {
+  /** @default what the store has handed out when this is called */
+  readonly upTo?: P
+  /** Names. @default every projection */
+  readonly projections?: readonly string[]
+  readonly signal?: AbortSignal
+  /** @default no limit */
+  readonly timeoutMs?: number
+}
+
+export interface DaemonStatus<P> {
+  readonly highWater: HighWaterStatus<P>
+  readonly projections: readonly ProjectionStatus<P>[]
+}
+
+export interface ProjectionStatus<P> {
+  readonly name: string
+  readonly state: ProjectionState
+  /** The checkpoint; `undefined` before the first one. */
+  readonly position: P | undefined
+  /** (head - settled) + (mark - checkpoint) on dense orders, once both are known. */
+  readonly lagPositions: bigint | undefined
+  /** Events handled by this process. */
+  readonly handledEvents: number
+  /** Totals stored with the checkpoint. */
+  readonly skipped: SkipTotals
+  readonly error: unknown
+}
+
+export function createDaemon<P, E, Tx>(options: DaemonOptions<P, E, Tx>): Daemon<P> {
+  return new ProjectionDaemon(resolveDaemonOptions(options))
+}
+
+/** After `drainTimeoutMs`, how long a destroyed transaction may take to end before `stop` no longer waits for it. */
+const LAST_GRACE_MS = 1_000
+
+class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
+  readonly #options: ResolvedDaemonOptions<P, E, Tx>
+  readonly #agent: HighWaterAgent<P>
+  readonly #runners: readonly ProjectionRunner<P, E, Tx>[]
+  #life: 'new' | 'started' | 'stopped' = 'new'
+  #stopped: Promise<void> | undefined
+  #change: Deferred = deferred()
+
+  constructor(options: ResolvedDaemonOptions<P, E, Tx>) {
+    const { source, checkpoints, projections, highWater, clock } = options
+    this.#options = options
+    this.#agent = createHighWaterAgent({ ...highWater, source, checkpoints })
+    const telemetry = guardTelemetry(highWater.telemetry, highWater.onTelemetryError)
+    this.#runners = projections.map(
+      (projection) =>
+        new ProjectionRunner({
+          projection,
+          source,
+          checkpoints,
+          agent: this.#agent,
+          telemetry,
+          clock,
+          onChange: () => this.#changed(),
+        }),
+    )
+  }
+
+  async start(): Promise<void> {
+    if (this.#life !== 'new') {
+      throw new LifecycleError(`this daemon was already ${this.#life}; make a new one to start again`)
+    }
+    this.#life = 'started'
+    try {
+      await this.#options.checkpoints.prepare?.()
+      await this.#agent.start()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+    if (this.#life === 'started') for (const runner of this.#runners) runner.start()
+  }
+
+  stop(): Promise<void> {
+    this.#life = 'stopped'
+    this.#stopped ??= this.#drain()
+    return this.#stopped
+  }
+
+  async #drain(): Promise<void> {
+    const { clock, drainTimeoutMs } = this.#options
+    const over = new AbortController()
+    const drained = Promise.all(this.#runners.map((runner) => runner.drain()))
+    const agentStopped = this.#agent.stop()
+    const everything = Promise.all([drained, agentStopped])
+    await Promise.race([everything, clock.sleep(drainTimeoutMs, over.signal)])
+    for (const runner of this.#runners) runner.giveUp()
+    await Promise.race([everything, clock.sleep(LAST_GRACE_MS, over.signal)])
+    over.abort()
+    this.#changed()
+  }
+
+  wake(): void {
+    this.#agent.wake()
+  }
+
+  status(): DaemonStatus<P> {
+    const highWater = this.#agent.status()
+    return {
+      highWater,
+      projections: this.#runners.map((runner) => ({
+        name: runner.name,
+        state: runner.state,
+        position: runner.checkpoint?.position,
+        lagPositions: this.#lagPositions(highWater, runner.checkpoint?.position),
+        handledEvents: runner.handledEvents,
+        skipped: runner.checkpoint?.skipped ?? {},
+        error: runner.error,
+      })),
+    }
+  }
+
+  #lagPositions({ head, settled, mark }: HighWaterStatus<P>, checkpoint: P | undefined): bigint | undefined {
+    const { order } = this.#options.source
+    if (!order.distance || head === undefined || settled === undefined) return undefined
+    if (mark === undefined) return order.distance(settled, head)
+    if (checkpoint === undefined) return undefined
+    const behindMark = order.distance(checkpoint, mark)
+    return order.distance(settled, head) + (behindMark > 0n ? behindMark : 0n)
+  }
+
+  async waitUntilProjected(options: WaitUntilProjectedOptions<P> = {}): Promise<void> {
+    const runners = this.#select(options.projections)
+    const timeout = new AbortController()
+    const timer =
+      options.timeoutMs === undefined
+        ? undefined
+        : setTimeout(
+            () =>
+              timeout.abort(
+                new WaitTimeoutError(`not projected within ${options.timeoutMs} ms: ${describe(runners)}`),
+              ),
+            options.timeoutMs,
+          )
+    const given = whenAborted(options.signal)
+    void given.promise.then(() => timeout.abort(options.signal?.reason))
+    try {
+      await this.#waitFor(runners, options.upTo, timeout.signal)
+    } finally {
+      clearTimeout(timer)
+      given.dispose()
+    }
+  }
+
+  async #waitFor(
+    runners: readonly ProjectionRunner<P, E, Tx>[],
+    upTo: P | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { order } = this.#options.source
+    const aborted = whenAborted(signal)
+    try {
+      this.#requireRunning(runners)
+      const target =
+        upTo ?? (await this.#orFailure(runners, aborted, this.#agent.freshReading({ signal }))).head
+      if (target === undefined) return
+      await this.#orFailure(runners, aborted, this.#agent.waitFor(target, { signal }))
+      // The last visible event at or below the target: a rolled-back tail is never projected.
+      const mark = this.#agent.mark
+      const goal = mark !== undefined && isReached(order, target, mark) ? target : mark
+      while (!runners.every((runner) => isReached(order, goal, runner.cursor))) {
+        signal.throwIfAborted()
+        this.#requireRunning(runners)
+        await Promise.race([this.#change.promise, aborted.promise])
+      }
+    } finally {
+      aborted.dispose()
+    }
+  }
+
+  /** What `wait` resolves to, unless one of the projections can no longer get there. */
+  async #orFailure<T>(
+    runners: readonly ProjectionRunner<P, E, Tx>[],
+    aborted: Deferred,
+    wait: Promise<T>,
+  ): Promise<T> {
+    let done = false
+    const result = wait.finally(() => {
+      done = true
+      this.#changed()
+    })
+    result.catch(() => {})
+    while (!done) {
+      this.#requireRunning(runners)
+      await Promise.race([this.#change.promise, aborted.promise, result.catch(() => {})])
+    }
+    return await result
+  }
+
+  #requireRunning(runners: readonly ProjectionRunner<P, E, Tx>[]): void {
+    for (const { name, state, error } of runners) {
+      if (state !== 'paused' && state !== 'stopped') continue
+      const why = error === undefined ? '' : `: ${messageOf(error)}`
+      throw new WaitFailedError(`projection "${name}" is ${state}${why}`, { cause: error })
+    }
+  }
+
+  #select(names: readonly string[] | undefined): readonly ProjectionRunner<P, E, Tx>[] {
+    if (names === undefined) return this.#runners
+    return names.map((name) => {
+      const runner = this.#runners.find((candidate) => candidate.name === name)
+      if (!runner) throw new InvalidOptionError('projections', 'names of projections of this daemon', name)
+      return runner
+    })
+  }
+
+  #changed(): void {
+    const change = this.#change
+    this.#change = deferred()
+    change.resolve()
+  }
+}
+
+function describe(runners: readonly { name: string; state: string; error: unknown }[]): string {
+  return runners.map(({ name, state }) => `"${name}" is ${state}`).join(', ')
+}

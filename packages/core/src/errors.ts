@@ -1,0 +1,105 @@
+/**
+ * Every error of Tidemark has a stable `code`, which also tells errors apart across two installed copies, where
+ * `instanceof` does not.
+ */
+export abstract class TidemarkError extends Error {
+  abstract readonly code: string
+  override get name(): string {
+    return this.constructor.name
+  }
+}
+
+/** An option has a value that cannot work. Thrown at construction, before anything runs. */
+export class InvalidOptionError extends TidemarkError {
+  readonly code = 'TIDEMARK_INVALID_OPTION'
+  readonly option: string
+  constructor(option: string, expected: string, found: unknown) {
+    super(`${option}: expected ${expected}, found ${describe(found)}`)
+    this.option = option
+  }
+}
+
+/** The store is not the one that a poll or a page came from (restart, crash, failover, replaced sequence). */
+export class IncarnationChangedError extends TidemarkError {
+  readonly code = 'TIDEMARK_INCARNATION_CHANGED'
+  readonly expected: string
+  readonly found: string
+  constructor(expected: string, found: string) {
+    super(
+      `the store changed its incarnation from ${expected} to ${found}; what was learned before is dropped and polled anew`,
+    )
+    this.expected = expected
+    this.found = found
+  }
+}
+
+/**
+ * The store stands behind what was already processed (backup restored, sequence set back, other server). Positions
+ * would be handed out twice, so Tidemark halts and leaves the decision to the operator.
+ */
+export class StoreRewoundError extends TidemarkError {
+  readonly code = 'TIDEMARK_STORE_REWOUND'
+}
+
+/** Another owner moved the checkpoint, or is working on it at this moment. */
+export class CheckpointConflictError extends TidemarkError {
+  readonly code = 'TIDEMARK_CHECKPOINT_CONFLICT'
+  readonly projection: string
+  constructor(projection: string, detail: string) {
+    super(`projection "${projection}": ${detail}; this daemon stands by`)
+    this.projection = projection
+  }
+}
+
+/** An event could not be turned into what handlers expect. */
+export class EventMappingError extends TidemarkError {
+  readonly code = 'TIDEMARK_EVENT_MAPPING'
+  readonly position: string
+  constructor(position: string, cause: unknown) {
+    super(`the event at position ${position} could not be mapped: ${messageOf(cause)}`, { cause })
+    this.position = position
+  }
+}
+
+/** A handler committed or rolled back the transaction that it was given, so its effects and the checkpoint parted. */
+export class HandlerEndedTransactionError extends TidemarkError {
+  readonly code = 'TIDEMARK_HANDLER_ENDED_TRANSACTION'
+  readonly projection: string
+  constructor(projection: string) {
+    super(
+      `projection "${projection}": its handler ended the transaction it was given (COMMIT, ROLLBACK or a statement that ` +
+        'implies one); use savepoints inside it, or a connection of your own, and check what it wrote before a restart',
+    )
+    this.projection = projection
+  }
+}
+
+/** `start()` was called twice, or after `stop()`. */
+export class LifecycleError extends TidemarkError {
+  readonly code = 'TIDEMARK_LIFECYCLE'
+}
+
+/** `waitFor` or `waitUntilProjected` can no longer be fulfilled: what it waits for has paused, halted or stopped. */
+export class WaitFailedError extends TidemarkError {
+  readonly code = 'TIDEMARK_WAIT_FAILED'
+}
+
+/** `waitUntilProjected` took longer than its `timeoutMs`. */
+export class WaitTimeoutError extends TidemarkError {
+  readonly code = 'TIDEMARK_WAIT_TIMEOUT'
+}
+
+export function hasCode<C extends string>(error: unknown, code: C): error is Error & { readonly code: C } {
+  return error instanceof Error && 'code' in error && error.code === code
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  return String(value)
+}

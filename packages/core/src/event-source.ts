@@ -1,0 +1,125 @@
+import type { PositionOrder } from './position.ts'
+
+/**
+ * The port that an adapter implements: one event store, read in its global order.
+ *
+ * @typeParam P - position
+ * @typeParam E - event, as handlers get it
+ */
+export interface EventSource<P, E> {
+  /** Names this store in checkpoints, metrics and messages; stable across restarts. */
+  readonly name: string
+  readonly order: PositionOrder<P>
+  /** Whether `LoadRequest.eventTypes` is honoured. */
+  readonly filtersByType: boolean
+  /**
+   * One poll of the store. Rejects with `IncarnationChangedError` when what `previous` learned no longer holds: the
+   * caller drops it, reads the stored progress again and polls anew.
+   */
+  readHighWater(request: HighWaterRequest<P>): Promise<HighWaterReading<P>>
+  /**
+   * Events after `after`, up to and including `upTo`, oldest first, read with a snapshot taken after the poll behind
+   * `upTo`. Rejects with `IncarnationChangedError` when the store is no longer the one that poll has seen.
+   */
+  load(request: LoadRequest<P>): Promise<Page<P, E>>
+  /** Tells that something may have been appended. A hint only: polling alone is always enough. */
+  wakeUps?(signal: AbortSignal): AsyncIterable<void>
+  /** Whether an error is a passing fault of the store or the way to it (restart, failover, cut connection). */
+  isTransient(error: unknown): boolean
+}
+
+export interface HighWaterRequest<P> {
+  /** The last reading of this incarnation; `undefined` on the first poll. */
+  readonly previous: HighWaterReading<P> | undefined
+  /** What checkpoint stores remember of this source; only looked at when `previous` is `undefined`. */
+  readonly stored: readonly StoredProgress<P>[]
+  /**
+   * Whether progress is kept in the very log that this incarnation's events are in, so that a crash or failover keeps
+   * both or loses both. Where it is not, a mark is passed on only once the events under it are durable.
+   */
+  readonly sharesLog: (incarnation: string) => Promise<boolean>
+  readonly signal: AbortSignal
+}
+
+/** What one poll saw, and what follows from it. */
+export interface HighWaterReading<P> {
+  /** The newest position that the store has handed out. */
+  readonly head: P | undefined
+  /** Up to here every position is visible or proven empty. */
+  readonly settled: P | undefined
+  /** The last visible event at or below `settled`: projections never read past it. */
+  readonly mark: P | undefined
+  /** The open gaps between settled and head: the lowest ones, where there are many. */
+  readonly gaps: readonly Gap<P>[]
+  /** Who may still fill them. */
+  readonly holders: readonly Holder[]
+  /** Positions that this poll proved empty: no transaction can fill them any more. */
+  readonly provenEmpty: readonly Gap<P>[]
+  /** Runs that this poll passed *without* proof. Always empty in proof mode. */
+  readonly skipped: readonly SkippedRun<P>[]
+  /** Which run of which server this was; compared for equality, never read by core. */
+  readonly incarnation: string
+  /** Where the store's log stood, for stores that have one. Opaque to core. */
+  readonly logPosition: string | undefined
+  /** What the source wants back at its next poll. Opaque to core. */
+  readonly memory: unknown
+}
+
+/** A run of positions with no visible event. Both ends are included. */
+export interface Gap<P> {
+  readonly from: P
+  readonly to: P
+}
+
+/** A transaction that may still fill a gap, or that merely reads the sequence's last value. */
+export interface Holder {
+  /** The store's own name of the transaction. */
+  readonly transaction: string
+  /** The server process to look at; absent for a prepared transaction. */
+  readonly pid: number | undefined
+  readonly applicationName: string | undefined
+  /** Absent where the reader may not see it. */
+  readonly startedAt: Date | undefined
+}
+
+/** Positions between two visible events that the mark passed without proof: `count = current - stored - 1`. */
+export interface SkippedRun<P> {
+  /** The mark before. */
+  readonly stored: P
+  /** The next visible position. */
+  readonly current: P
+  readonly count: bigint
+}
+
+/** The part of a poll that progress rests on; it travels with each page and is stored with each checkpoint. */
+export interface Evidence<P> {
+  readonly incarnation: string
+  readonly settled: P | undefined
+  readonly logPosition: string | undefined
+}
+
+/** A checkpoint, or a settled position stored alone, as read back from a checkpoint store. */
+export interface StoredProgress<P> extends Partial<Evidence<P>> {
+  readonly projection: string | undefined
+  readonly position: P | undefined
+}
+
+export interface LoadRequest<P> {
+  /** `undefined` is below every position. */
+  readonly after: P | undefined
+  readonly upTo: P
+  readonly limit: number
+  /** Only events of these types, where given. */
+  readonly eventTypes: readonly string[] | undefined
+  /** The poll behind `upTo`. */
+  readonly evidence: Evidence<P>
+  readonly signal: AbortSignal
+}
+
+export interface Page<P, E> {
+  readonly events: readonly E[]
+  /** Position of the first event, where there is one. */
+  readonly first: P | undefined
+  /** Everything up to here was looked at: the last event's position when the page is full, `upTo` otherwise. */
+  readonly through: P
+}

@@ -1,0 +1,100 @@
+import type { CheckpointStore } from '../checkpoint-store.ts'
+import { type Clock, systemClock } from '../clock.ts'
+import { InvalidOptionError } from '../errors.ts'
+import type { EventSource } from '../event-source.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+
+/** What the agent needs of a checkpoint store. */
+export type ProgressMemory = Pick<
+  CheckpointStore<never>,
+  'progress' | 'saveSettled' | 'recordSkips' | 'sharesLogWith' | 'isTransient'
+>
+
+export interface HighWaterAgentOptions<P> {
+  readonly source: EventSource<P, unknown>
+  /**
+   * Where settled positions are remembered, so that a restart behind an open transaction goes on from what was
+   * settled. Without one, each start has to prove everything anew, and a mark waits until its events are durable.
+   */
+  readonly checkpoints?: ProgressMemory
+  /**
+   * The longest wait between two polls while nothing is open. Raising it costs latency after an idle time, lowering it
+   * costs queries. @default 1000
+   */
+  readonly pollIntervalMs?: number
+  /**
+   * The share of one connection's time that polls may take while events flow: above 0, at most 1. Raising it lowers
+   * the mark's delay and costs the server CPU. @default 0.5
+   */
+  readonly pollTimeShare?: number
+  /** How long settled may stand below the head, or polls may fail, before the mark is called stale. @default 3000 */
+  readonly staleAfterMs?: number
+  readonly telemetry?: Telemetry
+  /** Where errors of telemetry go. @default once to the console, then silence */
+  readonly onTelemetryError?: (error: unknown) => void
+  /** @default the system's */
+  readonly clock?: Clock
+}
+
+export interface ResolvedHighWaterAgentOptions<P> {
+  readonly source: EventSource<P, unknown>
+  readonly checkpoints: ProgressMemory | undefined
+  readonly pollIntervalMs: number
+  readonly pollTimeShare: number
+  readonly staleAfterMs: number
+  readonly telemetry: Telemetry
+  readonly onTelemetryError: (error: unknown) => void
+  readonly clock: Clock
+}
+
+/**
+ * pollIntervalMs: an idle daemon then asks the server once a second. pollTimeShare: half of one connection's time.
+ * staleAfterMs: Marten's threshold.
+ */
+export const HIGH_WATER_AGENT_DEFAULTS: {
+  readonly pollIntervalMs: number
+  readonly pollTimeShare: number
+  readonly staleAfterMs: number
+} = Object.freeze({ pollIntervalMs: 1_000, pollTimeShare: 0.5, staleAfterMs: 3_000 })
+
+export function resolveHighWaterAgentOptions<P>(
+  options: HighWaterAgentOptions<P>,
+): ResolvedHighWaterAgentOptions<P> {
+  const resolved = {
+    ...HIGH_WATER_AGENT_DEFAULTS,
+    telemetry: {},
+    onTelemetryError: warnOnce(),
+    clock: systemClock,
+    checkpoints: undefined,
+    ...withoutUndefined(options),
+  }
+  if (typeof resolved.source?.readHighWater !== 'function') {
+    throw new InvalidOptionError('source', 'an EventSource', resolved.source)
+  }
+  requireAbove0('pollIntervalMs', resolved.pollIntervalMs)
+  requireAbove0('pollTimeShare', resolved.pollTimeShare)
+  if (resolved.pollTimeShare > 1)
+    throw new InvalidOptionError('pollTimeShare', 'at most 1', resolved.pollTimeShare)
+  requireAbove0('staleAfterMs', resolved.staleAfterMs)
+  return Object.freeze(resolved)
+}
+
+export function requireAbove0(option: string, value: unknown): void {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) {
+    throw new InvalidOptionError(option, 'a number above 0', value)
+  }
+}
+
+/** An option given as `undefined` is one that was not given. */
+export function withoutUndefined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
+}
+
+function warnOnce(): (error: unknown) => void {
+  let warned = false
+  return (error) => {
+    if (warned) return
+    warned = true
+    console.warn('tidemark: telemetry failed; the work goes on, further failures are not printed', error)
+  }
+}

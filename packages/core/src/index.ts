@@ -1,0 +1,77 @@
+export {
+  type Advanced,
+  type AdvanceRequest,
+  type Checkpoint,
+  type CheckpointStore,
+  type CrossedRun,
+  SKIP_REASONS,
+  type SkipReason,
+  type SkipTotals,
+  type StoredEvidence,
+} from './checkpoint-store.ts'
+export type { Clock } from './clock.ts'
+export {
+  createDaemon,
+  type Daemon,
+  type DaemonStatus,
+  type ProjectionStatus,
+  type WaitUntilProjectedOptions,
+} from './daemon.ts'
+export type { DaemonOptions } from './daemon-options.ts'
+export {
+  CheckpointConflictError,
+  EventMappingError,
+  HandlerEndedTransactionError,
+  hasCode,
+  IncarnationChangedError,
+  InvalidOptionError,
+  LifecycleError,
+  StoreRewoundError,
+  TidemarkError,
+  WaitFailedError,
+  WaitTimeoutError,
+} from './errors.ts'
+export type {
+  EventSource,
+  Evidence,
+  Gap,
+  HighWaterReading,
+  HighWaterRequest,
+  Holder,
+  LoadRequest,
+  Page,
+  SkippedRun,
+  StoredProgress,
+} from './event-source.ts'
+export { createHighWaterAgent, type HighWaterAgent, type HighWaterStatus } from './high-water/agent.ts'
+export type { AgedGap } from './high-water/gap-ages.ts'
+export type { HighWaterAgentOptions, ProgressMemory } from './high-water/options.ts'
+export { resumeSettled } from './high-water/resume.ts'
+export {
+  type Settlement,
+  type SettlementPoll,
+  type SettlementResult,
+  settle,
+  startSettlement,
+  withMark,
+} from './high-water/settlement.ts'
+export {
+  type HeadSample,
+  passStaleGaps,
+  type StaleThreshold,
+  type StaleThresholdPoll,
+  type StaleThresholdResult,
+  startStaleThreshold,
+} from './high-water/staleness.ts'
+export { denseOrder, type PositionOrder } from './position.ts'
+export type { HandlerContext, Projection } from './projection/projection.ts'
+export { PROJECTION_STATES, type ProjectionState } from './projection/status.ts'
+export type {
+  BatchReport,
+  ClosedGap,
+  HandlerFailedReport,
+  PollFailedReport,
+  PollReport,
+  SkippedReport,
+  Telemetry,
+} from './telemetry/telemetry.ts'

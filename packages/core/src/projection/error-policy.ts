@@ -1,0 +1,41 @@
+import { hasCode } from '../errors.ts'
+
+/** What a failed batch leads to. Pure: the runner does it. */
+export type FailureAction =
+  /** Another owner has the checkpoint: do no work, look again after a while. */
+  | { readonly kind: 'stand_by' }
+  /** What was learned no longer holds: drop the page and wait for a new poll. */
+  | { readonly kind: 'drop_page'; readonly waitMs: number }
+  | { readonly kind: 'retry'; readonly waitMs: number; readonly counted: boolean }
+  /** Tried often enough, or of no use to try again. */
+  | { readonly kind: 'pause' }
+
+export interface Failure {
+  readonly error: unknown
+  /** Whether source or checkpoint store call it a passing fault. */
+  readonly transient: boolean
+  /** How many times in a row this batch has failed for a reason of its own, this time included. */
+  readonly attempt: number
+  /** How many times in a row anything has failed, this time included. */
+  readonly inARow: number
+  readonly attempts: number
+}
+
+const FIRST_WAIT_MS = 50
+/** A restart or failover takes seconds; more than this between two tries would add to the outage. */
+const LONGEST_WAIT_MS = 5_000
+
+export function onFailure({ error, transient, attempt, inARow, attempts }: Failure): FailureAction {
+  if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) return { kind: 'stand_by' }
+  if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) return { kind: 'drop_page', waitMs: backOffMs(inARow) }
+  // Trying again would repeat what the handler has committed on its own.
+  if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) return { kind: 'pause' }
+  if (transient) return { kind: 'retry', waitMs: backOffMs(inARow), counted: false }
+  if (attempt >= attempts) return { kind: 'pause' }
+  return { kind: 'retry', waitMs: backOffMs(attempt) * 4, counted: true }
+}
+
+/** Doubles from 50 ms to 5 s. */
+export function backOffMs(inARow: number): number {
+  return Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(inARow - 1, 30))
+}

@@ -1,0 +1,58 @@
+import type { EventSource, HighWaterReading, Page } from '../event-source.ts'
+import { isReached } from '../position.ts'
+import type { ResolvedProjection } from './projection.ts'
+
+/** Loads one projection's pages, the next one while the current one is handled. */
+export class PageReader<P, E> {
+  readonly #source: EventSource<P, E>
+  readonly #projection: Pick<ResolvedProjection<E, never>, 'batchSize' | 'eventTypes'>
+  readonly #signal: AbortSignal
+  #fetched:
+    | { readonly after: P; readonly incarnation: string; readonly page: Promise<Page<P, E>> }
+    | undefined
+
+  constructor(
+    source: EventSource<P, E>,
+    projection: Pick<ResolvedProjection<E, never>, 'batchSize' | 'eventTypes'>,
+    signal: AbortSignal,
+  ) {
+    this.#source = source
+    this.#projection = projection
+    this.#signal = signal
+  }
+
+  /** The page after `after`: the prefetched one, if it is of the same incarnation as `reading`. */
+  async next(after: P | undefined, reading: HighWaterReading<P>): Promise<Page<P, E>> {
+    const fetched = this.#fetched
+    this.#fetched = undefined
+    const { order } = this.#source
+    if (
+      fetched &&
+      after !== undefined &&
+      order.compare(fetched.after, after) === 0 &&
+      fetched.incarnation === reading.incarnation
+    ) {
+      return await fetched.page
+    }
+    return await this.#load(after, reading)
+  }
+
+  prefetch(after: P, reading: HighWaterReading<P>): void {
+    if (isReached(this.#source.order, reading.mark, after)) return
+    const page = this.#load(after, reading)
+    // Its error belongs to the step that asks for this page.
+    page.catch(() => {})
+    this.#fetched = { after, incarnation: reading.incarnation, page }
+  }
+
+  drop(): void {
+    this.#fetched = undefined
+  }
+
+  async #load(after: P | undefined, reading: HighWaterReading<P>): Promise<Page<P, E>> {
+    const { mark, ...evidence } = reading
+    if (mark === undefined) throw new TypeError('nothing is loaded before there is a mark')
+    const { batchSize: limit, eventTypes } = this.#projection
+    return await this.#source.load({ after, upTo: mark, limit, eventTypes, evidence, signal: this.#signal })
+  }
+}

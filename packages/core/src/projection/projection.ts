@@ -1,0 +1,102 @@
+import { InvalidOptionError } from '../errors.ts'
+import { withoutUndefined } from '../high-water/options.ts'
+
+/** What a user defines: a name, what to read, and what to do with it. */
+export interface Projection<E, Tx> {
+  /** Names the checkpoint; renaming a projection starts it from the beginning. */
+  readonly name: string
+  /**
+   * Handles one batch, oldest event first. With a checkpoint store that shares its transaction (`tx`), what is written
+   * through `tx` and the checkpoint are committed together; anything else may happen twice after a crash. Do not end
+   * the transaction. Throwing rolls it back; the batch is tried again.
+   */
+  readonly handle: (events: readonly E[], context: HandlerContext<Tx>) => Promise<void> | void
+  /** Only events of these types. @default every event */
+  readonly eventTypes?: readonly string[]
+  /**
+   * The most events a batch may have. Larger batches share the cost of a transaction, and hold its locks longer.
+   * @default 500
+   */
+  readonly batchSize?: number
+  /** How often a batch is tried before this projection is paused. Transient faults do not count. @default 5 */
+  readonly attempts?: number
+}
+
+export interface HandlerContext<Tx> {
+  readonly tx: Tx
+  /** Fires when the daemon's `stop()` has waited `drainTimeoutMs`: what is done after that is rolled back. */
+  readonly signal: AbortSignal
+}
+
+export interface ResolvedProjection<E, Tx> {
+  readonly name: string
+  readonly handle: Projection<E, Tx>['handle']
+  readonly eventTypes: readonly string[] | undefined
+  readonly batchSize: number
+  readonly attempts: number
+}
+
+/** 500: where the cost of a transaction is shared well enough; 5: some 3 s with the back-off of `error-policy.ts`. */
+export const PROJECTION_DEFAULTS: { readonly batchSize: number; readonly attempts: number } = Object.freeze({
+  batchSize: 500,
+  attempts: 5,
+})
+
+export function resolveProjections<E, Tx>(
+  projections: readonly Projection<E, Tx>[],
+  filtersByType: boolean,
+): readonly ResolvedProjection<E, Tx>[] {
+  if (!Array.isArray(projections) || projections.length === 0) {
+    throw new InvalidOptionError('projections', 'at least one projection', projections)
+  }
+  const names = new Set<string>()
+  return projections.map((projection, index) => {
+    const resolved = resolveProjection(projection, `projections[${index}]`, filtersByType)
+    if (names.has(resolved.name)) {
+      throw new InvalidOptionError(`projections[${index}].name`, 'a name used once', resolved.name)
+    }
+    names.add(resolved.name)
+    return resolved
+  })
+}
+
+function resolveProjection<E, Tx>(
+  projection: Projection<E, Tx>,
+  option: string,
+  filtersByType: boolean,
+): ResolvedProjection<E, Tx> {
+  const { name, handle, eventTypes, batchSize, attempts } = {
+    ...PROJECTION_DEFAULTS,
+    eventTypes: undefined,
+    ...withoutUndefined({ ...projection }),
+  }
+  if (typeof name !== 'string' || name.trim() === '') {
+    throw new InvalidOptionError(`${option}.name`, 'a non-empty string', name)
+  }
+  if (typeof handle !== 'function') throw new InvalidOptionError(`${option}.handle`, 'a function', handle)
+  if (eventTypes !== undefined) {
+    if (
+      !Array.isArray(eventTypes) ||
+      eventTypes.length === 0 ||
+      eventTypes.some((type) => typeof type !== 'string')
+    ) {
+      throw new InvalidOptionError(`${option}.eventTypes`, 'a non-empty array of strings', eventTypes)
+    }
+    if (!filtersByType) {
+      throw new InvalidOptionError(
+        `${option}.eventTypes`,
+        'a source that knows where its event types are',
+        eventTypes,
+      )
+    }
+  }
+  requireInteger(`${option}.batchSize`, batchSize, 1)
+  requireInteger(`${option}.attempts`, attempts, 1)
+  return Object.freeze({ name, handle, eventTypes, batchSize, attempts })
+}
+
+export function requireInteger(option: string, value: unknown, least: number): void {
+  if (!Number.isSafeInteger(value) || (value as number) < least) {
+    throw new InvalidOptionError(option, `an integer of at least ${least}`, value)
+  }
+}

@@ -1,0 +1,88 @@
+import type { CrossedRun, SkipTotals } from '../checkpoint-store.ts'
+import type { Gap, HighWaterReading, Holder } from '../event-source.ts'
+import type { ProjectionState } from '../projection/status.ts'
+
+/**
+ * The small port that core reports through. Every method is optional, is called synchronously once a poll or a batch
+ * (never once an event), and may throw: that is caught and never reaches the work.
+ */
+export interface Telemetry {
+  polled?(report: PollReport): void
+  pollFailed?(report: PollFailedReport): void
+  batchProcessed?(report: BatchReport): void
+  handlerFailed?(report: HandlerFailedReport): void
+  checkpointConflict?(report: { readonly projection: string }): void
+  skipped?(report: SkippedReport): void
+  projectionStateChanged?(report: { readonly projection: string; readonly state: ProjectionState }): void
+}
+
+export interface PollReport {
+  readonly source: string
+  readonly durationMs: number
+  readonly reading: HighWaterReading<unknown>
+  readonly closedGaps: readonly ClosedGap[]
+}
+
+export interface PollFailedReport {
+  readonly source: string
+  readonly error: unknown
+}
+
+export interface ClosedGap {
+  readonly gap: Gap<unknown>
+  readonly outcome: 'filled' | 'proven_empty' | 'skipped'
+  readonly openForMs: number
+  /** Who was holding it up, when it was last seen open. */
+  readonly holders: readonly Holder[]
+}
+
+export interface BatchReport {
+  readonly projection: string
+  readonly events: number
+  readonly durationMs: number
+  readonly through: string
+}
+
+export interface HandlerFailedReport {
+  readonly projection: string
+  readonly action: 'retry' | 'pause'
+  readonly error: unknown
+}
+
+export interface SkippedReport {
+  readonly projection: string
+  readonly crossed: readonly CrossedRun[]
+  /** As stored with the checkpoint, these crossings included. */
+  readonly totals: SkipTotals
+}
+
+/** Wraps a user's telemetry so that nothing it throws reaches the work. */
+export function guardTelemetry(telemetry: Telemetry, onError: (error: unknown) => void): Required<Telemetry> {
+  const handOver = (error: unknown): void => {
+    try {
+      onError(error)
+    } catch {
+      // Nobody is left to tell.
+    }
+  }
+  const guarded =
+    <A>(method: ((report: A) => void) | undefined): ((report: A) => void) =>
+    (report) => {
+      try {
+        // An async method is an easy mistake: its rejection would end the process.
+        const result: unknown = method?.call(telemetry, report)
+        if (result instanceof Promise) result.catch(handOver)
+      } catch (error) {
+        handOver(error)
+      }
+    }
+  return {
+    polled: guarded(telemetry.polled),
+    pollFailed: guarded(telemetry.pollFailed),
+    batchProcessed: guarded(telemetry.batchProcessed),
+    handlerFailed: guarded(telemetry.handlerFailed),
+    checkpointConflict: guarded(telemetry.checkpointConflict),
+    skipped: guarded(telemetry.skipped),
+    projectionStateChanged: guarded(telemetry.projectionStateChanged),
+  }
+}

@@ -1,0 +1,128 @@
+import type {
+  Advanced,
+  AdvanceRequest,
+  Checkpoint,
+  CheckpointStore,
+  CrossedRun,
+  SkipReason,
+  StoredEvidence,
+} from '../checkpoint-store.ts'
+import { CheckpointConflictError } from '../errors.ts'
+import type { SkippedRun, StoredProgress } from '../event-source.ts'
+
+/**
+ * Checkpoints in memory, for tests: handlers get no transaction, so a handler's effects and its checkpoint are not one.
+ * Positions must be integers where runs are skipped.
+ */
+export function inMemoryCheckpoints(): CheckpointStore<undefined> {
+  return new InMemoryCheckpoints()
+}
+
+interface Row extends Checkpoint {
+  readonly source: string
+  readonly startedAtHead: string | undefined
+  readonly evidence: StoredEvidence | undefined
+}
+
+class InMemoryCheckpoints implements CheckpointStore<undefined> {
+  readonly #rows = new Map<string, Row>()
+  readonly #settled = new Map<string, StoredEvidence>()
+  readonly #skips = new Map<string, SkippedRun<string>[]>()
+  readonly #busy = new Set<string>()
+
+  async read(projection: string, source: string): Promise<Checkpoint> {
+    const row = this.#rows.get(projection)
+    if (row) return row
+    const fresh = { position: undefined, skipped: {}, source, startedAtHead: undefined, evidence: undefined }
+    this.#rows.set(projection, fresh)
+    return fresh
+  }
+
+  async advance(request: AdvanceRequest, work: (tx: undefined) => Promise<void>): Promise<Advanced> {
+    const { projection, source, from, to, evidence } = request
+    if (this.#busy.has(projection))
+      throw new CheckpointConflictError(projection, 'another owner is working on it')
+    this.#busy.add(projection)
+    try {
+      const row = this.#rows.get(projection)
+      if (row?.position !== from) {
+        throw new CheckpointConflictError(projection, `checkpoint is ${row?.position}, expected ${from}`)
+      }
+      await abortable(() => work(undefined), request.signal)
+      const startedAtHead = from === undefined ? request.startedAtHead : row?.startedAtHead
+      const crossed = this.#crossed(source, from, to, startedAtHead)
+      const skipped: Partial<Record<SkipReason, bigint>> = { ...row?.skipped }
+      for (const { reason, count } of crossed) skipped[reason] = (skipped[reason] ?? 0n) + count
+      this.#rows.set(projection, { position: to, skipped, source, startedAtHead, evidence })
+      return { position: to, skipped, crossed }
+    } finally {
+      this.#busy.delete(projection)
+    }
+  }
+
+  async progress(source: string): Promise<readonly StoredProgress<string>[]> {
+    const rows = [...this.#rows].filter(([, row]) => row.source === source)
+    const settled = this.#settled.get(source)
+    return [
+      ...rows.map(([projection, { position, evidence }]) => ({ projection, position, ...evidence })),
+      ...(settled ? [{ projection: undefined, position: undefined, ...settled }] : []),
+    ]
+  }
+
+  async saveSettled(source: string, evidence: StoredEvidence): Promise<void> {
+    this.#settled.set(source, evidence)
+  }
+
+  async recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void> {
+    const known = this.#skips.get(source) ?? []
+    const last = known.at(-1)?.current
+    this.#skips.set(source, [
+      ...known,
+      ...runs.filter((run) => last === undefined || BigInt(run.stored) >= BigInt(last)),
+    ])
+  }
+
+  async sharesLogWith(): Promise<boolean> {
+    return false
+  }
+
+  isTransient(): boolean {
+    return false
+  }
+
+  #crossed(
+    source: string,
+    from: string | undefined,
+    to: string,
+    startedAtHead: string | undefined,
+  ): CrossedRun[] {
+    const runs = this.#skips.get(source) ?? []
+    return runs
+      .filter(
+        ({ current }) =>
+          (from === undefined || BigInt(current) > BigInt(from)) && BigInt(current) <= BigInt(to),
+      )
+      .map((run) => ({ ...run, reason: reasonOf(run, startedAtHead) }))
+  }
+}
+
+function reasonOf(run: SkippedRun<string>, startedAtHead: string | undefined): SkipReason {
+  return startedAtHead !== undefined && BigInt(run.current) <= BigInt(startedAtHead)
+    ? 'historical_gap'
+    : 'stale_high_water_mark'
+}
+
+/** What `work` does after `signal` has fired no longer counts. */
+async function abortable(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  let stop = (): void => {}
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+  })
+  signal.addEventListener('abort', stop)
+  try {
+    await Promise.race([work(), aborted])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}

@@ -1,0 +1,5 @@
+export { serverAccount, temporaryRoot } from './account.ts'
+export { freePort } from './free-port.ts'
+export { isMajor, type Major } from './majors.ts'
+export type { StopMode } from './postmaster.ts'
+export { type EmbeddedPostgres, type StartPostgresOptions, startPostgres } from './start-postgres.ts'

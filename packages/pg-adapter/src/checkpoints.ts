@@ -1,0 +1,168 @@
+import {
+  type Advanced,
+  type AdvanceRequest,
+  type Checkpoint,
+  CheckpointConflictError,
+  type CheckpointStore,
+  type SkippedRun,
+  type StoredEvidence,
+  type StoredProgress,
+} from '@tidemark/core'
+import { advanceCheckpoint } from './advance.ts'
+import { KnownBackends } from './backends.ts'
+import { type CheckpointTables, checkpointTables } from './checkpoint-tables.ts'
+import { type PgClient, type PgPool, withConnection } from './client.ts'
+import { isTransientPostgresError, ProjectionSourceError } from './errors.ts'
+import { parseIncarnation } from './incarnation.ts'
+import { migrate } from './migrations/migrate.ts'
+import { requirePool, requireText } from './options.ts'
+import { parseSkipTotals } from './skip-totals.ts'
+
+export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
+  /** A `pg.Pool`, or anything with its `connect`. Each running batch holds one of its connections. */
+  readonly pool: PgPool<C>
+  /** Where Tidemark's own tables are; made where they are missing. @default 'tidemark' */
+  readonly schema?: string
+}
+
+/**
+ * Checkpoints in Postgres: a handler gets the connection of the transaction that moves its checkpoint, so that what it
+ * writes there happens exactly once. Its tables are made by `prepare()`, which the daemon calls; print
+ * `postgresCheckpointsSql()` to make them yourself.
+ *
+ * @typeParam C - the connection that handlers get; `postgresCheckpoints<pg.PoolClient>({ pool })` for the driver's own type
+ */
+export function postgresCheckpoints<C extends PgClient = PgClient>(
+  options: PostgresCheckpointsOptions<C>,
+): CheckpointStore<C> {
+  requirePool(options.pool)
+  return new PostgresCheckpoints(options.pool, requireText('schema', options.schema ?? 'tidemark'))
+}
+
+const NEVER = new AbortController().signal
+
+class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
+  readonly #pool: PgPool<C>
+  readonly #schema: string
+  readonly #tables: CheckpointTables
+  readonly #backends = new KnownBackends()
+  #systemIdentifier: string | undefined
+
+  constructor(pool: PgPool<C>, schema: string) {
+    this.#pool = pool
+    this.#schema = schema
+    this.#tables = checkpointTables(schema)
+  }
+
+  prepare(): Promise<void> {
+    return migrate(this.#pool, this.#schema)
+  }
+
+  async read(projection: string, source: string): Promise<Checkpoint> {
+    const { checkpoints } = this.#tables
+    const select = `select source, position, skipped::text as skipped from ${checkpoints} where projection = $1`
+    let row = (await this.#query(select, [projection]))[0]
+    if (row === undefined) {
+      await this.#query(
+        `insert into ${checkpoints} (projection, source) values ($1, $2) on conflict (projection) do nothing`,
+        [projection, source],
+      )
+      row = (await this.#query(select, [projection]))[0]
+    }
+    if (row === undefined) throw new CheckpointConflictError(projection, 'its row was deleted as it was made')
+    if (row.source !== source) {
+      throw new ProjectionSourceError(
+        `projection "${projection}" has a checkpoint of the source "${String(row.source)}", and now reads "${source}": ` +
+          `choose another name; or, if the source was only renamed, update ${checkpoints} set source = '${source}' ` +
+          `where projection = '${projection}'`,
+      )
+    }
+    return { position: textOf(row.position), skipped: parseSkipTotals(row.skipped) }
+  }
+
+  async advance(request: AdvanceRequest, work: (tx: C) => Promise<void>): Promise<Advanced> {
+    const backends = (await this.sharesLogWith(request.evidence.incarnation)) ? this.#backends : undefined
+    return await withConnection(this.#pool, request.signal, (client) =>
+      advanceCheckpoint(client, this.#tables, backends, request, () => work(client)),
+    )
+  }
+
+  async progress(source: string): Promise<readonly StoredProgress<string>[]> {
+    const { checkpoints, settled } = this.#tables
+    const rows = await this.#query(
+      `select projection, position, settled, incarnation, log_position from ${checkpoints} where source = $1
+       union all
+       select null, null, settled, incarnation, log_position from ${settled} where source = $1`,
+      [source],
+    )
+    return rows.map((row) => {
+      const incarnation = textOf(row.incarnation)
+      return {
+        projection: textOf(row.projection),
+        position: textOf(row.position),
+        settled: textOf(row.settled),
+        logPosition: textOf(row.log_position),
+        ...(incarnation === undefined ? {} : { incarnation }),
+      }
+    })
+  }
+
+  async saveSettled(source: string, { settled, incarnation, logPosition }: StoredEvidence): Promise<void> {
+    await this.#query(
+      `insert into ${this.#tables.settled} (source, settled, incarnation, log_position) values ($1, $2, $3, $4)
+       on conflict (source) do update
+       set settled = excluded.settled, incarnation = excluded.incarnation, log_position = excluded.log_position,
+         updated_at = now()`,
+      [source, settled, incarnation, logPosition],
+    )
+  }
+
+  async recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void> {
+    const { skips } = this.#tables
+    await this.#query(
+      `insert into ${skips} (source, stored, current, count)
+       select $1, run.stored, run.current, run.count
+       from unnest($2::numeric[], $3::numeric[], $4::numeric[]) as run (stored, current, count)
+       where run.stored >= all (select current from ${skips} where source = $1 order by current desc limit 1)
+       on conflict do nothing`,
+      [
+        source,
+        runs.map((run) => run.stored),
+        runs.map((run) => run.current),
+        runs.map((run) => run.count.toString()),
+      ],
+    )
+  }
+
+  /** The same server: one log, whatever the database. */
+  async sharesLogWith(incarnation: string): Promise<boolean> {
+    const parsed = parseIncarnation(incarnation)
+    if (parsed === undefined) return false
+    if (this.#systemIdentifier === undefined) {
+      const [row] = await this.#query(
+        'select system_identifier::text as identifier from pg_control_system()',
+        [],
+      )
+      this.#systemIdentifier = textOf(row?.identifier)
+    }
+    return parsed.systemIdentifier === this.#systemIdentifier
+  }
+
+  isTransient(error: unknown): boolean {
+    return isTransientPostgresError(error)
+  }
+
+  async #query(sql: string, values: unknown[]): Promise<Record<string, unknown>[]> {
+    const { rows } = await withConnection(this.#pool, NEVER, (client) =>
+      client.query(
+        sql,
+        values.map((value) => value ?? null),
+      ),
+    )
+    return rows
+  }
+}
+
+export function textOf(value: unknown): string | undefined {
+  return value === null || value === undefined ? undefined : String(value)
+}

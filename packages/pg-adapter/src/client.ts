@@ -1,0 +1,98 @@
+/**
+ * The part of node-postgres that is used, as structural types, so that any pool with its shape will do and no driver is
+ * imported at run time.
+ */
+export interface PgPool<C extends PgClient = PgClient> {
+  connect(): Promise<C>
+  on?(event: 'error', listener: (error: Error) => void): unknown
+}
+
+export interface PgClient {
+  query(text: string, values?: unknown[]): Promise<PgResult>
+  /** With `true` the connection is destroyed, not returned to the pool. */
+  release(destroy?: boolean): void
+  on(event: 'error', listener: (error: Error) => void): unknown
+  removeListener(event: 'error', listener: (error: Error) => void): unknown
+}
+
+export interface PgResult {
+  /** The command tag's first word; `ROLLBACK` for a COMMIT of a failed transaction. */
+  readonly command: string
+  readonly rows: Record<string, unknown>[]
+  readonly rowCount: number | null
+}
+
+const listened = new WeakSet<object>()
+
+/**
+ * A pool reports an idle connection that died by an `error` event, which ends the process where nobody listens. The
+ * pool drops such a connection by itself, and the next statement tells of a server that is gone.
+ */
+export function survivePoolErrors(pool: PgPool<PgClient>): void {
+  if (listened.has(pool)) return
+  listened.add(pool)
+  pool.on?.('error', () => {})
+}
+
+/**
+ * Runs `use` on one connection. After an error, or once `signal` fires, the connection is destroyed: what its backend
+ * was in the middle of is not known.
+ */
+export async function withConnection<C extends PgClient, T>(
+  pool: PgPool<C>,
+  signal: AbortSignal,
+  use: (client: C) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted()
+  const client = await connectUntil(pool, signal)
+  let released = false
+  const release = (destroy: boolean): void => {
+    if (released) return
+    released = true
+    // A destroyed connection may still report its end.
+    if (!destroy) client.removeListener('error', onError)
+    client.release(destroy)
+  }
+  // A connection lost between two statements is reported by an event, and by the next statement.
+  const onError = (): void => {}
+  client.on('error', onError)
+  let abort = (): void => {}
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => {
+      release(true)
+      reject(signal.reason)
+    }
+  })
+  aborted.catch(() => {})
+  signal.addEventListener('abort', abort)
+  try {
+    const result = await Promise.race([use(client), aborted])
+    release(false)
+    return result
+  } catch (error) {
+    release(true)
+    throw error
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+async function connectUntil<C extends PgClient>(pool: PgPool<C>, signal: AbortSignal): Promise<C> {
+  const connecting = pool.connect()
+  let stop = (): void => {}
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+  })
+  signal.addEventListener('abort', stop)
+  try {
+    return await Promise.race([connecting, aborted])
+  } catch (error) {
+    connecting.then(
+      (client) => client.release(),
+      () => {},
+    )
+    throw error
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}

@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { KnownBackends } from './backends.ts'
+import { type PgPool, withConnection } from './client.ts'
+import { isFlushedOnKnownBackend } from './load.ts'
+
+const LOOK_EVERY_MS = 3
+/** An idle open transaction's unflushed WAL would otherwise hold the mark until the WAL writer comes round. */
+const FORCE_AFTER_MS = 50
+
+/**
+ * Waits until the log is flushed up to `lsn`. Checkpoints kept elsewhere survive a crash that an event written with
+ * `synchronous_commit = off` does not. The look fails on a server that has crashed since the poll.
+ */
+export async function waitUntilDurable(
+  pool: PgPool,
+  backends: KnownBackends,
+  incarnation: string,
+  lsn: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const startedMs = performance.now()
+  while (!(await isFlushedOnKnownBackend(pool, backends, incarnation, lsn, signal))) {
+    if (performance.now() - startedMs >= FORCE_AFTER_MS) await forceFlush(pool, signal)
+    else await sleep(LOOK_EVERY_MS, undefined, { signal })
+  }
+}
+
+/** A commit that has an id, with synchronous commit, flushes everything written before it. */
+async function forceFlush(pool: PgPool, signal: AbortSignal): Promise<void> {
+  await withConnection(pool, signal, (client) =>
+    client.query(
+      'begin read write; set local synchronous_commit = on; select pg_current_xact_id()::text; commit',
+    ),
+  )
+}

@@ -1,0 +1,230 @@
+import type { Holder } from '@tidemark/core'
+import { type PgPool, withConnection } from './client.ts'
+import { NotPrimaryError, PostgresConditionError, sqlState } from './errors.ts'
+import { quoteLiteral } from './identifiers.ts'
+import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
+import { fingerprintSql, type InspectedSequence, type Inspection, manyResults } from './inspection.ts'
+import type { ResolvedPostgresEventsOptions } from './options.ts'
+
+/** What one poll saw. */
+export interface PostgresPoll {
+  /** The greatest visible position, read *before* `lastHandedOut`; only where it was asked for. */
+  readonly greatestVisible: bigint | undefined
+  /** Step 1, `v`. */
+  readonly lastHandedOut: bigint
+  /** Step 2, `W`. */
+  readonly holders: readonly Holder[]
+  /** Step 3. */
+  readonly visible: readonly bigint[]
+  readonly windowFull: boolean
+  readonly fingerprint: string
+  readonly backendKey: string
+  /** Read only from a backend that was not known. */
+  readonly identity: ServerIdentity | undefined
+  readonly insertLsn: string
+  readonly isFlushed: boolean
+}
+
+export interface PollRequest {
+  readonly inspection: Inspection
+  readonly sequence: InspectedSequence
+  /** `undefined` leaves step 3 out: far behind, the bound is enough. */
+  readonly visibleAbove: bigint | undefined
+  readonly withGreatestVisible: boolean
+  readonly knownBackends: readonly string[]
+}
+
+type Options = ResolvedPostgresEventsOptions<unknown>
+
+/** Positions read by step 3; with them the mark runs right up to the gap of a slow writer. */
+const WINDOW = 500
+/** Step 1 queues behind ALTER SEQUENCE, TRUNCATE ... RESTART IDENTITY and DROP: then the poll fails, and says so. */
+const LOCK_TIMEOUT_MS = 2_000
+/** `pg_get_sequence_data` came with 18. */
+const HAS_SEQUENCE_DATA = 180_000
+
+/**
+ * A full poll: one simple-protocol message on one backend, so that a crash fails all of it and a pooler cannot split
+ * it. READ COMMITTED is set explicitly, since a role's default may be repeatable read: each step needs a snapshot of
+ * its own. Each statement returns one row.
+ */
+export async function readPoll(
+  options: Options,
+  request: PollRequest,
+  signal: AbortSignal,
+): Promise<PostgresPoll> {
+  const { sequence } = request
+  const row = await send(options.pool, pollSql(options, request, NO_UNCALLED), signal)
+  if (row.lastHandedOut !== null) return toPoll(row, request, BigInt(String(row.lastHandedOut)))
+  requireSequence(row, sequence)
+  // 14 to 17 answer NULL for a sequence that was never called, or set back by setval(s, n, false).
+  const uncalled = await send(options.pool, pollSql(options, request, uncalledSql(sequence)), signal)
+  return toPoll(uncalled, request, lastHandedOutOfUncalled(uncalled, sequence))
+}
+
+/** Step 1 as one bare statement, for while `v` equals settled. */
+export async function probe(
+  options: Options,
+  { inspection, sequence, knownBackends }: Pick<PollRequest, 'inspection' | 'sequence' | 'knownBackends'>,
+  signal: AbortSignal,
+): Promise<{ readonly lastHandedOut: bigint | undefined; readonly isKnownBackend: boolean }> {
+  const { lastHandedOut, isKnownBackend } = await send(
+    options.pool,
+    `select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut", (${isKnownSql(knownBackends)})::text as "isKnownBackend"`,
+    signal,
+  )
+  return {
+    lastHandedOut: lastHandedOut === null ? undefined : BigInt(String(lastHandedOut)),
+    isKnownBackend: isKnownBackend === 'true',
+  }
+}
+
+function pollSql(options: Options, request: PollRequest, readUncalled: string): string {
+  const { inspection, sequence, visibleAbove, withGreatestVisible, knownBackends } = request
+  const { table, position } = options.sql
+  const visible =
+    visibleAbove === undefined
+      ? "select '' as visible"
+      : `select array_to_string(array(
+           select ${position} from ${table} where ${position} > ${visibleAbove} order by ${position} limit ${WINDOW}
+         ), ',') as visible`
+  return `
+    begin isolation level read committed;
+    set local lock_timeout = ${LOCK_TIMEOUT_MS};
+    ${withGreatestVisible ? `select max(${position})::text as "greatestVisible" from ${table};` : ''}
+    ${readUncalled}
+    select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
+      exists (select from pg_class where oid = ${sequence.oid}::oid)::text as "sequenceExists",
+      coalesce(has_sequence_privilege(${sequence.oid}::oid, 'SELECT'), false)::text as "mayReadSequence";
+    commit;
+    begin isolation level read committed;
+    ${holdersSql(sequence)};
+    ${visible};
+    select ${fingerprintSql(options, sequence.oid)} as fingerprint,
+      pg_current_wal_insert_lsn()::text as "insertLsn",
+      (pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn())::text as "isFlushed",
+      ${BACKEND_KEY_SQL} as "backendKey",
+      case when ${isKnownSql(knownBackends)} then null else ${SERVER_IDENTITY_SQL}::text end as identity;
+    commit`
+}
+
+/**
+ * The last number handed out, read under the sequence page's buffer lock. Never `SELECT last_value FROM sequence`:
+ * while nextval writes WAL it stores a value up to 32 too high there, and SELECT reads without that lock.
+ */
+function lastHandedOutSql({ serverVersion }: Inspection, { oid }: InspectedSequence): string {
+  const read =
+    serverVersion >= HAS_SEQUENCE_DATA
+      ? `(select (case when s.is_called then s.last_value else s.last_value - 1 end)::text
+           from pg_get_sequence_data(${oid}::oid) s)`
+      : `pg_sequence_last_value(${oid}::oid::regclass)::text`
+  return `(case when has_sequence_privilege(${oid}::oid, 'SELECT') then ${read} end)`
+}
+
+const NO_UNCALLED = ''
+
+/** Read before the function is called again: still NULL then makes `last_value - 1` exact. */
+function uncalledSql({ quotedName }: InspectedSequence): string {
+  return `select tableoid::text as "uncalledOid", last_value::text as "uncalledLastValue",
+    is_called::text as "isCalled" from ${quotedName};`
+}
+
+function lastHandedOutOfUncalled(row: Row, sequence: InspectedSequence): bigint {
+  if (row.lastHandedOut !== null) return BigInt(String(row.lastHandedOut))
+  requireSequence(row, sequence)
+  if (row.isCalled === 'false' && row.uncalledOid === sequence.oid)
+    return BigInt(String(row.uncalledLastValue)) - 1n
+  return missingSequence(sequence)
+}
+
+/**
+ * Granted locks of the mode that nextval takes, on this sequence in this database (oids repeat across databases). A
+ * writer in the tail of its commit shows as `N/0`: it has ended. Prepared holders have no pid. Any role may see the
+ * application's name; the start time needs pg_read_all_stats.
+ */
+function holdersSql({ oid }: InspectedSequence): string {
+  return `select coalesce(json_agg(json_build_object(
+      'transaction', l.virtualtransaction, 'pid', l.pid, 'applicationName', nullif(a.application_name, ''),
+      'startedAt', a.xact_start
+    )), '[]')::text as holders
+    from pg_locks l
+    left join lateral pg_stat_get_activity(coalesce(l.pid, ${NO_SUCH_PID})) a on true
+    where l.locktype = 'relation' and l.relation = ${oid}::oid and l.mode = 'RowExclusiveLock' and l.granted
+      and l.database = (select oid from pg_database where datname = current_database())
+      and l.pid is distinct from pg_backend_pid() and l.virtualtransaction not like '%/0'`
+}
+
+/** -1 and NULL ask `pg_stat_get_activity` for every backend. */
+const NO_SUCH_PID = -2
+
+function isKnownSql(knownBackends: readonly string[]): string {
+  return `coalesce(${BACKEND_KEY_SQL} = any (array[${knownBackends.map(quoteLiteral).join(', ')}]::text[]), false)`
+}
+
+type Row = Readonly<Record<string, unknown>>
+
+async function send(pool: PgPool, sql: string, signal: AbortSignal): Promise<Row> {
+  try {
+    const results = await withConnection(pool, signal, (client) => client.query(sql))
+    return Object.assign({}, ...manyResults(results).flatMap((result) => result.rows))
+  } catch (error) {
+    // object_not_in_prerequisite_state: WAL functions, and the writers' lock, are not to be had in recovery.
+    if (sqlState(error) === '55000') {
+      throw new NotPrimaryError('this server is in recovery: polls and loads need the primary', {
+        cause: error,
+      })
+    }
+    throw error
+  }
+}
+
+function toPoll(row: Row, request: PollRequest, lastHandedOut: bigint): PostgresPoll {
+  const visible = row.visible === '' ? [] : String(row.visible).split(',').map(BigInt)
+  return {
+    greatestVisible: typeof row.greatestVisible === 'string' ? BigInt(row.greatestVisible) : undefined,
+    lastHandedOut,
+    holders: toHolders(String(row.holders)),
+    visible,
+    windowFull: request.visibleAbove === undefined || visible.length === WINDOW,
+    fingerprint: String(row.fingerprint),
+    backendKey: String(row.backendKey),
+    identity: typeof row.identity === 'string' ? (JSON.parse(row.identity) as ServerIdentity) : undefined,
+    insertLsn: String(row.insertLsn),
+    isFlushed: row.isFlushed === 'true',
+  }
+}
+
+/** One lock may be listed twice. */
+function toHolders(json: string): readonly Holder[] {
+  const listed = JSON.parse(json) as {
+    transaction: string
+    pid: number | null
+    applicationName: string | null
+    startedAt: string | null
+  }[]
+  const holders = listed.map(({ transaction, pid, applicationName, startedAt }) => ({
+    transaction,
+    pid: pid ?? undefined,
+    applicationName: applicationName ?? undefined,
+    startedAt: startedAt === null ? undefined : new Date(startedAt),
+  }))
+  return [...new Map(holders.map((holder) => [holder.transaction, holder])).values()]
+}
+
+/** NULL alone means nothing: 18 answers it for a missing privilege and for a missing oid. */
+function requireSequence(row: Row, sequence: InspectedSequence): void {
+  if (row.sequenceExists !== 'true') missingSequence(sequence)
+  if (row.mayReadSequence !== 'true') {
+    throw new PostgresConditionError(
+      'sequence_privilege',
+      `this role may no longer read the sequence ${sequence.name}; GRANT SELECT ON SEQUENCE ${sequence.name} TO the role`,
+    )
+  }
+}
+
+function missingSequence(sequence: InspectedSequence): never {
+  throw new PostgresConditionError(
+    'sequence_found',
+    `the sequence ${sequence.name} (oid ${sequence.oid}) is gone; the next poll looks for the column's new one`,
+  )
+}

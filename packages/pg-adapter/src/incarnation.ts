@@ -1,0 +1,71 @@
+/**
+ * Which run of which server, and which sequence, a poll has seen. A crash may hand out numbers again, a restart may
+ * reuse transaction ids, so what one incarnation has taught is worth nothing in another.
+ *
+ * None of the four facts about the server alone tells all its runs apart: a crash restarts neither the postmaster nor
+ * its timeline, a clean restart keeps `stats_reset`, a promoted standby keeps the system identifier. `redo_lsn` will
+ * not do: it changes with every checkpoint.
+ */
+export interface ServerIdentity {
+  readonly systemIdentifier: string | null
+  /** `left(pg_walfile_name(pg_current_wal_lsn()), 8)` */
+  readonly timeline: string | null
+  /** `stats_reset` of `pg_stat_bgwriter`: changes with every crash recovery (14 to 18), not with a clean restart. */
+  readonly statsReset: string | null
+  /** `pg_postmaster_start_time()`: changes with every restart, not with a crash recovery. */
+  readonly postmasterStart: string | null
+}
+
+export interface SequenceIdentity {
+  readonly oid: string
+  /** ALTER SEQUENCE and RESTART IDENTITY rewrite the file. */
+  readonly relfilenode: string
+}
+
+const SEPARATOR = '/'
+let unknowns = 0
+
+/**
+ * The text that stands for one incarnation: equal texts are the same incarnation. A fact that the server did not tell
+ * makes it equal to nothing, itself in another poll included.
+ */
+export function incarnationOf(server: ServerIdentity, sequence: SequenceIdentity): string {
+  return [serverPart(server), sequence.oid, sequence.relfilenode].join(SEPARATOR)
+}
+
+function serverPart(server: ServerIdentity): string {
+  return [server.systemIdentifier, server.timeline, server.statsReset, server.postmasterStart]
+    .map((fact) => fact ?? `unknown-${process.pid}-${++unknowns}`)
+    .join(SEPARATOR)
+}
+
+/** Whether a backend with this identity belongs to the server run that `incarnation` names. */
+export function isSameServerRun(incarnation: string, server: ServerIdentity): boolean {
+  return incarnation.startsWith(`${serverPart(server)}${SEPARATOR}`)
+}
+
+/** The parts of an incarnation that a stored row is compared by; `undefined` for one of another kind of store. */
+export function parseIncarnation(
+  incarnation: string,
+): { readonly systemIdentifier: string; readonly timeline: string } | undefined {
+  const [systemIdentifier, timeline, ...rest] = incarnation.split(SEPARATOR)
+  if (systemIdentifier === undefined || timeline === undefined || rest.length !== 4) return undefined
+  return { systemIdentifier, timeline }
+}
+
+/** The SQL of a backend's own key: as long as a connection lives it keeps its backend, and a crash kills every one. */
+export const BACKEND_KEY_SQL =
+  "pg_backend_pid() || '@' || (select (extract(epoch from backend_start) * 1000000)::bigint from pg_stat_get_activity(pg_backend_pid()))"
+
+/**
+ * The columns of `ServerIdentity`, as one row. Times are read as microseconds, so that no session's time zone or date
+ * style changes the text.
+ */
+export const SERVER_IDENTITY_SQL = `(
+    select row_to_json(i) from (select
+      (select system_identifier::text from pg_control_system()) as "systemIdentifier",
+      left(pg_walfile_name(pg_current_wal_lsn()), 8) as "timeline",
+      (select (extract(epoch from stats_reset) * 1000000)::bigint::text from pg_stat_bgwriter) as "statsReset",
+      (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text as "postmasterStart"
+    ) i
+  )`

@@ -1,0 +1,13 @@
+export { type PostgresCheckpointsOptions, postgresCheckpoints } from './checkpoints.ts'
+export type { PgClient, PgPool, PgResult } from './client.ts'
+export {
+  isTransientPostgresError,
+  NotPrimaryError,
+  type PostgresCondition,
+  PostgresConditionError,
+  ProjectionSourceError,
+  TransactionFailedError,
+} from './errors.ts'
+export { postgresCheckpointsSql } from './migrations/migrations.ts'
+export type { PostgresEventsOptions, PostgresRow } from './options.ts'
+export { postgresEvents } from './source.ts'

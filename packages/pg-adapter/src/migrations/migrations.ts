@@ -1,0 +1,69 @@
+import { quoteIdentifier } from '../identifiers.ts'
+
+/** Numbered, append-only: a released migration is never edited. */
+export interface Migration {
+  readonly version: number
+  readonly sql: (schema: string) => string
+}
+
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    version: 1,
+    sql: (schema) => `create table ${schema}.checkpoints (
+  projection text primary key,
+  source text not null,
+  position text,
+  settled text,
+  incarnation text,
+  log_position text,
+  started_at_head text,
+  skipped jsonb not null default '{}',
+  updated_at timestamptz not null default now()
+);
+comment on table ${schema}.checkpoints is 'Tidemark: one row per projection, locked while it works';
+comment on column ${schema}.checkpoints.position is 'the last position durably processed; NULL before the first';
+comment on column ${schema}.checkpoints.settled is 'how far the store was proven when this was written, in that incarnation';
+comment on column ${schema}.checkpoints.skipped is 'positions passed without proof, by reason, in total';
+create table ${schema}.settled (
+  source text primary key,
+  settled text,
+  incarnation text,
+  log_position text,
+  updated_at timestamptz not null default now()
+);
+comment on table ${schema}.settled is 'Tidemark: how far each source was proven when nothing was projected meanwhile';
+create table ${schema}.skips (
+  source text not null,
+  current numeric not null,
+  stored numeric not null,
+  count numeric not null,
+  recorded_at timestamptz not null default now(),
+  primary key (source, current)
+);
+comment on table ${schema}.skips is 'Tidemark: runs of positions that a mark passed without proof (stale-threshold mode)';`,
+  },
+]
+
+export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)
+
+/** What `prepare()` runs on an empty database, for those who run their own migrations. */
+export function postgresCheckpointsSql(options: { readonly schema?: string } = {}): string {
+  const schema = quoteIdentifier(options.schema ?? 'tidemark')
+  return [
+    `create schema if not exists ${schema};`,
+    createVersions(schema),
+    ...MIGRATIONS.map((migration) => `${insertVersion(schema, migration)}\n${migration.sql(schema)}`),
+  ].join('\n')
+}
+
+export function createVersions(schema: string): string {
+  return `create table if not exists ${schema}.migrations (
+  version int primary key,
+  applied_at timestamptz not null default now()
+);`
+}
+
+/** Written first, so that of two processes racing one fails here, before it has done anything. */
+export function insertVersion(schema: string, { version }: Migration): string {
+  return `insert into ${schema}.migrations (version) values (${version});`
+}

@@ -1,0 +1,117 @@
+import { InvalidOptionError } from '@tidemark/core'
+import { type PgPool, survivePoolErrors } from './client.ts'
+import { parseQualifiedName, type QualifiedName, quoteIdentifier, quoteName } from './identifiers.ts'
+
+/** A row as node-postgres returns it, its position column as `bigint`. */
+export type PostgresRow = Readonly<Record<string, unknown>>
+
+export interface PostgresEventsOptions<E = PostgresRow> {
+  /** A `pg.Pool`, or anything with its `connect`. Polls take one of its connections at a time, and so does each page. */
+  readonly pool: PgPool
+  /** `events`, `sales.events` or `"Quoted"."Names"`; taken as it stands, case included. */
+  readonly table: string
+  /** The column filled by the sequence. @default 'position' */
+  readonly position?: string
+  /** The columns to read besides the position. @default every column */
+  readonly columns?: readonly string[]
+  /** The column that holds the event's type; projections may then filter by `eventTypes`. @default none */
+  readonly eventType?: string
+  /** Makes an event of a row. Throwing pauses the projection after its attempts. @default the row itself */
+  readonly mapRow?: (row: PostgresRow, position: bigint) => E
+  /** Names this store in checkpoints and metrics. @default the table's name as given */
+  readonly name?: string
+  /**
+   * `proof` never passes a gap that may still be filled. `stale-threshold` is for stores whose writers cannot be named
+   * (numbers taken ahead, explicit positions): a gap older than `thresholdMs` (default 3000, Marten's) is skipped and
+   * counted, and **its events are lost** if they come later. @default { mode: 'proof' }
+   */
+  readonly highWater?:
+    | { readonly mode: 'proof' }
+    | { readonly mode: 'stale-threshold'; readonly thresholdMs?: number }
+  /** Accept a table without an index led by the position: every page then reads the whole table. @default false */
+  readonly allowMissingIndex?: boolean
+}
+
+export interface ResolvedPostgresEventsOptions<E> {
+  readonly pool: PgPool
+  readonly table: QualifiedName
+  readonly position: string
+  readonly columns: readonly string[] | undefined
+  readonly eventType: string | undefined
+  readonly mapRow: (row: PostgresRow, position: bigint) => E
+  readonly name: string
+  readonly staleThresholdMs: number | undefined
+  readonly allowMissingIndex: boolean
+  /** Quoted, for SQL. */
+  readonly sql: { readonly table: string; readonly position: string }
+}
+
+/** position: what most event tables call it; thresholdMs: Marten's. */
+export const POSTGRES_EVENTS_DEFAULTS: { readonly position: string; readonly thresholdMs: number } =
+  Object.freeze({
+    position: 'position',
+    thresholdMs: 3_000,
+  })
+
+export function resolvePostgresEventsOptions<E>(
+  options: PostgresEventsOptions<E>,
+): ResolvedPostgresEventsOptions<E> {
+  const table = parseQualifiedName('table', options.table)
+  const position = requireText('position', options.position ?? POSTGRES_EVENTS_DEFAULTS.position)
+  const name = requireText('name', options.name ?? options.table)
+  if (options.eventType !== undefined) requireText('eventType', options.eventType)
+  if (options.columns !== undefined && !Array.isArray(options.columns)) {
+    throw new InvalidOptionError('columns', 'an array of column names', options.columns)
+  }
+  for (const column of options.columns ?? []) requireText('columns', column)
+  if (options.mapRow !== undefined && typeof options.mapRow !== 'function') {
+    throw new InvalidOptionError('mapRow', 'a function', options.mapRow)
+  }
+  requirePool(options.pool)
+  return Object.freeze({
+    pool: options.pool,
+    table,
+    position,
+    columns: options.columns,
+    eventType: options.eventType,
+    mapRow: options.mapRow ?? ((row) => row as E),
+    name,
+    staleThresholdMs: resolveThreshold(options.highWater),
+    allowMissingIndex: options.allowMissingIndex ?? false,
+    sql: { table: quoteName(table), position: quoteIdentifier(position) },
+  })
+}
+
+export function requirePool(pool: unknown): asserts pool is PgPool {
+  if (
+    typeof pool !== 'object' ||
+    pool === null ||
+    !('connect' in pool) ||
+    typeof pool.connect !== 'function'
+  ) {
+    throw new InvalidOptionError('pool', 'a pg.Pool, or anything with its connect()', pool)
+  }
+  survivePoolErrors(pool as PgPool)
+}
+
+export function requireText(option: string, value: unknown): string {
+  if (typeof value !== 'string' || value === '')
+    throw new InvalidOptionError(option, 'a non-empty string', value)
+  return value
+}
+
+function resolveThreshold(highWater: PostgresEventsOptions['highWater']): number | undefined {
+  if (highWater === undefined || highWater.mode === 'proof') return undefined
+  if (highWater.mode !== 'stale-threshold') {
+    throw new InvalidOptionError(
+      'highWater.mode',
+      `'proof' or 'stale-threshold'`,
+      (highWater as { mode: unknown }).mode,
+    )
+  }
+  const thresholdMs = highWater.thresholdMs ?? POSTGRES_EVENTS_DEFAULTS.thresholdMs
+  if (typeof thresholdMs !== 'number' || !Number.isFinite(thresholdMs) || thresholdMs <= 0) {
+    throw new InvalidOptionError('highWater.thresholdMs', 'a number of milliseconds above 0', thresholdMs)
+  }
+  return thresholdMs
+}

@@ -1,0 +1,22 @@
+import { type CrossedRun, SKIP_REASONS, type SkipReason, type SkipTotals } from '@tidemark/core'
+
+/** `{"historical_gap": 3}`, as the checkpoint row has it. */
+export function parseSkipTotals(json: unknown): SkipTotals {
+  const stored = typeof json === 'string' ? (JSON.parse(json) as Record<string, unknown>) : {}
+  const totals: Partial<Record<SkipReason, bigint>> = {}
+  for (const reason of SKIP_REASONS)
+    if (stored[reason] !== undefined) totals[reason] = BigInt(String(stored[reason]))
+  return totals
+}
+
+export function formatSkipTotals(totals: SkipTotals): string {
+  return `{${Object.entries(totals)
+    .map(([reason, count]) => `${JSON.stringify(reason)}: ${count}`)
+    .join(', ')}}`
+}
+
+export function addCrossed(totals: SkipTotals, crossed: readonly CrossedRun[]): SkipTotals {
+  const sum: Partial<Record<SkipReason, bigint>> = { ...totals }
+  for (const { reason, count } of crossed) sum[reason] = (sum[reason] ?? 0n) + count
+  return sum
+}

@@ -1,0 +1,60 @@
+import {
+  denseOrder,
+  type EventSource,
+  type HighWaterReading,
+  type HighWaterRequest,
+  type LoadRequest,
+  type Page,
+} from '@tidemark/core'
+import { KnownBackends } from './backends.ts'
+import { isTransientPostgresError } from './errors.ts'
+import { loadPage } from './load.ts'
+import {
+  type PostgresEventsOptions,
+  type PostgresRow,
+  type ResolvedPostgresEventsOptions,
+  resolvePostgresEventsOptions,
+} from './options.ts'
+import { readProvenHighWater } from './proven-high-water.ts'
+import { readStaleHighWater } from './stale-high-water.ts'
+
+/**
+ * The events of a table that is filled from a sequence. Creates nothing, writes nothing, and needs no right but SELECT
+ * on the table and its sequence. Every condition of the proof is checked when it starts (`PostgresConditionError`).
+ */
+export function postgresEvents<E = PostgresRow>(options: PostgresEventsOptions<E>): EventSource<bigint, E> {
+  return new PostgresEventSource(resolvePostgresEventsOptions(options))
+}
+
+class PostgresEventSource<E> implements EventSource<bigint, E> {
+  readonly name: string
+  readonly order: typeof denseOrder = denseOrder
+  readonly filtersByType: boolean
+  readonly #options: ResolvedPostgresEventsOptions<E>
+  readonly #backends = new KnownBackends()
+
+  constructor(options: ResolvedPostgresEventsOptions<E>) {
+    this.#options = options
+    this.name = options.name
+    this.filtersByType = options.eventType !== undefined
+  }
+
+  readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
+    const options = this.#options as ResolvedPostgresEventsOptions<unknown>
+    return options.staleThresholdMs === undefined
+      ? readProvenHighWater(options, this.#backends, request)
+      : readStaleHighWater(options, options.staleThresholdMs, request)
+  }
+
+  load(request: LoadRequest<bigint>): Promise<Page<bigint, E>> {
+    return loadPage(
+      this.#options,
+      this.#options.staleThresholdMs === undefined ? this.#backends : undefined,
+      request,
+    )
+  }
+
+  isTransient(error: unknown): boolean {
+    return isTransientPostgresError(error)
+  }
+}

@@ -1,0 +1,79 @@
+import {
+  denseOrder,
+  type HighWaterReading,
+  type HighWaterRequest,
+  passStaleGaps,
+  resumeSettled,
+  type StaleThreshold,
+  startStaleThreshold,
+} from '@tidemark/core'
+import { withConnection } from './client.ts'
+import { requireReadableTable } from './conditions.ts'
+import { inspect } from './inspection.ts'
+import type { ResolvedPostgresEventsOptions } from './options.ts'
+
+/** Stale-threshold mode proves nothing, so there is nothing that another incarnation would take back. */
+export const UNPROVEN_INCARNATION = 'unproven'
+
+const WINDOW = 1_000
+
+interface Memory {
+  readonly threshold: StaleThreshold
+}
+
+/** One poll of stale-threshold mode: the visible positions alone, in one statement and one snapshot. */
+export async function readStaleHighWater(
+  options: ResolvedPostgresEventsOptions<unknown>,
+  thresholdMs: number,
+  { previous, stored, signal }: HighWaterRequest<bigint>,
+): Promise<HighWaterReading<bigint>> {
+  const before = (previous?.memory as Memory | undefined)?.threshold ?? (await start(options, stored, signal))
+  const nowMs = performance.now()
+  const { head, visible } = await readVisible(options, before.mark, signal)
+  const { state, skipped, gaps } = passStaleGaps(before, { head, visible, nowMs }, thresholdMs)
+  return {
+    head,
+    settled: state.mark,
+    mark: state.mark,
+    gaps,
+    holders: [],
+    provenEmpty: [],
+    skipped,
+    incarnation: UNPROVEN_INCARNATION,
+    logPosition: undefined,
+    memory: { threshold: state } satisfies Memory,
+  }
+}
+
+async function start(
+  options: ResolvedPostgresEventsOptions<unknown>,
+  stored: HighWaterRequest<bigint>['stored'],
+  signal: AbortSignal,
+): Promise<StaleThreshold> {
+  const inspection = await inspect(options, signal)
+  requireReadableTable(inspection, options)
+  const mark = resumeSettled(denseOrder, stored, UNPROVEN_INCARNATION)
+  return startStaleThreshold(mark, inspection.sequence && inspection.sequence.start - 1n)
+}
+
+async function readVisible(
+  { pool, sql }: ResolvedPostgresEventsOptions<unknown>,
+  mark: bigint | undefined,
+  signal: AbortSignal,
+): Promise<{ head: bigint | undefined; visible: bigint[] }> {
+  const { rows } = await withConnection(pool, signal, (client) =>
+    client.query(
+      `select (select max(${sql.position}) from ${sql.table})::text as head, array_to_string(array(
+         select ${sql.position} from ${sql.table}
+         where ${mark === undefined ? '$1::bigint is null' : `${sql.position} > $1`}
+         order by ${sql.position} limit ${WINDOW}
+       ), ',') as visible`,
+      [mark?.toString() ?? null],
+    ),
+  )
+  const { head, visible } = rows[0] ?? {}
+  return {
+    head: typeof head === 'string' ? BigInt(head) : undefined,
+    visible: visible ? String(visible).split(',').map(BigInt) : [],
+  }
+}

@@ -1,0 +1,70 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
+import { DEFAULT_MAJOR, MAJORS, type Major } from './packages/embedded-postgres/src/majors.ts'
+
+const source = (path: string) => fileURLToPath(new URL(`packages/${path}`, import.meta.url))
+
+// The settlement model runs for as long as it is told to.
+const modelSeconds = Number(process.env.TIDEMARK_MODEL_SECONDS ?? 120)
+
+// Suites that `pnpm test` leaves out have scripts of their own, and names that begin with `extra-`.
+const MODEL = '**/*.model.test.ts'
+const FAULTS = '**/*.faults.test.ts'
+const PGBOUNCER = '**/*.pgbouncer.test.ts'
+
+/** Tests that use the server of the run, see test/support/database.ts. */
+const onPostgres = (
+  name: string,
+  include: string[],
+  exclude: string[] = [MODEL, FAULTS, PGBOUNCER],
+  major: Major = DEFAULT_MAJOR,
+): TestProjectInlineConfiguration => ({
+  extends: true,
+  test: {
+    name,
+    include,
+    exclude,
+    globalSetup: ['test/support/postgres-server.ts'],
+    env: { TIDEMARK_POSTGRES_MAJOR: String(major) },
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+})
+
+export default defineConfig({
+  resolve: {
+    // Tests run on the sources; programs started as processes of their own run on what `tsc -b` made of them.
+    alias: [
+      { find: /^@tidemark\/core$/, replacement: source('core/src/index.ts') },
+      { find: /^@tidemark\/core\/testing$/, replacement: source('core/src/testing/index.ts') },
+      { find: /^@tidemark\/pg-adapter$/, replacement: source('pg-adapter/src/index.ts') },
+      {
+        find: /^@tidemark-internal\/embedded-postgres$/,
+        replacement: source('embedded-postgres/src/index.ts'),
+      },
+    ],
+  },
+  test: {
+    reporters: ['default', './test/support/plain-reporter.ts'],
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'core', include: ['test/core/**/*.test.ts'], exclude: [MODEL, FAULTS, PGBOUNCER] },
+      },
+      {
+        extends: true,
+        test: { name: 'model', include: [`test/${MODEL}`], testTimeout: (modelSeconds + 240) * 1000 },
+      },
+      onPostgres('pg-adapter', ['test/pg-adapter/**/*.test.ts']),
+      onPostgres('conformance', ['test/conformance/**/*.test.ts']),
+      onPostgres('chaos', ['test/chaos/**/*.test.ts']),
+      onPostgres('support', ['test/support/**/*.test.ts']),
+      onPostgres('extra-faults', [`test/${FAULTS}`], []),
+      onPostgres('extra-pgbouncer', [`test/${PGBOUNCER}`], []),
+      ...MAJORS.map((major) =>
+        onPostgres(`extra-postgres-${major}`, ['test/pg-adapter/**/*.test.ts'], undefined, major),
+      ),
+    ],
+  },
+})
