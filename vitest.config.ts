@@ -31,6 +31,15 @@ const onPostgres = (
   },
 })
 
+/** For tests that wait for servers and processes to come and go, on a machine that may be busy. */
+const patient = (
+  project: TestProjectInlineConfiguration,
+  testTimeout: number,
+): TestProjectInlineConfiguration => ({
+  ...project,
+  test: { ...project.test, testTimeout },
+})
+
 export default defineConfig({
   resolve: {
     // Tests run on the sources; programs started as processes of their own run on what `tsc -b` made of them.
@@ -58,9 +67,10 @@ export default defineConfig({
       },
       onPostgres('pg-adapter', ['test/pg-adapter/**/*.test.ts']),
       onPostgres('conformance', ['test/conformance/**/*.test.ts']),
-      onPostgres('chaos', ['test/chaos/**/*.test.ts']),
+      patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000),
+      onPostgres('demo', ['test/demo/**/*.test.ts']),
       onPostgres('support', ['test/support/**/*.test.ts']),
-      onPostgres('extra-faults', [`test/${FAULTS}`], []),
+      patient(onPostgres('extra-faults', [`test/${FAULTS}`], []), 600_000),
       onPostgres('extra-pgbouncer', [`test/${PGBOUNCER}`], []),
       ...MAJORS.map((major) =>
         onPostgres(`extra-postgres-${major}`, ['test/pg-adapter/**/*.test.ts'], undefined, major),

@@ -21,8 +21,8 @@ export interface CheckpointStore<Tx> {
   /** Stores a settled position alone, for when nothing was projected meanwhile. */
   saveSettled(source: string, evidence: StoredEvidence): Promise<void>
   /**
-   * Remembers runs that a mark passed without proof, before it is passed on. Runs that another daemon has already
-   * passed are left out.
+   * Remembers runs that a mark passed without proof, before it is passed on. What of them another daemon has already
+   * passed is left out.
    */
   recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void>
   /**

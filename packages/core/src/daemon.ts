@@ -1,8 +1,11 @@
 import type { SkipTotals } from './checkpoint-store.ts'
 import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './daemon-options.ts'
-import { type Deferred, deferred, whenAborted } from './deferred.ts'
+import { type Deferred, deferred, untilAborted, whenAborted } from './deferred.ts'
 import { InvalidOptionError, LifecycleError, messageOf, WaitFailedError, WaitTimeoutError } from './errors.ts'
-import { createHighWaterAgent, type HighWaterAgent, type HighWaterStatus } from './high-water/agent.ts'
+import type { HighWaterReading } from './event-source.ts'
+import { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
+import { requireAbove0 } from './high-water/options.ts'
+import type { HighWaterStatus } from './high-water/status.ts'
 import { isReached } from './position.ts'
 import { ProjectionRunner } from './projection/runner.ts'
 import type { ProjectionState } from './projection/status.ts'
@@ -12,7 +15,8 @@ import { guardTelemetry } from './telemetry/telemetry.ts'
 export interface Daemon<P> {
   /**
    * Prepares the checkpoint store, checks the source's conditions and starts every projection. Rejects when a
-   * condition is violated. A started daemon keeps the process alive until `stop()`.
+   * condition is violated; resolves without having started them when `stop()` is called meanwhile. A started daemon
+   * keeps the process alive until `stop()`.
    */
   start(): Promise<void>
   /**
@@ -73,6 +77,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   readonly #agent: HighWaterAgent<P>
   readonly #runners: readonly ProjectionRunner<P, E, Tx>[]
   #life: 'new' | 'started' | 'stopped' = 'new'
+  #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
   #change: Deferred = deferred()
 
@@ -100,14 +105,25 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       throw new LifecycleError(`this daemon was already ${this.#life}; make a new one to start again`)
     }
     this.#life = 'started'
+    this.#starting = this.#begin()
     try {
-      await this.#options.checkpoints.prepare?.()
-      await this.#agent.start()
+      await this.#starting
     } catch (error) {
       await this.stop()
       throw error
     }
-    if (this.#life === 'started') for (const runner of this.#runners) runner.start()
+  }
+
+  async #begin(): Promise<void> {
+    await this.#options.checkpoints.prepare?.()
+    if (this.#isStopping()) return
+    await this.#agent.start()
+    if (this.#isStopping()) return
+    for (const runner of this.#runners) runner.start()
+  }
+
+  #isStopping(): boolean {
+    return this.#life === 'stopped'
   }
 
   stop(): Promise<void> {
@@ -121,10 +137,13 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     const over = new AbortController()
     const drained = Promise.all(this.#runners.map((runner) => runner.drain()))
     const agentStopped = this.#agent.stop()
-    const everything = Promise.all([drained, agentStopped])
-    await Promise.race([everything, clock.sleep(drainTimeoutMs, over.signal)])
-    for (const runner of this.#runners) runner.giveUp()
-    await Promise.race([everything, clock.sleep(LAST_GRACE_MS, over.signal)])
+    const everything = Promise.all([this.#starting?.catch(() => {}), drained, agentStopped])
+    const isDrained = everything.then(() => true)
+    const isLate = clock.sleep(drainTimeoutMs, over.signal).then(() => false)
+    if (!(await Promise.race([isDrained, isLate]))) {
+      for (const runner of this.#runners) runner.giveUp()
+      await Promise.race([everything, clock.sleep(LAST_GRACE_MS, over.signal)])
+    }
     over.abort()
     this.#changed()
   }
@@ -159,74 +178,73 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   }
 
   async waitUntilProjected(options: WaitUntilProjectedOptions<P> = {}): Promise<void> {
+    const { upTo, timeoutMs, signal } = options
     const runners = this.#select(options.projections)
-    const timeout = new AbortController()
-    const timer =
-      options.timeoutMs === undefined
-        ? undefined
-        : setTimeout(
-            () =>
-              timeout.abort(
-                new WaitTimeoutError(`not projected within ${options.timeoutMs} ms: ${describe(runners)}`),
-              ),
-            options.timeoutMs,
-          )
-    const given = whenAborted(options.signal)
-    void given.promise.then(() => timeout.abort(options.signal?.reason))
+    if (timeoutMs !== undefined) requireAbove0('timeoutMs', timeoutMs)
+    signal?.throwIfAborted()
+    const over = new AbortController()
+    const given = whenAborted(signal)
+    void given.promise.then(() => over.abort(signal?.reason))
+    if (timeoutMs !== undefined) {
+      void this.#options.clock.sleep(timeoutMs, over.signal).then(() => {
+        over.abort(new WaitTimeoutError(`not projected within ${timeoutMs} ms: ${describe(runners)}`))
+      })
+    }
     try {
-      await this.#waitFor(runners, options.upTo, timeout.signal)
+      await Promise.race([
+        this.#untilProjected(runners, upTo, over.signal),
+        this.#untilFailed(runners, over.signal),
+      ])
     } finally {
-      clearTimeout(timer)
+      over.abort()
       given.dispose()
     }
   }
 
-  async #waitFor(
+  async #untilProjected(
     runners: readonly ProjectionRunner<P, E, Tx>[],
     upTo: P | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    const { order } = this.#options.source
-    const aborted = whenAborted(signal)
-    try {
-      this.#requireRunning(runners)
-      const target =
-        upTo ?? (await this.#orFailure(runners, aborted, this.#agent.freshReading({ signal }))).head
-      if (target === undefined) return
-      await this.#orFailure(runners, aborted, this.#agent.waitFor(target, { signal }))
-      // The last visible event at or below the target: a rolled-back tail is never projected.
-      const mark = this.#agent.mark
-      const goal = mark !== undefined && isReached(order, target, mark) ? target : mark
-      while (!runners.every((runner) => isReached(order, goal, runner.cursor))) {
-        signal.throwIfAborted()
-        this.#requireRunning(runners)
-        await Promise.race([this.#change.promise, aborted.promise])
-      }
-    } finally {
-      aborted.dispose()
+    this.#agent.wake()
+    let asked = upTo === undefined ? await this.#agent.freshReading({ signal }) : undefined
+    for (;;) {
+      signal.throwIfAborted()
+      const now = this.#agent.reading
+      // What another incarnation had handed out may never be handed out again.
+      if (asked && now && now.incarnation !== asked.incarnation) asked = now
+      if (now && this.#isProjected(runners, upTo ?? asked?.head, now)) return
+      await this.#nextChange(signal)
     }
   }
 
-  /** What `wait` resolves to, unless one of the projections can no longer get there. */
-  async #orFailure<T>(
+  #isProjected(
     runners: readonly ProjectionRunner<P, E, Tx>[],
-    aborted: Deferred,
-    wait: Promise<T>,
-  ): Promise<T> {
-    let done = false
-    const result = wait.finally(() => {
-      done = true
-      this.#changed()
-    })
-    result.catch(() => {})
-    while (!done) {
+    target: P | undefined,
+    { settled, mark, incarnation }: HighWaterReading<P>,
+  ): boolean {
+    const { order } = this.#options.source
+    if (!isReached(order, target, settled)) return false
+    // The last visible event at or below the target: a rolled-back tail is never projected.
+    const goal = isReached(order, target, mark) ? target : mark
+    return runners.every((runner) => isReached(order, goal, runner.cursorIn(incarnation)))
+  }
+
+  async #untilFailed(runners: readonly ProjectionRunner<P, E, Tx>[], signal: AbortSignal): Promise<never> {
+    for (;;) {
+      signal.throwIfAborted()
       this.#requireRunning(runners)
-      await Promise.race([this.#change.promise, aborted.promise, result.catch(() => {})])
+      await this.#nextChange(signal)
     }
-    return await result
   }
 
   #requireRunning(runners: readonly ProjectionRunner<P, E, Tx>[]): void {
+    const highWater = this.#agent.status()
+    if (highWater.state === 'halted') {
+      throw new WaitFailedError(`polling is halted: ${messageOf(highWater.error)}`, {
+        cause: highWater.error,
+      })
+    }
     for (const { name, state, error } of runners) {
       if (state !== 'paused' && state !== 'stopped') continue
       const why = error === undefined ? '' : `: ${messageOf(error)}`
@@ -241,6 +259,10 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       if (!runner) throw new InvalidOptionError('projections', 'names of projections of this daemon', name)
       return runner
     })
+  }
+
+  #nextChange(signal: AbortSignal): Promise<void> {
+    return untilAborted(Promise.race([this.#change.promise, this.#agent.nextChange()]), signal)
   }
 
   #changed(): void {

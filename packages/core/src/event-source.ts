@@ -31,8 +31,12 @@ export interface EventSource<P, E> {
 export interface HighWaterRequest<P> {
   /** The last reading of this incarnation; `undefined` on the first poll. */
   readonly previous: HighWaterReading<P> | undefined
-  /** What checkpoint stores remember of this source; only looked at when `previous` is `undefined`. */
-  readonly stored: readonly StoredProgress<P>[]
+  /**
+   * What checkpoint stores remember of this source, for the first poll of an incarnation. To be read *after* a poll that
+   * names the incarnation and before the one that is resumed with it: what was read before a crash or failover, and
+   * went with it, would settle numbers that are handed out again.
+   */
+  readonly stored: () => Promise<readonly StoredProgress<P>[]>
   /**
    * Whether progress is kept in the very log that this incarnation's events are in, so that a crash or failover keeps
    * both or loses both. Where it is not, a mark is passed on only once the events under it are durable.

@@ -17,7 +17,7 @@ export {
   type ProjectionStatus,
   type WaitUntilProjectedOptions,
 } from './daemon.ts'
-export type { DaemonOptions } from './daemon-options.ts'
+export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon-options.ts'
 export {
   CheckpointConflictError,
   EventMappingError,
@@ -43,9 +43,13 @@ export type {
   SkippedRun,
   StoredProgress,
 } from './event-source.ts'
-export { createHighWaterAgent, type HighWaterAgent, type HighWaterStatus } from './high-water/agent.ts'
+export { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
 export type { AgedGap } from './high-water/gap-ages.ts'
-export type { HighWaterAgentOptions, ProgressMemory } from './high-water/options.ts'
+export {
+  HIGH_WATER_AGENT_DEFAULTS,
+  type HighWaterAgentOptions,
+  type ProgressMemory,
+} from './high-water/options.ts'
 export { resumeSettled } from './high-water/resume.ts'
 export {
   type Settlement,
@@ -63,8 +67,9 @@ export {
   type StaleThresholdResult,
   startStaleThreshold,
 } from './high-water/staleness.ts'
+export type { HighWaterStatus } from './high-water/status.ts'
 export { denseOrder, type PositionOrder } from './position.ts'
-export type { HandlerContext, Projection } from './projection/projection.ts'
+export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState } from './projection/status.ts'
 export type {
   BatchReport,

@@ -16,7 +16,7 @@ export interface PositionOrder<P> {
   distance?(from: P, to: P): bigint
 }
 
-const INTEGER = /^-?(0|[1-9][0-9]*)$/
+const INTEGER = /^(0|-?[1-9][0-9]*)$/
 
 /** The order of a Postgres sequence or of a stream's revisions: dense `bigint`s. */
 export const denseOrder: Required<PositionOrder<bigint>> = {

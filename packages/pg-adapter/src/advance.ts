@@ -9,14 +9,17 @@ import {
 import type { KnownBackends } from './backends.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { PgClient } from './client.ts'
-import { sqlState, TransactionFailedError } from './errors.ts'
+import { QueryTimeoutError, sqlState, TransactionFailedError } from './errors.ts'
+import { quoteLiteral } from './identifiers.ts'
 import { BACKEND_KEY_SQL } from './incarnation.ts'
-import { compareBackend } from './load.ts'
+import { manyResults } from './inspection.ts'
+import { compareBackend, INVALID_TEXT_REPRESENTATION } from './load.ts'
 import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 
 /**
  * Moves one checkpoint in one transaction on `client`: lock the row, compare the server's incarnation, run the handler,
- * move the row, commit. `backends` is given when the events are in the same log.
+ * move the row, commit. `backends` is given when the events are in the same log. BEGIN travels with the lock, and
+ * COMMIT with the move: two messages besides the handler's own, since each costs every page a round trip.
  */
 export async function advanceCheckpoint(
   client: PgClient,
@@ -25,10 +28,9 @@ export async function advanceCheckpoint(
   request: AdvanceRequest,
   work: () => Promise<void>,
 ): Promise<Advanced> {
-  const { projection, evidence } = request
-  await client.query('begin isolation level read committed')
+  const { evidence } = request
   try {
-    const locked = await lockCheckpoint(client, tables, backends?.of(evidence.incarnation) ?? [], request)
+    const locked = await beginAndLock(client, tables, backends?.of(evidence.incarnation) ?? [], request)
     if (backends && !locked.isKnownBackend) await compareBackend(client, backends, evidence.incarnation)
     if (backends && !locked.isAtOrAboveLsn) {
       throw new IncarnationChangedError(
@@ -38,14 +40,11 @@ export async function advanceCheckpoint(
     }
     await work()
     const skipped = addCrossed(parseSkipTotals(locked.skipped), locked.crossed)
-    await moveCheckpoint(client, tables, request, locked.transaction, formatSkipTotals(skipped))
-    const { command } = await client.query('commit')
-    if (command !== 'COMMIT')
-      throw new TransactionFailedError(projection, `COMMIT was answered by ${command}`)
+    await moveAndCommit(client, tables, request, locked.transaction, formatSkipTotals(skipped))
     return { position: request.to, skipped, crossed: locked.crossed }
   } catch (error) {
     // The connection is destroyed after an error; this ends the transaction at once, where it still can.
-    await client.query('rollback').catch(() => {})
+    if (!(error instanceof QueryTimeoutError)) await client.query('rollback').catch(() => {})
     throw error
   }
 }
@@ -60,33 +59,29 @@ interface LockedCheckpoint {
 }
 
 /** Before the handler runs, so that the loser of two owners does no work. */
-async function lockCheckpoint(
+async function beginAndLock(
   client: PgClient,
   { checkpoints, skips }: CheckpointTables,
   keys: readonly string[],
-  { projection, source, from, to, evidence }: AdvanceRequest,
+  { projection, source, from, to, evidence, startedAtHead }: AdvanceRequest,
 ): Promise<LockedCheckpoint> {
-  const { rows } = await client.query(
-    `select c.position, c.skipped::text as skipped, pg_current_xact_id()::text as transaction,
-       coalesce(${BACKEND_KEY_SQL} = any ($2::text[]), false)::text as "isKnownBackend",
-       (case when $3::text is null then true else pg_current_wal_insert_lsn() >= $3::pg_lsn end)::text as "isAtOrAboveLsn",
+  const lsn = isLsn(evidence.logPosition) ? evidence.logPosition : undefined
+  const results = await client.query(
+    `begin isolation level read committed;
+     select c.position, c.skipped::text as skipped, pg_current_xact_id()::text as transaction,
+       coalesce(${BACKEND_KEY_SQL} = any (array[${keys.map(quoteLiteral).join(', ')}]::text[]), false)::text as "isKnownBackend",
+       (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${literal(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
        (select json_agg(json_build_object('stored', s.stored::text, 'current', s.current::text, 'count', s.count::text,
-            'isHistorical', s.current <= c.started_at_head::numeric) order by s.current)::text
+            'isHistorical',
+            s.current <= (case when c.position is null then ${literal(startedAtHead)} else c.started_at_head end)::numeric) order by s.current)::text
           from ${skips} s
-          where s.source = $4 and s.current > $5::numeric and s.current <= $6::numeric) as crossed
+          where s.source = ${literal(source)} and s.current > ${from === undefined ? "'-Infinity'" : integer(from)}::numeric
+            and s.current <= ${integer(to)}::numeric) as crossed
      from ${checkpoints} c
-     where c.projection = $1
+     where c.projection = ${literal(projection)}
      for update of c skip locked`,
-    [
-      projection,
-      keys,
-      isLsn(evidence.logPosition) ? evidence.logPosition : null,
-      source,
-      from === undefined ? '-Infinity' : integerOrNull(from),
-      integerOrNull(to),
-    ],
   )
-  const row = rows[0]
+  const row = manyResults(results).at(-1)?.rows[0]
   if (row === undefined) throw new CheckpointConflictError(projection, 'another owner is working on it')
   const position = row.position ?? undefined
   if (position !== from) {
@@ -104,43 +99,49 @@ async function lockCheckpoint(
   }
 }
 
-async function moveCheckpoint(
+/** The statement fails, and so nothing is committed, where the handler has ended the transaction. */
+async function moveAndCommit(
   client: PgClient,
   { checkpoints }: CheckpointTables,
   { projection, to, evidence, startedAtHead }: AdvanceRequest,
   transaction: string,
   skipped: string,
 ): Promise<void> {
-  const { rowCount } = await client
+  const results = await client
     .query(
-      `update ${checkpoints}
-       set position = $2, settled = $3, incarnation = $4, log_position = $5, skipped = $6::jsonb,
-         started_at_head = coalesce(started_at_head, $7), updated_at = clock_timestamp()
-       where projection = $1 and pg_current_xact_id()::text = $8`,
-      [
-        projection,
-        to,
-        evidence.settled ?? null,
-        evidence.incarnation,
-        evidence.logPosition ?? null,
-        skipped,
-        startedAtHead ?? null,
-        transaction,
-      ],
+      `with moved as (
+         update ${checkpoints}
+         set position = ${literal(to)}, settled = ${literal(evidence.settled)},
+           incarnation = ${literal(evidence.incarnation)}, log_position = ${literal(evidence.logPosition)},
+           skipped = ${literal(skipped)}::jsonb,
+           started_at_head = case when position is null then ${literal(startedAtHead)} else started_at_head end,
+           updated_at = clock_timestamp()
+         where projection = ${literal(projection)} and pg_current_xact_id()::text = ${literal(transaction)}
+         returning true
+       )
+       select case when (select count(*) from moved) = 1 then true
+         else ('${TRANSACTION_ENDED}' || pg_current_xact_id())::boolean end;
+       commit`,
     )
     .catch((error: unknown) => {
-      if (sqlState(error) !== IN_FAILED_SQL_TRANSACTION) throw error
-      throw new TransactionFailedError(
-        projection,
-        'its transaction had failed before its checkpoint could move',
-        {
-          cause: error,
-        },
-      )
+      if (sqlState(error) === IN_FAILED_SQL_TRANSACTION) {
+        throw new TransactionFailedError(
+          projection,
+          'its transaction had failed before its checkpoint could move',
+          { cause: error },
+        )
+      }
+      if (sqlState(error) === INVALID_TEXT_REPRESENTATION && String(error).includes(TRANSACTION_ENDED)) {
+        throw new HandlerEndedTransactionError(projection)
+      }
+      throw error
     })
-  if (rowCount !== 1) throw new HandlerEndedTransactionError(projection)
+  const command = manyResults(results).at(-1)?.command
+  if (command !== 'COMMIT') throw new TransactionFailedError(projection, `COMMIT was answered by ${command}`)
 }
 
+/** What fails, as a cast, where the checkpoint was not moved in the transaction that locked it. */
+const TRANSACTION_ENDED = 'tidemark: the handler ended the transaction, this is '
 const IN_FAILED_SQL_TRANSACTION = '25P02'
 
 function toCrossed(json: unknown): readonly CrossedRun[] {
@@ -160,8 +161,13 @@ function toCrossed(json: unknown): readonly CrossedRun[] {
 }
 
 /** Positions of sources that skip are integers; others cross nothing. */
-function integerOrNull(position: string): string | null {
-  return /^-?\d+$/.test(position) ? position : null
+function integer(position: string): string {
+  return literal(/^-?\d+$/.test(position) ? position : undefined)
+}
+
+/** A message of several statements cannot bind values. */
+function literal(text: string | undefined): string {
+  return text === undefined ? 'null' : quoteLiteral(text)
 }
 
 function isLsn(logPosition: string | undefined): logPosition is string {

@@ -15,7 +15,8 @@ import { type PgClient, type PgPool, withConnection } from './client.ts'
 import { isTransientPostgresError, ProjectionSourceError } from './errors.ts'
 import { parseIncarnation } from './incarnation.ts'
 import { migrate } from './migrations/migrate.ts'
-import { requirePool, requireText } from './options.ts'
+import { requirePool, requireText, resolveQueryTimeout } from './options.ts'
+import { boundedClient } from './query-timeout.ts'
 import { parseSkipTotals } from './skip-totals.ts'
 
 export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
@@ -23,6 +24,12 @@ export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
   readonly pool: PgPool<C>
   /** Where Tidemark's own tables are; made where they are missing. @default 'tidemark' */
   readonly schema?: string
+  /**
+   * Milliseconds after which a statement of Tidemark's own that was not answered is given up, and its connection
+   * destroyed, in case that it has gone silent; a COMMIT that waits for synchronous standbys counts too. What a handler
+   * asks through `tx` is its own business (`statement_timeout`, `query_timeout`). @default 30000
+   */
+  readonly queryTimeoutMs?: number
 }
 
 /**
@@ -36,21 +43,25 @@ export function postgresCheckpoints<C extends PgClient = PgClient>(
   options: PostgresCheckpointsOptions<C>,
 ): CheckpointStore<C> {
   requirePool(options.pool)
-  return new PostgresCheckpoints(options.pool, requireText('schema', options.schema ?? 'tidemark'))
+  return new PostgresCheckpoints(
+    options.pool,
+    requireText('schema', options.schema ?? 'tidemark'),
+    resolveQueryTimeout(options.queryTimeoutMs),
+  )
 }
-
-const NEVER = new AbortController().signal
 
 class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly #pool: PgPool<C>
   readonly #schema: string
+  readonly #queryTimeoutMs: number
   readonly #tables: CheckpointTables
   readonly #backends = new KnownBackends()
   #systemIdentifier: string | undefined
 
-  constructor(pool: PgPool<C>, schema: string) {
+  constructor(pool: PgPool<C>, schema: string, queryTimeoutMs: number) {
     this.#pool = pool
     this.#schema = schema
+    this.#queryTimeoutMs = queryTimeoutMs
     this.#tables = checkpointTables(schema)
   }
 
@@ -83,7 +94,9 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   async advance(request: AdvanceRequest, work: (tx: C) => Promise<void>): Promise<Advanced> {
     const backends = (await this.sharesLogWith(request.evidence.incarnation)) ? this.#backends : undefined
     return await withConnection(this.#pool, request.signal, (client) =>
-      advanceCheckpoint(client, this.#tables, backends, request, () => work(client)),
+      advanceCheckpoint(boundedClient(client, this.#queryTimeoutMs), this.#tables, backends, request, () =>
+        work(client),
+      ),
     )
   }
 
@@ -121,9 +134,11 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     const { skips } = this.#tables
     await this.#query(
       `insert into ${skips} (source, stored, current, count)
-       select $1, run.stored, run.current, run.count
+       select $1, greatest(run.stored, passed.upto), run.current,
+         run.count - greatest(0, coalesce(passed.upto - run.stored, 0))
        from unnest($2::numeric[], $3::numeric[], $4::numeric[]) as run (stored, current, count)
-       where run.stored >= all (select current from ${skips} where source = $1 order by current desc limit 1)
+       cross join (select max(current) as upto from ${skips} where source = $1) as passed
+       where passed.upto is null or run.current > passed.upto + 1
        on conflict do nothing`,
       [
         source,
@@ -153,8 +168,10 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async #query(sql: string, values: unknown[]): Promise<Record<string, unknown>[]> {
-    const { rows } = await withConnection(this.#pool, NEVER, (client) =>
-      client.query(
+    // A signal of its own: Node warns of a leak where many statements listen to one.
+    const { signal } = new AbortController()
+    const { rows } = await withConnection(this.#pool, signal, (client) =>
+      boundedClient(client, this.#queryTimeoutMs).query(
         sql,
         values.map((value) => value ?? null),
       ),

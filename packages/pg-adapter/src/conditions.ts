@@ -19,8 +19,20 @@ export function requireReadableTable(inspection: Inspection, options: Options): 
     fail('server_version', `the server is PostgreSQL ${inspection.serverVersion}; 14 or later is needed`)
   }
   for (const relation of inspection.relations) requireRelation(relation, options)
-  if (!inspection.mayReadTable) {
-    fail('table_privilege', `this role may not read ${table}; GRANT SELECT ON ${table} TO the role`)
+  const [missing] = inspection.missingColumns
+  if (missing !== undefined) {
+    fail(
+      'columns_exist',
+      `${table} has no column ${quoteIdentifier(missing)}, which the option ` +
+        `${missing === options.eventType ? 'eventType' : 'columns'} names, case included`,
+    )
+  }
+  if (inspection.unreadableColumns.length > 0) {
+    fail(
+      'table_privilege',
+      `this role may not read ${inspection.unreadableColumns.map(quoteIdentifier).join(', ')} of ${table}; ` +
+        `GRANT SELECT ON ${table} TO the role, or name the columns to read in the option columns`,
+    )
   }
   if (inspection.rowSecurityActive) {
     fail(
@@ -33,7 +45,7 @@ export function requireReadableTable(inspection: Inspection, options: Options): 
     fail(
       'index',
       `${table} has no index led by ${options.sql.position}, so that every page would read the whole table; run\n` +
-        `  CREATE INDEX CONCURRENTLY ON ${table} (${options.sql.position});\n` +
+        `  ${createIndexSql(inspection, options)};\n` +
         'or set allowMissingIndex: true',
     )
   }
@@ -80,6 +92,12 @@ export function requireProvableSequence(inspection: Inspection, options: Options
     )
   }
   return sequence
+}
+
+/** PostgreSQL has no CONCURRENTLY for a partitioned table. */
+function createIndexSql({ relations }: Inspection, { sql }: Options): string {
+  const concurrently = relations[0]?.kind === PARTITIONED_TABLE ? '' : ' CONCURRENTLY'
+  return `CREATE INDEX${concurrently} ON ${sql.table} (${sql.position})`
 }
 
 const FALLBACK = "choose highWater: { mode: 'stale-threshold' }, which may lose events"

@@ -7,6 +7,7 @@ export type PostgresCondition =
   | 'table_kind'
   | 'permanent'
   | 'position_column'
+  | 'columns_exist'
   | 'sequence_found'
   | 'sequence_shared_by_partitions'
   | 'sequence_cache'
@@ -34,6 +35,17 @@ export class PostgresConditionError extends TidemarkError {
 /** The server is a standby, or about to be promoted. Retried: a failover passes. */
 export class NotPrimaryError extends TidemarkError {
   readonly code = 'TIDEMARK_NOT_PRIMARY'
+}
+
+/** A statement was not answered in time; its connection is destroyed, and it is tried again on another one. */
+export class QueryTimeoutError extends TidemarkError {
+  readonly code = 'TIDEMARK_QUERY_TIMEOUT'
+  constructor(timeoutMs: number) {
+    super(
+      `no answer from the server within ${timeoutMs} ms: the connection may have gone silent (check the network, and ` +
+        'keepAlive of the pool); if statements really take that long, raise queryTimeoutMs',
+    )
+  }
 }
 
 /** An SQL error inside the handler was swallowed by it: the transaction had failed all the same. */
@@ -95,7 +107,7 @@ const DRIVER_MESSAGES: readonly RegExp[] = [
 /** Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever. */
 export function isTransientPostgresError(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  if (error instanceof NotPrimaryError) return true
+  if (error instanceof NotPrimaryError || error instanceof QueryTimeoutError) return true
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
   if (code === undefined) return DRIVER_MESSAGES.some((message) => message.test(error.message))
   if (SOCKET_CODES.has(code)) return true

@@ -46,37 +46,54 @@ const HAS_SEQUENCE_DATA = 180_000
 /**
  * A full poll: one simple-protocol message on one backend, so that a crash fails all of it and a pooler cannot split
  * it. READ COMMITTED is set explicitly, since a role's default may be repeatable read: each step needs a snapshot of
- * its own. Each statement returns one row.
+ * its own. Each statement returns one row. `undefined`: table, column or sequence is not the one that was inspected.
  */
 export async function readPoll(
   options: Options,
   request: PollRequest,
   signal: AbortSignal,
-): Promise<PostgresPoll> {
+): Promise<PostgresPoll | undefined> {
   const { sequence } = request
-  const row = await send(options.pool, pollSql(options, request, NO_UNCALLED), signal)
-  if (row.lastHandedOut !== null) return toPoll(row, request, BigInt(String(row.lastHandedOut)))
-  requireSequence(row, sequence)
-  // 14 to 17 answer NULL for a sequence that was never called, or set back by setval(s, n, false).
-  const uncalled = await send(options.pool, pollSql(options, request, uncalledSql(sequence)), signal)
-  return toPoll(uncalled, request, lastHandedOutOfUncalled(uncalled, sequence))
+  try {
+    const row = await send(options.pool, pollSql(options, request, NO_UNCALLED), signal)
+    if (row.lastHandedOut !== null) return toPoll(row, request, BigInt(String(row.lastHandedOut)))
+    if (!isReadable(row, sequence)) return undefined
+    // 14 to 17 answer NULL for a sequence that was never called, or set back by setval(s, n, false).
+    const uncalled = await send(options.pool, pollSql(options, request, uncalledSql(sequence)), signal)
+    const lastHandedOut = lastHandedOutOfUncalled(uncalled, sequence)
+    return lastHandedOut === undefined ? undefined : toPoll(uncalled, request, lastHandedOut)
+  } catch (error) {
+    if (UNDEFINED_NAMES.has(sqlState(error))) return undefined
+    throw error
+  }
 }
 
-/** Step 1 as one bare statement, for while `v` equals settled. */
+/** undefined_table, undefined_column */
+const UNDEFINED_NAMES: ReadonlySet<string | undefined> = new Set(['42P01', '42703'])
+
+/**
+ * Step 1 as one bare statement, for while `v` equals settled. Says whether that is still so, of the same sequence, on a
+ * known backend.
+ */
 export async function probe(
   options: Options,
   { inspection, sequence, knownBackends }: Pick<PollRequest, 'inspection' | 'sequence' | 'knownBackends'>,
+  lastHandedOut: bigint | undefined,
   signal: AbortSignal,
-): Promise<{ readonly lastHandedOut: bigint | undefined; readonly isKnownBackend: boolean }> {
-  const { lastHandedOut, isKnownBackend } = await send(
+): Promise<boolean> {
+  // CASE evaluates its condition first.
+  const row = await send(
     options.pool,
-    `select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut", (${isKnownSql(knownBackends)})::text as "isKnownBackend"`,
+    `select (case when set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true) is not null
+        then ${lastHandedOutSql(inspection, sequence)} end) as "lastHandedOut",
+      (${isKnownSql(knownBackends)})::text as "isKnownBackend", ${fingerprintSql(options, sequence.oid)} as fingerprint`,
     signal,
   )
-  return {
-    lastHandedOut: lastHandedOut === null ? undefined : BigInt(String(lastHandedOut)),
-    isKnownBackend: isKnownBackend === 'true',
-  }
+  return (
+    row.lastHandedOut === lastHandedOut?.toString() &&
+    row.isKnownBackend === 'true' &&
+    row.fingerprint === inspection.fingerprint
+  )
 }
 
 function pollSql(options: Options, request: PollRequest, readUncalled: string): string {
@@ -129,12 +146,11 @@ function uncalledSql({ quotedName }: InspectedSequence): string {
     is_called::text as "isCalled" from ${quotedName};`
 }
 
-function lastHandedOutOfUncalled(row: Row, sequence: InspectedSequence): bigint {
+function lastHandedOutOfUncalled(row: Row, sequence: InspectedSequence): bigint | undefined {
   if (row.lastHandedOut !== null) return BigInt(String(row.lastHandedOut))
-  requireSequence(row, sequence)
-  if (row.isCalled === 'false' && row.uncalledOid === sequence.oid)
-    return BigInt(String(row.uncalledLastValue)) - 1n
-  return missingSequence(sequence)
+  const isStillUncalled =
+    isReadable(row, sequence) && row.isCalled === 'false' && row.uncalledOid === sequence.oid
+  return isStillUncalled ? BigInt(String(row.uncalledLastValue)) - 1n : undefined
 }
 
 /**
@@ -212,19 +228,11 @@ function toHolders(json: string): readonly Holder[] {
 }
 
 /** NULL alone means nothing: 18 answers it for a missing privilege and for a missing oid. */
-function requireSequence(row: Row, sequence: InspectedSequence): void {
-  if (row.sequenceExists !== 'true') missingSequence(sequence)
-  if (row.mayReadSequence !== 'true') {
-    throw new PostgresConditionError(
-      'sequence_privilege',
-      `this role may no longer read the sequence ${sequence.name}; GRANT SELECT ON SEQUENCE ${sequence.name} TO the role`,
-    )
-  }
-}
-
-function missingSequence(sequence: InspectedSequence): never {
+function isReadable(row: Row, sequence: InspectedSequence): boolean {
+  if (row.sequenceExists !== 'true') return false
+  if (row.mayReadSequence === 'true') return true
   throw new PostgresConditionError(
-    'sequence_found',
-    `the sequence ${sequence.name} (oid ${sequence.oid}) is gone; the next poll looks for the column's new one`,
+    'sequence_privilege',
+    `this role may no longer read the sequence ${sequence.name}; GRANT SELECT ON SEQUENCE ${sequence.name} TO the role`,
   )
 }

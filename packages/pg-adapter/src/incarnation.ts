@@ -30,7 +30,12 @@ let unknowns = 0
  * makes it equal to nothing, itself in another poll included.
  */
 export function incarnationOf(server: ServerIdentity, sequence: SequenceIdentity): string {
-  return [serverPart(server), sequence.oid, sequence.relfilenode].join(SEPARATOR)
+  return serverPart(server) + sequencePart(sequence)
+}
+
+/** How the incarnations of one sequence end. */
+export function sequencePart({ oid, relfilenode }: SequenceIdentity): string {
+  return SEPARATOR + oid + SEPARATOR + relfilenode
 }
 
 function serverPart(server: ServerIdentity): string {
@@ -53,19 +58,20 @@ export function parseIncarnation(
   return { systemIdentifier, timeline }
 }
 
-/** The SQL of a backend's own key: as long as a connection lives it keeps its backend, and a crash kills every one. */
+/**
+ * The SQL of a backend's own key: as long as a connection lives it keeps its backend, and a crash kills every one. It
+ * is part of every poll and every page, and a function in FROM would cost more to plan than to run.
+ */
 export const BACKEND_KEY_SQL =
-  "pg_backend_pid() || '@' || (select (extract(epoch from backend_start) * 1000000)::bigint from pg_stat_get_activity(pg_backend_pid()))"
+  "pg_backend_pid() || '@' || (select (extract(epoch from (pg_stat_get_activity(pg_backend_pid())).backend_start) * 1000000)::bigint)"
 
 /**
- * The columns of `ServerIdentity`, as one row. Times are read as microseconds, so that no session's time zone or date
- * style changes the text.
+ * The columns of `ServerIdentity`, as one object. Times are read as microseconds, so that no session's time zone or date
+ * style changes the text. No subqueries: they would be planned at every poll, used or not.
  */
-export const SERVER_IDENTITY_SQL = `(
-    select row_to_json(i) from (select
-      (select system_identifier::text from pg_control_system()) as "systemIdentifier",
-      left(pg_walfile_name(pg_current_wal_lsn()), 8) as "timeline",
-      (select (extract(epoch from stats_reset) * 1000000)::bigint::text from pg_stat_bgwriter) as "statsReset",
-      (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text as "postmasterStart"
-    ) i
+export const SERVER_IDENTITY_SQL = `json_build_object(
+    'systemIdentifier', (pg_control_system()).system_identifier::text,
+    'timeline', left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    'statsReset', (extract(epoch from pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint::text,
+    'postmasterStart', (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text
   )`

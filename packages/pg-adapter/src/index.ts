@@ -6,6 +6,7 @@ export {
   type PostgresCondition,
   PostgresConditionError,
   ProjectionSourceError,
+  QueryTimeoutError,
   TransactionFailedError,
 } from './errors.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'

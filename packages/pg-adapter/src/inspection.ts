@@ -1,5 +1,5 @@
 import { type PgClient, type PgPool, type PgResult, withConnection } from './client.ts'
-import { PostgresConditionError } from './errors.ts'
+import { PostgresConditionError, sqlState } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 
@@ -9,7 +9,10 @@ export interface Inspection {
   readonly inRecovery: boolean
   readonly tableOid: string
   readonly rowSecurityActive: boolean
-  readonly mayReadTable: boolean
+  /** Columns that the options name and the table lacks. */
+  readonly missingColumns: readonly string[]
+  /** Columns to be read that this role may not read. */
+  readonly unreadableColumns: readonly string[]
   readonly hasIndex: boolean
   readonly isCitusTable: boolean
   /** The table, its partitions and whatever inherits from it; the table first. */
@@ -51,9 +54,8 @@ export async function inspect(
   signal: AbortSignal,
 ): Promise<Inspection> {
   return await withConnection(options.pool, signal, async (client) => {
-    const { rows } = await client.query(INSPECTION_SQL, [options.sql.table, options.position])
-    const facts = rows[0]?.facts as Facts | undefined
-    if (facts?.table_oid == null) {
+    const facts = await readFacts(client, options)
+    if (facts.table_oid == null) {
       throw new PostgresConditionError(
         'table_exists',
         `table: no table ${options.sql.table} on the search path of this role; ` +
@@ -113,6 +115,26 @@ export function fingerprintSql(options: ResolvedPostgresEventsOptions<unknown>, 
       (select string_agg(inhrelid::text, ',' order by inhrelid) from pg_inherits where inhparent = ${table}))`
 }
 
+async function readFacts(
+  client: PgClient,
+  { sql, position, columns, eventType }: ResolvedPostgresEventsOptions<unknown>,
+): Promise<Facts> {
+  const named = [...(columns ?? []), ...(eventType === undefined ? [] : [eventType])]
+  try {
+    const { rows } = await client.query(INSPECTION_SQL, [sql.table, position, named, columns === undefined])
+    return JSON.parse(String(rows[0]?.facts)) as Facts
+  } catch (error) {
+    if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
+    throw new PostgresConditionError(
+      'table_privilege',
+      `${sql.table} cannot be looked up: ${String(error)}; GRANT USAGE ON SCHEMA to the role`,
+      { cause: error },
+    )
+  }
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501'
+
 async function readFingerprint(
   client: PgClient,
   options: ResolvedPostgresEventsOptions<unknown>,
@@ -129,7 +151,8 @@ interface Facts {
   readonly in_recovery: boolean
   readonly table_oid: string | null
   readonly row_security_active: boolean
-  readonly may_read_table: boolean | null
+  readonly missing_columns: readonly string[]
+  readonly unreadable_columns: readonly string[]
   readonly has_index: boolean
   readonly has_citus: boolean
   readonly relations: readonly {
@@ -171,7 +194,8 @@ function toInspection(facts: Facts): Omit<Inspection, 'isCitusTable' | 'fingerpr
     inRecovery: facts.in_recovery,
     tableOid: facts.table_oid ?? '',
     rowSecurityActive: facts.row_security_active,
-    mayReadTable: facts.may_read_table ?? false,
+    missingColumns: facts.missing_columns,
+    unreadableColumns: facts.unreadable_columns,
     hasIndex: facts.has_index,
     relations: facts.relations.map((relation) => ({
       name: relation.name,
@@ -200,7 +224,8 @@ function toInspection(facts: Facts): Omit<Inspection, 'isCitusTable' | 'fingerpr
 }
 
 /**
- * $1 the quoted table name, $2 the position column. A partition or child of a table with an identity column that has no
+ * $1 the quoted table name, $2 the position column, $3 the other columns that are named, $4 whether every column is
+ * read. A partition or child of a table with an identity column that has no
  * sequence of its own takes numbers from the parent's (17 and later) or from none (before).
  */
 const INSPECTION_SQL = `
@@ -230,6 +255,10 @@ relation as (
   left join pg_attribute a on a.attrelid = f.oid and a.attname = $2 and not a.attisdropped
   left join pg_attrdef ad on ad.adrelid = f.oid and ad.adnum = a.attnum
 ),
+existing as (
+  select a.attrelid, a.attnum, a.attname::text from pg_attribute a
+  where a.attrelid = (select oid from target) and a.attnum > 0 and not a.attisdropped
+),
 sequence as (
   select s.seqrelid, s.seqstart, s.seqincrement, s.seqcache, s.seqcycle, c.relpersistence, c.relfilenode,
     n.nspname, c.relname
@@ -243,8 +272,14 @@ select json_build_object(
   'in_recovery', pg_is_in_recovery(),
   'table_oid', (select oid::text from target),
   'row_security_active', coalesce((select row_security_active(oid) from target), false),
-  'may_read_table', (
-    select has_column_privilege(oid, attnum, 'SELECT') from relation where depth = 0 and attnum is not null
+  'missing_columns', array(
+    select name from unnest($3::text[]) as named (name) where name not in (select attname from existing)
+  ),
+  'unreadable_columns', array(
+    select attname from existing
+    where (attname = $2 or attname = any ($3::text[]) or $4::boolean)
+      and not has_column_privilege(attrelid, attnum, 'SELECT')
+    order by attnum
   ),
   'has_index', exists (
     select from pg_index i
@@ -267,4 +302,4 @@ select json_build_object(
       'cache', seqcache::text, 'cycle', seqcycle, 'may_read', has_sequence_privilege(seqrelid, 'SELECT'))
     from sequence
   )
-) as facts`
+)::text as facts`

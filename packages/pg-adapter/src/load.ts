@@ -74,7 +74,7 @@ export async function isFlushedOnKnownBackend(
 
 /** What fails, as a cast, on a backend that is not known. It is never folded: it hangs on the backend's key. */
 const UNKNOWN_BACKEND = 'tidemark: unknown backend '
-const INVALID_TEXT_REPRESENTATION = '22P02'
+export const INVALID_TEXT_REPRESENTATION = '22P02'
 
 function knownBackend(parameter: string): string {
   return `(select case when ${BACKEND_KEY_SQL} = any (${parameter}::text[]) then true

@@ -1,6 +1,7 @@
 import { InvalidOptionError } from '@tidemark/core'
 import { type PgPool, survivePoolErrors } from './client.ts'
 import { parseQualifiedName, type QualifiedName, quoteIdentifier, quoteName } from './identifiers.ts'
+import { boundedPool, DEFAULT_QUERY_TIMEOUT_MS } from './query-timeout.ts'
 
 /** A row as node-postgres returns it, its position column as `bigint`. */
 export type PostgresRow = Readonly<Record<string, unknown>>
@@ -30,6 +31,13 @@ export interface PostgresEventsOptions<E = PostgresRow> {
     | { readonly mode: 'stale-threshold'; readonly thresholdMs?: number }
   /** Accept a table without an index led by the position: every page then reads the whole table. @default false */
   readonly allowMissingIndex?: boolean
+  /**
+   * Milliseconds after which a poll or a page that was not answered is given up, and its connection destroyed, in case
+   * that it has gone silent. Pages of a projection whose `eventTypes` are rare look through many rows: below what they
+   * take it never gets on. For a connection that is still being made, set the pool's `connectionTimeoutMillis`.
+   * @default 30000
+   */
+  readonly queryTimeoutMs?: number
 }
 
 export interface ResolvedPostgresEventsOptions<E> {
@@ -69,7 +77,7 @@ export function resolvePostgresEventsOptions<E>(
   }
   requirePool(options.pool)
   return Object.freeze({
-    pool: options.pool,
+    pool: boundedPool(options.pool, resolveQueryTimeout(options.queryTimeoutMs)),
     table,
     position,
     columns: options.columns,
@@ -92,6 +100,13 @@ export function requirePool(pool: unknown): asserts pool is PgPool {
     throw new InvalidOptionError('pool', 'a pg.Pool, or anything with its connect()', pool)
   }
   survivePoolErrors(pool as PgPool)
+}
+
+export function resolveQueryTimeout(queryTimeoutMs: unknown = DEFAULT_QUERY_TIMEOUT_MS): number {
+  if (typeof queryTimeoutMs !== 'number' || !Number.isFinite(queryTimeoutMs) || queryTimeoutMs <= 0) {
+    throw new InvalidOptionError('queryTimeoutMs', 'a number of milliseconds above 0', queryTimeoutMs)
+  }
+  return queryTimeoutMs
 }
 
 export function requireText(option: string, value: unknown): string {

@@ -10,12 +10,12 @@ import {
   withMark,
 } from '@tidemark/core'
 import type { KnownBackends } from './backends.ts'
-import { requireProvableSequence, requireReadableTable } from './conditions.ts'
 import { waitUntilDurable } from './durability.ts'
-import { NotPrimaryError, PostgresConditionError } from './errors.ts'
-import { type PostgresPoll, probe, readPoll } from './high-water.ts'
-import { incarnationOf, isSameServerRun } from './incarnation.ts'
-import { type InspectedSequence, type Inspection, inspect, showsOwnSequenceLock } from './inspection.ts'
+import { PostgresConditionError } from './errors.ts'
+import { type PostgresPoll, probe } from './high-water.ts'
+import { incarnationOf, sequencePart } from './incarnation.ts'
+import { type InspectedPoll, pollInspected } from './inspected-poll.ts'
+import type { InspectedSequence, Inspection } from './inspection.ts'
 import { lookUpMark } from './load.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { requireNotRewound, requireStoredConsistent } from './rewind.ts'
@@ -33,9 +33,6 @@ interface Memory {
 
 /** While idle, a visible position that did not come from the sequence is looked for this often. */
 const COMPARE_GREATEST_EVERY_MS = 10_000
-/** A table that is altered all the time cannot be inspected. */
-const MOST_INSPECTIONS = 3
-
 /** One poll in proof mode: a probe while nothing is open, the three steps and the settlement otherwise. */
 export async function readProvenHighWater(
   options: Options,
@@ -43,82 +40,81 @@ export async function readProvenHighWater(
   request: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
   const { previous, signal } = request
-  const memory = previous?.memory as Memory | undefined
-  if (previous && memory && isIdle(memory) && !isComparisonDue(memory)) {
+  if (previous === undefined) return await readFirst(options, backends, request)
+  const memory = previous.memory as Memory
+  const knownBackends = backends.of(previous.incarnation)
+  if (isIdle(memory) && !isComparisonDue(memory)) {
     const { inspection, sequence, settlement } = memory
-    const knownBackends = backends.of(previous.incarnation)
-    const { lastHandedOut, isKnownBackend } = await probe(
-      options,
-      { inspection, sequence, knownBackends },
-      signal,
-    )
-    if (isKnownBackend && lastHandedOut === settlement.lastHandedOut) return previous
+    const found = { inspection, sequence, knownBackends }
+    if (await probe(options, found, settlement.lastHandedOut, signal)) return previous
   }
-  let { inspection, sequence } = memory ?? (await inspectAndCheck(options, signal))
-  for (let inspections = 1; ; inspections++) {
-    const poll = await readPoll(
-      options,
-      {
-        inspection,
-        sequence,
-        visibleAbove: memory?.settlement.settled,
-        withGreatestVisible: memory === undefined || isComparisonDue(memory),
-        knownBackends: backends.of(previous?.incarnation),
-      },
-      signal,
-    )
-    if (poll.fingerprint === inspection.fingerprint) {
-      return await conclude(options, backends, request, { inspection, sequence, poll })
-    }
-    if (inspections === MOST_INSPECTIONS) {
-      throw new PostgresConditionError('sequence_found', `${options.sql.table} is being altered at each look`)
-    }
-    ;({ inspection, sequence } = await inspectAndCheck(options, signal))
-  }
+  const polled = await pollInspected(
+    options,
+    memory,
+    { visibleAbove: memory.settlement.settled, withGreatestVisible: isComparisonDue(memory), knownBackends },
+    signal,
+  )
+  requireSameIncarnation(previous.incarnation, polled)
+  requireNotRewound(options, memory.settlement, previous.logPosition, polled.poll)
+  return await conclude(options, backends, request, {
+    ...polled,
+    incarnation: previous.incarnation,
+    settlement: memory.settlement,
+    comparedAtMs: memory.comparedAtMs,
+  })
 }
 
-async function inspectAndCheck(
+/**
+ * The first poll of an incarnation, between whose naming and whose reading the stored progress is read: progress of a
+ * run that has crashed meanwhile is then never taken for settled, and another daemon's newest checkpoint never for a
+ * store that went back.
+ */
+async function readFirst(
   options: Options,
-  signal: AbortSignal,
-): Promise<Pick<Memory, 'inspection' | 'sequence'>> {
-  const inspection = await inspect(options, signal)
-  if (inspection.inRecovery) {
-    throw new NotPrimaryError('this server is in recovery: polls and loads need the primary')
-  }
-  requireReadableTable(inspection, options)
-  const sequence = requireProvableSequence(inspection, options)
-  if (!(await showsOwnSequenceLock(options.pool, sequence.oid, signal))) {
-    throw new PostgresConditionError(
-      'pg_locks',
-      "pg_locks does not show this session's own lock: this server is no PostgreSQL, or has another lock model; " +
-        "choose highWater: { mode: 'stale-threshold' }, which may lose events",
-    )
-  }
-  return { inspection, sequence }
+  backends: KnownBackends,
+  request: HighWaterRequest<bigint>,
+): Promise<HighWaterReading<bigint>> {
+  const { stored, sharesLog, signal } = request
+  const first = { visibleAbove: undefined, withGreatestVisible: false, knownBackends: [] }
+  const named = await pollInspected(options, undefined, first, signal)
+  const incarnation = nameIncarnation(named)
+  backends.add(incarnation, named.poll.backendKey)
+  const progress = await stored()
+  const isShared = await sharesLog(incarnation)
+  const knownBackends = backends.of(incarnation)
+  const polled = await pollInspected(
+    options,
+    named,
+    { ...first, withGreatestVisible: true, knownBackends },
+    signal,
+  )
+  requireSameIncarnation(incarnation, polled)
+  requireStoredConsistent(progress, { incarnation, poll: polled.poll, isShared })
+  return await conclude(options, backends, request, {
+    ...polled,
+    incarnation,
+    settlement: startSettlement(resumeSettled(denseOrder, progress, incarnation)),
+    comparedAtMs: undefined,
+  })
 }
 
-interface Polled extends Pick<Memory, 'inspection' | 'sequence'> {
-  readonly poll: PostgresPoll
+interface Judged extends InspectedPoll {
+  readonly incarnation: string
+  /** As it was before this poll. */
+  readonly settlement: Settlement
+  readonly comparedAtMs: number | undefined
 }
 
 async function conclude(
   options: Options,
   backends: KnownBackends,
-  request: HighWaterRequest<bigint>,
-  { inspection, sequence, poll }: Polled,
+  { sharesLog, signal }: HighWaterRequest<bigint>,
+  { inspection, sequence, poll, incarnation, settlement: before, comparedAtMs }: Judged,
 ): Promise<HighWaterReading<bigint>> {
-  const { previous, stored, sharesLog, signal } = request
-  const incarnation = requireSameIncarnation(previous?.incarnation, sequence, poll)
   backends.add(incarnation, poll.backendKey)
-  const memory = previous?.memory as Memory | undefined
-  requireNotRewound(options, memory?.settlement, previous?.logPosition, poll)
-  const isShared = await sharesLog(incarnation)
-  if (memory === undefined) requireStoredConsistent(stored, { incarnation, poll, isShared })
   if (poll.greatestVisible !== undefined && poll.greatestVisible > poll.lastHandedOut) {
     throw explicitPosition(options, sequence, poll)
   }
-
-  const before = memory?.settlement ?? startSettlement(resumeSettled(denseOrder, stored, incarnation))
   const { settlement, provenEmpty, gaps, markNeedsLookup } = settle(before, {
     lastHandedOut: poll.lastHandedOut,
     holders: poll.holders.map((holder) => holder.transaction),
@@ -129,8 +125,9 @@ async function conclude(
     markNeedsLookup && settlement.settled !== undefined
       ? await lookUpMark(options, backends, incarnation, settlement.settled, signal)
       : undefined
-  if (!isShared && !poll.isFlushed)
+  if (!poll.isFlushed && !(await sharesLog(incarnation))) {
     await waitUntilDurable(options.pool, backends, incarnation, poll.insertLsn, signal)
+  }
   const concluded = withMark(settlement, lookedUp)
   return {
     head: poll.lastHandedOut,
@@ -146,42 +143,39 @@ async function conclude(
       inspection,
       sequence,
       settlement: concluded,
-      comparedAtMs: comparedAtMs(memory, poll),
+      comparedAtMs: nextComparedAtMs(comparedAtMs, poll),
     } satisfies Memory,
   }
 }
 
+function nameIncarnation({ sequence, poll }: InspectedPoll): string {
+  if (poll.identity === undefined) throw new TypeError('a poll with no known backend reads the identity')
+  return incarnationOf(poll.identity, sequence)
+}
+
 /** The same backend is the same incarnation; on another one, all four facts are compared. */
-function requireSameIncarnation(
-  previous: string | undefined,
-  sequence: InspectedSequence,
-  { identity }: PostgresPoll,
-): string {
-  if (identity === undefined) {
-    // Only backends of the previous incarnation were called known.
-    if (previous?.endsWith(`/${sequence.oid}/${sequence.relfilenode}`)) return previous
-    throw new IncarnationChangedError(String(previous), `${sequence.name} (oid ${sequence.oid})`)
+function requireSameIncarnation(expected: string, { sequence, poll }: InspectedPoll): void {
+  if (poll.identity === undefined) {
+    // Only backends of the expected incarnation were called known.
+    if (expected.endsWith(sequencePart(sequence))) return
+    throw new IncarnationChangedError(expected, `${sequence.name} (oid ${sequence.oid})`)
   }
-  const found = incarnationOf(identity, sequence)
-  if (previous !== undefined && (found !== previous || !isSameServerRun(previous, identity))) {
-    throw new IncarnationChangedError(previous, found)
-  }
-  return found
+  const found = incarnationOf(poll.identity, sequence)
+  if (found !== expected) throw new IncarnationChangedError(expected, found)
 }
 
 function isIdle({ settlement }: Memory): boolean {
   return settlement.settled !== undefined && settlement.settled === settlement.lastHandedOut
 }
 
-function isComparisonDue({ comparedAtMs }: Memory): boolean {
+function isComparisonDue({ comparedAtMs }: Pick<Memory, 'comparedAtMs'>): boolean {
   return comparedAtMs === undefined || performance.now() - comparedAtMs >= COMPARE_GREATEST_EVERY_MS
 }
 
 /** A backend that was met for the first time makes the next poll compare. */
-function comparedAtMs(memory: Memory | undefined, poll: PostgresPoll): number | undefined {
-  if (poll.greatestVisible !== undefined || (memory !== undefined && isComparisonDue(memory)))
-    return performance.now()
-  return poll.identity === undefined ? memory?.comparedAtMs : undefined
+function nextComparedAtMs(before: number | undefined, poll: PostgresPoll): number | undefined {
+  if (poll.greatestVisible !== undefined) return performance.now()
+  return poll.identity === undefined ? before : undefined
 }
 
 function explicitPosition(

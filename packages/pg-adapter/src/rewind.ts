@@ -60,7 +60,13 @@ export function requireStoredConsistent(
           'events that were processed may be gone, and their numbers come back',
       )
     }
-    if (progress.logPosition !== undefined && parseLsn(insertLsn) < parseLsn(progress.logPosition)) {
+    // A settled position alone is saved without a look at the server: it may be of a run that has crashed meanwhile.
+    const isWitness = progress.projection !== undefined || progress.incarnation === found.incarnation
+    if (
+      isWitness &&
+      progress.logPosition !== undefined &&
+      parseLsn(insertLsn) < parseLsn(progress.logPosition)
+    ) {
       rewound(
         `${of} was written at log position ${progress.logPosition}, but the server stands at ${insertLsn}`,
       )

@@ -52,7 +52,7 @@ async function start(
 ): Promise<StaleThreshold> {
   const inspection = await inspect(options, signal)
   requireReadableTable(inspection, options)
-  const mark = resumeSettled(denseOrder, stored, UNPROVEN_INCARNATION)
+  const mark = resumeSettled(denseOrder, await stored(), UNPROVEN_INCARNATION)
   return startStaleThreshold(mark, inspection.sequence && inspection.sequence.start - 1n)
 }
 

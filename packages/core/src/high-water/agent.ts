@@ -1,23 +1,24 @@
 import { type Deferred, deferred, untilAborted } from '../deferred.ts'
 import { hasCode, LifecycleError, messageOf, WaitFailedError } from '../errors.ts'
-import type { Evidence, HighWaterReading, Holder, SkippedRun, StoredProgress } from '../event-source.ts'
+import type { HighWaterReading } from '../event-source.ts'
 import { isReached } from '../position.ts'
 import { backOffMs as failureBackOffMs } from '../projection/error-policy.ts'
 import { guardTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { nextBackOffMs, restMs } from './cadence.ts'
-import { type AgedGap, ageGaps, type GapAges, NO_GAPS } from './gap-ages.ts'
 import {
   type HighWaterAgentOptions,
-  type ProgressMemory,
   type ResolvedHighWaterAgentOptions,
   resolveHighWaterAgentOptions,
 } from './options.ts'
+import { HighWaterObservation, type HighWaterStatus } from './status.ts'
+import { StorePoll } from './store-poll.ts'
 
 /** Holds the high-water mark of one source. Usable alone, by those who keep their own polling loop. */
 export interface HighWaterAgent<P> {
   /**
    * Polls once, checking every condition, then goes on polling until `stop()`; that keeps the process alive. Rejects
-   * when a condition is violated; while the store cannot be reached it resolves, and `status().error` says so.
+   * when a condition is violated; while the store cannot be reached it resolves, and `status().error` says so. Resolves
+   * when `stop()` is called meanwhile.
    */
   start(): Promise<void>
   /** Ends polling. Waits still open reject. May be called twice. */
@@ -37,27 +38,10 @@ export interface HighWaterAgent<P> {
   nextChange(): Promise<void>
 }
 
-export interface HighWaterStatus<P> {
-  /**
-   * `halted`: the store stands behind what was processed, the operator decides. `failing`: polls fail and are retried.
-   */
-  readonly state: 'idle' | 'polling' | 'failing' | 'halted' | 'stopped'
-  readonly head: P | undefined
-  readonly settled: P | undefined
-  readonly mark: P | undefined
-  readonly stale: boolean
-  readonly gaps: readonly (AgedGap<P> & { readonly openForMs: number })[]
-  readonly holders: readonly Holder[]
-  readonly lastPollAtMs: number | undefined
-  readonly error: unknown
-}
-
 export function createHighWaterAgent<P>(options: HighWaterAgentOptions<P>): HighWaterAgent<P> {
   return new PollingAgent(resolveHighWaterAgentOptions(options))
 }
 
-/** Settled positions stored alone are worth at most one statement a second. */
-const SAVE_SETTLED_EVERY_MS = 1_000
 /** How long `stop()` waits for a poll that does not heed its signal. */
 const STOP_GRACE_MS = 1_000
 const HALTED_TURN_MS = 3_600_000
@@ -75,13 +59,10 @@ class PollingAgent<P> implements HighWaterAgent<P> {
   readonly #options: ResolvedHighWaterAgentOptions<P>
   readonly #telemetry: Required<Telemetry>
   readonly #stopping = new AbortController()
+  readonly #poll: StorePoll<P>
+  readonly #observation: HighWaterObservation<P>
   #state: HighWaterStatus<P>['state'] = 'idle'
   #error: unknown
-  #gaps: GapAges<P> = NO_GAPS
-  #lastPollAtMs: number | undefined
-  #settledMovedAtMs = 0
-  #savedSettled: { readonly reading: HighWaterReading<P>; readonly atMs: number } | undefined
-  #sharedLog: { readonly incarnation: string; readonly shared: boolean } | undefined
   #pollsBegun = 0
   #readingOfPoll = 0
   #wakeUp = new AbortController()
@@ -91,6 +72,11 @@ class PollingAgent<P> implements HighWaterAgent<P> {
   constructor(options: ResolvedHighWaterAgentOptions<P>) {
     this.#options = options
     this.#telemetry = guardTelemetry(options.telemetry, options.onTelemetryError)
+    this.#observation = new HighWaterObservation(options.source.order, options.staleAfterMs)
+    this.#poll = new StorePoll(options, this.#stopping.signal, () => {
+      this.reading = undefined
+      this.#observation.forget()
+    })
   }
 
   get mark(): P | undefined {
@@ -99,10 +85,11 @@ class PollingAgent<P> implements HighWaterAgent<P> {
 
   async start(): Promise<void> {
     if (this.#state !== 'idle') {
-      throw new LifecycleError(`the high-water agent was already started or stopped; make a new one to start again`)
+      throw new LifecycleError(
+        `the high-water agent was already started or stopped; make a new one to start again`,
+      )
     }
     this.#state = 'polling'
-    this.#settledMovedAtMs = this.#options.clock.nowMs()
     const firstPoll = this.#pollOnce()
     this.#loop = firstPoll.then(() => {})
     const begun = await firstPoll
@@ -151,37 +138,7 @@ class PollingAgent<P> implements HighWaterAgent<P> {
   }
 
   status(): HighWaterStatus<P> {
-    const now = this.#options.clock.nowMs()
-    const gaps = this.#gaps.open.map((gap) => ({ ...gap, openForMs: now - gap.firstSeenMs }))
-    return {
-      state: this.#state,
-      head: this.reading?.head,
-      settled: this.reading?.settled,
-      mark: this.reading?.mark,
-      stale: this.#isStale(now),
-      gaps,
-      holders: this.reading?.holders ?? [],
-      lastPollAtMs: this.#lastPollAtMs,
-      error: this.#error,
-    }
-  }
-
-  /** Settled, not the mark: an idle store with a rolled-back tail is not stale. */
-  #isStale(now: number): boolean {
-    if (this.#state === 'idle' || this.#state === 'stopped') return false
-    const { staleAfterMs } = this.#options
-    if (now - (this.#lastPollAtMs ?? this.#settledMovedAtMs) > staleAfterMs) return true
-    if (!this.#isBehind()) return false
-    const since = this.#gaps.open.reduce(
-      (earliest, gap) => Math.min(earliest, gap.firstSeenMs),
-      this.#settledMovedAtMs,
-    )
-    return now - since > staleAfterMs
-  }
-
-  #isBehind(): boolean {
-    const reading = this.reading
-    return reading !== undefined && !isReached(this.#options.source.order, reading.head, reading.settled)
+    return this.#observation.status(this.#state, this.#error, this.#options.clock.nowMs())
   }
 
   async #until(condition: () => boolean, signal: AbortSignal | undefined): Promise<void> {
@@ -218,7 +175,7 @@ class PollingAgent<P> implements HighWaterAgent<P> {
       }
       backOffMs = nextBackOffMs(this.#options, {
         moved: this.#hasMoved(before),
-        behind: this.#isBehind(),
+        behind: this.#observation.isBehind,
         backOffMs,
       })
       await clock.sleep(restMs(this.#options, clock.nowMs() - startedMs), signal)
@@ -237,105 +194,30 @@ class PollingAgent<P> implements HighWaterAgent<P> {
     const now = this.reading
     if (before === now || now === undefined) return false
     if (before === undefined) return true
-    const wasIdle = isReached(order, before.head, before.settled)
     const same = (a: P | undefined, b: P | undefined): boolean =>
       isReached(order, a, b) && isReached(order, b, a)
-    return (
-      !same(before.settled, now.settled) ||
-      !same(before.mark, now.mark) ||
-      (wasIdle && !same(before.head, now.head))
-    )
+    return !same(before.settled, now.settled) || !same(before.mark, now.mark) || !same(before.head, now.head)
   }
 
   async #pollOnce(): Promise<PollResult> {
-    const { source, checkpoints, clock } = this.#options
-    const { signal } = this.#stopping
+    const { source, clock } = this.#options
     const poll = ++this.#pollsBegun
     const startedMs = clock.nowMs()
+    this.#observation.begin(startedMs)
     try {
-      const reading = await this.#read()
-      if (reading.skipped.length > 0)
-        await checkpoints?.recordSkips(source.name, reading.skipped.map(this.#formatRun))
-      // `stop()` may have gone on without this poll.
-      signal.throwIfAborted()
+      const reading = await this.#poll.read(this.reading)
+      const now = clock.nowMs()
+      this.reading = reading
       this.#readingOfPoll = poll
-      this.#publish(reading, startedMs)
-      await this.#saveSettled(reading)
+      const closedGaps = this.#observation.succeed(reading, now)
+      this.#telemetry.polled({ source: source.name, durationMs: now - startedMs, reading, closedGaps })
+      this.#enter('polling', undefined)
+      await this.#poll.saveSettled(reading)
       return { failed: false }
     } catch (error) {
-      const transient =
-        hasCode(error, 'TIDEMARK_INCARNATION_CHANGED') ||
-        source.isTransient(error) ||
-        (checkpoints?.isTransient(error) ?? false)
-      if (!signal.aborted) this.#telemetry.pollFailed({ source: source.name, error })
-      return { failed: true, transient, error }
+      if (!this.#stopping.signal.aborted) this.#telemetry.pollFailed({ source: source.name, error })
+      return { failed: true, transient: this.#poll.isTransient(error), error }
     }
-  }
-
-  /** A poll that saw another incarnation is thrown away: everything learned is dropped, progress is read again. */
-  async #read(): Promise<HighWaterReading<P>> {
-    try {
-      return await this.#readFrom(this.reading)
-    } catch (error) {
-      if (!hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) throw error
-      this.reading = undefined
-      this.#gaps = NO_GAPS
-      return await this.#readFrom(undefined)
-    }
-  }
-
-  async #readFrom(previous: HighWaterReading<P> | undefined): Promise<HighWaterReading<P>> {
-    const { source, checkpoints } = this.#options
-    const stored =
-      previous === undefined && checkpoints
-        ? await readProgress(source.order.parse, checkpoints, source.name)
-        : []
-    return await source.readHighWater({
-      previous,
-      stored,
-      sharesLog: this.#sharesLog,
-      signal: this.#stopping.signal,
-    })
-  }
-
-  #sharesLog = async (incarnation: string): Promise<boolean> => {
-    const { checkpoints } = this.#options
-    if (!checkpoints) return false
-    if (this.#sharedLog?.incarnation !== incarnation) {
-      this.#sharedLog = { incarnation, shared: await checkpoints.sharesLogWith(incarnation) }
-    }
-    return this.#sharedLog.shared
-  }
-
-  #publish(reading: HighWaterReading<P>, startedMs: number): void {
-    const { source, clock } = this.#options
-    const now = clock.nowMs()
-    const before = this.reading
-    this.#lastPollAtMs = now
-    this.reading = reading
-    const settledMoved = before === undefined || !isReached(source.order, reading.settled, before.settled)
-    if (settledMoved || !this.#isBehind()) this.#settledMovedAtMs = now
-    const { closed, ...gaps } = ageGaps(source.order, this.#gaps, reading, now)
-    this.#gaps = gaps
-    this.#telemetry.polled({ source: source.name, durationMs: now - startedMs, reading, closedGaps: closed })
-    this.#enter('polling', undefined)
-  }
-
-  async #saveSettled(reading: HighWaterReading<P>): Promise<void> {
-    const { source, checkpoints, clock } = this.#options
-    const saved = this.#savedSettled
-    const now = clock.nowMs()
-    if (!checkpoints || reading.settled === undefined || (saved && now - saved.atMs < SAVE_SETTLED_EVERY_MS))
-      return
-    const isSame = saved?.reading.incarnation === reading.incarnation
-    if (isSame && isReached(source.order, reading.settled, saved.reading.settled)) return
-    await checkpoints.saveSettled(source.name, formatEvidence(source.order.format, reading))
-    this.#savedSettled = { reading, atMs: now }
-  }
-
-  #formatRun = (run: SkippedRun<P>): SkippedRun<string> => {
-    const { format } = this.#options.source.order
-    return { stored: format(run.stored), current: format(run.current), count: run.count }
   }
 
   #enter(state: HighWaterStatus<P>['state'], error: unknown): void {
@@ -362,25 +244,4 @@ class PollingAgent<P> implements HighWaterAgent<P> {
       await clock.sleep(failureBackOffMs(inARow), signal)
     }
   }
-}
-
-export function formatEvidence<P>(
-  format: (position: P) => string,
-  evidence: Evidence<P>,
-): { incarnation: string; settled: string | undefined; logPosition: string | undefined } {
-  const { incarnation, settled, logPosition } = evidence
-  return { incarnation, settled: settled === undefined ? undefined : format(settled), logPosition }
-}
-
-async function readProgress<P>(
-  parse: (text: string) => P,
-  checkpoints: ProgressMemory,
-  source: string,
-): Promise<readonly StoredProgress<P>[]> {
-  const stored = await checkpoints.progress(source)
-  return stored.map(({ position, settled, ...rest }) => ({
-    ...rest,
-    position: position === undefined ? undefined : parse(position),
-    settled: settled === undefined ? undefined : parse(settled),
-  }))
 }

@@ -7,7 +7,10 @@ export interface Cadence {
 }
 
 export interface PollOutcome {
-  /** Whether settled or the mark moved, or the head of a store that was idle. */
+  /**
+   * Whether settled, the mark or the head moved. The head alone counts: what is appended behind a holder waits for its
+   * end, and a back-off that had grown meanwhile would delay all of it.
+   */
   readonly moved: boolean
   /** Whether settled stands below the head, so that it may move without anything being appended. */
   readonly behind: boolean
@@ -17,14 +20,14 @@ export interface PollOutcome {
 
 const FIRST_BACK_OFF_MS = 1
 /**
- * Behind a holder, waits grow slowly, so that noticing its end adds about a fifth to what it held up, and at most
- * this: 20 polls of about 1 ms a second are 2 % of a connection's time.
+ * Behind a holder with nothing appended, waits grow slowly, so that noticing its end adds about a fifth to what it held
+ * up, and at most this: 20 polls of about 1 ms a second are 2 % of a connection's time.
  */
 const GROWTH_WHILE_BEHIND = 1.25
 const LONGEST_WHILE_BEHIND_MS = 50
 const GROWTH_WHILE_IDLE = 2
 
-/** At once while something moves, backing off from 1 ms when nothing does. */
+/** At once while events flow, backing off from 1 ms when nothing does. */
 export function nextBackOffMs(cadence: Cadence, { moved, behind, backOffMs }: PollOutcome): number {
   if (moved) return 0
   const growth = behind ? GROWTH_WHILE_BEHIND : GROWTH_WHILE_IDLE

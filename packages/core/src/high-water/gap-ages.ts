@@ -54,13 +54,21 @@ export function ageGaps<P>(
 }
 
 /** All of a gap that is open no more, otherwise the part that settled has passed. */
-function closedPart<P>(order: PositionOrder<P>, old: Gap<P>, { gaps, settled }: HighWaterReading<P>): Gap<P> | undefined {
+function closedPart<P>(
+  order: PositionOrder<P>,
+  old: Gap<P>,
+  { gaps, settled }: HighWaterReading<P>,
+): Gap<P> | undefined {
   if (!gaps.some((gap) => overlaps(order, gap, old))) return { from: old.from, to: old.to }
   if (settled === undefined || !isReached(order, old.from, settled)) return undefined
   return { from: old.from, to: settled }
 }
 
-function outcomeOf<P>(order: PositionOrder<P>, gap: Gap<P>, reading: HighWaterReading<P>): ClosedGap['outcome'] {
+function outcomeOf<P>(
+  order: PositionOrder<P>,
+  gap: Gap<P>,
+  reading: HighWaterReading<P>,
+): ClosedGap['outcome'] {
   const isSkipped = reading.skipped.some(
     ({ stored, current }) => order.compare(stored, gap.to) < 0 && order.compare(gap.from, current) < 0,
   )

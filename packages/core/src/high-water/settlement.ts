@@ -36,7 +36,10 @@ export interface SettlementResult {
   readonly provenEmpty: readonly Gap<bigint>[]
   /** Open gaps within the window. */
   readonly gaps: readonly Gap<bigint>[]
-  /** The window ended below `settled`: the mark is the last visible position up to `settled`, to be looked up. */
+  /**
+   * The window does not tell the mark, because it ended below `settled` or because none is known yet: it is the last
+   * visible position up to `settled`, to be looked up after the poll.
+   */
   readonly markNeedsLookup: boolean
 }
 
@@ -54,8 +57,8 @@ export function settle(previous: Settlement, poll: SettlementPoll): SettlementRe
   const lastVisible = poll.visible.at(-1)
   const windowCovers = (position: bigint): boolean =>
     !poll.windowFull || (lastVisible !== undefined && position <= lastVisible)
-  const markNeedsLookup = settled !== undefined && !windowCovers(settled)
   const mark = greater(previous.mark, lastAtOrBelow(poll.visible, settled))
+  const markNeedsLookup = settled !== undefined && (mark === undefined || !windowCovers(settled))
 
   return {
     settlement: { settled, mark, lastHandedOut: poll.lastHandedOut, bound, holderBounds },

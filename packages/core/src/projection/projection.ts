@@ -95,7 +95,7 @@ function resolveProjection<E, Tx>(
   return Object.freeze({ name, handle, eventTypes, batchSize, attempts })
 }
 
-export function requireInteger(option: string, value: unknown, least: number): void {
+function requireInteger(option: string, value: unknown, least: number): void {
   if (!Number.isSafeInteger(value) || (value as number) < least) {
     throw new InvalidOptionError(option, `an integer of at least ${least}`, value)
   }

@@ -1,8 +1,9 @@
 import type { Advanced, CheckpointStore } from '../checkpoint-store.ts'
 import type { Clock } from '../clock.ts'
-import { whenAborted } from '../deferred.ts'
+import { untilAborted } from '../deferred.ts'
 import type { EventSource, Evidence, HighWaterReading, Page } from '../event-source.ts'
-import { formatEvidence, type HighWaterAgent } from '../high-water/agent.ts'
+import type { HighWaterAgent } from '../high-water/agent.ts'
+import { formatEvidence } from '../high-water/store-poll.ts'
 import { isReached } from '../position.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import { type FailureAction, onFailure } from './error-policy.ts'
@@ -23,8 +24,9 @@ export interface RunnerParts<P, E, Tx> {
 
 /** How often a checkpoint follows the mark while nothing matches the projection's filter. */
 const FOLLOW_MARK_EVERY_MS = 1_000
-/** A checkpoint that has not moved between two looks, with events waiting all along, is tried for. */
 const STANDBY_LOOK_EVERY_MS = 250
+/** A checkpoint that has stood still for this long, with events waiting all along, is tried for. */
+const STANDBY_PATIENCE_MS = { everyEvent: 250, filtered: 250 + FOLLOW_MARK_EVERY_MS }
 
 /**
  * Moves one projection: load -> handle -> checkpoint, up to the mark and no further, the next page fetched while the
@@ -43,8 +45,11 @@ export class ProjectionRunner<P, E, Tx> {
   /** How far events were looked at; above the checkpoint where nothing matched since. */
   #cursor: P | undefined
   #cursorIncarnation: string | undefined
+  /** Whether `checkpoint` is what the store said since the last failure. */
+  #isCheckpointRead = false
   #checkpointedAtMs = 0
-  #startedAtHead: P | undefined
+  /** The first reading's head; there may be none yet. */
+  #startedAt: { readonly head: P | undefined } | undefined
   #failedAttempts = 0
   #failuresInARow = 0
   #loop: Promise<void> = Promise.resolve()
@@ -58,9 +63,9 @@ export class ProjectionRunner<P, E, Tx> {
     return this.#parts.projection.name
   }
 
-  /** How far this projection has seen; what `waitUntilProjected` compares. */
-  get cursor(): P | undefined {
-    return this.#cursor
+  /** How far this projection has seen of that incarnation; what `waitUntilProjected` compares. */
+  cursorIn(incarnation: string): P | undefined {
+    return incarnation === this.#cursorIncarnation ? this.#cursor : undefined
   }
 
   start(): void {
@@ -83,7 +88,8 @@ export class ProjectionRunner<P, E, Tx> {
     const { signal } = this.#stopping
     while (!signal.aborted && this.state !== 'paused') {
       try {
-        await this.#step()
+        if (this.state === 'standby') await this.#standBy()
+        if (!signal.aborted) await this.#step()
       } catch (error) {
         if (!signal.aborted) await this.#recover(error)
       }
@@ -93,17 +99,21 @@ export class ProjectionRunner<P, E, Tx> {
 
   async #step(): Promise<void> {
     const { agent, source } = this.#parts
-    if (this.checkpoint === undefined) await this.#readCheckpoint()
     const reading = agent.reading
-    this.#startedAtHead ??= reading?.head
-    if (reading?.incarnation !== this.#cursorIncarnation) this.#rewindCursor(reading?.incarnation)
+    if (reading) this.#startedAt ??= { head: reading.head }
+    const isOfAnother = reading !== undefined && reading.incarnation !== this.#cursorIncarnation
+    if (!this.#isCheckpointRead || isOfAnother) await this.#readCheckpoint(reading?.incarnation)
     if (reading?.mark === undefined || isReached(source.order, reading.mark, this.#cursor)) {
       await this.#followMark(reading)
       return
     }
     const page = await this.#pages.next(this.#cursor, reading)
-    if (page.events.length > 0) await this.#handle(page, reading)
-    else this.#moveCursor(page.through)
+    if (this.#stopping.signal.aborted) return
+    if (page.events.length > 0) return await this.#handle(page, reading)
+    this.#moveCursor(page.through)
+    if (this.state === 'retrying' || this.state === 'standby') this.#enter('catching_up')
+    // Under load the mark never waits to be followed.
+    if (this.#followDueInMs() === 0) await this.#advance(page.through, reading, async () => {})
   }
 
   async #handle(page: Page<P, E>, reading: HighWaterReading<P>): Promise<void> {
@@ -114,6 +124,7 @@ export class ProjectionRunner<P, E, Tx> {
     await this.#advance(page.through, reading, async (tx) => {
       await projection.handle(page.events, { tx, signal: this.#giveUp.signal })
     })
+    this.#enter('catching_up')
     this.handledEvents += page.events.length
     telemetry.batchProcessed({
       projection: projection.name,
@@ -134,7 +145,7 @@ export class ProjectionRunner<P, E, Tx> {
         from: from === undefined ? undefined : format(from),
         to: format(to),
         evidence: formatEvidence(format, evidence),
-        startedAtHead: this.#startedAtHead === undefined ? undefined : format(this.#startedAtHead),
+        startedAtHead: this.#startedAt?.head === undefined ? undefined : format(this.#startedAt.head),
         signal: this.#giveUp.signal,
       },
       work,
@@ -146,40 +157,39 @@ export class ProjectionRunner<P, E, Tx> {
     if (advanced.crossed.length > 0) {
       telemetry.skipped({ projection: this.name, crossed: advanced.crossed, totals: advanced.skipped })
     }
-    this.#enter('catching_up')
     this.#moveCursor(to)
   }
 
   /** Nothing to load: the checkpoint follows the cursor now and then, and a change of the mark is waited for. */
   async #followMark(reading: HighWaterReading<P> | undefined): Promise<void> {
-    const { agent, source, clock } = this.#parts
-    const cursor = this.#cursor
-    const isAhead = cursor !== undefined && !isReached(source.order, cursor, this.checkpoint?.position)
-    const waitMs = this.#checkpointedAtMs + FOLLOW_MARK_EVERY_MS - clock.nowMs()
-    if (isAhead && reading && waitMs <= 0) {
-      await this.#advance(cursor, reading, async () => {})
+    const { agent, clock } = this.#parts
+    const dueInMs = reading && this.#followDueInMs()
+    if (reading && dueInMs === 0 && this.#cursor !== undefined) {
+      await this.#advance(this.#cursor, reading, async () => {})
       return
     }
     if (reading) this.#enter('live')
     const changed = agent.nextChange()
     if (agent.reading !== reading || this.#stopping.signal.aborted) return
-    const until = new AbortController()
-    const stopped = whenAborted(this.#stopping.signal)
-    await Promise.race([changed, stopped.promise, ...(isAhead ? [clock.sleep(waitMs, until.signal)] : [])])
-    stopped.dispose()
-    until.abort()
+    const over = new AbortController()
+    const due = dueInMs === undefined ? [] : [clock.sleep(dueInMs, over.signal)]
+    await untilAborted(Promise.race([changed, ...due]), this.#stopping.signal)
+    over.abort()
   }
 
-  async #readCheckpoint(): Promise<void> {
-    const { checkpoints, source, agent } = this.#parts
+  /** In how many milliseconds the checkpoint may follow a cursor that stands above it; `undefined`: it does not. */
+  #followDueInMs(): number | undefined {
+    const { source, clock } = this.#parts
+    if (isReached(source.order, this.#cursor, this.checkpoint?.position)) return undefined
+    return Math.max(0, this.#checkpointedAtMs + FOLLOW_MARK_EVERY_MS - clock.nowMs())
+  }
+
+  async #readCheckpoint(incarnation: string | undefined): Promise<void> {
+    const { checkpoints, source } = this.#parts
     const { position, skipped } = await checkpoints.read(this.name, source.name)
     this.checkpoint = { position: position === undefined ? undefined : source.order.parse(position), skipped }
-    this.#rewindCursor(agent.reading?.incarnation)
-  }
-
-  /** A cursor above the checkpoint is in memory only, and worth nothing in another incarnation. */
-  #rewindCursor(incarnation: string | undefined): void {
-    this.#pages.drop()
+    this.#isCheckpointRead = true
+    // A cursor above the checkpoint is in memory only, and worth nothing in another incarnation.
     this.#cursorIncarnation = incarnation
     this.#moveCursor(this.checkpoint?.position)
   }
@@ -192,6 +202,8 @@ export class ProjectionRunner<P, E, Tx> {
   async #recover(error: unknown): Promise<void> {
     const { source, checkpoints, projection, clock, agent } = this.#parts
     this.#pages.drop()
+    // What is known of the checkpoint may be wrong: a commit whose answer was lost counts.
+    this.#isCheckpointRead = false
     const transient = source.isTransient(error) || checkpoints.isTransient(error)
     const action = onFailure({
       error,
@@ -201,14 +213,15 @@ export class ProjectionRunner<P, E, Tx> {
       attempts: projection.attempts,
     })
     this.#report(action, error)
-    if (action.kind === 'stand_by') return this.#standBy()
+    if (action.kind === 'stand_by') {
+      this.#failuresInARow = 0
+      return this.#enter('standby')
+    }
     if (action.kind === 'pause') return this.#enter('paused', error)
     if (action.kind === 'retry' && action.counted) this.#failedAttempts++
     if (action.kind === 'drop_page') agent.wake()
     this.#enter('retrying', error)
     await clock.sleep(action.waitMs, this.#stopping.signal)
-    // What is known of the checkpoint may be wrong: a commit whose answer was lost counts.
-    this.checkpoint = undefined
   }
 
   #report(action: FailureAction, error: unknown): void {
@@ -224,16 +237,20 @@ export class ProjectionRunner<P, E, Tx> {
 
   /** Looks at the checkpoint until its owner leaves it alone for a while with events waiting. */
   async #standBy(): Promise<void> {
-    const { clock, source, agent } = this.#parts
+    const { clock, source, agent, projection } = this.#parts
     const { signal } = this.#stopping
-    this.#enter('standby')
-    let before: { readonly position: P | undefined; readonly eventsWaited: boolean } | undefined
+    const patienceMs = projection.eventTypes ? STANDBY_PATIENCE_MS.filtered : STANDBY_PATIENCE_MS.everyEvent
+    let still: { readonly position: P | undefined; readonly sinceMs: number } | undefined
     while (!signal.aborted) {
-      await this.#readCheckpoint()
+      await this.#readCheckpoint(agent.reading?.incarnation)
       const position = this.checkpoint?.position
-      const eventsWait = !isReached(source.order, agent.mark, position)
-      if (before?.eventsWaited && eventsWait && isReached(source.order, position, before.position)) return
-      before = { position, eventsWaited: eventsWait }
+      while (!signal.aborted && isReached(source.order, agent.mark, position)) {
+        still = undefined
+        await untilAborted(agent.nextChange(), signal)
+      }
+      const now = clock.nowMs()
+      if (!still || !isReached(source.order, position, still.position)) still = { position, sinceMs: now }
+      else if (now - still.sinceMs >= patienceMs) return
       // Two standbys do not look at the same time.
       await clock.sleep(STANDBY_LOOK_EVERY_MS * (0.75 + Math.random() / 2), signal)
     }

@@ -76,10 +76,7 @@ class InMemoryCheckpoints implements CheckpointStore<undefined> {
   async recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void> {
     const known = this.#skips.get(source) ?? []
     const last = known.at(-1)?.current
-    this.#skips.set(source, [
-      ...known,
-      ...runs.filter((run) => last === undefined || BigInt(run.stored) >= BigInt(last)),
-    ])
+    this.#skips.set(source, [...known, ...runs.flatMap((run) => partAbove(run, last) ?? [])])
   }
 
   async sharesLogWith(): Promise<boolean> {
@@ -104,6 +101,12 @@ class InMemoryCheckpoints implements CheckpointStore<undefined> {
       )
       .map((run) => ({ ...run, reason: reasonOf(run, startedAtHead) }))
   }
+}
+
+function partAbove(run: SkippedRun<string>, passed: string | undefined): SkippedRun<string> | undefined {
+  if (passed === undefined || BigInt(run.stored) >= BigInt(passed)) return run
+  const count = BigInt(run.current) - BigInt(passed) - 1n
+  return count > 0n ? { stored: passed, current: run.current, count } : undefined
 }
 
 function reasonOf(run: SkippedRun<string>, startedAtHead: string | undefined): SkipReason {

@@ -88,7 +88,7 @@ class InMemoryEventStore<T> implements InMemoryEvents<T> {
   async readHighWater({ previous, stored }: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
     const before =
       (previous?.memory as Settlement | undefined) ??
-      startSettlement(resumeSettled(this.order, stored, this.#incarnation))
+      startSettlement(resumeSettled(this.order, await stored(), this.#incarnation))
     const { settlement, provenEmpty, gaps } = settle(before, {
       lastHandedOut: this.#lastHandedOut,
       holders: [...this.#open],

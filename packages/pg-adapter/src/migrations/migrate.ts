@@ -18,9 +18,13 @@ export async function migrate(pool: PgPool, schemaName: string): Promise<void> {
 }
 
 async function applyAll(client: PgClient, schema: string): Promise<void> {
+  // READ COMMITTED: what another process has just made has to be seen.
   await client.query(
-    `begin; select pg_advisory_xact_lock(${ADVISORY_LOCK}); create schema if not exists ${schema}`,
+    `begin isolation level read committed; select pg_advisory_xact_lock(${ADVISORY_LOCK})::text`,
   )
+  const { rows } = await client.query('select to_regnamespace($1)::text as found', [schema])
+  // Even IF NOT EXISTS needs the right to create one.
+  if (rows[0]?.found == null) await client.query(`create schema if not exists ${schema}`)
   const results = await client.query(
     `${createVersions(schema)} select coalesce(max(version), 0)::text as version from ${schema}.migrations`,
   )

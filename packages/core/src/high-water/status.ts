@@ -1,0 +1,91 @@
+import type { HighWaterReading, Holder } from '../event-source.ts'
+import { isReached, type PositionOrder } from '../position.ts'
+import { type AgedGap, ageGaps, type GapAges, type GapChanges, NO_GAPS } from './gap-ages.ts'
+
+export interface HighWaterStatus<P> {
+  /**
+   * `halted`: the store stands behind what was processed, the operator decides. `failing`: polls fail and are retried.
+   */
+  readonly state: 'idle' | 'polling' | 'failing' | 'halted' | 'stopped'
+  readonly head: P | undefined
+  readonly settled: P | undefined
+  readonly mark: P | undefined
+  readonly stale: boolean
+  readonly gaps: readonly (AgedGap<P> & { readonly openForMs: number })[]
+  readonly holders: readonly Holder[]
+  readonly lastPollAtMs: number | undefined
+  readonly error: unknown
+}
+
+/** What operators are told of the polls so far: ages and staleness. Nothing here moves the mark. */
+export class HighWaterObservation<P> {
+  readonly #order: PositionOrder<P>
+  readonly #staleAfterMs: number
+  #reading: HighWaterReading<P> | undefined
+  #gaps: GapAges<P> = NO_GAPS
+  #lastPollAtMs: number | undefined
+  /** When the first poll began that no success has answered yet. */
+  #unansweredSinceMs: number | undefined
+  #settledMovedAtMs = 0
+
+  constructor(order: PositionOrder<P>, staleAfterMs: number) {
+    this.#order = order
+    this.#staleAfterMs = staleAfterMs
+  }
+
+  /** Whether settled stands below the head. */
+  get isBehind(): boolean {
+    const reading = this.#reading
+    return reading !== undefined && !isReached(this.#order, reading.head, reading.settled)
+  }
+
+  begin(nowMs: number): void {
+    this.#unansweredSinceMs ??= nowMs
+  }
+
+  /** Another incarnation: nothing seen before says anything about it. */
+  forget(): void {
+    this.#reading = undefined
+    this.#gaps = NO_GAPS
+  }
+
+  /** Takes in a poll that succeeded; returns the gaps that it closed. */
+  succeed(reading: HighWaterReading<P>, nowMs: number): GapChanges<P>['closed'] {
+    const wasBehind = this.isBehind
+    const before = this.#reading
+    const settledMoved = before === undefined || !isReached(this.#order, reading.settled, before.settled)
+    if (settledMoved || !wasBehind) this.#settledMovedAtMs = nowMs
+    this.#lastPollAtMs = nowMs
+    this.#unansweredSinceMs = undefined
+    this.#reading = reading
+    const { closed, ...gaps } = ageGaps(this.#order, this.#gaps, reading, nowMs)
+    this.#gaps = gaps
+    return closed
+  }
+
+  status(state: HighWaterStatus<P>['state'], error: unknown, nowMs: number): HighWaterStatus<P> {
+    return {
+      state,
+      head: this.#reading?.head,
+      settled: this.#reading?.settled,
+      mark: this.#reading?.mark,
+      stale: state !== 'idle' && state !== 'stopped' && this.#isStale(nowMs),
+      gaps: this.#gaps.open.map((gap) => ({ ...gap, openForMs: nowMs - gap.firstSeenMs })),
+      holders: this.#reading?.holders ?? [],
+      lastPollAtMs: this.#lastPollAtMs,
+      error,
+    }
+  }
+
+  /** Settled, not the mark: an idle store with a rolled-back tail is not stale. */
+  #isStale(nowMs: number): boolean {
+    if (this.#unansweredSinceMs !== undefined && nowMs - this.#unansweredSinceMs > this.#staleAfterMs)
+      return true
+    if (!this.isBehind) return false
+    const since = this.#gaps.open.reduce(
+      (earliest, gap) => Math.min(earliest, gap.firstSeenMs),
+      this.#settledMovedAtMs,
+    )
+    return nowMs - since > this.#staleAfterMs
+  }
+}

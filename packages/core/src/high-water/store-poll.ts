@@ -1,0 +1,113 @@
+import { hasCode } from '../errors.ts'
+import type { Evidence, HighWaterReading, SkippedRun, StoredProgress } from '../event-source.ts'
+import { isReached } from '../position.ts'
+import type { ProgressMemory, ResolvedHighWaterAgentOptions } from './options.ts'
+
+/** Settled positions stored alone are worth at most one statement a second. */
+const SAVE_SETTLED_EVERY_MS = 1_000
+
+/** One poll of a source, together with what a checkpoint store remembers of it. */
+export class StorePoll<P> {
+  readonly #options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints' | 'clock'>
+  readonly #signal: AbortSignal
+  readonly #onForget: () => void
+  #savedSettled: { readonly reading: HighWaterReading<P>; readonly atMs: number } | undefined
+  #sharedLog: { readonly incarnation: string; readonly shared: boolean } | undefined
+
+  constructor(
+    options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints' | 'clock'>,
+    signal: AbortSignal,
+    /** Called as soon as a poll has seen another incarnation. */
+    onForget: () => void,
+  ) {
+    this.#options = options
+    this.#signal = signal
+    this.#onForget = onForget
+  }
+
+  /**
+   * A poll that saw another incarnation is thrown away: everything learned is dropped, progress is read again. Skipped
+   * runs are recorded before the reading that passed them is used.
+   */
+  async read(previous: HighWaterReading<P> | undefined): Promise<HighWaterReading<P>> {
+    const reading = await this.#readFrom(previous).catch(async (error: unknown) => {
+      if (!hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) throw error
+      this.#onForget()
+      return await this.#readFrom(undefined)
+    })
+    const { source, checkpoints } = this.#options
+    if (reading.skipped.length > 0)
+      await checkpoints?.recordSkips(source.name, reading.skipped.map(this.#formatRun))
+    // `stop()` may have gone on without this poll.
+    this.#signal.throwIfAborted()
+    return reading
+  }
+
+  /** Where nothing is projected, so that no checkpoint carries it, a restart still goes on from what was settled. */
+  async saveSettled(reading: HighWaterReading<P>): Promise<void> {
+    const { source, checkpoints, clock } = this.#options
+    const saved = this.#savedSettled
+    const now = clock.nowMs()
+    if (!checkpoints || reading.settled === undefined) return
+    if (saved && now - saved.atMs < SAVE_SETTLED_EVERY_MS) return
+    const isSame = saved?.reading.incarnation === reading.incarnation
+    if (isSame && isReached(source.order, reading.settled, saved.reading.settled)) return
+    await checkpoints.saveSettled(source.name, formatEvidence(source.order.format, reading))
+    this.#savedSettled = { reading, atMs: now }
+  }
+
+  isTransient(error: unknown): boolean {
+    const { source, checkpoints } = this.#options
+    return (
+      hasCode(error, 'TIDEMARK_INCARNATION_CHANGED') ||
+      source.isTransient(error) ||
+      (checkpoints?.isTransient(error) ?? false)
+    )
+  }
+
+  #readFrom(previous: HighWaterReading<P> | undefined): Promise<HighWaterReading<P>> {
+    const { source, checkpoints } = this.#options
+    return source.readHighWater({
+      previous,
+      stored: async () =>
+        checkpoints ? await readProgress(source.order.parse, checkpoints, source.name) : [],
+      sharesLog: this.#sharesLog,
+      signal: this.#signal,
+    })
+  }
+
+  #sharesLog = async (incarnation: string): Promise<boolean> => {
+    const { checkpoints } = this.#options
+    if (!checkpoints) return false
+    if (this.#sharedLog?.incarnation !== incarnation) {
+      this.#sharedLog = { incarnation, shared: await checkpoints.sharesLogWith(incarnation) }
+    }
+    return this.#sharedLog.shared
+  }
+
+  #formatRun = (run: SkippedRun<P>): SkippedRun<string> => {
+    const { format } = this.#options.source.order
+    return { stored: format(run.stored), current: format(run.current), count: run.count }
+  }
+}
+
+export function formatEvidence<P>(
+  format: (position: P) => string,
+  evidence: Evidence<P>,
+): { incarnation: string; settled: string | undefined; logPosition: string | undefined } {
+  const { incarnation, settled, logPosition } = evidence
+  return { incarnation, settled: settled === undefined ? undefined : format(settled), logPosition }
+}
+
+async function readProgress<P>(
+  parse: (text: string) => P,
+  checkpoints: ProgressMemory,
+  source: string,
+): Promise<readonly StoredProgress<P>[]> {
+  const stored = await checkpoints.progress(source)
+  return stored.map(({ position, settled, ...rest }) => ({
+    ...rest,
+    position: position === undefined ? undefined : parse(position),
+    settled: settled === undefined ? undefined : parse(settled),
+  }))
+}

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest'
+import { nextBackOffMs, restMs } from '../../packages/core/src/high-water/cadence.ts'
+
+const cadence = { pollIntervalMs: 1_000, pollTimeShare: 0.5 }
+
+function waits(polls: number, outcome: { readonly behind: boolean }): number[] {
+  const all: number[] = []
+  let backOffMs = 0
+  for (let poll = 0; poll < polls; poll++) {
+    backOffMs = nextBackOffMs(cadence, { moved: false, behind: outcome.behind, backOffMs })
+    all.push(backOffMs)
+  }
+  return all
+}
+
+describe('polling', () => {
+  test('goes on at once while something moves, whatever the back-off was', () => {
+    expect(nextBackOffMs(cadence, { moved: true, behind: true, backOffMs: 50 })).toBe(0)
+    expect(nextBackOffMs(cadence, { moved: true, behind: false, backOffMs: 1_000 })).toBe(0)
+  })
+
+  test('of an idle store backs off from 1 ms to the poll interval and stays there', () => {
+    const idle = waits(15, { behind: false })
+    expect(idle.slice(0, 4)).toEqual([1, 2, 4, 8])
+    expect(idle.at(-1)).toBe(1_000)
+    expect(Math.max(...idle)).toBe(1_000)
+  })
+
+  test('behind an open transaction never waits longer than 50 ms, however long it stays open', () => {
+    const behind = waits(100, { behind: true })
+    expect(behind.at(-1)).toBe(50)
+    expect(Math.max(...behind)).toBe(50)
+  })
+
+  test('behind an open transaction adds at most about a quarter to the time it was held up', () => {
+    const behind = waits(100, { behind: true })
+    let heldUpMs = 0
+    for (const wait of behind) {
+      expect(wait).toBeLessThanOrEqual(Math.max(1, heldUpMs * 0.25) + 1)
+      heldUpMs += wait
+    }
+  })
+
+  test('never waits longer than a poll interval that is shorter than 50 ms', () => {
+    const quick = { ...cadence, pollIntervalMs: 10 }
+    expect(nextBackOffMs(quick, { moved: false, behind: true, backOffMs: 9 })).toBe(10)
+  })
+
+  test('takes no more than its share of time', () => {
+    expect(restMs({ ...cadence, pollTimeShare: 1 }, 8)).toBe(0)
+    expect(restMs({ ...cadence, pollTimeShare: 0.5 }, 8)).toBe(8)
+    expect(restMs({ ...cadence, pollTimeShare: 0.2 }, 8)).toBe(32)
+  })
+})

@@ -1,0 +1,379 @@
+import {
+  EventMappingError,
+  HandlerEndedTransactionError,
+  IncarnationChangedError,
+  type LoadRequest,
+} from '@tidemark/core'
+import { afterEach, describe, expect, test } from 'vitest'
+import {
+  altered,
+  alteredCheckpoints,
+  projectionOf,
+  recording,
+  rig,
+  stateOf,
+  stopAll,
+  TransientError,
+} from './rig.ts'
+
+afterEach(async () => {
+  expect(await stopAll(), 'timers left behind').toBe(0)
+})
+
+describe('a handler that throws', () => {
+  test('gets the same batch again, and then everything after it', async () => {
+    const { clock, events, daemon } = rig()
+    for (let i = 0; i < 4; i++) events.append('a', i)
+    const batches: bigint[][] = []
+    const running = daemon([
+      {
+        name: 'shaky',
+        batchSize: 2,
+        handle: (batch) => {
+          batches.push(batch.map((event) => event.position))
+          if (batches.length <= 3) throw new Error(`failure ${batches.length}`)
+        },
+      },
+    ])
+    await running.start()
+    await clock.settle()
+    expect(projectionOf(running, 'shaky')).toMatchObject({
+      state: 'retrying',
+      error: { message: 'failure 1' },
+    })
+    await clock.run(running.waitUntilProjected())
+    expect(batches).toEqual([
+      [1n, 2n],
+      [1n, 2n],
+      [1n, 2n],
+      [1n, 2n],
+      [3n, 4n],
+    ])
+    await clock.settle()
+    expect(projectionOf(running, 'shaky')).toMatchObject({
+      state: 'live',
+      error: undefined,
+      handledEvents: 4,
+    })
+  })
+
+  test('is paused after its attempts, with its error in the status, while the others go on', async () => {
+    const { clock, events, daemon } = rig()
+    events.append('a', 1)
+    let attempts = 0
+    const failures: unknown[] = []
+    const healthy = recording('healthy')
+    const running = daemon(
+      [
+        {
+          name: 'broken',
+          attempts: 3,
+          handle: async () => {
+            attempts++
+            throw new Error('no such account')
+          },
+        },
+        healthy,
+      ],
+      { telemetry: { handlerFailed: ({ projection, action }) => failures.push(`${projection}: ${action}`) } },
+    )
+    await running.start()
+    await clock.until(() => stateOf(running, 'broken') === 'paused')
+    events.append('a', 2)
+    await clock.advance(60_000)
+    expect(attempts).toBe(3)
+    expect(healthy.seen).toEqual([1n, 2n])
+    expect(projectionOf(running, 'broken')).toMatchObject({
+      position: undefined,
+      error: { message: 'no such account' },
+    })
+    expect(failures).toEqual(['broken: retry', 'broken: retry', 'broken: pause'])
+    await clock.run(running.stop())
+    expect(stateOf(running, 'broken')).toBe('paused')
+  })
+
+  test('is tried again after a restart', async () => {
+    const { clock, events, daemon } = rig()
+    events.append('a', 1)
+    let isBroken = true
+    const fragile = recording('fragile', { attempts: 1 })
+    const handle = fragile.handle
+    const projection = {
+      ...fragile,
+      handle: (...args: Parameters<typeof handle>) => {
+        if (isBroken) throw new Error('broken')
+        return handle(...args)
+      },
+    }
+    const first = daemon([projection])
+    await first.start()
+    await clock.until(() => stateOf(first, 'fragile') === 'paused')
+    await clock.run(first.stop())
+    isBroken = false
+    const second = daemon([projection])
+    await second.start()
+    await clock.run(second.waitUntilProjected())
+    expect(fragile.seen).toEqual([1n])
+  })
+
+  test('counts attempts for each batch anew', async () => {
+    const { clock, events, daemon } = rig()
+    for (let i = 0; i < 6; i++) events.append('a', i)
+    const tries = new Map<bigint, number>()
+    const running = daemon([
+      {
+        name: 'shaky',
+        batchSize: 1,
+        attempts: 2,
+        handle: ([event]) => {
+          const position = event?.position ?? 0n
+          tries.set(position, (tries.get(position) ?? 0) + 1)
+          if (tries.get(position) === 1) throw new Error('the first time never works')
+        },
+      },
+    ])
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    expect([...tries.values()]).toEqual([2, 2, 2, 2, 2, 2])
+  })
+
+  test('and whatever it throws, undefined included, is an error like any other', async () => {
+    const { clock, events, daemon } = rig()
+    events.append('a', 1)
+    const running = daemon([
+      {
+        name: 'odd',
+        attempts: 1,
+        handle: () => {
+          throw undefined
+        },
+      },
+    ])
+    await running.start()
+    await clock.until(() => stateOf(running, 'odd') === 'paused')
+    await expect(clock.run(running.waitUntilProjected())).rejects.toThrow('"odd" is paused')
+  })
+
+  test('for having ended its transaction is paused at once', async () => {
+    const { clock, events, daemon } = rig()
+    events.append('a', 1)
+    let calls = 0
+    const running = daemon([
+      {
+        name: 'committer',
+        handle: () => {
+          calls++
+          throw new HandlerEndedTransactionError('committer')
+        },
+      },
+    ])
+    await running.start()
+    await clock.until(() => stateOf(running, 'committer') === 'paused')
+    expect(calls).toBe(1)
+  })
+})
+
+test('an event that cannot be mapped pauses its projection after the attempts, the events before it handled', async () => {
+  const { clock, events, daemon } = rig()
+  for (let i = 0; i < 5; i++) events.append('a', i)
+  const source = altered(events, {
+    load: async (request: LoadRequest<bigint>) => {
+      const page = await events.load(request)
+      if (page.events.some((event) => event.position === 4n))
+        throw new EventMappingError('4', new Error('no JSON'))
+      return page
+    },
+  })
+  const all = recording('all', { batchSize: 1, attempts: 2 })
+  const running = daemon([all], { source })
+  await running.start()
+  await clock.until(() => stateOf(running, 'all') === 'paused')
+  expect(all.seen).toEqual([1n, 2n, 3n])
+  expect(projectionOf(running, 'all')).toMatchObject({ position: 3n, error: { position: '4' } })
+})
+
+describe('a passing fault', () => {
+  test('of the source is retried for ever, and is no attempt', async () => {
+    const { clock, events, daemon } = rig()
+    for (let i = 0; i < 3; i++) events.append('a', i)
+    let isDown = true
+    let loads = 0
+    const source = altered(events, {
+      load: async (request: LoadRequest<bigint>) => {
+        loads++
+        if (isDown) throw new TransientError('connection refused')
+        return await events.load(request)
+      },
+      isTransient: (error) => error instanceof TransientError,
+    })
+    const all = recording('all', { attempts: 1 })
+    const running = daemon([all], { source })
+    await running.start()
+    await clock.advance(3_600_000)
+    expect(projectionOf(running, 'all')).toMatchObject({
+      state: 'retrying',
+      error: { message: 'connection refused' },
+    })
+    expect(loads, 'it backs off to one try in 5 s').toBeLessThan(740)
+    isDown = false
+    await clock.run(running.waitUntilProjected())
+    expect(all.seen).toEqual([1n, 2n, 3n])
+  })
+
+  test('of the checkpoint store is retried for ever, and keeps the position in the status', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    events.append('a', 1)
+    let isDown = false
+    const failWhenDown = (): void => {
+      if (isDown) throw new TransientError('server in recovery')
+    }
+    const store = alteredCheckpoints(checkpoints, {
+      read: async (projection, source) => {
+        failWhenDown()
+        return await checkpoints.read(projection, source)
+      },
+      advance: async (request, work) => {
+        failWhenDown()
+        return await checkpoints.advance(request, work)
+      },
+      isTransient: (error) => error instanceof TransientError,
+    })
+    const all = recording('all', { attempts: 1 })
+    const running = daemon([all], { checkpoints: store })
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    isDown = true
+    events.append('a', 2)
+    await clock.advance(600_000)
+    expect(projectionOf(running, 'all')).toMatchObject({ state: 'retrying', position: 1n, lagPositions: 1n })
+    isDown = false
+    await clock.run(running.waitUntilProjected())
+    expect(all.seen).toEqual([1n, 2n])
+  })
+
+  test('while the checkpoint is read for the first time does not end the projection', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    events.append('a', 1)
+    let reads = 0
+    const store = alteredCheckpoints(checkpoints, {
+      read: async (projection, source) => {
+        if (++reads <= 3) throw new TransientError('connection reset')
+        return await checkpoints.read(projection, source)
+      },
+      isTransient: (error) => error instanceof TransientError,
+    })
+    const all = recording('all')
+    const running = daemon([all], { checkpoints: store })
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    expect(all.seen).toEqual([1n])
+  })
+})
+
+test('a commit whose answer was lost does not repeat the batch', async () => {
+  const { clock, events, checkpoints, daemon } = rig()
+  for (let i = 0; i < 4; i++) events.append('a', i)
+  let commits = 0
+  const store = alteredCheckpoints(checkpoints, {
+    advance: async (request, work) => {
+      const advanced = await checkpoints.advance(request, work)
+      if (++commits === 1) throw new TransientError('connection terminated')
+      return advanced
+    },
+    isTransient: (error) => error instanceof TransientError,
+  })
+  const all = recording('all', { batchSize: 2 })
+  const conflicts: string[] = []
+  const telemetry = {
+    checkpointConflict: ({ projection }: { projection: string }) => conflicts.push(projection),
+  }
+  const running = daemon([all], { checkpoints: store, telemetry })
+  await running.start()
+  await clock.run(running.waitUntilProjected())
+  expect(all.seen).toEqual([1n, 2n, 3n, 4n])
+  expect(conflicts, 'its own commit is not taken for another owner').toEqual([])
+})
+
+describe('a change of the store', () => {
+  test('noticed while loading drops the page, and the projection goes on with the next poll', async () => {
+    const { clock, events, daemon } = rig()
+    for (let i = 0; i < 3; i++) events.append('a', i)
+    let loads = 0
+    const source = altered(events, {
+      load: async (request: LoadRequest<bigint>) => {
+        if (++loads <= 8) throw new IncarnationChangedError('old', 'new')
+        return await events.load(request)
+      },
+    })
+    const all = recording('all', { attempts: 1 })
+    const running = daemon([all], { source })
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    expect(all.seen).toEqual([1n, 2n, 3n])
+  })
+
+  test('noticed while committing rolls back, and drops the prefetched page too', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    for (let i = 0; i < 4; i++) events.append('a', i)
+    const loads: (bigint | undefined)[] = []
+    const source = altered(events, {
+      load: (request: LoadRequest<bigint>) => {
+        loads.push(request.after)
+        return events.load(request)
+      },
+    })
+    let commits = 0
+    const store = alteredCheckpoints(checkpoints, {
+      advance: async (request, work) => {
+        if (++commits === 1) throw new IncarnationChangedError('old', 'new')
+        return await checkpoints.advance(request, work)
+      },
+    })
+    const all = recording('all', { batchSize: 2, attempts: 1 })
+    const running = daemon([all], { source, checkpoints: store })
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    expect(all.seen).toEqual([1n, 2n, 3n, 4n])
+    expect(loads).toEqual([undefined, 2n, undefined, 2n])
+  })
+
+  test('takes the checkpoint from the store again, which may have fallen back with it, and forgets what it only had in memory', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    const loads: (bigint | undefined)[] = []
+    let incarnation = 'first'
+    const source = altered(events, {
+      readHighWater: async (request) => {
+        if (request.previous && request.previous.incarnation !== incarnation)
+          throw new IncarnationChangedError(request.previous.incarnation, incarnation)
+        return { ...(await events.readHighWater(request)), incarnation }
+      },
+      load: (request: LoadRequest<bigint>) => {
+        expect(request.evidence.incarnation).toBe(incarnation)
+        loads.push(request.after)
+        return events.load(request)
+      },
+    })
+    let reads = 0
+    const store = alteredCheckpoints(checkpoints, {
+      read: async (projection, of) => {
+        reads++
+        return await checkpoints.read(projection, of)
+      },
+    })
+    const opened = recording('opened', { eventTypes: ['opened'] })
+    const running = daemon([opened], { source, checkpoints: store })
+    await running.start()
+    events.append('opened', 1)
+    await clock.run(running.waitUntilProjected())
+    events.append('closed', 2)
+    await clock.settle()
+    expect(loads, 'the second is not checkpointed yet').toEqual([undefined, 1n])
+    reads = 0
+    incarnation = 'second'
+    running.wake()
+    await clock.settle()
+    expect(reads).toBe(1)
+    expect(loads.at(-1)).toBe(1n)
+    expect(opened.seen).toEqual([1n])
+  })
+})

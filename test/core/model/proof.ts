@@ -1,0 +1,14 @@
+import { resumeSettled } from '../../../packages/core/src/high-water/resume.ts'
+import { settle, startSettlement, withMark } from '../../../packages/core/src/high-water/settlement.ts'
+import { incarnationOf, isSameServerRun } from '../../../packages/pg-adapter/src/incarnation.ts'
+
+/** The pure functions under test. Mutants replace some of them. */
+export const realProof = {
+  settle,
+  startSettlement,
+  withMark,
+  resumeSettled,
+  incarnationOf,
+  isSameServerRun,
+}
+export type Proof = typeof realProof

@@ -1,0 +1,75 @@
+import { createDaemon, createHighWaterAgent, type DaemonOptions, InvalidOptionError } from '@tidemark/core'
+import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
+import { describe, expect, test } from 'vitest'
+import { altered, type Event } from './rig.ts'
+
+const source = inMemoryEvents<unknown>()
+const good = { name: 'balances', handle: async () => {} }
+
+function daemonWith(options: Record<string, unknown>) {
+  const all = { source, checkpoints: inMemoryCheckpoints(), projections: [good], ...options }
+  return () => createDaemon(all as unknown as DaemonOptions<bigint, Event, undefined>)
+}
+
+describe('an option that cannot work is refused at construction, by its name and value:', () => {
+  test.each<[string, Record<string, unknown>, string]>([
+    ['projections', { projections: [] }, 'projections: expected at least one projection, found an array'],
+    [
+      'projections',
+      { projections: undefined },
+      'projections: expected at least one projection, found undefined',
+    ],
+    ['projections[0].name', { projections: [{ ...good, name: '' }] }, 'found ""'],
+    ['projections[0].name', { projections: [{ ...good, name: '  ' }] }, 'found "  "'],
+    ['projections[0].name', { projections: [{ ...good, name: 7 }] }, 'found 7'],
+    ['projections[0].name', { projections: [null] }, 'found undefined'],
+    ['projections[1].name', { projections: [good, good] }, 'a name used once, found "balances"'],
+    ['projections[0].handle', { projections: [{ name: 'balances' }] }, 'a function, found undefined'],
+    ['projections[0].batchSize', { projections: [{ ...good, batchSize: 0 }] }, 'found 0'],
+    ['projections[0].batchSize', { projections: [{ ...good, batchSize: 2.5 }] }, 'found 2.5'],
+    ['projections[0].attempts', { projections: [{ ...good, attempts: '3' }] }, 'found "3"'],
+    ['projections[0].eventTypes', { projections: [{ ...good, eventTypes: [] }] }, 'found an array'],
+    ['projections[0].eventTypes', { projections: [{ ...good, eventTypes: 'opened' }] }, 'found "opened"'],
+    ['projections[0].eventTypes', { projections: [{ ...good, eventTypes: [7] }] }, 'found an array'],
+    ['drainTimeoutMs', { drainTimeoutMs: 0 }, 'found 0'],
+    ['drainTimeoutMs', { drainTimeoutMs: Number.NaN }, 'found NaN'],
+    ['pollIntervalMs', { pollIntervalMs: -1 }, 'found -1'],
+    ['pollIntervalMs', { pollIntervalMs: Number.POSITIVE_INFINITY }, 'found Infinity'],
+    ['pollTimeShare', { pollTimeShare: 0 }, 'found 0'],
+    ['pollTimeShare', { pollTimeShare: 50 }, 'at most 1, found 50'],
+    ['staleAfterMs', { staleAfterMs: '3s' }, 'found "3s"'],
+    ['source', { source: undefined }, 'an EventSource, found undefined'],
+    ['source', { source: {} }, 'an EventSource, found an object'],
+    ['checkpoints', { checkpoints: undefined }, 'a CheckpointStore, found undefined'],
+  ])('%s %j', (option, given, message) => {
+    expect(daemonWith(given)).toThrow(InvalidOptionError)
+    expect(daemonWith(given)).toThrow(message)
+    expect(daemonWith(given)).toThrow(expect.objectContaining({ option, code: 'TIDEMARK_INVALID_OPTION' }))
+  })
+})
+
+test('event types are refused where the source would not heed them: the handler would get everything', () => {
+  const blind = altered(source, { filtersByType: false })
+  const projections = [{ ...good, eventTypes: ['opened'] }]
+  expect(daemonWith({ source: blind, projections })).toThrow('projections[0].eventTypes')
+  expect(daemonWith({ source: blind })).not.toThrow()
+})
+
+test('an option given as undefined has its default', () => {
+  const projections = [{ ...good, batchSize: undefined, attempts: undefined, eventTypes: undefined }]
+  const options = { projections, drainTimeoutMs: undefined, pollIntervalMs: undefined, clock: undefined }
+  expect(daemonWith(options)).not.toThrow()
+})
+
+test('an agent alone validates the same options', () => {
+  expect(() => createHighWaterAgent({ source, pollTimeShare: 2 })).toThrow('pollTimeShare')
+  expect(() => createHighWaterAgent({ source: undefined as never })).toThrow('source')
+})
+
+test('waiting for a projection that the daemon does not have is refused by its name', async () => {
+  await expect(daemonWith({})().waitUntilProjected({ projections: ['balance'] })).rejects.toThrow('"balance"')
+})
+
+test('a timeout that is no number above 0 is refused', async () => {
+  await expect(daemonWith({})().waitUntilProjected({ timeoutMs: 0 })).rejects.toThrow('timeoutMs')
+})

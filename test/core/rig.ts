@@ -1,0 +1,168 @@
+import {
+  type CheckpointStore,
+  createDaemon,
+  type Daemon,
+  type DaemonOptions,
+  denseOrder,
+  type EventSource,
+  type HighWaterReading,
+  type HighWaterRequest,
+  type Projection,
+} from '@tidemark/core'
+import {
+  type InMemoryEvent,
+  type InMemoryEvents,
+  inMemoryCheckpoints,
+  inMemoryEvents,
+} from '@tidemark/core/testing'
+import { vi } from 'vitest'
+import { FakeClock } from '../support/fake-clock.ts'
+
+// Nothing here waits for real time; how long a run takes depends on what else the machine does.
+vi.setConfig({ testTimeout: 60_000 })
+
+export type Event = InMemoryEvent<unknown>
+
+/** The same source with some of its methods replaced. */
+export function altered<P, E>(source: EventSource<P, E>, by: Partial<EventSource<P, E>>): EventSource<P, E> {
+  return {
+    name: source.name,
+    order: source.order,
+    filtersByType: source.filtersByType,
+    readHighWater: (request) => source.readHighWater(request),
+    load: (request) => source.load(request),
+    ...(source.wakeUps ? { wakeUps: (signal) => source.wakeUps?.(signal) ?? none() } : {}),
+    isTransient: (error) => source.isTransient(error),
+    ...by,
+  }
+}
+
+async function* none(): AsyncGenerator<void> {}
+
+export function alteredCheckpoints<Tx>(
+  store: CheckpointStore<Tx>,
+  by: Partial<CheckpointStore<Tx>>,
+): CheckpointStore<Tx> {
+  return {
+    prepare: async () => await store.prepare?.(),
+    read: (projection, source) => store.read(projection, source),
+    advance: (request, work) => store.advance(request, work),
+    progress: (source) => store.progress(source),
+    saveSettled: (source, evidence) => store.saveSettled(source, evidence),
+    recordSkips: (source, runs) => store.recordSkips(source, runs),
+    sharesLogWith: (incarnation) => store.sharesLogWith(incarnation),
+    isTransient: (error) => store.isTransient(error),
+    ...by,
+  }
+}
+
+export function reading(parts: Partial<HighWaterReading<bigint>> = {}): HighWaterReading<bigint> {
+  return {
+    head: undefined,
+    settled: undefined,
+    mark: undefined,
+    gaps: [],
+    holders: [],
+    provenEmpty: [],
+    skipped: [],
+    incarnation: 'first',
+    logPosition: undefined,
+    memory: undefined,
+    ...parts,
+  }
+}
+
+/** A source that says what the test tells it to, and has no events. */
+export function scripted(
+  read: (request: HighWaterRequest<bigint>) => HighWaterReading<bigint> | Promise<HighWaterReading<bigint>>,
+): EventSource<bigint, never> {
+  return {
+    name: 'scripted',
+    order: denseOrder,
+    filtersByType: false,
+    readHighWater: async (request) => await read(request),
+    load: async ({ upTo }) => ({ events: [], first: undefined, through: upTo }),
+    isTransient: (error) => error instanceof TransientError,
+  }
+}
+
+export class TransientError extends Error {}
+
+export interface Rig {
+  readonly clock: FakeClock
+  readonly events: InMemoryEvents<unknown>
+  readonly checkpoints: CheckpointStore<undefined>
+  /** Makes, but does not start, a daemon on this store and these checkpoints. */
+  daemon(projections: readonly Projection<Event, undefined>[], options?: RigOptions): Daemon<bigint>
+}
+
+type RigOptions = Partial<Omit<DaemonOptions<bigint, Event, undefined>, 'projections'>>
+
+const rigs: { readonly daemons: Daemon<bigint>[]; readonly clock: FakeClock }[] = []
+
+export function rig(): Rig {
+  const clock = new FakeClock()
+  const events = inMemoryEvents<unknown>()
+  const checkpoints = inMemoryCheckpoints()
+  const daemons: Daemon<bigint>[] = []
+  rigs.push({ daemons, clock })
+  return {
+    clock,
+    events,
+    checkpoints,
+    daemon: (projections, options = {}) => {
+      const daemon = createDaemon({ source: events, checkpoints, clock, projections, ...options })
+      daemons.push(daemon)
+      return daemon
+    },
+  }
+}
+
+/** Stops every daemon of the test that has ended, and says how many timers that left behind. */
+export async function stopAll(): Promise<number> {
+  let left = 0
+  for (const { daemons, clock } of rigs.splice(0)) {
+    await clock.run(Promise.all(daemons.map((daemon) => daemon.stop())))
+    left += clock.sleeping
+  }
+  return left
+}
+
+/** A projection that remembers the positions it was given. */
+export function recording(
+  name: string,
+  options: Partial<Projection<Event, undefined>> = {},
+): Projection<Event, undefined> & { readonly seen: bigint[] } {
+  const seen: bigint[] = []
+  return {
+    name,
+    seen,
+    handle: (events) => {
+      seen.push(...events.map((event) => event.position))
+    },
+    ...options,
+  }
+}
+
+export function positionOf(daemon: Daemon<bigint>, name: string): bigint | undefined {
+  return projectionOf(daemon, name).position
+}
+
+export function stateOf(daemon: Daemon<bigint>, name: string): string {
+  return projectionOf(daemon, name).state
+}
+
+export function projectionOf(daemon: Daemon<bigint>, name: string) {
+  const found = daemon.status().projections.find((projection) => projection.name === name)
+  if (!found) throw new Error(`no projection ${name}`)
+  return found
+}
+
+/** A promise and its ends. */
+export function gate(): { readonly promise: Promise<void>; readonly open: () => void } {
+  let open = (): void => {}
+  const promise = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { promise, open }
+}
