@@ -1,7 +1,17 @@
 import { createDaemon, type HighWaterReading } from '@tidemark/core'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { altered, alteredCheckpoints, gate, positionOf, recording, rig, stateOf, stopAll } from './rig.ts'
+import {
+  altered,
+  alteredCheckpoints,
+  gate,
+  positionOf,
+  recording,
+  rig,
+  stateOf,
+  stopAll,
+  TransientError,
+} from './rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
@@ -287,4 +297,35 @@ describe('stop', () => {
       vi.restoreAllMocks()
     }
   })
+})
+
+test('start waits for a checkpoint store that cannot be reached yet', async () => {
+  const { clock, daemon, events, checkpoints } = rig()
+  let tries = 0
+  const store = alteredCheckpoints(checkpoints, {
+    prepare: async () => {
+      if (++tries < 3) throw new TransientError('connection refused')
+    },
+    isTransient: (error) => error instanceof TransientError,
+  })
+  const all = recording('all')
+  const running = daemon([all], { checkpoints: store })
+  await clock.run(running.start())
+  expect(tries).toBe(3)
+  events.append('a', 1)
+  await clock.until(() => all.seen.length === 1)
+})
+
+test('stop ends a start that waits for its checkpoint store', async () => {
+  const { clock, daemon, checkpoints } = rig()
+  const store = alteredCheckpoints(checkpoints, {
+    prepare: async () => {
+      throw new TransientError('connection refused')
+    },
+    isTransient: () => true,
+  })
+  const running = daemon([recording('all')], { checkpoints: store })
+  const starting = running.start()
+  await clock.run(running.stop())
+  await starting
 })

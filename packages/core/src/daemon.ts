@@ -7,6 +7,7 @@ import { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts
 import { requireAbove0 } from './high-water/options.ts'
 import type { HighWaterStatus } from './high-water/status.ts'
 import { isReached } from './position.ts'
+import { backOffMs } from './projection/error-policy.ts'
 import { ProjectionRunner } from './projection/runner.ts'
 import type { ProjectionState } from './projection/status.ts'
 import { guardTelemetry } from './telemetry/telemetry.ts'
@@ -14,7 +15,7 @@ import { guardTelemetry } from './telemetry/telemetry.ts'
 /** One high-water agent and a runner for each projection. */
 export interface Daemon<P> {
   /**
-   * Prepares the checkpoint store, checks the source's conditions and starts every projection. Rejects when a
+   * Prepares the checkpoint store, waiting for it while it cannot be reached, checks the source's conditions and starts every projection. Rejects when a
    * condition is violated; resolves without having started them when `stop()` is called meanwhile. A started daemon
    * keeps the process alive until `stop()`.
    */
@@ -76,6 +77,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   readonly #options: ResolvedDaemonOptions<P, E, Tx>
   readonly #agent: HighWaterAgent<P>
   readonly #runners: readonly ProjectionRunner<P, E, Tx>[]
+  readonly #stopping = new AbortController()
   #life: 'new' | 'started' | 'stopped' = 'new'
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
@@ -115,11 +117,24 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   }
 
   async #begin(): Promise<void> {
-    await this.#options.checkpoints.prepare?.()
+    await this.#prepareCheckpoints()
     if (this.#isStopping()) return
     await this.#agent.start()
     if (this.#isStopping()) return
     for (const runner of this.#runners) runner.start()
+  }
+
+  /** A deploy may fall into a failover: what passes is waited for. */
+  async #prepareCheckpoints(): Promise<void> {
+    const { checkpoints, clock } = this.#options
+    for (let inARow = 1; !this.#isStopping(); inARow++) {
+      try {
+        return await checkpoints.prepare?.()
+      } catch (error) {
+        if (!checkpoints.isTransient(error)) throw error
+        await clock.sleep(backOffMs(inARow), this.#stopping.signal)
+      }
+    }
   }
 
   #isStopping(): boolean {
@@ -128,6 +143,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
 
   stop(): Promise<void> {
     this.#life = 'stopped'
+    this.#stopping.abort()
     this.#stopped ??= this.#drain()
     return this.#stopped
   }

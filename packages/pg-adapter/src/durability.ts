@@ -25,11 +25,16 @@ export async function waitUntilDurable(
   }
 }
 
-/** A commit that has an id, with synchronous commit, flushes everything written before it. */
+/**
+ * A synchronous commit flushes everything written before it; but only one that has an id *and* has written something:
+ * PostgreSQL leaves one that merely took an id (`pg_current_xact_id()`) to the WAL writer. A message for logical
+ * decoding is the one thing that any role may write, with no table.
+ */
 async function forceFlush(pool: PgPool, signal: AbortSignal): Promise<void> {
   await withConnection(pool, signal, (client) =>
     client.query(
-      'begin read write; set local synchronous_commit = on; select pg_current_xact_id()::text; commit',
+      `begin read write; set local synchronous_commit = on;
+       select pg_logical_emit_message(true, 'tidemark'::text, ''::text)::text; commit`,
     ),
   )
 }

@@ -1,0 +1,82 @@
+import { hasCode } from '@tidemark/core'
+import { postgresCheckpoints } from '@tidemark/pg-adapter'
+import type { Random } from '../core/model/random.ts'
+import { killBackend } from './backends.ts'
+import { eventsOf, PROJECTIONS, startDaemon } from './daemons.ts'
+import { expectExact, untilArrived } from './oracle.ts'
+import { startProxy } from './proxy.ts'
+import { type ChaosStore, chaosStore } from './store.ts'
+import { until } from './until.ts'
+import { startBystanders, startWriters } from './writers.ts'
+
+const QUERY_TIMEOUT_MS = 2_000
+
+/** One fault after another, between daemon and server and in the server, under load. */
+export async function randomFaults(
+  random: Random,
+  rounds: number,
+  placement: 'shared' | 'elsewhere',
+): Promise<void> {
+  const store = await chaosStore()
+  const handled = placement === 'shared' ? store : await chaosStore()
+  const proxy = await startProxy(store)
+  const handledProxy = placement === 'shared' ? proxy : await startProxy(handled)
+  let timeouts = 0
+  const count = ({ error }: { readonly error: unknown }): void => {
+    if (hasCode(error, 'TIDEMARK_QUERY_TIMEOUT')) timeouts++
+  }
+  const queryTimeoutMs = QUERY_TIMEOUT_MS
+  await startDaemon(store, {
+    source: eventsOf(store.pool({ connectionString: proxy.url }), { queryTimeoutMs }),
+    checkpoints: postgresCheckpoints({
+      pool: handled.pool({ connectionString: handledProxy.url, query_timeout: 2 * queryTimeoutMs }),
+      queryTimeoutMs,
+    }),
+    telemetry: { pollFailed: count, handlerFailed: count },
+  })
+  startBystanders(store)
+  const synchronous = startWriters(store, { random, writers: 3 })
+  const asynchronous = startWriters(store, { random, writers: 3, asynchronous: true })
+
+  const restart = async ({ server }: ChaosStore, mode: 'fast' | 'immediate'): Promise<void> => {
+    await server.stop(mode)
+    await server.start()
+  }
+  const faults = {
+    crash: () => restart(store, 'immediate'),
+    restart: () => restart(store, 'fast'),
+    'crash of the checkpoints': () => restart(handled, 'immediate'),
+    'killed backend': () => killBackend(store, random.below(1_000)),
+    cut: async () => proxy.cut(),
+    'cut to the checkpoints': async () => handledProxy.cut(),
+    silence: async () => {
+      const before = timeouts
+      proxy.silence()
+      handledProxy.silence()
+      await until('the silence was noticed', () => timeouts > before)
+      proxy.cutSilent()
+      handledProxy.cutSilent()
+    },
+    'lost answers': async () => {
+      const before = timeouts
+      handledProxy.swallowAnswers()
+      proxy.swallowAnswers()
+      await until('the silence was noticed', () => timeouts > before)
+      proxy.cutSilent()
+      handledProxy.cutSilent()
+    },
+  }
+  const names = Object.keys(faults) as (keyof typeof faults)[]
+  for (let round = 1; round <= rounds; round++) {
+    await untilArrived(handled, 'slow', 20 + random.below(300))
+    const fault = random.pick(names) ?? 'crash'
+    console.info(`${round}/${rounds}: ${fault}`)
+    await faults[fault]()
+  }
+  await untilArrived(handled, 'slow', 100)
+  await asynchronous.stop()
+  await synchronous.stop()
+  await expectExact(PROJECTIONS, store, { handled })
+  await synchronous.expectAcknowledged()
+  await asynchronous.expectAcknowledged()
+}

@@ -1,0 +1,56 @@
+import { postgresCheckpoints } from '@tidemark/pg-adapter'
+import { expect, test } from 'vitest'
+import { eventsOf, PROJECTIONS, startDaemon } from './daemons.ts'
+import { untilArrived } from './oracle.ts'
+import { seeded } from './seed.ts'
+import { expectLossesCounted, holdUntilPassed, killInStaleThresholdMode } from './stale.ts'
+import { chaosStore } from './store.ts'
+import { startWriters } from './writers.ts'
+
+test('stale-threshold mode loses nothing that it does not count, for each projection', async () => {
+  const random = seeded('stale threshold')
+  const store = await chaosStore()
+  const holder = await holdUntilPassed(store)
+  const highWater = { mode: 'stale-threshold', thresholdMs: 30 } as const
+  await startDaemon(store, { source: eventsOf(store.pool(), { highWater }) })
+  const writers = startWriters(store, { random, writers: 6 })
+  await untilArrived(store, 'slow', 1_000)
+  await holder.commit()
+  await writers.stop()
+  expect(await expectLossesCounted(PROJECTIONS, store)).toBeGreaterThan(0)
+})
+
+test('stale-threshold mode counts each skip once, also where the daemon is killed in mid-batch', async () => {
+  await killInStaleThresholdMode(seeded('killed in stale-threshold mode'), 3)
+})
+
+test('runs that two daemons passed with different views are recorded without overlap, and nothing of them is left out', async () => {
+  const store = await chaosStore()
+  const checkpoints = postgresCheckpoints({ pool: store.pool() })
+  await checkpoints.prepare?.()
+  await checkpoints.read('all', 'events')
+  // The one has seen 12 appear, the other not yet: it must not pass 13 and 14 uncounted.
+  await checkpoints.recordSkips('events', [{ stored: '10', current: '12', count: 1n }])
+  await checkpoints.recordSkips('events', [{ stored: '10', current: '15', count: 4n }])
+  await checkpoints.recordSkips('events', [{ stored: '12', current: '14', count: 1n }])
+  const { rows } = await store.query(
+    'select stored::int, current::int, count::int from tidemark.skips order by current',
+  )
+  expect(rows).toEqual([
+    { stored: 10, current: 12, count: 1 },
+    { stored: 12, current: 15, count: 2 },
+  ])
+  const advanced = await checkpoints.advance(
+    {
+      projection: 'all',
+      source: 'events',
+      from: undefined,
+      to: '15',
+      evidence: { incarnation: 'unproven', settled: '15', logPosition: undefined },
+      startedAtHead: '10',
+      signal: new AbortController().signal,
+    },
+    async () => {},
+  )
+  expect(advanced.skipped).toEqual({ stale_high_water_mark: 3n })
+})

@@ -1,0 +1,67 @@
+import { parseArgs } from 'node:util'
+import { createDaemon } from '@tidemark/core'
+import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
+import { Pool, type PoolClient } from 'pg'
+
+// A daemon as a process of its own, over `events` and `handled` (test/chaos/store.ts). It says on standard output what
+// it is at, a word a line, and ends by itself after SIGTERM: nothing in here calls process.exit().
+const { values: options } = parseArgs({
+  options: {
+    url: { type: 'string', default: '' },
+    schema: { type: 'string', default: 'tidemark' },
+    projections: { type: 'string', default: 'all' },
+    'batch-size': { type: 'string', default: '50' },
+    /** How long a batch takes, after it was written and before it is committed. */
+    'handle-ms': { type: 'string', default: '0' },
+    'drain-timeout-ms': { type: 'string', default: '10000' },
+    'stale-threshold-ms': { type: 'string' },
+    hang: { type: 'boolean', default: false },
+  },
+})
+
+type Event = { readonly position: bigint; readonly id: string; readonly type: string }
+
+const pool = new Pool({ connectionString: options.url, connectionTimeoutMillis: 5_000 })
+const threshold = options['stale-threshold-ms']
+const daemon = createDaemon<bigint, Event, PoolClient>({
+  source: postgresEvents<Event>({
+    pool,
+    table: 'events',
+    eventType: 'type',
+    mapRow: (row) => row as unknown as Event,
+    ...(threshold === undefined
+      ? {}
+      : { highWater: { mode: 'stale-threshold', thresholdMs: Number(threshold) } as const }),
+  }),
+  checkpoints: postgresCheckpoints<PoolClient>({ pool, schema: options.schema }),
+  drainTimeoutMs: Number(options['drain-timeout-ms']),
+  projections: options.projections.split(',').map((name) => ({
+    name,
+    batchSize: Number(options['batch-size']),
+    ...(name.startsWith('rare') ? { eventTypes: ['rare'] } : {}),
+    handle: async (events, { tx }) => {
+      await tx.query(
+        `insert into handled (projection, position, id, process)
+         select $1, e.position, e.id, $2 from unnest($3::bigint[], $4::text[]) with ordinality as e (position, id, n)
+         order by e.n`,
+        [name, process.pid, events.map(({ position }) => String(position)), events.map(({ id }) => id)],
+      )
+      console.log('handling')
+      if (options.hang) await new Promise(() => {})
+      const handleMs = Number(options['handle-ms'])
+      if (handleMs > 0) await new Promise((resolve) => setTimeout(resolve, handleMs))
+    },
+  })),
+})
+
+const stop = async (): Promise<void> => {
+  process.removeListener('SIGTERM', onSignal)
+  await daemon.stop()
+  await pool.end()
+  console.log('stopped')
+}
+const onSignal = (): void => void stop()
+process.on('SIGTERM', onSignal)
+
+await daemon.start()
+console.log('started')
