@@ -8,6 +8,7 @@ const OLDEST_SERVER_VERSION = 140_000
 const ORDINARY_TABLE = 'r'
 const PARTITIONED_TABLE = 'p'
 const PERMANENT = 'p'
+const TEMPORARY = 't'
 const INTEGER_TYPES: ReadonlySet<string> = new Set(['bigint', 'integer', 'smallint'])
 
 type Options = ResolvedPostgresEventsOptions<unknown>
@@ -41,14 +42,41 @@ export function requireReadableTable(inspection: Inspection, options: Options): 
         'committed; read with a role that has BYPASSRLS, or that owns the table without FORCE ROW LEVEL SECURITY',
     )
   }
-  if (!inspection.hasIndex && !options.allowMissingIndex) {
-    fail(
-      'index',
-      `${table} has no index led by ${options.sql.position}, so that every page would read the whole table; run\n` +
+  // What one statement each mends is told at once.
+  const mendable = [...nullablePositions(inspection, options), ...missingIndex(inspection, options)]
+  const [first] = mendable
+  if (first) fail(first.condition, mendable.map(({ message }) => message).join('\n'))
+}
+
+interface Violation {
+  readonly condition: PostgresCondition
+  readonly message: string
+}
+
+function nullablePositions({ relations }: Inspection, { position, sql }: Options): readonly Violation[] {
+  const nullable = relations.filter(({ positionNotNull }) => !positionNotNull)
+  // Altering the table alters its partitions too.
+  const [root] = relations
+  return (root && nullable.includes(root) ? [root] : nullable).map(({ name }) => ({
+    condition: 'position_column',
+    message:
+      `${name}.${position} may be NULL, and an event without a position would never be read; run\n` +
+      `  ALTER TABLE ${name} ALTER COLUMN ${sql.position} SET NOT NULL;`,
+  }))
+}
+
+function missingIndex(inspection: Inspection, options: Options): readonly Violation[] {
+  if (inspection.hasIndex || options.allowMissingIndex) return []
+  const { table, position } = options.sql
+  return [
+    {
+      condition: 'index',
+      message:
+        `${table} has no index led by ${position}, so that every page would read the whole table; run\n` +
         `  ${createIndexSql(inspection, options)};\n` +
         'or set allowMissingIndex: true',
-    )
-  }
+    },
+  ]
 }
 
 /** Throws the first violated condition of the proof, beyond a readable table. */
@@ -103,15 +131,16 @@ function createIndexSql({ relations }: Inspection, { sql }: Options): string {
 const FALLBACK = "choose highWater: { mode: 'stale-threshold' }, which may lose events"
 
 function requireRelation(relation: InspectedRelation, options: Options): void {
-  const { name, kind, persistence, positionType, positionNotNull } = relation
+  const { name, kind, persistence, positionType } = relation
   if (kind !== ORDINARY_TABLE && kind !== PARTITIONED_TABLE) {
     fail(
       'table_kind',
       `${name} is neither an ordinary nor a partitioned table (relkind ${kind}); name the table itself`,
     )
   }
+  if (persistence === TEMPORARY) fail('permanent', `${name} is temporary; events need a permanent table`)
   if (persistence !== PERMANENT) {
-    fail('permanent', `${name} is unlogged or temporary; a crash empties it: ALTER TABLE ${name} SET LOGGED`)
+    fail('permanent', `${name} is unlogged; a crash empties it: ALTER TABLE ${name} SET LOGGED`)
   }
   if (positionType === undefined) {
     fail(
@@ -123,13 +152,6 @@ function requireRelation(relation: InspectedRelation, options: Options): void {
     fail(
       'position_column',
       `${name}.${options.position} is of type ${positionType}; bigint, integer or smallint is needed`,
-    )
-  }
-  if (!positionNotNull) {
-    fail(
-      'position_column',
-      `${name}.${options.position} may be NULL, and an event without a position would never be read; run ` +
-        `ALTER TABLE ${name} ALTER COLUMN ${quoteIdentifier(options.position)} SET NOT NULL`,
     )
   }
 }

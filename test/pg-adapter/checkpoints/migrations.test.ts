@@ -1,0 +1,111 @@
+import { postgresCheckpoints, postgresCheckpointsSql } from '@tidemark/pg-adapter'
+import type { Pool } from 'pg'
+import { expect, test } from 'vitest'
+import { asRole, fileDatabase } from '../../support/event-table.ts'
+
+const db = fileDatabase()
+
+const prepare = async (pool: Pool, schema: string) => {
+  await postgresCheckpoints({ pool, schema }).prepare?.()
+}
+
+/** Columns, defaults, keys and comments: all that a migration makes, without oids. */
+async function shapeOf(schema: string) {
+  const { rows } = await db.pool.query(
+    `select c.relname, a.attname, a.atttypid::regtype::text as type, a.attnotnull,
+       pg_get_expr(d.adbin, d.adrelid) as default, col_description(c.oid, a.attnum) as comment,
+       obj_description(c.oid) as of_table,
+       (select pg_get_constraintdef(k.oid) from pg_constraint k where k.conrelid = c.oid and k.contype = 'p') as key
+     from pg_class c
+     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+     left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+     where c.relnamespace = to_regnamespace($1) and c.relkind = 'r'
+     order by c.relname, a.attnum`,
+    [`"${schema.replaceAll('"', '""')}"`],
+  )
+  return rows
+}
+
+const versions = async (schema: string) =>
+  (await db.pool.query(`select version from ${schema}.migrations`)).rows.map((row) => row.version)
+
+test('makes its tables, and does nothing the second time', async () => {
+  await prepare(db.pool, 'twice')
+  const shape = await shapeOf('twice')
+  expect([...new Set(shape.map((column) => column.relname))]).toEqual([
+    'checkpoints',
+    'migrations',
+    'settled',
+    'skips',
+  ])
+  await prepare(db.pool, 'twice')
+  expect(await shapeOf('twice')).toEqual(shape)
+  expect(await versions('twice')).toEqual([1])
+})
+
+test.each(['read committed', 'repeatable read', 'serializable'])(
+  'may run from eight connections at once, with a default isolation of %s',
+  async (isolation) => {
+    const schema = isolation.replace(' ', '_')
+    const pool = db.newPool({ options: `-c default_transaction_isolation=${isolation.replace(' ', '\\ ')}` })
+    await Promise.all(Array.from({ length: 8 }, () => prepare(pool, schema)))
+    expect(await versions(schema)).toEqual([1])
+  },
+)
+
+test('its printed SQL makes the same tables, after which it does nothing', async () => {
+  await prepare(db.pool, 'made')
+  await db.pool.query(postgresCheckpointsSql({ schema: 'printed' }))
+  expect(await shapeOf('printed')).toEqual(await shapeOf('made'))
+  await prepare(db.pool, 'printed')
+  expect(await versions('printed')).toEqual([1])
+})
+
+test('the default schema is tidemark', async () => {
+  await db.pool.query(postgresCheckpointsSql())
+  await postgresCheckpoints({ pool: db.pool }).prepare?.()
+  expect(await versions('tidemark')).toEqual([1])
+})
+
+test('takes a schema whose name needs quotes', async () => {
+  const schema = 'Odd "Schema".x\'y'
+  await prepare(db.pool, schema)
+  const store = postgresCheckpoints({ pool: db.pool, schema })
+  await store.prepare?.()
+  expect(await store.read('p', 's')).toEqual({ position: undefined, skipped: {} })
+  expect(await shapeOf(schema)).not.toEqual([])
+})
+
+test('a role that may create nothing uses tables that are there', async () => {
+  await prepare(db.pool, 'given')
+  const role = await db.role(`grant usage on schema given to :role;
+    grant select, insert, update on all tables in schema given to :role`)
+  const pool = db.newPool(asRole(db.url, role))
+  await prepare(pool, 'given')
+  expect(await postgresCheckpoints({ pool, schema: 'given' }).read('p', 's')).toEqual({
+    position: undefined,
+    skipped: {},
+  })
+})
+
+test('a role that owns a schema, and may create no other, makes the tables in it', async () => {
+  const role = await db.role('create schema authorization :role')
+  await prepare(db.newPool(asRole(db.url, role)), role)
+  expect(await versions(role)).toEqual([1])
+})
+
+test('a role that may create nothing says so where the tables are missing', async () => {
+  const role = await db.role('select')
+  await expect(prepare(db.newPool(asRole(db.url, role)), 'missing')).rejects.toMatchObject({ code: '42501' })
+})
+
+test.each(['checkpoints', 'settled', 'skips'])('refuses an unlogged table "%s"', async (table) => {
+  const schema = `unlogged_${table}`
+  await prepare(db.pool, schema)
+  await db.pool.query(`alter table ${schema}.${table} set unlogged`)
+  const error = prepare(db.pool, schema)
+  await expect(error).rejects.toMatchObject({ condition: 'checkpoint_tables' })
+  await expect(error).rejects.toThrow(`ALTER TABLE "${schema}"."${table}" SET LOGGED`)
+  await db.pool.query(`alter table ${schema}.${table} set logged`)
+  await prepare(db.pool, schema)
+})

@@ -1,0 +1,223 @@
+import type { Projection } from '@tidemark/core'
+import { type PgClient, type PostgresRow, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
+import type { PoolClient } from 'pg'
+import { expect, test } from 'vitest'
+import {
+  appended,
+  checkpointsBeside,
+  type EventTable,
+  eventually,
+  fileDatabase,
+  HANDLED,
+  handledBy,
+  recorder,
+  startDaemon,
+} from '../../support/event-table.ts'
+
+const db = fileDatabase()
+
+/** A daemon with that projection beside one that only records, over three events. */
+async function projecting(
+  handle: (events: EventTable) => Projection<PostgresRow, PgClient>['handle'],
+  more: Partial<Projection<PostgresRow, PgClient>> & { drainTimeoutMs?: number } = {},
+) {
+  const events = await db.events()
+  await events.run(HANDLED)
+  await events.append(3)
+  const { drainTimeoutMs, ...projection } = more
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [{ name: 'tested', handle: handle(events), ...projection }, recorder(events, 'other')],
+    ...(drainTimeoutMs && { drainTimeoutMs }),
+  })
+  const status = () => daemon.status().projections[0]
+  return { events, daemon, status }
+}
+
+const checkpointOf = async (events: EventTable, projection: string) => {
+  const { rows } = await db.pool.query(
+    `select position from ${events.schema}.checkpoints where projection = $1`,
+    [projection],
+  )
+  return rows[0]?.position
+}
+
+test('what a handler writes and its checkpoint are one transaction', async () => {
+  const { events, daemon } = await projecting((table) => recorder(table, 'tested').handle)
+  await daemon.waitUntilProjected()
+  const { rows } = await db.pool.query(
+    `select h.xmin::text = c.xmin::text as same from ${events.schema}.handled h, ${events.schema}.checkpoints c
+     where h.projection = 'tested' and c.projection = 'tested'`,
+  )
+  expect(rows).toEqual([{ same: true }, { same: true }, { same: true }])
+  expect(await checkpointOf(events, 'tested')).toBe('3')
+})
+
+test('a handler that throws leaves nothing, and is paused alone after its attempts', async () => {
+  let attempts = 0
+  const { events, daemon, status } = await projecting(
+    (table) => async (page, context) => {
+      await recorder(table, 'tested').handle(page, context)
+      attempts++
+      throw new Error('no such account')
+    },
+    { attempts: 2 },
+  )
+  await eventually(status).toMatchObject({ state: 'paused', error: { message: 'no such account' } })
+  expect(attempts).toBe(2)
+  expect(await handledBy(db.pool, events, 'tested')).toEqual([])
+  expect(await checkpointOf(events, 'tested')).toBeNull()
+  await daemon.waitUntilProjected({ projections: ['other'] })
+  await expect(daemon.waitUntilProjected()).rejects.toMatchObject({
+    code: 'TIDEMARK_WAIT_FAILED',
+    message: expect.stringContaining('no such account'),
+  })
+})
+
+test('a paused projection tries again after a restart', async () => {
+  const { events, daemon, status } = await projecting(
+    () => () => {
+      throw new Error('not yet')
+    },
+    { attempts: 1 },
+  )
+  await eventually(status).toMatchObject({ state: 'paused' })
+  await daemon.stop()
+  const restarted = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'tested')],
+  })
+  await restarted.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'tested')).toEqual([1n, 2n, 3n])
+})
+
+test('an SQL error that the handler swallows is found, and says to use a savepoint', async () => {
+  const { events, status } = await projecting(
+    (table) => async (page, context) => {
+      await recorder(table, 'tested').handle(page, context)
+      await context.tx.query('select 1 / 0').catch(() => {})
+    },
+    { attempts: 1 },
+  )
+  await eventually(status).toMatchObject({
+    state: 'paused',
+    error: {
+      code: 'TIDEMARK_TRANSACTION_FAILED',
+      projection: 'tested',
+      message: expect.stringMatching(/"tested".*caught has failed the whole transaction.*savepoint/),
+    },
+  })
+  expect(await handledBy(db.pool, events, 'tested')).toEqual([])
+})
+
+test("an SQL error behind a savepoint is the handler's own business", async () => {
+  const { events, daemon } = await projecting((table) => async (page, context) => {
+    await recorder(table, 'tested').handle(page, context)
+    await context.tx.query('savepoint s')
+    await context.tx.query('select 1 / 0').catch(() => context.tx.query('rollback to savepoint s'))
+  })
+  await daemon.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'tested')).toEqual([1n, 2n, 3n])
+})
+
+test.each([
+  ['commits', ['commit']],
+  ['rolls back', ['rollback']],
+  ['commits and begins anew', ['commit', 'begin']],
+  ['commits and begins anew and writes', ['commit', 'begin', 'create temporary table anew (a int)']],
+  ['rolls back and begins anew', ['rollback', 'begin']],
+  ['commits and chains', ['commit and chain']],
+])('a handler that %s is paused at once, with an error that names it', async (_, statements) => {
+  let calls = 0
+  const { events, daemon, status } = await projecting(
+    () =>
+      async (_page, { tx }) => {
+        calls++
+        for (const statement of statements) await tx.query(statement)
+      },
+    { attempts: 5 },
+  )
+  await eventually(status).toMatchObject({
+    state: 'paused',
+    error: {
+      code: 'TIDEMARK_HANDLER_ENDED_TRANSACTION',
+      projection: 'tested',
+      message: expect.stringContaining('"tested"'),
+    },
+  })
+  expect(calls).toBe(1)
+  expect(await checkpointOf(events, 'tested')).toBeNull()
+  await daemon.waitUntilProjected({ projections: ['other'] })
+})
+
+test('a handler gets the client of the pool itself', async () => {
+  const events = await db.events()
+  await events.append()
+  const seen: string[] = []
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: postgresCheckpoints<PoolClient>({ pool: db.pool, schema: events.schema }),
+    projections: [
+      {
+        name: 'typed',
+        handle: async (_, { tx }) => {
+          const { rows } = await tx.query<{ quoted: string }>({
+            text: 'select $1::text as quoted',
+            values: [tx.escapeIdentifier('a"b')],
+          })
+          seen.push(...rows.map((row) => row.quoted))
+        },
+      },
+    ],
+  })
+  await daemon.waitUntilProjected()
+  expect(seen).toEqual(['"a""b"'])
+})
+
+test('stop() finishes and checkpoints the batch at hand', async () => {
+  let open = () => {}
+  const gate = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  let entered = false
+  const { events, daemon } = await projecting((table) => async (page, context) => {
+    entered = true
+    await gate
+    await recorder(table, 'tested').handle(page, context)
+  })
+  await eventually(() => entered).toBe(true)
+  const stopped = daemon.stop()
+  open()
+  await stopped
+  expect(await handledBy(db.pool, events, 'tested')).toEqual(await appended(db.pool, events))
+  expect(await checkpointOf(events, 'tested')).toBe('3')
+})
+
+test('stop() destroys the transaction of a handler that outlasts drainTimeoutMs', async () => {
+  let signalled = false
+  const pids: number[] = []
+  const { events, daemon } = await projecting(
+    (table) => async (page, context) => {
+      await recorder(table, 'tested').handle(page, context)
+      const { rows } = await context.tx.query('select pg_backend_pid() as pid')
+      pids.push(Number(rows[0]?.pid))
+      await new Promise<never>(() => {
+        context.signal.addEventListener('abort', () => {
+          signalled = true
+        })
+      })
+    },
+    { drainTimeoutMs: 20 },
+  )
+  await eventually(() => pids).toHaveLength(1)
+  await daemon.stop()
+  expect(signalled).toBe(true)
+  await eventually(async () => {
+    const { rows } = await db.pool.query('select pid from pg_stat_activity where pid = any ($1)', [pids])
+    return rows
+  }).toEqual([])
+  expect(await handledBy(db.pool, events, 'tested')).toEqual([])
+  expect(await checkpointOf(events, 'tested')).toBeNull()
+})

@@ -1,0 +1,98 @@
+import { expect, test } from 'vitest'
+import { testedMajor } from '../../support/database.ts'
+import { agentOver, appended, eventually, fileDatabase, refusal } from '../../support/event-table.ts'
+
+const db = fileDatabase()
+
+const PARTITIONED = `create sequence numbers; create sequence others;
+  create table events (
+    position bigint primary key default nextval('numbers'), type text not null default 'a'
+  ) partition by range (position);
+  create table events_1 partition of events for values from (1) to (4);
+  create table events_2 partition of events for values from (4) to (1000);`
+
+const INHERITED = `create sequence numbers; create sequence others;
+  create table events (position bigint primary key default nextval('numbers'));
+  create table events_1 () inherits (events);`
+
+test.each([
+  [
+    'a partition',
+    'with a default of its own',
+    `${PARTITIONED} alter table events_2 alter position set default nextval('others')`,
+  ],
+  [
+    'a partition',
+    'with a default that hides its sequence',
+    `${PARTITIONED} alter table events_2 alter position set default 7`,
+  ],
+  [
+    'an inheriting table',
+    'with a default of its own',
+    `${INHERITED} alter table events_1 alter position set default nextval('others')`,
+  ],
+])('refuses %s %s, and starts once it has the same default', async (kind, _, ddl) => {
+  const events = await db.events(ddl)
+  const child = kind === 'a partition' ? 'events_2' : 'events_1'
+  const error = await refusal({ pool: db.pool, table: events.name })
+  expect(error).toMatchObject({ condition: 'sequence_shared_by_partitions' })
+  expect(error.message).toMatch(
+    new RegExp(`${child} fills position from another sequence .*numbers.* same default`),
+  )
+  await events.run(`alter table ${child} alter position set default nextval('numbers')`)
+  await agentOver({ pool: db.pool, table: events.name })
+})
+
+test('a partition that takes no numbers of its own is accepted', async () => {
+  const events = await db.events(`${PARTITIONED} alter table events_2 alter position drop default`)
+  await agentOver({ pool: db.pool, table: events.name })
+})
+
+test('events appended to the parent, a partition or an inheriting table are all seen', async () => {
+  const partitioned = await db.events(PARTITIONED)
+  await partitioned.run('insert into events default values; insert into events_1 default values')
+  const inherited = await db.events(INHERITED)
+  await inherited.run('insert into events default values; insert into events_1 default values')
+  for (const { name } of [partitioned, inherited]) {
+    const agent = await agentOver({ pool: db.pool, table: name })
+    expect(agent.mark).toBe(2n)
+  }
+})
+
+test('a partition of a partition is looked at too', async () => {
+  const events = await db.events(`create sequence numbers;
+    create table events (position bigint not null default nextval('numbers'), type text not null default 'a')
+      partition by list (type);
+    create table events_a partition of events for values in ('a') partition by range (position);
+    create unlogged table events_a1 partition of events_a for values from (1) to (1000);
+    create index on events (position)`)
+  expect(await refusal({ pool: db.pool, table: events.name })).toMatchObject({ condition: 'permanent' })
+  await events.run('alter table events_a1 set logged')
+  const agent = await agentOver({ pool: db.pool, table: events.name })
+  await agent.waitFor(await events.append(2))
+})
+
+test('the identity of a partitioned table fills all its partitions', async () => {
+  const events =
+    await db.events(`create table events (position bigint generated always as identity primary key)
+      partition by range (position);
+    create table events_1 partition of events for values from (1) to (3);
+    create table events_2 partition of events for values from (3) to (1000)`)
+  await events.append(5)
+  // 17 gives partitions their parent's identity.
+  if (testedMajor() >= 17) await events.run('insert into events_2 default values')
+  const agent = await agentOver({ pool: db.pool, table: events.name })
+  expect(agent.mark).toBe((await appended(db.pool, events)).at(-1))
+})
+
+test('a partition attached under the running agent is looked at', async () => {
+  const events = await db.events(PARTITIONED)
+  const agent = await agentOver({ pool: db.pool, table: events.name })
+  await events.run(`create table events_3 (like events including all);
+    alter table events_3 alter position set default nextval('others');
+    alter table events attach partition events_3 for values from (1000) to (2000);
+    insert into events default values`)
+  await eventually(() => agent.status().error).toMatchObject({ condition: 'sequence_shared_by_partitions' })
+  await events.run("alter table events_3 alter position set default nextval('numbers')")
+  await agent.waitFor(await events.append())
+})

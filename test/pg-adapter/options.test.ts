@@ -1,0 +1,51 @@
+import { type PostgresEventsOptions, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
+import { Pool } from 'pg'
+import { expect, test } from 'vitest'
+
+// Never connected.
+const pool = new Pool()
+
+test.each<[string, Record<string, unknown>]>([
+  ['pool', { pool: undefined }],
+  ['pool', { pool: 'postgresql://localhost' }],
+  ['table', { table: undefined }],
+  ['table', { table: '' }],
+  ['table', { table: 'a.b.c' }],
+  ['table', { table: 'events.' }],
+  ['table', { table: '"events' }],
+  ['table', { table: '"a"b' }],
+  ['position', { position: '' }],
+  ['eventType', { eventType: 7 }],
+  ['columns', { columns: 'data' }],
+  ['columns', { columns: ['data', ''] }],
+  ['mapRow', { mapRow: 'row' }],
+  ['name', { name: '' }],
+  ['highWater.mode', { highWater: { mode: 'guess' } }],
+  ['highWater.thresholdMs', { highWater: { mode: 'stale-threshold', thresholdMs: 0 } }],
+  ['highWater.thresholdMs', { highWater: { mode: 'stale-threshold', thresholdMs: '3s' } }],
+  ['queryTimeoutMs', { queryTimeoutMs: -1 }],
+])('the option %s refuses %o, by its name', (option, bad) => {
+  const options = { pool, table: 'events', ...bad } as PostgresEventsOptions
+  expect(() => postgresEvents(options)).toThrow(
+    expect.objectContaining({
+      code: 'TIDEMARK_INVALID_OPTION',
+      option,
+      message: expect.stringContaining(option),
+    }),
+  )
+})
+
+test.each<[string, Record<string, unknown>]>([
+  ['pool', { pool: {} }],
+  ['schema', { schema: '' }],
+])('the option %s of checkpoints refuses %o, by its name', (option, bad) => {
+  const options = { pool, ...bad } as Parameters<typeof postgresCheckpoints>[0]
+  expect(() => postgresCheckpoints(options)).toThrow(
+    expect.objectContaining({ code: 'TIDEMARK_INVALID_OPTION', option }),
+  )
+})
+
+test('a source is named after its table as given, unless it has a name', () => {
+  expect(postgresEvents({ pool, table: 'sales."Events"' }).name).toBe('sales."Events"')
+  expect(postgresEvents({ pool, table: 'events', name: 'orders' }).name).toBe('orders')
+})

@@ -1,0 +1,133 @@
+import { postgresEvents } from '@tidemark/pg-adapter'
+import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
+import { Pool } from 'pg'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { ownServer } from '../../support/database.ts'
+import {
+  agentOver,
+  appended,
+  checkpointsBeside,
+  type EventTable,
+  eventually,
+  fileDatabase,
+  HANDLED,
+  handledBy,
+  recorder,
+  startDaemon,
+} from '../../support/event-table.ts'
+import { hasPgBouncer, type PgBouncer, startPgBouncer } from '../../support/pgbouncer.ts'
+
+describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
+  let server: EmbeddedPostgres
+  let pooler: PgBouncer
+  beforeAll(async () => {
+    server = await ownServer()
+  })
+  afterAll(() => server.dispose())
+  const db = fileDatabase(() => server.url)
+  // Stopped before the database that it has connections to.
+  beforeAll(async () => {
+    // Fewer backends than there are connections.
+    pooler = await startPgBouncer(server, { default_pool_size: '3' })
+  })
+  afterAll(() => pooler.stop())
+
+  function pooled(name: string): Pool {
+    const database = new URL(db.url).pathname.slice(1)
+    const pool = new Pool({ connectionString: pooler.connectionString(database), application_name: name })
+    pool.on('error', () => {})
+    onTestFinished(() => pool.end())
+    return pool
+  }
+
+  const startPooledDaemon = (events: EventTable, name: string) => {
+    const pool = pooled(name)
+    return startDaemon({
+      source: postgresEvents({ pool, table: events.name }),
+      checkpoints: checkpointsBeside(events, pool),
+      projections: ['a', 'b', 'c'].map((projection) => recorder(events, projection, { batchSize: 20 })),
+    })
+  }
+
+  /** Appends one by one, rolls some back and keeps some open while others go on. */
+  async function write(events: EventTable, count: number) {
+    const writer = await db.session()
+    const other = await db.session()
+    const insert = `insert into ${events.name} default values`
+    for (let n = 0; n < count; n++) {
+      await writer.query('begin')
+      await writer.query(insert)
+      await other.query(insert)
+      await writer.query(n % 4 === 0 ? 'rollback' : 'commit')
+    }
+  }
+
+  test('a daemon projects everything exactly once, in order, under load', async () => {
+    const events = await db.events()
+    await events.run(HANDLED)
+    const daemon = await startPooledDaemon(events, 'loaded')
+    await Promise.all([1, 2, 3].map(() => write(events, 60)))
+    await daemon.waitUntilProjected()
+    const everything = await appended(db.pool, events)
+    expect(everything).toHaveLength(3 * (60 + 45))
+    for (const name of ['a', 'b', 'c']) expect(await handledBy(db.pool, events, name)).toEqual(everything)
+  })
+
+  test('two daemons through one pooler share the work and repeat nothing', async () => {
+    const events = await db.events()
+    await events.run(HANDLED)
+    const daemons = await Promise.all([startPooledDaemon(events, 'one'), startPooledDaemon(events, 'two')])
+    await write(events, 60)
+    await daemons[0]?.stop()
+    await write(events, 20)
+    await daemons[1]?.waitUntilProjected()
+    const everything = await appended(db.pool, events)
+    for (const name of ['a', 'b', 'c']) expect(await handledBy(db.pool, events, name)).toEqual(everything)
+  })
+
+  test('another backend between two polls is compared, and keeps what was settled', async () => {
+    const events = await db.events()
+    await events.append(2)
+    const agent = await agentOver({ pool: pooled('polling'), table: events.name })
+    const before = agent.reading?.incarnation
+    const holder = await db.session()
+    await holder.query('begin')
+    await holder.query(`insert into ${events.name} default values`)
+    await eventually(() => agent.status()).toMatchObject({ head: 3n, settled: 2n })
+    const used = await endBackends()
+    await events.append()
+    // The holder's number is still known to lie above 2: nothing was dropped.
+    await eventually(() => agent.status()).toMatchObject({
+      state: 'polling',
+      head: 4n,
+      settled: 2n,
+      mark: 2n,
+    })
+    expect(used.length).toBeGreaterThan(0)
+    expect(agent.reading?.incarnation).toBe(before)
+    await holder.query('commit')
+    await agent.waitFor(4n)
+    expect(agent.mark).toBe(4n)
+  })
+
+  test('backends that go while a daemon works are replaced, and nothing is repeated', async () => {
+    const events = await db.events()
+    await events.run(HANDLED)
+    const daemon = await startPooledDaemon(events, 'interrupted')
+    const written = write(events, 60)
+    for (let ended = 0; ended < 5; ) ended += (await endBackends()).length > 0 ? 1 : 0
+    await written
+    await daemon.waitUntilProjected()
+    const everything = await appended(db.pool, events)
+    for (const name of ['a', 'b', 'c']) expect(await handledBy(db.pool, events, name)).toEqual(everything)
+  })
+
+  /** Ends the backends behind the pooler, those of the writers' own connections excepted. */
+  async function endBackends(): Promise<number[]> {
+    const { rows } = await db.pool.query(
+      `select pid, pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and application_name in ('loaded', 'one', 'two', 'polling', 'interrupted')`,
+    )
+    return rows.map((row) => row.pid)
+  }
+})

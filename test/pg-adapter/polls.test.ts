@@ -1,0 +1,159 @@
+import { postgresEvents } from '@tidemark/pg-adapter'
+import { expect, test } from 'vitest'
+import { systemClock } from '../../packages/core/src/clock.ts'
+import {
+  agentOver,
+  checkpointsBeside,
+  eventually,
+  fileDatabase,
+  HANDLED,
+  handledBy,
+  recorder,
+  startDaemon,
+} from '../support/event-table.ts'
+
+const db = fileDatabase()
+
+const HOUR_MS = 3_600_000
+
+test('the mark stays where it was when its row is deleted', async () => {
+  const events = await db.events()
+  await events.append(3)
+  const agent = await agentOver({ pool: db.pool, table: events.name })
+  await events.run('delete from events where position = 3')
+  await agent.freshReading()
+  expect(agent.mark).toBe(3n)
+  await agent.waitFor(await events.append())
+  expect(agent.mark).toBe(4n)
+})
+
+test('a projection goes on when the rows up to the mark were archived before it had read them', async () => {
+  const events = await db.events()
+  await events.run(HANDLED)
+  await events.append(3)
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'all')],
+  })
+  await daemon.waitUntilProjected()
+  const writer = await db.session()
+  await writer.query('begin')
+  await writer.query(`insert into ${events.name} default values`)
+  await events.append(3)
+  await events.run('delete from events where position <= 6')
+  await writer.query('commit')
+  await events.append()
+  await daemon.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'all')).toEqual([1n, 2n, 3n, 4n, 7n, 8n])
+})
+
+test('an agent far behind finds the mark below settled, whatever was rolled back at the end', async () => {
+  const events = await db.events()
+  await events.run('insert into events select from generate_series(1, 1500)')
+  await events.run("select setval('events_position_seq', 3000)")
+  const agent = await agentOver({ pool: db.pool, table: events.name })
+  expect(agent.status()).toMatchObject({ head: 3000n, settled: 3000n, mark: 1500n, gaps: [] })
+})
+
+test('an error inside a poll leaves nothing open: the next poll goes on', async () => {
+  const events = await db.events()
+  await events.append(2)
+  const pool = db.newPool({ application_name: events.schema, max: 2 })
+  const agent = await agentOver({ pool, table: events.name })
+  // The poll waits for this lock; its backend is terminated in the middle.
+  const blocker = await db.session()
+  await blocker.query('begin')
+  await blocker.query(`lock table ${events.name} in access exclusive mode`)
+  await blocker.query(`select setval('${events.schema}.events_position_seq', 3)`)
+  await eventually(async () => {
+    const { rows } = await db.pool.query(
+      `select pg_terminate_backend(pid) as ended from pg_stat_activity
+       where application_name = $1 and wait_event_type = 'Lock'`,
+      [events.schema],
+    )
+    return rows.length
+  }).toBeGreaterThan(0)
+  await eventually(() => agent.status()).toMatchObject({
+    state: 'failing',
+    mark: 2n,
+    error: expect.any(Error),
+  })
+  await blocker.query('rollback')
+  const last = await events.append(2)
+  await agent.waitFor(last)
+  expect(agent.status()).toMatchObject({ state: 'polling', mark: last, error: undefined })
+  const { rows } = await db.pool.query(
+    `select state from pg_stat_activity where application_name = $1 and state like 'idle in transaction%'`,
+    [events.schema],
+  )
+  expect(rows).toEqual([])
+})
+
+test('an idle store with a rolled-back tail is neither stale nor lagging', async () => {
+  const events = await db.events()
+  await events.run(HANDLED)
+  await events.append(2)
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'all')],
+  })
+  const writer = await db.session()
+  await writer.query('begin')
+  await writer.query(`insert into ${events.name} select from generate_series(1, 10)`)
+  await writer.query('rollback')
+  await daemon.waitUntilProjected()
+  expect(daemon.status()).toMatchObject({
+    highWater: { head: 12n, settled: 12n, mark: 2n, gaps: [], stale: false },
+    projections: [{ state: 'live', position: 2n, lagPositions: 0n }],
+  })
+})
+
+test('an idle store with a rolled-back tail does not become stale with time', async () => {
+  const events = await db.events()
+  await events.append(2)
+  let aheadMs = 0
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + aheadMs }
+  await events.run("select setval('events_position_seq', 9)")
+  const agent = await agentOver({ pool: db.pool, table: events.name }, { clock })
+  aheadMs += HOUR_MS
+  await agent.freshReading()
+  expect(agent.status()).toMatchObject({ state: 'polling', stale: false, settled: 9n, mark: 2n })
+  const holder = await db.session()
+  await holder.query('begin')
+  await holder.query(`insert into ${events.name} default values`)
+  await eventually(() => agent.status().head).toBe(10n)
+  aheadMs += HOUR_MS
+  await agent.freshReading()
+  expect(agent.status()).toMatchObject({ stale: true, gaps: [{ from: 10n }] })
+  expect(agent.status().gaps[0]?.openForMs).toBeGreaterThanOrEqual(HOUR_MS)
+  await holder.query('rollback')
+  await agent.waitFor(10n)
+  expect(agent.status().stale).toBe(false)
+})
+
+test('while idle an agent asks the server one statement an interval', async () => {
+  const events = await db.events()
+  await events.append()
+  const statements: string[] = []
+  const counted = {
+    connect: async () => {
+      const client = await db.pool.connect()
+      return Object.assign(Object.create(client), {
+        query: (text: string, values?: unknown[]) => {
+          statements.push(text)
+          return client.query(text, values)
+        },
+        release: (destroy?: boolean) => client.release(destroy),
+      })
+    },
+  }
+  const agent = await agentOver({ pool: counted, table: events.name })
+  await agent.freshReading()
+  await agent.freshReading()
+  statements.length = 0
+  await agent.freshReading()
+  expect(statements).toHaveLength(1)
+  expect(statements[0]).not.toMatch(/begin/)
+})
