@@ -180,6 +180,6 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 }
 
-export function textOf(value: unknown): string | undefined {
+function textOf(value: unknown): string | undefined {
   return value === null || value === undefined ? undefined : String(value)
 }

@@ -10,5 +10,5 @@ export {
   TransactionFailedError,
 } from './errors.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
-export type { PostgresEventsOptions, PostgresRow } from './options.ts'
+export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow } from './options.ts'
 export { postgresEvents } from './source.ts'

@@ -72,13 +72,13 @@ export async function isFlushedOnKnownBackend(
   return rows[0]?.flushed === 'true'
 }
 
-/** What fails, as a cast, on a backend that is not known. It is never folded: it hangs on the backend's key. */
+/** What fails, as a cast, on a backend that is not known. It is never folded: it hangs on the backend's pid. */
 const UNKNOWN_BACKEND = 'tidemark: unknown backend '
 export const INVALID_TEXT_REPRESENTATION = '22P02'
 
 function knownBackend(parameter: string): string {
   return `(select case when ${BACKEND_KEY_SQL} = any (${parameter}::text[]) then true
-    else ('${UNKNOWN_BACKEND}' || ${BACKEND_KEY_SQL})::boolean end)`
+    else ('${UNKNOWN_BACKEND}' || pg_backend_pid())::boolean end)`
 }
 
 const KNOWN_BACKEND = `and ${knownBackend('$5')}`

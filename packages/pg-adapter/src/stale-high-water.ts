@@ -13,7 +13,7 @@ import { inspect } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 
 /** Stale-threshold mode proves nothing, so there is nothing that another incarnation would take back. */
-export const UNPROVEN_INCARNATION = 'unproven'
+const UNPROVEN_INCARNATION = 'unproven'
 
 const WINDOW = 1_000
 

@@ -119,10 +119,13 @@ export class ProjectionRunner<P, E, Tx> {
   async #handle(page: Page<P, E>, reading: HighWaterReading<P>): Promise<void> {
     const { projection, clock, telemetry, source, agent } = this.#parts
     if (this.state !== 'retrying' && this.state !== 'standby') this.#enter('catching_up')
-    this.#pages.prefetch(page.through, agent.reading ?? reading)
     const startedMs = clock.nowMs()
     await this.#advance(page.through, reading, async (tx) => {
-      await projection.handle(page.events, { tx, signal: this.#giveUp.signal })
+      const handled = projection.handle(page.events, { tx, signal: this.#giveUp.signal })
+      // Only now that the handler's first statement is on its way: what takes this process time (parsing the next page)
+      // then falls into the server's work on it, and an owner that lost the checkpoint loads nothing.
+      this.#pages.prefetch(page.through, agent.reading ?? reading)
+      await handled
     })
     this.#enter('catching_up')
     this.handledEvents += page.events.length
