@@ -325,15 +325,17 @@ describe('a change of the store', () => {
     let commits = 0
     const store = alteredCheckpoints(checkpoints, {
       advance: async (request, work) => {
-        if (++commits === 1) throw new IncarnationChangedError('old', 'new')
-        return await checkpoints.advance(request, work)
+        return await checkpoints.advance(request, async (tx) => {
+          await work(tx)
+          if (++commits === 1) throw new IncarnationChangedError('old', 'new')
+        })
       },
     })
     const all = recording('all', { batchSize: 2, attempts: 1 })
     const running = daemon([all], { source, checkpoints: store })
     await running.start()
     await clock.run(running.waitUntilProjected())
-    expect(all.seen).toEqual([1n, 2n, 3n, 4n])
+    expect(all.seen).toEqual([1n, 2n, 1n, 2n, 3n, 4n])
     expect(loads).toEqual([undefined, 2n, undefined, 2n])
   })
 

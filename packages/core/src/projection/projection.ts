@@ -15,7 +15,7 @@ export interface Projection<E, Tx> {
   readonly eventTypes?: readonly string[]
   /**
    * The most events a batch may have. Larger batches share the cost of a transaction, and hold its locks longer.
-   * @default 500
+   * @default 1000
    */
   readonly batchSize?: number
   /** How often a batch is tried before this projection is paused. Transient faults do not count. @default 5 */
@@ -36,9 +36,9 @@ export interface ResolvedProjection<E, Tx> {
   readonly attempts: number
 }
 
-/** 500: where the cost of a transaction is shared well enough; 5: some 3 s with the back-off of `error-policy.ts`. */
+/** 1000: where the cost of a transaction is shared well enough; 5: some 3 s with the back-off of `error-policy.ts`. */
 export const PROJECTION_DEFAULTS: { readonly batchSize: number; readonly attempts: number } = Object.freeze({
-  batchSize: 500,
+  batchSize: 1_000,
   attempts: 5,
 })
 
