@@ -1,0 +1,54 @@
+import { createDaemon } from '@tidemark/core'
+import { type PostgresRow, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
+import type pg from 'pg'
+import { addToBalances, requireProjected, type Transfer } from '../support/balances.ts'
+import { type Contender, emptyTables, timed } from './contender.ts'
+
+export interface TidemarkContender {
+  readonly name: string
+  readonly pool: pg.Pool
+  readonly table: string
+  readonly position: string
+  readonly columns: readonly string[]
+  readonly toTransfer: (row: PostgresRow) => Transfer
+  /** @default Tidemark's */
+  readonly batchSize?: number
+  readonly events: number
+  readonly rounds: number
+  readonly prepare?: () => Promise<void>
+}
+
+/** A whole daemon, from `start()` (every condition checked) until everything is projected. */
+export function tidemark(contender: TidemarkContender): Contender {
+  const { pool, table, position, columns, toTransfer, batchSize, events } = contender
+  const checkpoints = postgresCheckpoints<pg.PoolClient>({ pool })
+  return {
+    name: contender.name,
+    rounds: contender.rounds,
+    prepare: async () => {
+      await contender.prepare?.()
+      await checkpoints.prepare?.()
+      await emptyTables(pool, ['balances', 'tidemark.checkpoints', 'tidemark.settled'])
+    },
+    run: async () => {
+      const daemon = createDaemon({
+        source: postgresEvents({ pool, table, position, columns }),
+        checkpoints,
+        projections: [
+          {
+            name: 'balances',
+            handle: (rows, { tx }) => addToBalances(tx, rows.map(toTransfer)),
+            ...(batchSize === undefined ? {} : { batchSize }),
+          },
+        ],
+      })
+      const seconds = await timed(async () => {
+        await daemon.start()
+        await daemon.waitUntilProjected()
+      })
+      await requireProjected(pool, events)
+      await daemon.stop()
+      return { events, seconds }
+    },
+  }
+}

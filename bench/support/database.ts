@@ -1,0 +1,11 @@
+import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
+import pg from 'pg'
+
+/** An empty database and a pool on it; dropped with the server. */
+export async function createDatabase(server: EmbeddedPostgres, name: string): Promise<pg.Pool> {
+  const admin = new pg.Client({ connectionString: server.url })
+  await admin.connect()
+  await admin.query(`create database ${name}`)
+  await admin.end()
+  return new pg.Pool({ connectionString: server.connectionString(name), max: 10 })
+}

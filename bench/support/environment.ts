@@ -1,0 +1,33 @@
+import { availableParallelism, cpus, loadavg } from 'node:os'
+import { type EmbeddedPostgres, startPostgres } from '@tidemark-internal/embedded-postgres'
+
+/**
+ * A server of the benchmark's own. Commits are flushed as they are by default; no checkpoint of the server and no
+ * vacuum falls into a measurement.
+ */
+async function startServer(): Promise<EmbeddedPostgres> {
+  const server = await startPostgres({
+    settings: {
+      shared_buffers: '512MB',
+      max_wal_size: '16GB',
+      checkpoint_timeout: '1h',
+      autovacuum: 'off',
+    },
+  })
+  const load = loadavg().map((average) => average.toFixed(2))
+  console.log(
+    `node ${process.version}, PostgreSQL ${server.major} on ${server.host}, ${availableParallelism()} cores ` +
+      `(${cpus()[0]?.model ?? 'unknown'}), load before ${load.join(' ')}`,
+  )
+  return server
+}
+
+/** Disposes of the server however `use` ends. */
+export async function withServer(use: (server: EmbeddedPostgres) => Promise<void>): Promise<void> {
+  const server = await startServer()
+  try {
+    await use(server)
+  } finally {
+    await server.dispose()
+  }
+}
