@@ -19,7 +19,8 @@ import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 /**
  * Moves one checkpoint in one transaction on `client`: lock the row, compare the server's incarnation, run the handler,
  * move the row, commit. `backends` is given when the events are in the same log. BEGIN travels with the lock, and
- * COMMIT with the move: two messages besides the handler's own, since each costs every page a round trip.
+ * COMMIT with the move: two messages besides the handler's own, since each costs every page a round trip. A message of
+ * several statements cannot bind values, so they are quoted.
  */
 export async function advanceCheckpoint(
   client: PgClient,
