@@ -46,6 +46,11 @@ export default defineConfig({
     alias: [
       { find: /^@tidemark\/core$/, replacement: source('core/src/index.ts') },
       { find: /^@tidemark\/core\/testing$/, replacement: source('core/src/testing/index.ts') },
+      { find: /^@tidemark\/core\/prom-client$/, replacement: source('core/src/telemetry/prom-client.ts') },
+      {
+        find: /^@tidemark\/core\/opentelemetry$/,
+        replacement: source('core/src/telemetry/opentelemetry.ts'),
+      },
       { find: /^@tidemark\/pg-adapter$/, replacement: source('pg-adapter/src/index.ts') },
       {
         find: /^@tidemark-internal\/embedded-postgres$/,
@@ -69,6 +74,7 @@ export default defineConfig({
       onPostgres('conformance', ['test/conformance/**/*.test.ts']),
       patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000),
       onPostgres('demo', ['test/demo/**/*.test.ts']),
+      onPostgres('monitoring', ['test/monitoring/**/*.test.ts']),
       onPostgres('support', ['test/support/**/*.test.ts']),
       patient(onPostgres('extra-faults', [`test/${FAULTS}`], []), 600_000),
       onPostgres('extra-pgbouncer', [`test/${PGBOUNCER}`], []),

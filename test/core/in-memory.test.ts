@@ -29,7 +29,7 @@ describe('events in memory', () => {
       signal: new AbortController().signal,
     })
     expect(page.events.map((event) => event.data)).toEqual(['first', 'second', 'third'])
-    expect(page).toMatchObject({ first: 1n, through: 3n })
+    expect(page).toMatchObject({ positions: [1n, 2n, 3n], through: 3n })
   })
 
   test('refuse to go on with a transaction that has ended', () => {

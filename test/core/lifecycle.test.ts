@@ -115,6 +115,56 @@ describe('stop', () => {
     expect(stateOf(running, 'all')).toBe('stopped')
   })
 
+  test('moves the checkpoint of a filtered projection to the last event that it looked at', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    events.append('wanted', 1)
+    const all = recording('all', { eventTypes: ['wanted'] })
+    const running = daemon([all])
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    for (let i = 0; i < 5; i++) events.append('other', i)
+    await clock.settle()
+    expect((await checkpoints.read('all', events.name)).position).toBe('1')
+    await clock.run(running.stop())
+    expect((await checkpoints.read('all', events.name)).position).toBe('6')
+    expect(all.seen).toEqual([1n])
+  })
+
+  test('leaves the checkpoint to another owner who has moved it meanwhile', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    events.append('wanted', 1)
+    const running = daemon([recording('all', { eventTypes: ['wanted'] })])
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    for (let i = 0; i < 5; i++) events.append('other', i)
+    await clock.settle()
+    const evidence = { incarnation: '', settled: undefined, logPosition: undefined }
+    const { signal } = new AbortController()
+    const moved = { projection: 'all', source: events.name, from: '1', to: '3', startedAtHead: undefined }
+    await checkpoints.advance({ ...moved, evidence, signal }, async () => {})
+    await clock.run(running.stop())
+    expect((await checkpoints.read('all', events.name)).position).toBe('3')
+    expect(stateOf(running, 'all')).toBe('stopped')
+  })
+
+  test('does not hang on a checkpoint store that hangs at the last', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    events.append('wanted', 1)
+    let hangs = false
+    const store = alteredCheckpoints(checkpoints, {
+      advance: (request, work) => (hangs ? new Promise(() => {}) : checkpoints.advance(request, work)),
+    })
+    const running = daemon([recording('all', { eventTypes: ['wanted'] })], { checkpoints: store })
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    events.append('other', 1)
+    await clock.settle()
+    hangs = true
+    const before = clock.nowMs()
+    await clock.run(running.stop())
+    expect(clock.nowMs() - before).toBeLessThanOrEqual(11_000)
+  })
+
   test('takes no time when nothing is going on', async () => {
     const { clock, events, daemon } = rig()
     events.append('a', 1)
@@ -200,6 +250,7 @@ describe('stop', () => {
   test('during start lets no projection begin, and waits for what start was doing', async () => {
     const { clock, events, checkpoints, daemon } = rig()
     events.append('a', 1)
+    const begun = gate()
     const preparing = gate()
     let polls = 0
     const source = altered(events, {
@@ -208,10 +259,15 @@ describe('stop', () => {
         return events.readHighWater(request)
       },
     })
-    const store = alteredCheckpoints(checkpoints, { prepare: () => preparing.promise })
+    const prepare = (): Promise<void> => {
+      begun.open()
+      return preparing.promise
+    }
+    const store = alteredCheckpoints(checkpoints, { prepare })
     const all = recording('all')
     const running = daemon([all], { source, checkpoints: store })
     const start = running.start()
+    await begun.promise
     let stopped = false
     const stop = running.stop().then(() => {
       stopped = true

@@ -81,7 +81,7 @@ export function scripted(
     order: denseOrder,
     filtersByType: false,
     readHighWater: async (request) => await read(request),
-    load: async ({ upTo }) => ({ events: [], first: undefined, through: upTo }),
+    load: async ({ upTo }) => ({ events: [], positions: [], through: upTo }),
     isTransient: (error) => error instanceof TransientError,
   }
 }

@@ -1,89 +1,15 @@
-import {
-  denseOrder,
-  type EventSource,
-  type HighWaterRequest,
-  passStaleGaps,
-  type SkippedReport,
-  type StaleThreshold,
-  startStaleThreshold,
-} from '@tidemark/core'
+import type { SkippedReport } from '@tidemark/core'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type Event, gate, projectionOf, type Rig, recording, rig, stopAll } from './rig.ts'
+import { GuessingStore } from '../support/guessing-store.ts'
+import { gate, projectionOf, recording, rig, stopAll } from './rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
 })
 
-const THRESHOLD_MS = 1_000
-
-/** A store whose writers cannot be named: gaps are passed once they are older than the threshold. */
-class GuessingStore {
-  readonly #visible = new Map<bigint, Event>()
-  readonly #rig: Rig
-
-  constructor(made: Rig) {
-    this.#rig = made
-  }
-
-  show(...positions: bigint[]): void {
-    for (const position of positions)
-      this.#visible.set(position, { position, type: position % 2n ? 'odd' : 'even', data: undefined })
-  }
-
-  source(): EventSource<bigint, Event> {
-    const ascending = (after: bigint | undefined): Event[] =>
-      [...this.#visible.values()]
-        .filter((event) => after === undefined || event.position > after)
-        .sort((a, b) => Number(a.position - b.position))
-    return {
-      name: 'guessing',
-      order: denseOrder,
-      filtersByType: true,
-      isTransient: () => false,
-      readHighWater: async ({ previous, stored }: HighWaterRequest<bigint>) => {
-        const resumed = (await stored()).reduce<bigint | undefined>(
-          (mark, { position }) => (position !== undefined && position > (mark ?? -1n) ? position : mark),
-          undefined,
-        )
-        const before = (previous?.memory as StaleThreshold | undefined) ?? startStaleThreshold(resumed, 0n)
-        const head = ascending(undefined).at(-1)?.position
-        const visible = ascending(before.mark).map((event) => event.position)
-        const { state, skipped, gaps } = passStaleGaps(
-          before,
-          { head, visible, nowMs: this.#rig.clock.nowMs() },
-          THRESHOLD_MS,
-        )
-        return {
-          head,
-          settled: state.mark,
-          mark: state.mark,
-          gaps,
-          skipped,
-          holders: [],
-          provenEmpty: [],
-          incarnation: 'only',
-          logPosition: undefined,
-          memory: state,
-        }
-      },
-      load: async ({ after, upTo, limit, eventTypes }) => {
-        const events = ascending(after)
-          .filter(({ position, type }) => position <= upTo && (eventTypes?.includes(type) ?? true))
-          .slice(0, limit)
-        const last = events.at(-1)
-        return {
-          events,
-          first: events[0]?.position,
-          through: events.length === limit && last ? last.position : upTo,
-        }
-      },
-    }
-  }
-}
-
 function guessing() {
   const made = rig()
-  const store = new GuessingStore(made)
+  const store = new GuessingStore(made.clock)
   return { ...made, store, source: store.source() }
 }
 

@@ -10,11 +10,17 @@ import {
   withoutUndefined,
 } from './high-water/options.ts'
 import { type Projection, type ResolvedProjection, resolveProjections } from './projection/projection.ts'
+import { type ReadTraceContext, traceContextOf } from './telemetry/trace-context.ts'
 
 export interface DaemonOptions<P, E, Tx> extends Omit<HighWaterAgentOptions<P>, 'source' | 'checkpoints'> {
   readonly source: EventSource<P, E>
   readonly checkpoints: CheckpointStore<Tx>
   readonly projections: readonly Projection<E, Tx>[]
+  /**
+   * Where an event says which trace appended it; batch and skip spans are linked to it.
+   * @default `traceparent`, or `$traceId` and `$spanId`, in the event's `metadata`
+   */
+  readonly traceContext?: ReadTraceContext<E>
   /**
    * How long `stop()` waits for running batches before it fires the handlers' signal and destroys their transactions.
    * @default 10000
@@ -27,6 +33,7 @@ export interface ResolvedDaemonOptions<P, E, Tx> {
   readonly checkpoints: CheckpointStore<Tx>
   readonly projections: readonly ResolvedProjection<E, Tx>[]
   readonly drainTimeoutMs: number
+  readonly traceContext: ReadTraceContext<E>
   readonly highWater: ResolvedHighWaterAgentOptions<P>
   readonly clock: Clock
 }
@@ -37,18 +44,25 @@ export const DAEMON_DEFAULTS: { readonly drainTimeoutMs: number } = Object.freez
 export function resolveDaemonOptions<P, E, Tx>(
   options: DaemonOptions<P, E, Tx>,
 ): ResolvedDaemonOptions<P, E, Tx> {
-  const { projections, drainTimeoutMs, ...highWater } = { ...DAEMON_DEFAULTS, ...withoutUndefined(options) }
+  const { projections, drainTimeoutMs, traceContext, ...highWater } = {
+    ...DAEMON_DEFAULTS,
+    traceContext: traceContextOf,
+    ...withoutUndefined(options),
+  }
   const { source, checkpoints } = options
   if (typeof checkpoints?.advance !== 'function') {
     throw new InvalidOptionError('checkpoints', 'a CheckpointStore', checkpoints)
   }
   requireAbove0('drainTimeoutMs', drainTimeoutMs)
+  if (typeof traceContext !== 'function')
+    throw new InvalidOptionError('traceContext', 'a function', traceContext)
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
   return Object.freeze({
     source,
     checkpoints,
     projections: resolveProjections(projections, source.filtersByType),
     drainTimeoutMs,
+    traceContext,
     highWater: resolved,
     clock: resolved.clock,
   })

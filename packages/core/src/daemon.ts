@@ -1,16 +1,17 @@
-import type { SkipTotals } from './checkpoint-store.ts'
 import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './daemon-options.ts'
 import { type Deferred, deferred, untilAborted, whenAborted } from './deferred.ts'
 import { InvalidOptionError, LifecycleError, messageOf, WaitFailedError, WaitTimeoutError } from './errors.ts'
 import type { HighWaterReading } from './event-source.ts'
-import { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
+import { type HighWaterAgent, PollingAgent } from './high-water/agent.ts'
 import { requireAbove0 } from './high-water/options.ts'
 import type { HighWaterStatus } from './high-water/status.ts'
 import { isReached } from './position.ts'
 import { backOffMs } from './projection/error-policy.ts'
 import { ProjectionRunner } from './projection/runner.ts'
-import type { ProjectionState } from './projection/status.ts'
-import { guardTelemetry } from './telemetry/telemetry.ts'
+import type { ProjectionStatus } from './projection/status.ts'
+import { projectionGauges, storeGauges } from './telemetry/gauge-readings.ts'
+import type { GaugeReading } from './telemetry/metrics.ts'
+import { TelemetrySession } from './telemetry/session.ts'
 
 /** One high-water agent and a runner for each projection. */
 export interface Daemon<P> {
@@ -52,20 +53,6 @@ export interface DaemonStatus<P> {
   readonly projections: readonly ProjectionStatus<P>[]
 }
 
-export interface ProjectionStatus<P> {
-  readonly name: string
-  readonly state: ProjectionState
-  /** The checkpoint; `undefined` before the first one. */
-  readonly position: P | undefined
-  /** (head - settled) + (mark - checkpoint) on dense orders, once both are known. */
-  readonly lagPositions: bigint | undefined
-  /** Events handled by this process. */
-  readonly handledEvents: number
-  /** Totals stored with the checkpoint. */
-  readonly skipped: SkipTotals
-  readonly error: unknown
-}
-
 export function createDaemon<P, E, Tx>(options: DaemonOptions<P, E, Tx>): Daemon<P> {
   return new ProjectionDaemon(resolveDaemonOptions(options))
 }
@@ -75,6 +62,7 @@ const LAST_GRACE_MS = 1_000
 
 class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   readonly #options: ResolvedDaemonOptions<P, E, Tx>
+  readonly #session: TelemetrySession<P, E>
   readonly #agent: HighWaterAgent<P>
   readonly #runners: readonly ProjectionRunner<P, E, Tx>[]
   readonly #stopping = new AbortController()
@@ -84,10 +72,21 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   #change: Deferred = deferred()
 
   constructor(options: ResolvedDaemonOptions<P, E, Tx>) {
-    const { source, checkpoints, projections, highWater, clock } = options
+    const { source, checkpoints, projections, highWater, clock, traceContext } = options
+    const { metrics, telemetry, onTelemetryError, telemetryLogger, logger } = highWater
     this.#options = options
-    this.#agent = createHighWaterAgent({ ...highWater, source, checkpoints })
-    const telemetry = guardTelemetry(highWater.telemetry, highWater.onTelemetryError)
+    this.#session = new TelemetrySession<P, E>({
+      metrics,
+      telemetry,
+      onTelemetryError,
+      telemetryLogger,
+      source: source.name,
+      order: source.order,
+      projections: projections.map(({ name }) => name),
+      traceContext,
+      gauges: () => this.#gauges(),
+    })
+    this.#agent = new PollingAgent(highWater, this.#session, { opensSession: false })
     this.#runners = projections.map(
       (projection) =>
         new ProjectionRunner({
@@ -95,7 +94,8 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
           source,
           checkpoints,
           agent: this.#agent,
-          telemetry,
+          session: this.#session,
+          logger,
           clock,
           onChange: () => this.#changed(),
         }),
@@ -117,6 +117,8 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   }
 
   async #begin(): Promise<void> {
+    await this.#session.open()
+    if (this.#isStopping()) return
     await this.#prepareCheckpoints()
     if (this.#isStopping()) return
     await this.#agent.start()
@@ -161,7 +163,15 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       await Promise.race([everything, clock.sleep(LAST_GRACE_MS, over.signal)])
     }
     over.abort()
+    this.#session.close()
     this.#changed()
+  }
+
+  *#gauges(): Iterable<GaugeReading> {
+    const { source } = this.#options
+    const { highWater, projections } = this.status()
+    yield* storeGauges(source.name, highWater, source.order.approximate)
+    for (const projection of projections) yield* projectionGauges(projection, source.order.approximate)
   }
 
   wake(): void {
@@ -177,8 +187,9 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
         state: runner.state,
         position: runner.checkpoint?.position,
         lagPositions: this.#lagPositions(highWater, runner.checkpoint?.position),
+        lagMs: runner.lagMs(highWater),
         handledEvents: runner.handledEvents,
-        skipped: runner.checkpoint?.skipped ?? {},
+        skipped: runner.checkpoint?.skipped,
         error: runner.error,
       })),
     }

@@ -24,6 +24,8 @@ export interface EventSource<P, E> {
   load(request: LoadRequest<P>): Promise<Page<P, E>>
   /** Tells that something may have been appended. A hint only: polling alone is always enough. */
   wakeUps?(signal: AbortSignal): AsyncIterable<void>
+  /** What an operator runs, or reads, to learn more of these holders. */
+  lookCloser?(holders: readonly Holder[]): string
   /** Whether an error is a passing fault of the store or the way to it (restart, failover, cut connection). */
   isTransient(error: unknown): boolean
 }
@@ -122,8 +124,10 @@ export interface LoadRequest<P> {
 
 export interface Page<P, E> {
   readonly events: readonly E[]
-  /** Position of the first event, where there is one. */
-  readonly first: P | undefined
+  /** The position of each event. */
+  readonly positions: readonly P[]
+  /** When the first and the last event were appended, where the source knows. */
+  readonly appendedAtMs?: { readonly first: number; readonly last: number } | undefined
   /** Everything up to here was looked at: the last event's position when the page is full, `upTo` otherwise. */
   readonly through: P
 }

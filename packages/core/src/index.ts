@@ -14,7 +14,6 @@ export {
   createDaemon,
   type Daemon,
   type DaemonStatus,
-  type ProjectionStatus,
   type WaitUntilProjectedOptions,
 } from './daemon.ts'
 export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon-options.ts'
@@ -26,6 +25,7 @@ export {
   IncarnationChangedError,
   InvalidOptionError,
   LifecycleError,
+  MetricNameTakenError,
   StoreRewoundError,
   TidemarkError,
   WaitFailedError,
@@ -70,7 +70,17 @@ export {
 export type { HighWaterStatus } from './high-water/status.ts'
 export { denseOrder, type PositionOrder } from './position.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
-export { PROJECTION_STATES, type ProjectionState } from './projection/status.ts'
+export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
+export {
+  type CounterName,
+  type GaugeName,
+  type HistogramName,
+  INSTRUMENTS,
+  type Instrument,
+  type InstrumentName,
+} from './telemetry/instruments.ts'
+export type { Logger } from './telemetry/logger.ts'
+export type { Exemplar, GaugeReading, Labels, Metrics, MetricsRecorder } from './telemetry/metrics.ts'
 export type {
   BatchReport,
   ClosedGap,
@@ -80,3 +90,4 @@ export type {
   SkippedReport,
   Telemetry,
 } from './telemetry/telemetry.ts'
+export type { ReadTraceContext, TraceContext } from './telemetry/trace-context.ts'

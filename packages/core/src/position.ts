@@ -14,6 +14,8 @@ export interface PositionOrder<P> {
    * a missing one means something. On sparse orders (byte offsets) a distance is not a number of events.
    */
   distance?(from: P, to: P): bigint
+  /** The position as a number for gauges, where that may lose its last digits. Nothing is decided by it. */
+  approximate?(position: P): number
 }
 
 const INTEGER = /^(0|-?[1-9][0-9]*)$/
@@ -28,6 +30,7 @@ export const denseOrder: Required<PositionOrder<bigint>> = {
     return BigInt(text)
   },
   distance: (from, to) => to - from,
+  approximate: Number,
 }
 
 /** The later of two positions, where `undefined` ("none yet") is below every position. */

@@ -117,9 +117,9 @@ export function fingerprintSql(options: ResolvedPostgresEventsOptions<unknown>, 
 
 async function readFacts(
   client: PgClient,
-  { sql, position, columns, eventType }: ResolvedPostgresEventsOptions<unknown>,
+  { sql, position, columns, eventType, appendedAt }: ResolvedPostgresEventsOptions<unknown>,
 ): Promise<Facts> {
-  const named = [...(columns ?? []), ...(eventType === undefined ? [] : [eventType])]
+  const named = [...(columns ?? []), ...[eventType, appendedAt].filter((column) => column !== undefined)]
   try {
     const { rows } = await client.query(INSPECTION_SQL, [sql.table, position, named, columns === undefined])
     return JSON.parse(String(rows[0]?.facts)) as Facts

@@ -31,9 +31,11 @@ export async function loadPage<E>(
   )
   const positions = rows.map((row) => toPosition(row, options))
   const last = positions.at(-1)
+  const appendedAtMs = appendedAtOf(rows, options)
   return {
     events: rows.map((row, index) => mapRow(row, positions[index], options)),
-    first: positions[0],
+    positions,
+    appendedAtMs,
     through: last !== undefined && rows.length === limit ? last : upTo,
   }
 }
@@ -85,12 +87,14 @@ const KNOWN_BACKEND = `and ${knownBackend('$5')}`
 const ANY_BACKEND = ''
 
 function pageSql(
-  { columns, eventType, position, sql }: ResolvedPostgresEventsOptions<unknown>,
+  { appendedAt, columns, eventType, position, sql }: ResolvedPostgresEventsOptions<unknown>,
   { after, eventTypes }: LoadRequest<bigint>,
   onBackend: string,
 ): string {
   const selected = columns
-    ? [...new Set([position, ...columns])].map((c) => `e.${quoteIdentifier(c)}`).join(', ')
+    ? [...new Set([position, ...columns, ...(appendedAt === undefined ? [] : [appendedAt])])]
+        .map((c) => `e.${quoteIdentifier(c)}`)
+        .join(', ')
     : 'e.*'
   const ofTypes =
     eventTypes && eventType !== undefined
@@ -167,6 +171,19 @@ function toPosition(row: PostgresRow, { position, sql }: ResolvedPostgresEventsO
     String(value),
     new TypeError(`${sql.table}.${sql.position} is no integer: ${String(value)}`),
   )
+}
+
+/** Read before `mapRow` has seen the rows. A value that is no time is unknown. */
+function appendedAtOf(
+  rows: readonly PostgresRow[],
+  { appendedAt }: Pick<ResolvedPostgresEventsOptions<unknown>, 'appendedAt'>,
+): Page<bigint, unknown>['appendedAtMs'] {
+  if (appendedAt === undefined) return undefined
+  const [first, last] = [rows[0], rows.at(-1)].map((row) =>
+    new Date(row?.[appendedAt] as string | Date).getTime(),
+  )
+  if (first === undefined || last === undefined || Number.isNaN(first) || Number.isNaN(last)) return undefined
+  return { first, last }
 }
 
 function mapRow<E>(

@@ -17,6 +17,11 @@ export interface PostgresEventsOptions<E = PostgresRow> {
   readonly columns?: readonly string[]
   /** The column that holds the event's type; projections may then filter by `eventTypes`. @default none */
   readonly eventType?: string
+  /**
+   * The column with the time at which an event was appended (`timestamptz`), for lag and delay in seconds. Without it lag
+   * counts from when this process first saw that an event waits. @default none
+   */
+  readonly appendedAt?: string
   /** Makes an event of a row. Throwing pauses the projection after its attempts. @default the row itself */
   readonly mapRow?: (row: PostgresRow, position: bigint) => E
   /** Names this store in checkpoints and metrics. @default the table's name as given */
@@ -46,6 +51,7 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly position: string
   readonly columns: readonly string[] | undefined
   readonly eventType: string | undefined
+  readonly appendedAt: string | undefined
   readonly mapRow: (row: PostgresRow, position: bigint) => E
   readonly name: string
   readonly staleThresholdMs: number | undefined
@@ -68,6 +74,7 @@ export function resolvePostgresEventsOptions<E>(
   const position = requireText('position', options.position ?? POSTGRES_EVENTS_DEFAULTS.position)
   const name = requireText('name', options.name ?? options.table)
   if (options.eventType !== undefined) requireText('eventType', options.eventType)
+  if (options.appendedAt !== undefined) requireText('appendedAt', options.appendedAt)
   if (options.columns !== undefined && !Array.isArray(options.columns)) {
     throw new InvalidOptionError('columns', 'an array of column names', options.columns)
   }
@@ -82,6 +89,7 @@ export function resolvePostgresEventsOptions<E>(
     position,
     columns: options.columns,
     eventType: options.eventType,
+    appendedAt: options.appendedAt,
     mapRow: options.mapRow ?? ((row) => row as E),
     name,
     staleThresholdMs: resolveThreshold(options.highWater),

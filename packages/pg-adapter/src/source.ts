@@ -3,6 +3,7 @@ import {
   type EventSource,
   type HighWaterReading,
   type HighWaterRequest,
+  type Holder,
   type LoadRequest,
   type Page,
 } from '@tidemark/core'
@@ -52,6 +53,17 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
       this.#options.staleThresholdMs === undefined ? this.#backends : undefined,
       request,
     )
+  }
+
+  lookCloser(holders: readonly Holder[]): string {
+    const pids = holders.flatMap(({ pid }) => pid ?? [])
+    const sessions = `select pid, state, xact_start, left(query, 200) from pg_stat_activity where pid in (${pids.join(', ')})`
+    const prepared = 'select gid, prepared, owner from pg_prepared_xacts'
+    return pids.length === holders.length
+      ? sessions
+      : pids.length === 0
+        ? prepared
+        : `${sessions}; ${prepared}`
   }
 
   isTransient(error: unknown): boolean {

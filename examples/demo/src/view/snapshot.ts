@@ -87,8 +87,8 @@ export function snapshots({
   }
 }
 
-export function totalOf(skipped: SkipTotals): bigint {
-  return Object.values(skipped).reduce((sum, count) => sum + count, 0n)
+export function totalOf(skipped: SkipTotals | undefined): bigint {
+  return Object.values(skipped ?? {}).reduce((sum, count) => sum + count, 0n)
 }
 
 function nameOf({ pid, applicationName }: Holder, { roleOf }: Pick<DemoDatabase, 'roleOf'>): string {

@@ -3,7 +3,10 @@ import { hasCode, LifecycleError, messageOf, WaitFailedError } from '../errors.t
 import type { HighWaterReading } from '../event-source.ts'
 import { isReached } from '../position.ts'
 import { backOffMs as failureBackOffMs } from '../projection/error-policy.ts'
-import { guardTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
+import { storeGauges } from '../telemetry/gauge-readings.ts'
+import type { GaugeReading } from '../telemetry/metrics.ts'
+import { TelemetrySession } from '../telemetry/session.ts'
+import { StaleWarning } from '../telemetry/stale-warning.ts'
 import { nextBackOffMs, restMs } from './cadence.ts'
 import {
   type HighWaterAgentOptions,
@@ -39,7 +42,21 @@ export interface HighWaterAgent<P> {
 }
 
 export function createHighWaterAgent<P>(options: HighWaterAgentOptions<P>): HighWaterAgent<P> {
-  return new PollingAgent(resolveHighWaterAgentOptions(options))
+  const resolved = resolveHighWaterAgentOptions(options)
+  const { source, metrics, telemetry, onTelemetryError, telemetryLogger } = resolved
+  const session: TelemetrySession<P, never> = new TelemetrySession<P, never>({
+    metrics,
+    telemetry,
+    onTelemetryError,
+    telemetryLogger,
+    source: source.name,
+    order: source.order,
+    projections: [],
+    traceContext: () => undefined,
+    gauges: (): readonly GaugeReading[] => storeGauges(source.name, agent.status(), source.order.approximate),
+  })
+  const agent: PollingAgent<P> = new PollingAgent(resolved, session, { opensSession: true })
+  return agent
 }
 
 /** How long `stop()` waits for a poll that does not heed its signal. */
@@ -54,10 +71,12 @@ type PollResult =
  * Its one loop is single-flight: `idle` -> `polling` <-> `failing` -> `halted` or `stopped`. A failing poll drops
  * nothing by itself: the source compares incarnations when it is reached again.
  */
-class PollingAgent<P> implements HighWaterAgent<P> {
+export class PollingAgent<P> implements HighWaterAgent<P> {
   reading: HighWaterReading<P> | undefined
   readonly #options: ResolvedHighWaterAgentOptions<P>
-  readonly #telemetry: Required<Telemetry>
+  readonly #session: TelemetrySession<P, never>
+  readonly #opensSession: boolean
+  readonly #staleWarning: StaleWarning<P>
   readonly #stopping = new AbortController()
   readonly #poll: StorePoll<P>
   readonly #observation: HighWaterObservation<P>
@@ -69,9 +88,22 @@ class PollingAgent<P> implements HighWaterAgent<P> {
   #change: Deferred = deferred()
   #loop: Promise<void> | undefined
 
-  constructor(options: ResolvedHighWaterAgentOptions<P>) {
+  constructor(
+    options: ResolvedHighWaterAgentOptions<P>,
+    session: TelemetrySession<P, never>,
+    /** A daemon opens and closes the session that its agent shares with it. */
+    { opensSession }: { readonly opensSession: boolean },
+  ) {
+    const { source, logger } = options
     this.#options = options
-    this.#telemetry = guardTelemetry(options.telemetry, options.onTelemetryError)
+    this.#session = session
+    this.#opensSession = opensSession
+    this.#staleWarning = new StaleWarning(
+      source.name,
+      logger,
+      source.order.format,
+      source.lookCloser?.bind(source),
+    )
     this.#observation = new HighWaterObservation(options.source.order, options.staleAfterMs)
     this.#poll = new StorePoll(options, this.#stopping.signal, () => {
       this.reading = undefined
@@ -90,11 +122,14 @@ class PollingAgent<P> implements HighWaterAgent<P> {
       )
     }
     this.#state = 'polling'
+    if (this.#opensSession) await this.#openSession()
+    if (this.#stopping.signal.aborted) return
     const firstPoll = this.#pollOnce()
     this.#loop = firstPoll.then(() => {})
     const begun = await firstPoll
     if (this.#stopping.signal.aborted) return
     if (begun.failed && !begun.transient) {
+      if (this.#opensSession) this.#session.close()
       this.#enter('stopped', begun.error)
       throw begun.error
     }
@@ -109,7 +144,17 @@ class PollingAgent<P> implements HighWaterAgent<P> {
     const over = new AbortController()
     await Promise.race([this.#loop, this.#options.clock.sleep(STOP_GRACE_MS, over.signal)])
     over.abort()
+    if (this.#opensSession) this.#session.close()
     this.#enter('stopped', this.#error)
+  }
+
+  async #openSession(): Promise<void> {
+    try {
+      await this.#session.open()
+    } catch (error) {
+      this.#enter('stopped', error)
+      throw error
+    }
   }
 
   wake(): void {
@@ -168,9 +213,10 @@ class PollingAgent<P> implements HighWaterAgent<P> {
       const poll = await this.#pollOnce()
       if (signal.aborted) return
       failures = poll.failed ? failures + 1 : 0
+      if (poll.failed) this.#enter('failing', poll.error)
+      this.#staleWarning.look(this.status(), clock.nowMs())
       if (poll.failed) {
         if (hasCode(poll.error, 'TIDEMARK_STORE_REWOUND')) return await this.#halt(poll.error)
-        this.#enter('failing', poll.error)
         continue
       }
       backOffMs = nextBackOffMs(this.#options, {
@@ -186,6 +232,7 @@ class PollingAgent<P> implements HighWaterAgent<P> {
   async #halt(error: unknown): Promise<void> {
     const { signal } = this.#stopping
     this.#enter('halted', error)
+    this.#options.logger.error(`tidemark: ${this.#options.source.name}: ${messageOf(error)}`)
     while (!signal.aborted) await this.#options.clock.sleep(HALTED_TURN_MS, signal)
   }
 
@@ -205,17 +252,27 @@ class PollingAgent<P> implements HighWaterAgent<P> {
     const startedMs = clock.nowMs()
     this.#observation.begin(startedMs)
     try {
-      const reading = await this.#poll.read(this.reading)
+      const before = this.reading
+      const reading = await this.#poll.read(before)
       const now = clock.nowMs()
       this.reading = reading
       this.#readingOfPoll = poll
       const closedGaps = this.#observation.succeed(reading, now)
-      this.#telemetry.polled({ source: source.name, durationMs: now - startedMs, reading, closedGaps })
+      const durationMs = now - startedMs
+      const { telemetry, tracing } = this.#session
+      telemetry.polled({
+        source: source.name,
+        durationMs,
+        reading,
+        moved: this.#hasMoved(before),
+        closedGaps,
+      })
+      tracing.gapsClosed(source.name, closedGaps, now, (position) => source.order.format(position as P))
       this.#enter('polling', undefined)
       await this.#poll.saveSettled(reading)
       return { failed: false }
     } catch (error) {
-      if (!this.#stopping.signal.aborted) this.#telemetry.pollFailed({ source: source.name, error })
+      if (!this.#stopping.signal.aborted) this.#session.telemetry.pollFailed({ source: source.name, error })
       return { failed: true, transient: this.#poll.isTransient(error), error }
     }
   }
@@ -239,7 +296,7 @@ class PollingAgent<P> implements HighWaterAgent<P> {
           this.wake()
         }
       } catch (error) {
-        if (!signal.aborted) this.#telemetry.pollFailed({ source: source.name, error })
+        if (!signal.aborted) this.#session.telemetry.pollFailed({ source: source.name, error })
       }
       await clock.sleep(failureBackOffMs(inARow), signal)
     }

@@ -13,7 +13,11 @@ export interface HighWaterStatus<P> {
   readonly stale: boolean
   readonly gaps: readonly (AgedGap<P> & { readonly openForMs: number })[]
   readonly holders: readonly Holder[]
+  /** Since when a visible event above an open gap is known to wait for it. */
+  readonly eventsHeldSinceMs: number | undefined
   readonly lastPollAtMs: number | undefined
+  /** Whether the above is about now: not while polls fail, or hang for longer than the threshold. */
+  readonly isCurrent: boolean
   readonly error: unknown
 }
 
@@ -72,15 +76,27 @@ export class HighWaterObservation<P> {
       stale: state !== 'idle' && state !== 'stopped' && this.#isStale(nowMs),
       gaps: this.#gaps.open.map((gap) => ({ ...gap, openForMs: nowMs - gap.firstSeenMs })),
       holders: this.#reading?.holders ?? [],
+      eventsHeldSinceMs: this.#eventsHeldSinceMs(),
       lastPollAtMs: this.#lastPollAtMs,
+      isCurrent: state === 'polling' && !this.#isUnanswered(nowMs),
       error,
     }
   }
 
+  /** Right above a gap stands a visible event, as far as the head reaches there. */
+  #eventsHeldSinceMs(): number | undefined {
+    const { open, heads } = this.#gaps
+    const [lowest] = open
+    return lowest && heads.find(({ head }) => this.#order.compare(head, lowest.to) > 0)?.atMs
+  }
+
+  #isUnanswered(nowMs: number): boolean {
+    return this.#unansweredSinceMs !== undefined && nowMs - this.#unansweredSinceMs > this.#staleAfterMs
+  }
+
   /** Settled, not the mark: an idle store with a rolled-back tail is not stale. */
   #isStale(nowMs: number): boolean {
-    if (this.#unansweredSinceMs !== undefined && nowMs - this.#unansweredSinceMs > this.#staleAfterMs)
-      return true
+    if (this.#isUnanswered(nowMs)) return true
     if (!this.isBehind) return false
     const since = this.#gaps.open.reduce(
       (earliest, gap) => Math.min(earliest, gap.firstSeenMs),

@@ -1,11 +1,14 @@
 import type { Advanced, CheckpointStore } from '../checkpoint-store.ts'
 import type { Clock } from '../clock.ts'
 import { untilAborted } from '../deferred.ts'
+import { messageOf } from '../errors.ts'
 import type { EventSource, Evidence, HighWaterReading, Page } from '../event-source.ts'
 import type { HighWaterAgent } from '../high-water/agent.ts'
+import type { HighWaterStatus } from '../high-water/status.ts'
 import { formatEvidence } from '../high-water/store-poll.ts'
 import { isReached } from '../position.ts'
-import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { TelemetrySession } from '../telemetry/session.ts'
 import { type FailureAction, onFailure } from './error-policy.ts'
 import { PageReader } from './page-reader.ts'
 import type { ResolvedProjection } from './projection.ts'
@@ -16,7 +19,8 @@ export interface RunnerParts<P, E, Tx> {
   readonly source: EventSource<P, E>
   readonly checkpoints: CheckpointStore<Tx>
   readonly agent: HighWaterAgent<P>
-  readonly telemetry: Required<Telemetry>
+  readonly session: TelemetrySession<P, E>
+  readonly logger: Logger
   readonly clock: Clock
   /** A change of this projection that `waitUntilProjected` looks at. */
   readonly onChange: () => void
@@ -50,6 +54,10 @@ export class ProjectionRunner<P, E, Tx> {
   #checkpointedAtMs = 0
   /** The first reading's head; there may be none yet. */
   #startedAt: { readonly head: P | undefined } | undefined
+  /** Since when an event is known to wait; `undefined` while none does. */
+  #waitingSinceMs: number | undefined
+  /** When nothing waited last: what came while the checkpoint was on its way came after this. */
+  #caughtUpAtMs: number | undefined
   #failedAttempts = 0
   #failuresInARow = 0
   #loop: Promise<void> = Promise.resolve()
@@ -94,7 +102,19 @@ export class ProjectionRunner<P, E, Tx> {
         if (!signal.aborted) await this.#recover(error)
       }
     }
-    if (this.state !== 'paused') this.#enter('stopped', this.error)
+    if (this.state === 'paused') return
+    await this.#checkpointCursor()
+    this.#enter('stopped', this.error)
+  }
+
+  /** The next start need not look again at events that the filter leaves out. */
+  async #checkpointCursor(): Promise<void> {
+    const { agent } = this.#parts
+    const { reading } = agent
+    if (!this.#isCheckpointRead || this.#followDueInMs() === undefined) return
+    if (!reading || reading.incarnation !== this.#cursorIncarnation || this.#cursor === undefined) return
+    // Nothing is lost where it fails.
+    await this.#advance(this.#cursor, reading, undefined, async () => {}).catch(() => {})
   }
 
   async #step(): Promise<void> {
@@ -104,41 +124,65 @@ export class ProjectionRunner<P, E, Tx> {
     const isOfAnother = reading !== undefined && reading.incarnation !== this.#cursorIncarnation
     if (!this.#isCheckpointRead || isOfAnother) await this.#readCheckpoint(reading?.incarnation)
     if (reading?.mark === undefined || isReached(source.order, reading.mark, this.#cursor)) {
+      this.#waitingSinceMs = undefined
+      this.#caughtUpAtMs = this.#parts.clock.nowMs()
       await this.#followMark(reading)
       return
     }
+    this.#waitingSinceMs ??= this.#parts.clock.nowMs()
     const page = await this.#pages.next(this.#cursor, reading)
     if (this.#stopping.signal.aborted) return
     if (page.events.length > 0) return await this.#handle(page, reading)
     this.#moveCursor(page.through)
     if (this.state === 'retrying' || this.state === 'standby') this.#enter('catching_up')
     // Under load the mark never waits to be followed.
-    if (this.#followDueInMs() === 0) await this.#advance(page.through, reading, async () => {})
+    if (this.#followDueInMs() === 0) await this.#advance(page.through, reading, undefined, async () => {})
   }
 
   async #handle(page: Page<P, E>, reading: HighWaterReading<P>): Promise<void> {
-    const { projection, clock, telemetry, source, agent } = this.#parts
+    const { projection, clock, session, source, agent } = this.#parts
+    const { format } = source.order
     if (this.state !== 'retrying' && this.state !== 'standby') this.#enter('catching_up')
+    this.#waitingSinceMs = page.appendedAtMs?.first ?? this.#waitingSinceMs
     const startedMs = clock.nowMs()
-    await this.#advance(page.through, reading, async (tx) => {
-      const handled = projection.handle(page.events, { tx, signal: this.#giveUp.signal })
-      // Only now that the handler's first statement is on its way: what takes this process time (parsing the next page)
-      // then falls into the server's work on it, and an owner that lost the checkpoint loads nothing.
-      this.#pages.prefetch(page.through, agent.reading ?? reading)
-      await handled
+    const through = format(page.through)
+    const batch = {
+      projection: projection.name,
+      events: page.events,
+      firstPosition: format(page.positions[0] ?? page.through),
+      lastPosition: format(page.positions.at(-1) ?? page.through),
+    }
+    await session.tracing.batch(batch, async () => {
+      await this.#advance(page.through, reading, page, async (tx) => {
+        const handled = projection.handle(page.events, { tx, signal: this.#giveUp.signal })
+        // Only now that the handler's first statement is on its way: what takes this process time (parsing the next page)
+        // then falls into the server's work on it, and an owner that lost the checkpoint loads nothing.
+        this.#pages.prefetch(page.through, agent.reading ?? reading)
+        await handled
+      })
+      const now = clock.nowMs()
+      // A page that is not full has reached the mark.
+      const isLive = page.events.length < projection.batchSize
+      session.telemetry.batchProcessed({
+        projection: projection.name,
+        events: page.events.length,
+        durationMs: now - startedMs,
+        through,
+        delayMs: isLive && page.appendedAtMs ? now - page.appendedAtMs.first : undefined,
+      })
     })
     this.#enter('catching_up')
     this.handledEvents += page.events.length
-    telemetry.batchProcessed({
-      projection: projection.name,
-      events: page.events.length,
-      durationMs: clock.nowMs() - startedMs,
-      through: source.order.format(page.through),
-    })
+    this.#waitingSinceMs = page.appendedAtMs?.last ?? clock.nowMs()
   }
 
-  async #advance(to: P, evidence: Evidence<P>, work: (tx: Tx) => Promise<void>): Promise<void> {
-    const { checkpoints, source, clock, telemetry } = this.#parts
+  async #advance(
+    to: P,
+    evidence: Evidence<P>,
+    page: Page<P, E> | undefined,
+    work: (tx: Tx) => Promise<void>,
+  ): Promise<void> {
+    const { checkpoints, source, clock } = this.#parts
     const { format } = source.order
     const from = this.checkpoint?.position
     const advanced = await checkpoints.advance(
@@ -157,10 +201,49 @@ export class ProjectionRunner<P, E, Tx> {
     this.#checkpointedAtMs = clock.nowMs()
     this.#failedAttempts = 0
     this.#failuresInARow = 0
-    if (advanced.crossed.length > 0) {
-      telemetry.skipped({ projection: this.name, crossed: advanced.crossed, totals: advanced.skipped })
-    }
+    if (advanced.crossed.length > 0) this.#reportSkips(advanced, page)
     this.#moveCursor(to)
+  }
+
+  #reportSkips({ crossed, skipped }: Advanced, page: Page<P, E> | undefined): void {
+    const { session, source, logger } = this.#parts
+    session.telemetry.skipped({ projection: this.name, crossed, totals: skipped })
+    const isDense = source.order.distance !== undefined
+    const eventAt = new Map(
+      page?.positions.map((position, i) => [source.order.format(position), page.events[i]]),
+    )
+    for (const run of crossed) {
+      session.tracing.skipped({ projection: this.name, run, isDense, nextEvent: eventAt.get(run.current) })
+    }
+    const lost = crossed.filter(({ reason }) => reason === 'stale_high_water_mark')
+    const [first] = lost
+    if (first === undefined) return
+    const count = lost.reduce((sum, run) => sum + run.count, 0n)
+    logger.warn(
+      `tidemark: projection "${this.name}" skipped ${count} positions without proof, the first after ${first.stored}; ` +
+        'events committed there later are lost to it',
+    )
+  }
+
+  /** See `ProjectionStatus.lagMs`. */
+  lagMs({
+    mark,
+    settled,
+    head,
+    isCurrent,
+    eventsHeldSinceMs,
+    lastPollAtMs,
+  }: HighWaterStatus<P>): number | undefined {
+    const { source, clock } = this.#parts
+    if (lastPollAtMs === undefined || this.checkpoint === undefined) return undefined
+    const now = clock.nowMs()
+    if (!isReached(source.order, mark, this.#cursor)) {
+      return now - Math.min(this.#waitingSinceMs ?? this.#caughtUpAtMs ?? lastPollAtMs, now)
+    }
+    if (eventsHeldSinceMs !== undefined) return now - eventsHeldSinceMs
+    if (!isCurrent) return now - lastPollAtMs
+    // Behind the holders of a first poll nobody knows what there is.
+    return settled === undefined && head !== undefined ? undefined : 0
   }
 
   /** Nothing to load: the checkpoint follows the cursor now and then, and a change of the mark is waited for. */
@@ -168,7 +251,7 @@ export class ProjectionRunner<P, E, Tx> {
     const { agent, clock } = this.#parts
     const dueInMs = reading && this.#followDueInMs()
     if (reading && dueInMs === 0 && this.#cursor !== undefined) {
-      await this.#advance(this.#cursor, reading, async () => {})
+      await this.#advance(this.#cursor, reading, undefined, async () => {})
       return
     }
     if (reading) this.#enter('live')
@@ -220,7 +303,10 @@ export class ProjectionRunner<P, E, Tx> {
       this.#failuresInARow = 0
       return this.#enter('standby')
     }
-    if (action.kind === 'pause') return this.#enter('paused', error)
+    if (action.kind === 'pause') {
+      this.#parts.logger.error(`tidemark: projection "${this.name}" is paused: ${messageOf(error)}`)
+      return this.#enter('paused', error)
+    }
     if (action.kind === 'retry' && action.counted) this.#failedAttempts++
     if (action.kind === 'drop_page') agent.wake()
     this.#enter('retrying', error)
@@ -228,7 +314,7 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   #report(action: FailureAction, error: unknown): void {
-    const { telemetry } = this.#parts
+    const { telemetry } = this.#parts.session
     if (action.kind === 'stand_by') telemetry.checkpointConflict({ projection: this.name })
     else
       telemetry.handlerFailed({
@@ -264,7 +350,7 @@ export class ProjectionRunner<P, E, Tx> {
     this.state = state
     this.error = error
     if (!changed) return
-    this.#parts.telemetry.projectionStateChanged({ projection: this.name, state })
+    this.#parts.session.telemetry.projectionStateChanged({ projection: this.name, state })
     this.#parts.onChange()
   }
 }

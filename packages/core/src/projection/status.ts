@@ -1,3 +1,5 @@
+import type { SkipTotals } from '../checkpoint-store.ts'
+
 /**
  * The states a projection can be in.
  *
@@ -11,3 +13,24 @@
 export const PROJECTION_STATES: readonly ['catching_up', 'live', 'standby', 'retrying', 'paused', 'stopped'] =
   ['catching_up', 'live', 'standby', 'retrying', 'paused', 'stopped']
 export type ProjectionState = (typeof PROJECTION_STATES)[number]
+
+export interface ProjectionStatus<P> {
+  readonly name: string
+  readonly state: ProjectionState
+  /** The checkpoint; `undefined` before the first one. */
+  readonly position: P | undefined
+  /** (head - settled) + (mark - checkpoint) on dense orders, once both are known. */
+  readonly lagPositions: bigint | undefined
+  /**
+   * Now minus the append time of the oldest unprocessed event; where the source does not know append times, minus the
+   * time when this process first saw that there was one; events above a gap wait too. 0 when there is none. While polls
+   * fail there may always be one: then it counts from the last poll that succeeded. `undefined` while it is not known:
+   * before the first poll, before the checkpoint was read, and behind transactions that were open at the first poll.
+   */
+  readonly lagMs: number | undefined
+  /** Events handled by this process. */
+  readonly handledEvents: number
+  /** Totals stored with the checkpoint; `undefined` before that was read. */
+  readonly skipped: SkipTotals | undefined
+  readonly error: unknown
+}

@@ -1,6 +1,7 @@
 import type { CrossedRun, SkipTotals } from '../checkpoint-store.ts'
 import type { Gap, HighWaterReading, Holder } from '../event-source.ts'
 import type { ProjectionState } from '../projection/status.ts'
+import { quietly } from './quietly.ts'
 
 /**
  * The small port that core reports through. Every method is optional, is called synchronously once a poll or a batch
@@ -20,6 +21,8 @@ export interface PollReport {
   readonly source: string
   readonly durationMs: number
   readonly reading: HighWaterReading<unknown>
+  /** Whether head, settled or the mark moved. */
+  readonly moved: boolean
   readonly closedGaps: readonly ClosedGap[]
 }
 
@@ -41,6 +44,8 @@ export interface BatchReport {
   readonly events: number
   readonly durationMs: number
   readonly through: string
+  /** From append to handled, of the oldest event; only while the projection is live, and where the source knows. */
+  readonly delayMs: number | undefined
 }
 
 export interface HandlerFailedReport {
@@ -58,24 +63,10 @@ export interface SkippedReport {
 
 /** Wraps a user's telemetry so that nothing it throws reaches the work. */
 export function guardTelemetry(telemetry: Telemetry, onError: (error: unknown) => void): Required<Telemetry> {
-  const handOver = (error: unknown): void => {
-    try {
-      onError(error)
-    } catch {
-      // Nobody is left to tell.
-    }
-  }
   const guarded =
     <A>(method: ((report: A) => void) | undefined): ((report: A) => void) =>
-    (report) => {
-      try {
-        // An async method is an easy mistake: its rejection would end the process.
-        const result: unknown = method?.call(telemetry, report)
-        if (result instanceof Promise) result.catch(handOver)
-      } catch (error) {
-        handOver(error)
-      }
-    }
+    (report) =>
+      void quietly(() => method?.call(telemetry, report), onError)
   return {
     polled: guarded(telemetry.polled),
     pollFailed: guarded(telemetry.pollFailed),

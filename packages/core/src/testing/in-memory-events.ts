@@ -131,7 +131,7 @@ class InMemoryEventStore<T> implements InMemoryEvents<T> {
     const last = events.at(-1)
     return {
       events,
-      first: events[0]?.position,
+      positions: events.map((event) => event.position),
       through: last && events.length === limit ? last.position : upTo,
     }
   }

@@ -1,0 +1,142 @@
+import { block, NOT_HISTORICAL } from './names.ts'
+import {
+  counter,
+  gauge,
+  increase,
+  increaseInProcess,
+  known,
+  ofProjection,
+  ofReplica,
+  ofSkips,
+  ofSource,
+} from './rule-queries.ts'
+
+/** One alert. Its `section` is a heading of docs/runbook.md. */
+export interface Alert {
+  readonly name: string
+  readonly section: string
+  /** `critical`: events are being lost, or a projection stands still. `warning`: look at it in the day. */
+  readonly severity: 'critical' | 'warning'
+  /** How long the condition has to hold. */
+  readonly for: string
+  readonly summary: string
+  readonly description: string
+  readonly expr: string
+}
+
+const LAG_SECONDS = 60
+const POLL_SILENCE_SECONDS = 60
+
+const recordedSkips = `max by (${ofSkips}) (${known('skipped_events_recorded', [NOT_HISTORICAL])})`
+const skippedEvents = counter('skipped_events', [NOT_HISTORICAL])
+const anyState = `max by (${ofProjection}) (${known('projection_state')})`
+const furthestPosition = `max by (${ofProjection}) (${gauge('projection_position')})`
+
+export const ALERTS: readonly Alert[] = [
+  {
+    name: 'TidemarkEventsSkipped',
+    section: 'events-skipped',
+    severity: 'critical',
+    for: '0s',
+    summary:
+      'Projection {{ $labels.projection_name }} has passed about {{ $value | printf "%.0f" }} positions without proof ({{ $labels.reason }})',
+    description:
+      'Events committed there later are lost to this projection until it is rebuilt. Find out which positions from tidemark.skips, and whether they hold events now. The alert ends an hour after the last skip; the events do not come back by that.',
+    // The total stored with the checkpoint survives restarts and new pods. The counter also covers what has no stored
+    // total; a series that is first seen above 0 has skipped before it was first scraped.
+    expr: `(
+  ${recordedSkips}
+  -
+  min_over_time((${recordedSkips})[1h:1m])
+) > 0
+or
+${increase('skipped_events', ofSkips, '1h:1m', [NOT_HISTORICAL])} > 0
+or
+sum by (${ofSkips}) (
+  ${skippedEvents} > 0
+  unless
+  last_over_time(${skippedEvents}[1h] offset 1h)
+)`,
+  },
+  {
+    name: 'TidemarkMarkStale',
+    section: 'mark-stale',
+    severity: 'critical',
+    for: '1m',
+    summary:
+      'The high-water mark of {{ $labels.source }} has been stale for a minute: every projection waits',
+    description:
+      'A transaction that took a position has neither committed nor rolled back, or the store cannot be polled. Nothing is lost: projections go on when it ends. The log of the daemon names the holder; pg_locks on the sequence shows it too.',
+    expr: `max by (${ofSource}) (${gauge('high_water_mark_stale')}) == 1`,
+  },
+  {
+    name: 'TidemarkPollsFailing',
+    section: 'polls-failing',
+    severity: 'critical',
+    for: '1m',
+    summary:
+      'Polls of {{ $labels.source }} fail, or have not succeeded for a minute: projections stand still',
+    description:
+      'Every poll asks the database how far it is safe to read. The log of the daemon has the error: usually a database that cannot be reached, a right that is missing, or DDL that blocks the sequence.',
+    expr: `max by (${ofSource}) (
+  time() - min by (${ofReplica}) (${gauge('last_successful_poll_timestamp_seconds')}) > ${POLL_SILENCE_SECONDS}
+)
+or
+max by (${ofSource}) (
+${block(increaseInProcess('polls', '5m:15s', ['outcome="failed"']))}
+  >
+${block(increaseInProcess('polls', '5m:15s', ['outcome!="failed"']))}
+)`,
+  },
+  {
+    name: 'TidemarkProjectionLagging',
+    section: 'projection-lagging',
+    severity: 'warning',
+    for: '5m',
+    summary: 'Projection {{ $labels.projection_name }} is {{ $value | humanizeDuration }} behind',
+    description:
+      'Its oldest unprocessed event was appended that long ago. A new projection that catches up shows this too; then the lag falls. One that rises by a second a second stands still: look at its state, the mark and its handler.',
+    // Each process that could own it knows at most how far it got itself: the least lag is the true one.
+    expr: `min by (${ofProjection}) (${gauge('projection_lag_seconds')}) > ${LAG_SECONDS}`,
+  },
+  {
+    name: 'TidemarkProjectionNotRunning',
+    section: 'projection-not-running',
+    severity: 'critical',
+    for: '1m',
+    summary: 'Projection {{ $labels.projection_name }} is paused or stopped, and no other process runs it',
+    description:
+      'Paused: its handler or its row mapping failed too often; the log has the error. Its checkpoint stays where it is, nothing is lost. Mend the cause and restart the daemon.',
+    expr: `max by (${ofProjection}) (${gauge('projection_state', ['state=~"paused|stopped"'])}) == 1
+unless
+max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|live|retrying"'])}) == 1`,
+  },
+  {
+    name: 'TidemarkDaemonGone',
+    section: 'daemon-gone',
+    severity: 'critical',
+    for: '5m',
+    summary:
+      'No process runs projection {{ $labels.projection_name }} any more, which ran within the last hour',
+    description:
+      'Its metrics are gone: the process has ended, or cannot be scraped. Its events wait in the store. Where the projection was taken away on purpose, the alert ends after an hour.',
+    expr: `max_over_time((${anyState})[1h:1m])
+unless
+${anyState}`,
+  },
+  {
+    name: 'TidemarkCheckpointConflicts',
+    section: 'checkpoint-conflicts',
+    severity: 'critical',
+    for: '5m',
+    summary:
+      'Projection {{ $labels.projection_name }} finds its checkpoint held by another owner, and nothing moves it',
+    description:
+      'A standby beside a working owner conflicts now and then, which is how it stands by. Here the checkpoint has not moved for ten minutes: a session that nobody needs holds its row, or one batch takes that long.',
+    expr: `${increase('checkpoint_conflicts', ofProjection, '10m:30s')} > 3
+unless
+${increase('processed_events', ofProjection, '10m:30s')} > 0
+unless
+${furthestPosition} > min_over_time((${furthestPosition})[10m:30s])`,
+  },
+]

@@ -1,0 +1,329 @@
+import { PROJECTION_STATES, type ProjectionState } from '@tidemark/core'
+import { NOT_HISTORICAL } from './names.ts'
+import {
+  average,
+  counted,
+  gauge,
+  type Query,
+  quantile,
+  quantiles,
+  recordedSkips,
+  skippedWithin,
+} from './panel-queries.ts'
+
+/** What the dashboard shows, top to bottom; dashboard.ts makes Grafana's JSON of it. */
+export interface Row {
+  readonly title: string
+  readonly panels: readonly Panel[]
+}
+
+export interface Panel {
+  readonly title: string
+  readonly description: string
+  /** Of the 24 columns. */
+  readonly width: number
+  readonly view: View
+  readonly queries: readonly Query[]
+}
+
+export type View =
+  | { readonly kind: 'graph'; readonly unit: string; readonly style?: 'bars' | 'steps' }
+  /** One number a series; `bad` is where it turns red. */
+  | {
+      readonly kind: 'number'
+      readonly unit: string
+      readonly bad?: number
+      readonly texts?: Readonly<Record<number, string>>
+    }
+  /** A band a series, coloured by state. */
+  | { readonly kind: 'states'; readonly texts: Readonly<Record<number, string>> }
+  /** Once for each projection; series whose legend begins with `onRight` have an axis of their own. */
+  | { readonly kind: 'relation'; readonly unit: string; readonly onRight: string }
+  | { readonly kind: 'text'; readonly markdown: (runbook: string) => string }
+
+/** Of several processes the one that does most for a projection counts. */
+const MOST_ALIVE_FIRST: readonly ProjectionState[] = [
+  'live',
+  'catching_up',
+  'retrying',
+  'paused',
+  'standby',
+  'stopped',
+]
+const stateNumber = (state: ProjectionState): number =>
+  MOST_ALIVE_FIRST.length - MOST_ALIVE_FIRST.indexOf(state)
+const STATE_TEXTS: Readonly<Record<number, string>> = Object.fromEntries(
+  PROJECTION_STATES.map((state) => [stateNumber(state), state]),
+)
+const projectionState = `max by (projection_name) (${PROJECTION_STATES.map(
+  (state) => `(${gauge('projection_state', [`state="${state}"`])} == 1) * ${stateNumber(state)}`,
+).join(' or ')})`
+
+const whoHoldsIt = (
+  runbook: string,
+): string => `The daemon's log names the holder when the mark goes stale. In Postgres:
+
+\`\`\`sql
+select l.pid, l.virtualtransaction, a.application_name, a.client_addr, a.state,
+       now() - a.xact_start as open_for, left(a.query, 100) as last_query
+from pg_locks l left join pg_stat_activity a using (pid)
+where l.locktype = 'relation' and l.granted and l.mode = 'RowExclusiveLock'
+  and l.database = (select oid from pg_database where datname = current_database())
+  and l.relation = pg_get_serial_sequence('events', 'position')::regclass;
+\`\`\`
+
+A row without a pid is a prepared transaction: \`select * from pg_prepared_xacts\`.
+What to do: [runbook, mark stale](${runbook}#mark-stale).`
+
+const perSource = (legend: string, expr: string): Query => ({ legend: `{{source}} ${legend}`.trim(), expr })
+const perProjection = (expr: string, legend = '{{projection_name}}'): Query => ({ legend, expr })
+
+export const ROWS: readonly Row[] = [
+  {
+    title: 'Is anything being lost?',
+    panels: [
+      {
+        title: 'Skipped in this time range',
+        description:
+          'From the totals stored with the checkpoints, so restarts hide nothing. Anything above 0: open the runbook, events skipped.',
+        width: 8,
+        view: { kind: 'number', unit: 'short', bad: 1 },
+        queries: [perProjection(skippedWithin('$__range'), '{{projection_name}} {{reason}}')],
+      },
+      {
+        title: 'Skipped ever',
+        description: 'The totals stored with the checkpoints, since each projection first started.',
+        width: 6,
+        view: { kind: 'number', unit: 'short', bad: 1 },
+        queries: [perProjection(recordedSkips(NOT_HISTORICAL), '{{projection_name}} {{reason}}')],
+      },
+      {
+        title: 'Historical gaps',
+        description:
+          'Positions that were already missing when the projection first started. Not a loss to alarm on.',
+        width: 6,
+        view: { kind: 'number', unit: 'short' },
+        queries: [perProjection(recordedSkips('reason="historical_gap"'))],
+      },
+      {
+        title: 'Telemetry errors',
+        description:
+          'Errors thrown by telemetry itself. The work went on, but what is shown here may be incomplete.',
+        width: 4,
+        view: { kind: 'number', unit: 'short', bad: 1 },
+        queries: [
+          { expr: counted('increase', 'telemetry_errors', 'job', [], '$__range'), legend: '{{job}}' },
+        ],
+      },
+      {
+        title: 'Skips as they happen',
+        description: 'By projection and reason, counted by the processes.',
+        width: 24,
+        view: { kind: 'graph', unit: 'short', style: 'bars' },
+        queries: [
+          perProjection(
+            counted('increase', 'skipped_events', 'projection_name, reason'),
+            '{{projection_name}} {{reason}}',
+          ),
+        ],
+      },
+    ],
+  },
+  {
+    title: 'Is anything stuck, and who holds it?',
+    panels: [
+      {
+        title: 'High-water mark',
+        description:
+          'Stale: settled has stood below the head, or no poll has succeeded, for longer than the threshold.',
+        width: 4,
+        view: { kind: 'number', unit: 'short', bad: 1, texts: { 0: 'moving', 1: 'stale' } },
+        queries: [perSource('', `max by (source) (${gauge('high_water_mark_stale')})`)],
+      },
+      {
+        title: 'Last successful poll',
+        description: 'Seconds ago, of the replica where it is longest ago.',
+        width: 4,
+        view: { kind: 'number', unit: 's', bad: 60 },
+        queries: [
+          perSource('', `time() - min by (source) (${gauge('last_successful_poll_timestamp_seconds')})`),
+        ],
+      },
+      {
+        title: 'Projection states',
+        description: 'Of several processes the one that does most for it.',
+        width: 16,
+        view: { kind: 'states', texts: STATE_TEXTS },
+        queries: [perProjection(projectionState)],
+      },
+      {
+        title: 'Open gaps and their holders',
+        description: 'Runs of positions that may still be filled, and the transactions that may fill them.',
+        width: 8,
+        view: { kind: 'graph', unit: 'short', style: 'steps' },
+        queries: [
+          perSource('gaps', `max by (source) (${gauge('open_gaps')})`),
+          perSource('holders', `max by (source) (${gauge('gap_holders')})`),
+        ],
+      },
+      {
+        title: 'Age of the oldest gap',
+        description: 'Absent while there is none.',
+        width: 8,
+        view: { kind: 'graph', unit: 's' },
+        queries: [perSource('', `max by (source) (${gauge('oldest_gap_age_seconds')})`)],
+      },
+      {
+        title: 'Who holds it',
+        description: '',
+        width: 8,
+        view: { kind: 'text', markdown: whoHoldsIt },
+        queries: [],
+      },
+      {
+        title: 'Failed polls',
+        description: 'A second.',
+        width: 8,
+        view: { kind: 'graph', unit: 'cps' },
+        queries: [perSource('', counted('rate', 'polls', 'source', ['outcome="failed"']))],
+      },
+      {
+        title: 'Failed batches',
+        description: 'By what followed: another try, or a pause that only a restart ends.',
+        width: 8,
+        view: { kind: 'graph', unit: 'short', style: 'bars' },
+        queries: [
+          perProjection(
+            counted('increase', 'handler_errors', 'projection_name, action'),
+            '{{projection_name}} {{action}}',
+          ),
+        ],
+      },
+      {
+        title: 'Checkpoint conflicts',
+        description: 'Another owner held or had moved the checkpoint: how a standby stands by.',
+        width: 8,
+        view: { kind: 'graph', unit: 'short', style: 'bars' },
+        queries: [perProjection(counted('increase', 'checkpoint_conflicts', 'projection_name'))],
+      },
+    ],
+  },
+  {
+    title: 'How far behind?',
+    panels: [
+      {
+        title: 'Lag',
+        description: 'How long ago the oldest unprocessed event was appended; 0 when there is none.',
+        width: 8,
+        view: { kind: 'graph', unit: 's' },
+        queries: [perProjection(`min by (projection_name) (${gauge('projection_lag_seconds')})`)],
+      },
+      {
+        title: 'Lag in positions',
+        description: 'Positions, not events: rolled-back numbers count. Absent where positions are sparse.',
+        width: 8,
+        view: { kind: 'graph', unit: 'short' },
+        queries: [perProjection(`min by (projection_name) (${gauge('projection_lag_positions')})`)],
+      },
+      {
+        title: 'Positions',
+        description: 'Head over settled over mark over checkpoints. Where two part is where it waits.',
+        width: 8,
+        view: { kind: 'graph', unit: 'none' },
+        queries: [
+          perSource('head', `max by (source) (${gauge('store_head')})`),
+          perSource('settled', `max by (source) (${gauge('settled_position')})`),
+          perSource('mark', `max by (source) (${gauge('high_water_mark')})`),
+          perProjection(
+            `max by (projection_name) (${gauge('projection_position')})`,
+            '{{projection_name}} checkpoint',
+          ),
+        ],
+      },
+    ],
+  },
+  {
+    title: 'How fast?',
+    panels: [
+      {
+        title: 'Events processed',
+        description: 'A second.',
+        width: 8,
+        view: { kind: 'graph', unit: 'cps' },
+        queries: [perProjection(counted('rate', 'processed_events', 'projection_name'))],
+      },
+      {
+        title: 'Batch duration',
+        description: 'The transaction included.',
+        width: 8,
+        view: { kind: 'graph', unit: 's' },
+        queries: quantiles('batch_duration_seconds', 'projection_name', '{{projection_name}}'),
+      },
+      {
+        title: 'Event delay',
+        description: 'From append to handled, of the oldest event of a batch, while the projection is live.',
+        width: 8,
+        view: { kind: 'graph', unit: 's' },
+        queries: quantiles('event_delay_seconds', 'projection_name', '{{projection_name}}'),
+      },
+      {
+        title: 'Events a batch',
+        description: 'On average.',
+        width: 6,
+        view: { kind: 'graph', unit: 'short' },
+        queries: [perProjection(average('batch_size_events', 'projection_name'))],
+      },
+      {
+        title: 'Polls',
+        description: 'A second, of the replica that polls most.',
+        width: 6,
+        view: { kind: 'graph', unit: 'cps' },
+        queries: [perSource('{{outcome}}', counted('rate', 'polls', 'source, outcome'))],
+      },
+      {
+        title: 'Poll duration',
+        description: 'Grows with the number of locks of the whole server.',
+        width: 6,
+        view: { kind: 'graph', unit: 's' },
+        queries: quantiles('poll_duration_seconds', 'source', '{{source}}'),
+      },
+      {
+        title: 'Positions proven empty',
+        description: 'A second: rolled back, or lost in a crash. Not a loss.',
+        width: 6,
+        view: { kind: 'graph', unit: 'cps' },
+        queries: [perSource('', counted('rate', 'proven_empty_positions', 'source'))],
+      },
+      {
+        title: 'Gaps closed',
+        description: 'A second, by how. "skipped" happens in stale-threshold mode alone.',
+        width: 12,
+        view: { kind: 'graph', unit: 'cps' },
+        queries: [perSource('{{outcome}}', counted('rate', 'gaps_closed', 'source, outcome'))],
+      },
+      {
+        title: 'How long gaps were open',
+        description: '95 % were shorter.',
+        width: 12,
+        view: { kind: 'graph', unit: 's' },
+        queries: [perSource('{{outcome}}', quantile(0.95, 'gap_duration_seconds', 'source, outcome'))],
+      },
+    ],
+  },
+  {
+    title: 'How does it relate?',
+    panels: [
+      {
+        title: 'Skips beside batch duration and event delay: $projection',
+        description: 'Skips on the right axis, from the stored totals; durations on the left.',
+        width: 24,
+        view: { kind: 'relation', unit: 's', onRight: 'skipped' },
+        queries: [
+          perProjection(`sum by (projection_name) (${skippedWithin('$__rate_interval')})`, 'skipped'),
+          perProjection(quantile(0.95, 'batch_duration_seconds', 'projection_name'), 'batch duration p95'),
+          perProjection(quantile(0.95, 'event_delay_seconds', 'projection_name'), 'event delay p95'),
+        ],
+      },
+    ],
+  },
+]

@@ -1,0 +1,25 @@
+import type { GaugeReading } from './metrics.ts'
+
+/** What the gauges of all daemons that share a backend show together. */
+export class GaugeObservers {
+  readonly #observers = new Set<() => Iterable<GaugeReading>>()
+
+  /** Returns what withdraws them. */
+  add(collect: () => Iterable<GaugeReading>): () => void {
+    this.#observers.add(collect)
+    return () => void this.#observers.delete(collect)
+  }
+
+  /** Of a series that two daemons show (an owner and its standby, two agents of one source), the greatest value. */
+  read(): ReadonlyMap<string, GaugeReading> {
+    const series = new Map<string, GaugeReading>()
+    for (const collect of this.#observers) {
+      for (const reading of collect()) {
+        const key = JSON.stringify([reading.gauge, ...Object.entries(reading.labels).flat()])
+        const known = series.get(key)
+        if (known === undefined || reading.value > known.value) series.set(key, reading)
+      }
+    }
+    return series
+  }
+}

@@ -1,0 +1,73 @@
+import { SKIP_REASONS } from '../checkpoint-store.ts'
+import type { HighWaterStatus } from '../high-water/status.ts'
+import { PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
+import type { GaugeName } from './instruments.ts'
+import type { GaugeReading, Labels } from './metrics.ts'
+
+const MS_PER_SECOND = 1_000
+
+/** What the gauges of a store show now. What is unknown is left out. */
+export function storeGauges<P>(
+  source: string,
+  status: HighWaterStatus<P>,
+  toNumber: ((position: P) => number) | undefined,
+): readonly GaugeReading[] {
+  const { head, settled, mark, gaps, holders, lastPollAtMs } = status
+  const isPolled = lastPollAtMs !== undefined
+  const oldestGapMs = gaps.reduce<number | undefined>(
+    (oldest, { openForMs }) => Math.max(oldest ?? 0, openForMs),
+    undefined,
+  )
+  const gauge = readingsWith({ source })
+  return [
+    ...gauge('high_water_mark', approximate(mark, toNumber)),
+    ...gauge('settled_position', approximate(settled, toNumber)),
+    ...gauge('store_head', approximate(head, toNumber)),
+    ...gauge('high_water_mark_stale', status.state === 'idle' ? undefined : Number(status.stale)),
+    ...gauge('open_gaps', isPolled ? gaps.length : undefined),
+    ...gauge('gap_holders', isPolled ? (gaps.length === 0 ? 0 : holders.length) : undefined),
+    ...gauge('oldest_gap_age_seconds', seconds(oldestGapMs)),
+    ...gauge('last_successful_poll_timestamp_seconds', seconds(lastPollAtMs)),
+  ]
+}
+
+/** What the gauges of a projection show now. A standby only shows that it is one: the owner exports the rest. */
+export function projectionGauges<P>(
+  status: ProjectionStatus<P>,
+  toNumber: ((position: P) => number) | undefined,
+): readonly GaugeReading[] {
+  const { name, position, lagPositions, lagMs, skipped } = status
+  const gauge = readingsWith({ projection_name: name })
+  const states = PROJECTION_STATES.flatMap((state) =>
+    gauge('projection_state', Number(state === status.state), { state }),
+  )
+  if (status.state === 'standby') return states
+  return [
+    ...states,
+    ...gauge('projection_position', approximate(position, toNumber)),
+    ...gauge('projection_lag_positions', lagPositions === undefined ? undefined : Number(lagPositions)),
+    ...gauge('projection_lag_seconds', seconds(lagMs)),
+    ...(skipped === undefined
+      ? []
+      : SKIP_REASONS.flatMap((reason) =>
+          gauge('skipped_events_recorded', Number(skipped[reason] ?? 0n), { reason }),
+        )),
+  ]
+}
+
+function readingsWith(
+  common: Labels,
+): (gauge: GaugeName, value: number | undefined, own?: Labels) => readonly GaugeReading[] {
+  return (gauge, value, own) => (value === undefined ? [] : [{ gauge, value, labels: { ...common, ...own } }])
+}
+
+function approximate<P>(
+  position: P | undefined,
+  toNumber: ((position: P) => number) | undefined,
+): number | undefined {
+  return position === undefined ? undefined : toNumber?.(position)
+}
+
+function seconds(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : ms / MS_PER_SECOND
+}

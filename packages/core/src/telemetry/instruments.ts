@@ -1,0 +1,286 @@
+import { SKIP_REASONS } from '../checkpoint-store.ts'
+import { PROJECTION_STATES } from '../projection/status.ts'
+
+/**
+ * Every metric of Tidemark: the one list that both backends, the documentation, the dashboard and their tests are made
+ * from or checked against. Names are those of a Prometheus scrape without the prefix.
+ */
+export interface Instrument {
+  readonly kind: 'counter' | 'gauge' | 'histogram'
+  /** UCUM. In braces what is counted; never `1`, which collectors turn into a suffix `_ratio`. */
+  readonly unit: string
+  /**
+   * Who exports it: `store`, each process that polls (dashboards take `max`, never a sum over replicas); `projection`,
+   * the process that owns it; `process`, each process on its own.
+   */
+  readonly scope: 'store' | 'projection' | 'process'
+  /** The labels, each with its allowed values where they are fixed. */
+  readonly labels: Readonly<Record<string, readonly string[] | 'named by the user'>>
+  readonly help: string
+  /** Upper bounds of a histogram's buckets. */
+  readonly buckets?: readonly number[]
+  /** Where a person meets it: on the dashboard, in an alert, or for exploration only. */
+  readonly usedBy: readonly ('dashboard' | 'alert' | 'exploration')[]
+}
+
+const SOURCE = { source: 'named by the user' } as const
+const PROJECTION = { projection_name: 'named by the user' } as const
+const OUTCOMES = ['filled', 'proven_empty', 'skipped'] as const
+
+/** A poll takes about 1 ms; behind DDL it waits for its lock timeout. */
+const POLL_BUCKETS = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1, 4] as const
+/** From a commit in the wrong order to a transaction forgotten over lunch. */
+const GAP_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 3, 10, 60, 600, 3600] as const
+const BATCH_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60] as const
+const BATCH_SIZE_BUCKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000] as const
+const DELAY_BUCKETS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10, 60, 300] as const
+
+export type CounterName =
+  | 'skipped_events'
+  | 'processed_events'
+  | 'proven_empty_positions'
+  | 'gaps_closed'
+  | 'handler_errors'
+  | 'checkpoint_conflicts'
+  | 'polls'
+  | 'telemetry_errors'
+
+export type GaugeName =
+  | 'high_water_mark'
+  | 'settled_position'
+  | 'store_head'
+  | 'high_water_mark_stale'
+  | 'open_gaps'
+  | 'oldest_gap_age_seconds'
+  | 'gap_holders'
+  | 'last_successful_poll_timestamp_seconds'
+  | 'projection_position'
+  | 'projection_lag_positions'
+  | 'projection_lag_seconds'
+  | 'projection_state'
+  | 'skipped_events_recorded'
+
+export type HistogramName =
+  | 'poll_duration_seconds'
+  | 'gap_duration_seconds'
+  | 'batch_duration_seconds'
+  | 'batch_size_events'
+  | 'event_delay_seconds'
+
+export type InstrumentName = CounterName | GaugeName | HistogramName
+
+export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
+  skipped_events: {
+    kind: 'counter',
+    unit: '{event}',
+    scope: 'projection',
+    labels: { ...PROJECTION, reason: SKIP_REASONS },
+    help: 'Positions that a projection passed without proof, or events that it passed without handling them. Data may be lost.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  processed_events: {
+    kind: 'counter',
+    unit: '{event}',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: 'Events handled and checkpointed.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  proven_empty_positions: {
+    kind: 'counter',
+    unit: '{position}',
+    scope: 'store',
+    labels: SOURCE,
+    help: 'Positions proven never to hold an event: rolled back, or lost in a crash. Not a loss.',
+    usedBy: ['dashboard'],
+  },
+  gaps_closed: {
+    kind: 'counter',
+    unit: '{gap}',
+    scope: 'store',
+    labels: { ...SOURCE, outcome: OUTCOMES },
+    help: 'Gaps that the mark has passed, by how.',
+    usedBy: ['dashboard'],
+  },
+  handler_errors: {
+    kind: 'counter',
+    unit: '{error}',
+    scope: 'projection',
+    labels: { ...PROJECTION, action: ['retry', 'pause'] },
+    help: 'Batches that failed, by what followed.',
+    usedBy: ['dashboard'],
+  },
+  checkpoint_conflicts: {
+    kind: 'counter',
+    unit: '{conflict}',
+    scope: 'process',
+    labels: PROJECTION,
+    help: 'Times that another owner held or had moved the checkpoint. A few at a deploy are normal.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  polls: {
+    kind: 'counter',
+    unit: '{poll}',
+    scope: 'store',
+    labels: { ...SOURCE, outcome: ['moved', 'unchanged', 'failed'] },
+    help: 'Polls of the store.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  telemetry_errors: {
+    kind: 'counter',
+    unit: '{error}',
+    scope: 'process',
+    labels: {},
+    help: 'Errors thrown by telemetry itself; the work went on.',
+    usedBy: ['dashboard'],
+  },
+  high_water_mark: {
+    kind: 'gauge',
+    unit: '{position}',
+    scope: 'store',
+    labels: SOURCE,
+    help: 'The last visible event that projections may read.',
+    usedBy: ['dashboard'],
+  },
+  settled_position: {
+    kind: 'gauge',
+    unit: '{position}',
+    scope: 'store',
+    labels: SOURCE,
+    help: 'Up to here every position is visible or proven empty.',
+    usedBy: ['dashboard'],
+  },
+  store_head: {
+    kind: 'gauge',
+    unit: '{position}',
+    scope: 'store',
+    labels: SOURCE,
+    help: 'The newest position that the store has handed out.',
+    usedBy: ['dashboard'],
+  },
+  high_water_mark_stale: {
+    kind: 'gauge',
+    unit: '{boolean}',
+    scope: 'store',
+    labels: SOURCE,
+    help: '1 when settled has stood below the head, or no poll has succeeded, for longer than the threshold.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  open_gaps: {
+    kind: 'gauge',
+    unit: '{gap}',
+    scope: 'store',
+    labels: SOURCE,
+    help: 'Runs of positions that may still be filled.',
+    usedBy: ['dashboard'],
+  },
+  oldest_gap_age_seconds: {
+    kind: 'gauge',
+    unit: 's',
+    scope: 'store',
+    labels: SOURCE,
+    help: 'How long the oldest open gap has been seen; absent while there is none.',
+    usedBy: ['dashboard'],
+  },
+  gap_holders: {
+    kind: 'gauge',
+    unit: '{transaction}',
+    scope: 'store',
+    labels: SOURCE,
+    help: 'Transactions that may still fill a gap.',
+    usedBy: ['dashboard'],
+  },
+  last_successful_poll_timestamp_seconds: {
+    kind: 'gauge',
+    unit: 's',
+    scope: 'store',
+    labels: SOURCE,
+    help: 'Unix time of the last poll that succeeded.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  projection_position: {
+    kind: 'gauge',
+    unit: '{position}',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: "The projection's checkpoint.",
+    usedBy: ['dashboard', 'alert'],
+  },
+  projection_lag_positions: {
+    kind: 'gauge',
+    unit: '{position}',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: '(head - settled) + (mark - checkpoint): positions, not events. Absent where positions are sparse.',
+    usedBy: ['dashboard'],
+  },
+  projection_lag_seconds: {
+    kind: 'gauge',
+    unit: 's',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: "Now minus the append time of the projection's oldest unprocessed event; 0 when there is none, absent when unknown.",
+    usedBy: ['dashboard', 'alert'],
+  },
+  projection_state: {
+    kind: 'gauge',
+    unit: '{boolean}',
+    scope: 'projection',
+    labels: { ...PROJECTION, state: PROJECTION_STATES },
+    help: '1 for the state that the projection is in, 0 for the others.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  skipped_events_recorded: {
+    kind: 'gauge',
+    unit: '{event}',
+    scope: 'projection',
+    labels: { ...PROJECTION, reason: SKIP_REASONS },
+    help: 'The total of skipped positions stored with the checkpoint: survives restarts.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  poll_duration_seconds: {
+    kind: 'histogram',
+    unit: 's',
+    scope: 'store',
+    labels: SOURCE,
+    help: 'How long a poll took.',
+    buckets: POLL_BUCKETS,
+    usedBy: ['dashboard'],
+  },
+  gap_duration_seconds: {
+    kind: 'histogram',
+    unit: 's',
+    scope: 'store',
+    labels: { ...SOURCE, outcome: OUTCOMES },
+    help: 'How long a gap was open.',
+    buckets: GAP_BUCKETS,
+    usedBy: ['dashboard'],
+  },
+  batch_duration_seconds: {
+    kind: 'histogram',
+    unit: 's',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: 'How long a batch took, its transaction included.',
+    buckets: BATCH_BUCKETS,
+    usedBy: ['dashboard'],
+  },
+  batch_size_events: {
+    kind: 'histogram',
+    unit: '{event}',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: 'How many events a batch had.',
+    buckets: BATCH_SIZE_BUCKETS,
+    usedBy: ['dashboard'],
+  },
+  event_delay_seconds: {
+    kind: 'histogram',
+    unit: 's',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: 'From append to handled, of the oldest event of a batch, while the projection is live.',
+    buckets: DELAY_BUCKETS,
+    usedBy: ['dashboard'],
+  },
+}

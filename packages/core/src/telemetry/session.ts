@@ -1,0 +1,154 @@
+import { hasCode } from '../errors.ts'
+import type { PositionOrder } from '../position.ts'
+import type { Logger } from './logger.ts'
+import type { GaugeReading, Metrics, MetricsRecorder } from './metrics.ts'
+import { quietly } from './quietly.ts'
+import { reportMetrics, startAtZero } from './report-metrics.ts'
+import { guardTelemetry, type Telemetry } from './telemetry.ts'
+import type { ReadTraceContext } from './trace-context.ts'
+import { NO_TRACING, openTracing, type TracedBatch, type Tracing } from './tracing.ts'
+
+export interface SessionParts<P, E> {
+  readonly metrics: Metrics | undefined
+  /** The user's own. */
+  readonly telemetry: Telemetry
+  readonly onTelemetryError: (error: unknown) => void
+  /** For what the user should know of the set-up. */
+  readonly telemetryLogger: Logger
+  readonly source: string
+  readonly order: PositionOrder<P>
+  readonly projections: readonly string[]
+  readonly traceContext: ReadTraceContext<E>
+  /** Computed whenever metrics are collected. */
+  readonly gauges: () => Iterable<GaugeReading>
+}
+
+/**
+ * Everything that one daemon, or one agent alone, reports: metrics, spans, and the user's own `telemetry`. What any of
+ * them throws is caught, counted and handed over; it never reaches the work.
+ */
+export class TelemetrySession<P, E> {
+  readonly telemetry: Required<Telemetry>
+  tracing: Tracing<E> = NO_TRACING
+  readonly #parts: SessionParts<P, E>
+  #recorder: MetricsRecorder | undefined
+  #metrics: Telemetry = {}
+  #withdraw: () => void = () => {}
+  #isClosed = false
+
+  constructor(parts: SessionParts<P, E>) {
+    this.#parts = parts
+    const own = guardTelemetry(parts.telemetry, this.#onError)
+    const metrics = guardTelemetry(
+      {
+        polled: (report) => this.#metrics.polled?.(report),
+        pollFailed: (report) => this.#metrics.pollFailed?.(report),
+        batchProcessed: (report) => this.#metrics.batchProcessed?.(report),
+        handlerFailed: (report) => this.#metrics.handlerFailed?.(report),
+        checkpointConflict: (report) => this.#metrics.checkpointConflict?.(report),
+        skipped: (report) => this.#metrics.skipped?.(report),
+      },
+      this.#onError,
+    )
+    this.telemetry = bothOf(metrics, own)
+  }
+
+  /** At `start()`, not before: an SDK may be set up after this library was imported. */
+  async open(): Promise<void> {
+    const { source, order, projections, traceContext, gauges } = this.#parts
+    const tracing = await openTracing(traceContext).catch(this.#onError)
+    if (tracing) this.tracing = quietTracing(tracing, this.#onError)
+    // `stop()` may have come meanwhile.
+    if (this.#isClosed) return
+    const opened = this.#openMetrics()
+    if (opened === undefined) return
+    this.#recorder = opened
+    const recorder = quietRecorder(opened, this.#onError)
+    this.#metrics = reportMetrics(recorder, order, () => this.tracing.currentSpan())
+    startAtZero(recorder, source, projections)
+    // Computed in here to the last: what a generator throws, it throws while it is read.
+    this.#withdraw = recorder.observe(() => quietly(() => [...gauges()], this.#onError) ?? [])
+  }
+
+  /** Withdraws the gauges. */
+  close(): void {
+    this.#isClosed = true
+    quietly(this.#withdraw, this.#onError)
+    this.#withdraw = () => {}
+  }
+
+  #openMetrics(): MetricsRecorder | undefined {
+    const { metrics, telemetryLogger } = this.#parts
+    try {
+      return metrics?.open(telemetryLogger)
+    } catch (error) {
+      if (hasCode(error, 'TIDEMARK_METRIC_NAME_TAKEN')) throw error
+      this.#onError(error)
+      return undefined
+    }
+  }
+
+  #onError = (error: unknown): void => {
+    // The backend that would count it may be the one that fails; nobody is left to tell.
+    const ignore = (): void => {}
+    quietly(() => this.#recorder?.add('telemetry_errors', 1, {}), ignore)
+    quietly(() => this.#parts.onTelemetryError(error), ignore)
+  }
+}
+
+/** One metric that fails does not keep the others from being reported. */
+function quietRecorder(recorder: MetricsRecorder, onError: (error: unknown) => void): MetricsRecorder {
+  return {
+    add: (...increase) => quietly(() => recorder.add(...increase), onError),
+    record: (...value) => quietly(() => recorder.record(...value), onError),
+    observe: (collect) => quietly(() => recorder.observe(collect), onError) ?? (() => {}),
+  }
+}
+
+function bothOf(first: Required<Telemetry>, second: Required<Telemetry>): Required<Telemetry> {
+  const both =
+    <R>(a: (report: R) => void, b: (report: R) => void): ((report: R) => void) =>
+    (report) => {
+      a(report)
+      b(report)
+    }
+  return {
+    polled: both(first.polled, second.polled),
+    pollFailed: both(first.pollFailed, second.pollFailed),
+    batchProcessed: both(first.batchProcessed, second.batchProcessed),
+    handlerFailed: both(first.handlerFailed, second.handlerFailed),
+    checkpointConflict: both(first.checkpointConflict, second.checkpointConflict),
+    skipped: both(first.skipped, second.skipped),
+    projectionStateChanged: both(first.projectionStateChanged, second.projectionStateChanged),
+  }
+}
+
+/** What is done inside a span may fail, and its error is passed on; what the tracer throws by itself is not. */
+function quietTracing<E>(tracing: Tracing<E>, onError: (error: unknown) => void): Tracing<E> {
+  return {
+    batch: async <T>(batch: TracedBatch<E>, work: () => Promise<T>): Promise<T> => {
+      let begun: Promise<T> | undefined
+      const once = (): Promise<T> => {
+        begun ??= work()
+        return begun
+      }
+      const traced = await settled(tracing.batch(batch, once))
+      const own = await settled(once())
+      if ('error' in traced && !('error' in own && own.error === traced.error)) onError(traced.error)
+      if ('error' in own) throw own.error
+      return own.value
+    },
+    skipped: (skip) => quietly(() => tracing.skipped(skip), onError),
+    gapsClosed: (...closed) => quietly(() => tracing.gapsClosed(...closed), onError),
+    currentSpan: () => quietly(() => tracing.currentSpan(), onError),
+  }
+}
+
+type Settled<T> = { readonly value: T } | { readonly error: unknown }
+
+function settled<T>(promise: Promise<T>): Promise<Settled<T>> {
+  return promise.then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  )
+}

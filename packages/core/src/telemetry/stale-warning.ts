@@ -1,0 +1,61 @@
+import { messageOf } from '../errors.ts'
+import type { Holder } from '../event-source.ts'
+import type { HighWaterStatus } from '../high-water/status.ts'
+import type { Logger } from './logger.ts'
+
+/** One warning when the mark goes stale and one when it recovers, never one a poll. */
+export class StaleWarning<P> {
+  readonly #source: string
+  readonly #logger: Logger
+  readonly #format: (position: P) => string
+  readonly #lookCloser: ((holders: readonly Holder[]) => string) | undefined
+  #warnedAtMs: number | undefined
+
+  constructor(
+    source: string,
+    logger: Logger,
+    format: (position: P) => string,
+    lookCloser: ((holders: readonly Holder[]) => string) | undefined,
+  ) {
+    this.#source = source
+    this.#logger = logger
+    this.#format = format
+    this.#lookCloser = lookCloser
+  }
+
+  look(status: HighWaterStatus<P>, nowMs: number): void {
+    if (status.stale && this.#warnedAtMs === undefined) {
+      this.#warnedAtMs = nowMs
+      this.#logger.warn(this.#describe(status, nowMs))
+    } else if (!status.stale && this.#warnedAtMs !== undefined) {
+      const seconds = ((nowMs - this.#warnedAtMs) / 1_000).toFixed(1)
+      this.#warnedAtMs = undefined
+      this.#logger.warn(
+        `tidemark: the high-water mark of ${this.#source} moves again, ${seconds} s after it was called stale`,
+      )
+    }
+  }
+
+  #describe(status: HighWaterStatus<P>, nowMs: number): string {
+    const { head, settled, gaps, holders, error } = status
+    const position = (value: P | undefined): string => (value === undefined ? 'none' : this.#format(value))
+    const where = `tidemark: the high-water mark of ${this.#source} is stale: settled ${position(settled)}, head ${position(head)}`
+    if (error !== undefined) return `${where}; polls fail: ${messageOf(error)}`
+    const oldest = gaps[0]
+    const open = oldest
+      ? `; position ${position(oldest.from)} has been open for ${(oldest.openForMs / 1_000).toFixed(1)} s`
+      : ''
+    if (holders.length === 0) return `${where}${open}; nobody is seen to hold it`
+    const held = holders.map((holder) => describeHolder(holder, nowMs)).join(', ')
+    const closer = this.#lookCloser ? `; look closer: ${this.#lookCloser(holders)}` : ''
+    return `${where}${open}; held by ${held}${closer}`
+  }
+}
+
+function describeHolder({ pid, applicationName, startedAt, transaction }: Holder, nowMs: number): string {
+  const who = pid === undefined ? `prepared transaction ${transaction}` : `pid ${pid}`
+  const application = applicationName === undefined ? '' : ` (${applicationName})`
+  const age =
+    startedAt === undefined ? '' : `, open for ${((nowMs - startedAt.getTime()) / 1_000).toFixed(1)} s`
+  return who + application + age
+}

@@ -1,0 +1,184 @@
+import type { Attributes, Link, Span, SpanContext, Tracer } from '@opentelemetry/api'
+import { ATTR_ERROR_TYPE } from '@opentelemetry/semantic-conventions'
+import type { CrossedRun } from '../checkpoint-store.ts'
+import { ATTRIBUTES } from './attributes.ts'
+import type { Exemplar } from './metrics.ts'
+import type { ClosedGap } from './telemetry.ts'
+import { parseTraceparent, type ReadTraceContext } from './trace-context.ts'
+
+type Api = typeof import('@opentelemetry/api')
+
+/** Spans, through `@opentelemetry/api` alone: without an SDK, or without that package, nothing happens. */
+export interface Tracing<E> {
+  /** Runs `work` inside a span that is linked to the traces that appended `batch.events`. */
+  batch<T>(batch: TracedBatch<E>, work: () => Promise<T>): Promise<T>
+  skipped(skip: TracedSkip<E>): void
+  gapsClosed(
+    source: string,
+    gaps: readonly ClosedGap[],
+    nowMs: number,
+    format: (position: unknown) => string,
+  ): void
+  /** The span at hand, for exemplars. */
+  currentSpan(): Exemplar | undefined
+}
+
+export interface TracedBatch<E> {
+  readonly projection: string
+  readonly events: readonly E[]
+  readonly firstPosition: string
+  readonly lastPosition: string
+}
+
+interface TracedSkip<E> {
+  readonly projection: string
+  readonly run: CrossedRun
+  /** Whether positions are dense, so that a difference is a count. */
+  readonly isDense: boolean
+  /** The event after the run, where it is at hand: it carries the trace that appended it. */
+  readonly nextEvent: E | undefined
+}
+
+/** What a span may link to; the rest is a count. */
+const MOST_LINKS = 32
+
+export async function openTracing<E>(readContext: ReadTraceContext<E>): Promise<Tracing<E>> {
+  const api = await import('@opentelemetry/api').catch(() => undefined)
+  return api === undefined ? NO_TRACING : new ApiTracing(api, readContext)
+}
+
+export const NO_TRACING: Tracing<unknown> = {
+  batch: (_, work) => work(),
+  skipped: () => {},
+  gapsClosed: () => {},
+  currentSpan: () => undefined,
+}
+
+class ApiTracing<E> implements Tracing<E> {
+  readonly #api: Api
+  readonly #tracer: Tracer
+  readonly #readContext: ReadTraceContext<E>
+
+  constructor(api: Api, readContext: ReadTraceContext<E>) {
+    this.#api = api
+    this.#tracer = api.trace.getTracer('@tidemark/core')
+    this.#readContext = readContext
+  }
+
+  async batch<T>(batch: TracedBatch<E>, work: () => Promise<T>): Promise<T> {
+    const span = this.#startBatch(batch)
+    try {
+      return await this.#api.context.with(this.#api.trace.setSpan(this.#api.context.active(), span), work)
+    } catch (error) {
+      span.setStatus({ code: this.#api.SpanStatusCode.ERROR, message: String(error) })
+      span.setAttribute(ATTR_ERROR_TYPE, error instanceof Error ? error.name : '_OTHER')
+      if (error instanceof Error) span.recordException(error)
+      throw error
+    } finally {
+      span.end()
+    }
+  }
+
+  #startBatch({ projection, events, firstPosition, lastPosition }: TracedBatch<E>): Span {
+    const { links, unlinked } = this.#linksTo(events)
+    return this.#tracer.startSpan(`process ${projection}`, {
+      kind: this.#api.SpanKind.CONSUMER,
+      links,
+      attributes: {
+        [ATTRIBUTES.projection]: projection,
+        [ATTRIBUTES.operationType]: 'process',
+        [ATTRIBUTES.batchMessageCount]: events.length,
+        [ATTRIBUTES.firstPosition]: firstPosition,
+        [ATTRIBUTES.lastPosition]: lastPosition,
+        ...(unlinked > 0 ? { [ATTRIBUTES.unlinkedTraces]: unlinked } : {}),
+      },
+    })
+  }
+
+  skipped({ projection, run, isDense, nextEvent }: TracedSkip<E>): void {
+    const { stored, current, count, reason } = run
+    const attributes: Attributes = {
+      [ATTRIBUTES.projection]: projection,
+      [ATTRIBUTES.skipReason]: reason,
+      [ATTRIBUTES.markStale]: reason === 'stale_high_water_mark',
+      [ATTRIBUTES.markStored]: stored,
+      [ATTRIBUTES.markActual]: current,
+      ...(isDense
+        ? {
+            [ATTRIBUTES.skippedCount]: Number(count),
+            [ATTRIBUTES.markDifference]: Number(count + 1n),
+          }
+        : {}),
+    }
+    const span = this.#tracer.startSpan('marten.projection.skipped_events', {
+      attributes,
+      links: this.#linksTo(nextEvent === undefined ? [] : [nextEvent]).links,
+    })
+    span.setStatus({
+      code: this.#api.SpanStatusCode.ERROR,
+      message: `${isDense ? `${count} ` : ''}positions between ${stored} and ${current} were skipped`,
+    })
+    span.end()
+  }
+
+  /** One span a mark movement, about the gap that was open longest. */
+  gapsClosed(
+    source: string,
+    gaps: readonly ClosedGap[],
+    nowMs: number,
+    format: (position: unknown) => string,
+  ): void {
+    const [first, ...others] = gaps
+    if (first === undefined) return
+    const oldest = others.reduce((a, b) => (b.openForMs > a.openForMs ? b : a), first)
+    const pids = oldest.holders.flatMap(({ pid }) => (pid === undefined ? [] : [pid]))
+    const applications = oldest.holders.flatMap(({ applicationName }) => applicationName ?? [])
+    const span = this.#tracer.startSpan('tidemark.gap_closed', {
+      startTime: nowMs - oldest.openForMs,
+      attributes: {
+        [ATTRIBUTES.source]: source,
+        [ATTRIBUTES.gapFrom]: format(oldest.gap.from),
+        [ATTRIBUTES.gapTo]: format(oldest.gap.to),
+        [ATTRIBUTES.gapOutcome]: oldest.outcome,
+        [ATTRIBUTES.gapAgeSeconds]: oldest.openForMs / 1_000,
+        [ATTRIBUTES.gapsClosed]: gaps.length,
+        [ATTRIBUTES.holderPids]: pids,
+        [ATTRIBUTES.holderApplications]: [...new Set(applications)],
+      },
+    })
+    span.end(nowMs)
+  }
+
+  currentSpan(): Exemplar | undefined {
+    const context = this.#api.trace.getActiveSpan()?.spanContext()
+    if (!context || (context.traceFlags & this.#api.TraceFlags.SAMPLED) === 0) return undefined
+    return { traceId: context.traceId, spanId: context.spanId }
+  }
+
+  /** Distinct and valid ones; a function of the user's that throws links nothing. */
+  #linksTo(events: readonly E[]): { readonly links: Link[]; readonly unlinked: number } {
+    const links = new Map<string, Link>()
+    const unlinked = new Set<string>()
+    for (const event of events) {
+      const context = this.#contextOf(event)
+      if (context === undefined) continue
+      const key = context.traceId + context.spanId
+      if (links.size < MOST_LINKS) links.set(key, links.get(key) ?? { context })
+      else if (!links.has(key)) unlinked.add(key)
+    }
+    return { links: [...links.values()], unlinked: unlinked.size }
+  }
+
+  #contextOf(event: E): SpanContext | undefined {
+    try {
+      const found = this.#readContext(event)
+      const context = found && parseTraceparent(found.traceparent)
+      if (!found || !context) return undefined
+      const traceState =
+        found.tracestate === undefined ? {} : { traceState: this.#api.createTraceState(found.tracestate) }
+      return { ...context, ...traceState, isRemote: true }
+    } catch {
+      return undefined
+    }
+  }
+}
