@@ -2,7 +2,7 @@ import { SpanStatusCode, trace } from '@opentelemetry/api'
 import { denseOrder, type EventSource, type PositionOrder } from '@tidemark/core'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { Registry } from 'prom-client'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { GuessingStore } from '../../support/guessing-store.ts'
 import { startOn } from '../../support/start.ts'
 import { TimedStore } from '../../support/timed-store.ts'
@@ -288,4 +288,16 @@ test('without an SDK nothing happens', async () => {
   await clock.advance(100)
   expect(all.seen).toEqual([1n])
   expect(sdk.spans()).toEqual([])
+})
+
+test('the traces of events are not read where nobody records', async () => {
+  sdk.uninstall()
+  const read = vi.fn(() => undefined)
+  const { clock, events, daemon } = rig()
+  events.append('a', 1)
+  const all = recording('all')
+  await daemon([all], { traceContext: read }).start()
+  await clock.advance(100)
+  expect(all.seen).toEqual([1n])
+  expect(read).not.toHaveBeenCalled()
 })
