@@ -1,4 +1,4 @@
-import { createDaemon } from '@tidemark/core'
+import { createDaemon, type DaemonOptions } from '@tidemark/core'
 import { type PostgresRow, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import type pg from 'pg'
 import { addToBalances, requireProjected, type Transfer } from '../support/balances.ts'
@@ -13,6 +13,11 @@ export interface TidemarkContender {
   readonly toTransfer: (row: PostgresRow) => Transfer
   /** @default Tidemark's */
   readonly batchSize?: number
+  /** @default none */
+  readonly telemetry?: Pick<
+    DaemonOptions<bigint, PostgresRow, pg.PoolClient>,
+    'metrics' | 'telemetry' | 'traceContext'
+  >
   readonly events: number
   readonly rounds: number
   readonly prepare?: () => Promise<void>
@@ -34,6 +39,7 @@ export function tidemark(contender: TidemarkContender): Contender {
       const daemon = createDaemon({
         source: postgresEvents({ pool, table, position, columns }),
         checkpoints,
+        ...contender.telemetry,
         projections: [
           {
             name: 'balances',
