@@ -82,3 +82,27 @@ test('settled positions of another incarnation are worth nothing: the checkpoint
   await second.waitUntilProjected()
   expect(await handledBy(db.pool, events, 'all')).toEqual([1n, 2n, 3n, 4n])
 })
+
+test('what stale-threshold mode passed is not settled for a proof: a new projection waits for who is still open', async () => {
+  const events = await db.events()
+  await events.run(HANDLED)
+  const holder = await holdOpen(events)
+  await events.append(2)
+  const guessing = await startDaemon({
+    source: postgresEvents({
+      pool: db.pool,
+      table: events.name,
+      highWater: { mode: 'stale-threshold', thresholdMs: 50 },
+    }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'guessing')],
+  })
+  await eventually(() => guessing.status().projections[0]?.position).toBe(3n)
+  await guessing.stop()
+
+  const proving = await start(events)
+  expect(proving.status().highWater).toMatchObject({ settled: undefined, mark: undefined })
+  await holder.query('commit')
+  await proving.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'all')).toEqual([1n, 2n, 3n])
+})

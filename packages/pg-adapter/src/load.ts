@@ -7,7 +7,7 @@ import { BACKEND_KEY_SQL, isSameServerRun, SERVER_IDENTITY_SQL, type ServerIdent
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
 
 /**
- * A page of events, read by one statement of its own: its snapshot is taken after the poll that set `upTo`. The
+ * A page of events; events that share a position are never parted, so it may hold more than `limit`. Read by one statement of its own: its snapshot is taken after the poll that set `upTo`. The
  * statement fails on a backend that is not known to belong to the poll's incarnation; such a backend is compared first.
  */
 export async function loadPage<E>(
@@ -36,7 +36,7 @@ export async function loadPage<E>(
     events: rows.map((row, index) => mapRow(row, positions[index], options)),
     positions,
     appendedAtMs,
-    through: last !== undefined && rows.length === limit ? last : upTo,
+    through: last !== undefined && rows.length >= limit ? last : upTo,
   }
 }
 
@@ -103,7 +103,7 @@ function pageSql(
   return `select ${selected} from ${sql.table} e
     where ${after === undefined ? '$1::bigint is null' : `e.${sql.position} > $1`} and e.${sql.position} <= $2
       ${ofTypes} ${onBackend}
-    order by e.${sql.position} limit $3`
+    order by e.${sql.position} fetch first $3 rows with ties`
 }
 
 /** Runs `read` with the keys of the known backends; on another backend that one is compared, and `read` runs again. */

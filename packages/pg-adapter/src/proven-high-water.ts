@@ -5,6 +5,7 @@ import {
   IncarnationChangedError,
   resumeSettled,
   type Settlement,
+  type StoredProgress,
   settle,
   startSettlement,
   withMark,
@@ -13,7 +14,7 @@ import type { KnownBackends } from './backends.ts'
 import { waitUntilDurable } from './durability.ts'
 import { PostgresConditionError } from './errors.ts'
 import { type PostgresPoll, probe } from './high-water.ts'
-import { incarnationOf, sequencePart } from './incarnation.ts'
+import { incarnationOf, parseIncarnation, sequencePart } from './incarnation.ts'
 import { type InspectedPoll, pollInspected } from './inspected-poll.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
 import { lookUpMark } from './load.ts'
@@ -93,7 +94,7 @@ async function readFirst(
   return await conclude(options, backends, request, {
     ...polled,
     incarnation,
-    settlement: startSettlement(resumeSettled(denseOrder, progress, incarnation)),
+    settlement: startSettlement(resumeSettled(denseOrder, progress.filter(isProven), incarnation)),
     comparedAtMs: undefined,
   })
 }
@@ -162,6 +163,11 @@ function requireSameIncarnation(expected: string, { sequence, poll }: InspectedP
   }
   const found = incarnationOf(poll.identity, sequence)
   if (found !== expected) throw new IncarnationChangedError(expected, found)
+}
+
+/** Stale-threshold mode moves checkpoints past transactions that are still open: those settle nothing. */
+function isProven({ incarnation }: StoredProgress<bigint>): boolean {
+  return incarnation !== undefined && parseIncarnation(incarnation) !== undefined
 }
 
 function isIdle({ settlement }: Memory): boolean {

@@ -14,7 +14,8 @@ export interface Projection<E, Tx> {
   /** Only events of these types. @default every event */
   readonly eventTypes?: readonly string[]
   /**
-   * The most events a batch may have. Larger batches share the cost of a transaction, and hold its locks longer.
+   * The most events a batch may have, but that events which share a position stay together. Larger batches share the cost
+   * of a transaction, and hold its locks longer.
    * @default 1000
    */
   readonly batchSize?: number
