@@ -102,7 +102,7 @@ export function manyResults(results: PgResult | readonly PgResult[]): readonly P
 
 /**
  * What decides which sequence fills the column, in one expression: the table's oid, the oid of the column's default or
- * the identity's sequence, the sequence's file, and the children of the table. Cheap enough for every poll.
+ * the identity's sequence, the sequence's file, the children of the table, and whether rows are hidden. Cheap enough for every poll.
  */
 export function fingerprintSql(options: ResolvedPostgresEventsOptions<unknown>, sequenceOid: string): string {
   const table = `to_regclass(${quoteLiteral(options.sql.table)})`
@@ -112,7 +112,8 @@ export function fingerprintSql(options: ResolvedPostgresEventsOptions<unknown>, 
       (select objid from pg_depend where refclassid = 'pg_class'::regclass and refobjid = ${table}
         and refobjsubid = ${column} and classid = 'pg_class'::regclass and deptype = 'i'),
       (select relfilenode from pg_class where oid = ${sequenceOid}::oid),
-      (select string_agg(inhrelid::text, ',' order by inhrelid) from pg_inherits where inhparent = ${table}))`
+      (select string_agg(inhrelid::text, ',' order by inhrelid) from pg_inherits where inhparent = ${table}),
+      row_security_active(${table}::oid))`
 }
 
 async function readFacts(

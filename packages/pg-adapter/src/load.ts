@@ -1,14 +1,15 @@
 import { EventMappingError, IncarnationChangedError, type LoadRequest, type Page } from '@tidemark/core'
 import type { KnownBackends } from './backends.ts'
 import { type PgClient, type PgPool, withConnection } from './client.ts'
-import { NotPrimaryError, sqlState } from './errors.ts'
-import { quoteIdentifier } from './identifiers.ts'
+import { NotPrimaryError, PostgresConditionError, sqlState } from './errors.ts'
+import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
 import { BACKEND_KEY_SQL, isSameServerRun, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
 
 /**
- * A page of events; events that share a position are never parted, so it may hold more than `limit`. Read by one statement of its own: its snapshot is taken after the poll that set `upTo`. The
- * statement fails on a backend that is not known to belong to the poll's incarnation; such a backend is compared first.
+ * A page of events; events that share a position are never parted, so it may hold more than `limit`. It is read by one
+ * statement of its own: its snapshot is taken after the poll that set `upTo`. The statement fails on a backend that is
+ * not known to belong to the poll's incarnation (such a backend is compared first), and where rows are hidden.
  */
 export async function loadPage<E>(
   options: ResolvedPostgresEventsOptions<E>,
@@ -20,13 +21,13 @@ export async function loadPage<E>(
     backends === undefined
       ? readRows(client, pageSql(options, request, ANY_BACKEND), [after ?? null, upTo, limit, eventTypes])
       : onKnownBackend(client, backends, evidence.incarnation, (keys) =>
-          readRows(client, pageSql(options, request, KNOWN_BACKEND), [
-            after ?? null,
-            upTo,
-            limit,
-            eventTypes,
+          readGuarded(
+            client,
+            options,
+            pageSql(options, request, `and ${guard(options, '$5')}`),
+            [after ?? null, upTo, limit, eventTypes, keys],
             keys,
-          ]),
+          ),
         ),
   )
   const positions = rows.map((row) => toPosition(row, options))
@@ -49,10 +50,11 @@ export async function lookUpMark(
   signal: AbortSignal,
 ): Promise<bigint | undefined> {
   const { table, position } = options.sql
-  const sql = `select max(${position})::text as mark from ${table} where ${position} <= $1 and ${knownBackend('$2')}`
+  const sql = `select ${position}::text as mark from ${table}
+    where ${position} <= $1 and ${guard(options, '$2')} order by ${position} desc limit 1`
   const rows = await withConnection(options.pool, signal, (client) =>
     onKnownBackend(client, backends, incarnation, (keys) =>
-      readRows(client, sql, [settled.toString(), keys]),
+      readGuarded(client, options, sql, [settled, keys], keys),
     ),
   )
   const mark = rows[0]?.mark
@@ -83,7 +85,36 @@ function knownBackend(parameter: string): string {
     else ('${UNKNOWN_BACKEND}' || pg_backend_pid())::boolean end)`
 }
 
-const KNOWN_BACKEND = `and ${knownBackend('$5')}`
+/** Fails where rows of the table are hidden, and on a backend that is not known. */
+function guard({ sql }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>, parameter: string): string {
+  return `(select case when row_security_active(${quoteLiteral(sql.table)})
+    then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${knownBackend(parameter)} end)`
+}
+
+const ROWS_HIDDEN = 'tidemark: row security hides rows from backend '
+
+/** PostgreSQL does not ask the guard where it can prove that there are no rows, as of partitions that do not exist. */
+async function readGuarded(
+  client: PgClient,
+  options: ResolvedPostgresEventsOptions<unknown>,
+  sql: string,
+  values: unknown[],
+  keys: string[],
+): Promise<Record<string, unknown>[]> {
+  try {
+    const rows = await readRows(client, sql, values)
+    if (rows.length === 0) await readRows(client, `select ${guard(options, '$1')}`, [keys])
+    return rows
+  } catch (error) {
+    if (sqlState(error) !== INVALID_TEXT_REPRESENTATION || !String(error).includes(ROWS_HIDDEN)) throw error
+    throw new PostgresConditionError(
+      'row_security',
+      `row security was switched on for ${options.sql.table} and hides rows from this role; nothing was passed`,
+      { cause: error },
+    )
+  }
+}
+
 const ANY_BACKEND = ''
 
 function pageSql(

@@ -6,6 +6,7 @@ import {
   asRole,
   checkpointsBeside,
   type EventTable,
+  eventually,
   fileDatabase,
   HANDLED,
   handledBy,
@@ -179,4 +180,31 @@ test('refuses even the owner where row security is forced', async () => {
   await agentOver({ pool, table: events.name })
   await events.run('alter table events force row level security')
   expect(await refusal({ pool, table: events.name })).toMatchObject({ condition: 'row_security' })
+})
+
+test('row security that is switched on under a running daemon stops it before it passes what is hidden', async () => {
+  const events = await db.events()
+  await events.run(HANDLED)
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: await reader(events), table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'all')],
+  })
+  await events.append(2)
+  await daemon.waitUntilProjected()
+
+  await events.run('create policy odd on events for select using (position % 2 = 1)')
+  await events.run('alter table events enable row level security')
+  await events.append(3)
+  await eventually(() => daemon.status().highWater.error).toMatchObject({ condition: 'row_security' })
+  await events.run('alter table events disable row level security')
+  await daemon.stop()
+
+  const again = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'all')],
+  })
+  await again.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'all')).toEqual([1n, 2n, 3n, 4n, 5n])
 })
