@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serverAccount, temporaryRoot } from '@tidemark-internal/embedded-postgres'
 import { vi } from 'vitest'
+import { Scrape } from './scrape.ts'
 
 const MAIN = fileURLToPath(new URL('../../examples/demo/dist/main.js', import.meta.url))
 
@@ -49,7 +50,8 @@ export class DemoProcess {
     const folder = await mkdtemp(join(temporaryRoot(serverAccount()), 'tidemark-demo-test-'))
     // The server's account has to reach into it.
     await chmod(folder, 0o755)
-    const child = spawn(process.execPath, [MAIN, ...args], {
+    // A port of its own, unless `args` name one.
+    const child = spawn(process.execPath, [MAIN, '--port', '0', ...args], {
       env: { ...process.env, TMPDIR: folder },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -73,6 +75,19 @@ export class DemoProcess {
 
   result(): DemoResult {
     return JSON.parse(this.stdout.trimEnd().split('\n').at(-1) ?? '') as DemoResult
+  }
+
+  /** What `/metrics` shows now. */
+  async scrape(): Promise<Scrape> {
+    const response = await fetch(this.metricsUrl())
+    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
+    return new Scrape(await response.text())
+  }
+
+  metricsUrl(): string {
+    const [, url] = /^Metrics are at (\S+)$/m.exec(this.stderr) ?? []
+    if (url === undefined) throw new Error(`no metrics yet:\n${this.stderr}`)
+    return url
   }
 
   /** Its embedded server, while there is one. */

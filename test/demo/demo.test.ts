@@ -1,8 +1,12 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { Client, type ClientBase, type Pool } from 'pg'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { testDatabase } from '../support/database.ts'
 import { DemoProcess } from './demo-process.ts'
+import type { Scrape } from './scrape.ts'
 
 let demo: DemoProcess | undefined
 
@@ -22,21 +26,33 @@ const schemaOf = async (client: ClientBase | Pool): Promise<string | undefined> 
 }
 
 const APPENDING = 's  appending'
+const LINGERING = 'Metrics stay at '
+const PROJECTIONS = ['journal', 'balances', 'refunds', 'letters']
 
 test('loses nothing, repeats nothing and leaves nothing behind, on a server of its own', async () => {
-  demo = await DemoProcess.start('--seconds', '3', '--json')
+  demo = await DemoProcess.start('--seconds', '3', '--json', '--linger-seconds', '600')
   await demo.untilItSays(APPENDING)
   const { pid } = await demo.server()
+  await demo.untilItSays(LINGERING)
+  const scrape = await demo.scrape()
+  expect((await fetch(new URL('/', demo.metricsUrl()))).status).toBe(404)
+  demo.child.kill('SIGINT')
   expect(await demo.exitStatus(), demo.stderr).toBe(0)
 
   const result = demo.result()
+  for (const { name, handled } of result.projections) {
+    expect(scrape.sum('skipped_events', name)).toBe(0)
+    expect(scrape.sum('processed_events', name)).toBe(handled)
+    expect(scrape.sum('projection_lag_seconds', name)).toBe(0)
+    expect(scrape.sum('event_delay_seconds_count', name)).toBeGreaterThan(0)
+  }
   expect(result).toEqual({
     mode: 'proof',
     postgres: expect.stringMatching(/^\d+\.\d+$/),
     seconds: expect.any(Number),
     appended: expect.any(Number),
     rolledBack: expect.any(Number),
-    projections: ['journal', 'balances', 'refunds', 'letters'].map((name) => ({
+    projections: PROJECTIONS.map((name) => ({
       name,
       handled: expect.any(Number),
       lost: 0,
@@ -75,9 +91,9 @@ test('in the fallback mode, on a database that is given, loses a late event and 
   const { rows } = await late.query(
     `insert into ${schema}.events (type, account, amount) values ('refunded', 1, 1) returning position`,
   )
-  const isPassedByAll = ['journal', 'balances', 'refunds', 'letters']
-    .map((name) => `exists (select from ${schema}.${name} where position > ${rows[0].position})`)
-    .join(' and ')
+  const isPassedByAll = PROJECTIONS.map(
+    (name) => `exists (select from ${schema}.${name} where position > ${rows[0].position})`,
+  ).join(' and ')
   await vi.waitFor(
     async () => {
       const passed = await database.pool.query(`select ${isPassedByAll} as by_all`)
@@ -99,6 +115,38 @@ test('in the fallback mode, on a database that is given, loses a late event and 
   }
   expect(demo.stderr).toContain('the counted skips cover the losses')
   expect(await schemaOf(database.pool)).toBeUndefined()
+})
+
+test('in the fallback mode, /metrics counts the skips of the verdict', async () => {
+  const args = ['--mode', 'stale-threshold', '--threshold-ms', '50', '--seconds', '4', '--json']
+  demo = await DemoProcess.start(...args, '--linger-seconds', '3')
+  await demo.untilItSays(APPENDING)
+  let last: Scrape | undefined
+  while (demo.child.exitCode === null) {
+    // There is none any more when it has just ended.
+    last = (await demo.scrape().catch(() => undefined)) ?? last
+    await setTimeout(200)
+  }
+  expect(await demo.exitStatus(), demo.stderr).toBe(0)
+
+  const skips = demo.result().projections.map(({ name, skipped }) => ({ name, skipped }))
+  expect(skips.map(({ name }) => name)).toEqual(PROJECTIONS)
+  for (const { skipped } of skips) expect(skipped).toBeGreaterThan(0)
+  const scraped = (metric: string) => PROJECTIONS.map((name) => ({ name, skipped: last?.sum(metric, name) }))
+  expect(scraped('skipped_events')).toEqual(skips)
+  expect(scraped('skipped_events_recorded')).toEqual(skips)
+})
+
+test('an occupied port is an error that names it and the option, before anything is started', async () => {
+  const occupant = createServer().listen(0, '127.0.0.1')
+  onTestFinished(() => void occupant.close())
+  await once(occupant, 'listening')
+  const { port } = occupant.address() as AddressInfo
+  demo = await DemoProcess.start('--port', String(port))
+  expect(await demo.exitStatus()).toBe(1)
+  expect(demo.stderr).toContain(`port ${port} of 127.0.0.1: another process listens there`)
+  expect(demo.stderr).toContain('--port')
+  expect(demo.stderr).not.toContain('Starting')
 })
 
 test('a Ctrl-C ends it early, with a verdict, and leaves no process and no folder behind', async () => {
@@ -124,6 +172,11 @@ test('a second Ctrl-C ends it at once where a first one cannot, and still leaves
   locker.on('error', () => {})
   await locker.connect()
   await locker.query(`begin; lock table ${await schemaOf(locker)}.events in exclusive mode`)
+  // With no writer held up, the first one is enough.
+  await vi.waitFor(async () => {
+    const { rows } = await locker.query('select from pg_locks where not granted')
+    expect(rows).not.toEqual([])
+  })
 
   running.child.kill('SIGINT')
   await running.untilItSays('interrupted, ending what is open')

@@ -9,10 +9,12 @@ describe('the options of the demo', () => {
       mode: 'proof',
       thresholdMs: undefined,
       databaseUrl: undefined,
+      port: 9464,
+      lingerSeconds: 0,
       json: false,
     })
     expect(parseOptions(['--mode', 'stale-threshold'])).toMatchObject({ thresholdMs: 3_000 })
-    for (const value of ['20', '8', '3000']) expect(HELP).toContain(`default ${value}`)
+    for (const value of ['20', '8', '3000', '9464', '0']) expect(HELP).toContain(`default ${value}`)
   })
 
   test('are taken after the dashes that pnpm hands on', () => {
@@ -26,6 +28,8 @@ describe('the options of the demo', () => {
     [['--seconds', ''], '--seconds: expected'],
     [['--writers', 'many'], '--writers: expected'],
     [['--writers=-1'], '--writers: expected'],
+    [['--port', '65536'], '--port: expected a whole number from 0 to 65535, found "65536"'],
+    [['--linger-seconds', 'long'], '--linger-seconds: expected a whole number from 0 to 3600'],
     [['--mode', 'guess'], '--mode: expected proof or stale-threshold, found "guess"'],
     [['--threshold-ms', '50'], '--threshold-ms: only with --mode stale-threshold'],
     [['--mode', 'stale-threshold', '--threshold-ms', '0'], '--threshold-ms: expected'],

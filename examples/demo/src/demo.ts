@@ -1,10 +1,13 @@
 import { setMaxListeners } from 'node:events'
-import { createDaemon, type Daemon } from '@tidemark/core'
+import { createDaemon, type Daemon, type Metrics } from '@tidemark/core'
+import { promClientMetrics } from '@tidemark/core/prom-client'
 import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import type pg from 'pg'
+import { Registry } from 'prom-client'
 import { type DemoDatabase, openDatabase } from './database.ts'
 import { toAccountEvent } from './event.ts'
 import { Ledger } from './ledger.ts'
+import { type MetricsServer, serveMetrics } from './metrics-server.ts'
 import { Observer } from './observer.ts'
 import type { DemoOptions } from './options.ts'
 import { pause } from './pause.ts'
@@ -24,8 +27,36 @@ const HELPER_CONNECTIONS = 4
 const CATCH_UP_MS = 60_000
 const CATCH_UP_INTERRUPTED_MS = 10_000
 
+/** Called with the verdict, before any lingering. */
+export type Tell = (told: Told) => void
+
 /** The whole run; `undefined` when it was interrupted before there was anything to judge. */
-export async function runDemo(options: DemoOptions, interrupted: AbortSignal): Promise<Told | undefined> {
+export async function runDemo(
+  options: DemoOptions,
+  interrupted: AbortSignal,
+  tell: Tell,
+): Promise<Told | undefined> {
+  const registry = new Registry()
+  const metricsServer = await serveMetrics(registry, options.port)
+  try {
+    process.stderr.write(`Metrics are at ${metricsServer.url}\n`)
+    const metrics = promClientMetrics({ registry })
+    return await runWithMetrics({ options, interrupted, tell, metrics, metricsServer })
+  } finally {
+    metricsServer.close()
+  }
+}
+
+interface Run {
+  readonly options: DemoOptions
+  readonly interrupted: AbortSignal
+  readonly tell: Tell
+  readonly metrics: Metrics
+  readonly metricsServer: MetricsServer
+}
+
+async function runWithMetrics(run: Run): Promise<Told | undefined> {
+  const { options, interrupted } = run
   process.stderr.write(options.databaseUrl ? 'Connecting ...\n' : 'Starting a PostgreSQL of its own ...\n')
   const database = await openDatabase(options).catch((error: unknown) => {
     // A Ctrl-C also ends an initdb that is under way.
@@ -38,7 +69,7 @@ export async function runDemo(options: DemoOptions, interrupted: AbortSignal): P
     helper: database.pool('helper', HELPER_CONNECTIONS),
   }
   try {
-    return interrupted.aborted ? undefined : await runOn(database, pools, options, interrupted)
+    return interrupted.aborted ? undefined : await runOn(database, pools, run)
   } finally {
     await Promise.all([pools.daemon.end(), pools.helper.end()])
     await database.close()
@@ -51,16 +82,12 @@ interface Pools {
   readonly helper: pg.Pool
 }
 
-async function runOn(
-  database: DemoDatabase,
-  pools: Pools,
-  options: DemoOptions,
-  interrupted: AbortSignal,
-): Promise<Told> {
+async function runOn(database: DemoDatabase, pools: Pools, run: Run): Promise<Told> {
+  const { options, interrupted } = run
   const ledger = new Ledger()
   const observer = new Observer()
   const bystanders = await standBy(database)
-  const daemon = daemonOn(database, pools.daemon, options, observer)
+  const daemon = daemonOn(database, pools.daemon, run, observer)
   await daemon.start()
   const { stderr } = process
   const take = snapshots({ mode: options.mode, daemon, database, ledger, observer })
@@ -72,27 +99,42 @@ async function runOn(
     })
     const seconds = await write(database, pools.helper, options, ledger, observer, interrupted)
     view.phase = 'writers have ended, projecting the rest'
-    await catchUp(daemon, interrupted.aborted ? CATCH_UP_INTERRUPTED_MS : CATCH_UP_MS).catch(
-      (error: unknown) => observer.trouble('not all was projected', error),
-    )
-    await daemon.stop()
+    const isCaughtUp = await catchUp(
+      daemon,
+      interrupted.aborted ? CATCH_UP_INTERRUPTED_MS : CATCH_UP_MS,
+    ).catch((error: unknown) => {
+      observer.trouble('not all was projected', error)
+      return false
+    })
+    // What is judged must not move. A daemon with nothing left to do goes on while the run lingers, for its gauges.
+    if (!isCaughtUp || !lingers(run)) await daemon.stop()
     await bystanders.leave()
     view.phase = 'comparing with what was committed'
     const verdict = await judge({ options, seconds, database, pool: pools.helper, daemon, ledger, observer })
     view.phase = `ended after ${seconds.toFixed(1)} s`
+    view.stop()
     const { allowsPreparedTransactions } = database
-    return {
-      verdict,
-      options,
-      ledger,
-      observer,
-      isInterrupted: interrupted.aborted,
-      allowsPreparedTransactions,
-    }
+    const isInterrupted = interrupted.aborted
+    const told = { verdict, options, ledger, observer, isInterrupted, allowsPreparedTransactions }
+    run.tell(told)
+    if (lingers(run)) await linger(run)
+    return told
   } finally {
     view.stop()
     await daemon.stop()
   }
+}
+
+function lingers({ options, interrupted }: Run): boolean {
+  return options.lingerSeconds > 0 && !interrupted.aborted
+}
+
+async function linger({ options, interrupted, metricsServer }: Run): Promise<void> {
+  const { lingerSeconds } = options
+  process.stderr.write(`Metrics stay at ${metricsServer.url} for ${lingerSeconds} s, Ctrl-C ends it\n`)
+  await pause(lingerSeconds * 1_000, interrupted)
+  // Before the daemon stops: the last scrape has its gauges.
+  metricsServer.close()
 }
 
 function titleOf(
@@ -107,7 +149,7 @@ function titleOf(
 function daemonOn(
   { schema }: DemoDatabase,
   pool: pg.Pool,
-  { thresholdMs }: DemoOptions,
+  { options: { thresholdMs }, metrics }: Run,
   observer: Observer,
 ): Daemon<bigint> {
   return createDaemon({
@@ -116,11 +158,13 @@ function daemonOn(
       table: `${schema}.events`,
       columns: ['type', 'account', 'amount'],
       eventType: 'type',
+      appendedAt: 'appended_at',
       mapRow: toAccountEvent,
       highWater: thresholdMs === undefined ? { mode: 'proof' } : { mode: 'stale-threshold', thresholdMs },
     }),
     checkpoints: postgresCheckpoints<pg.PoolClient>({ pool, schema }),
     projections: createProjections(schema).map((projection) => observer.watch(projection)),
+    metrics,
     telemetry: observer.telemetry,
     onTelemetryError: (error) => observer.trouble('telemetry failed', error),
   })
@@ -152,10 +196,10 @@ async function write(
 }
 
 /**
- * Everything appended is projected, and the checkpoints say so: one whose filter matches nothing follows the mark once
+ * Whether everything appended is projected, and the checkpoints say so: one whose filter matches nothing follows the mark once
  * a second, and counts the skips on its way only then.
  */
-async function catchUp(daemon: Daemon<bigint>, timeoutMs: number): Promise<void> {
+async function catchUp(daemon: Daemon<bigint>, timeoutMs: number): Promise<boolean> {
   const over = AbortSignal.timeout(timeoutMs)
   await daemon.waitUntilProjected({ timeoutMs })
   const isBehind = (): boolean => {
@@ -163,4 +207,5 @@ async function catchUp(daemon: Daemon<bigint>, timeoutMs: number): Promise<void>
     return projections.some(({ position }) => position !== highWater.mark)
   }
   while (isBehind() && !over.aborted) await pause(50, over)
+  return !isBehind()
 }

@@ -1,7 +1,7 @@
 import { runDemo } from './demo.ts'
 import { listenForInterruption } from './interruption.ts'
 import { type DemoOptions, HELP, parseOptions, UsageError } from './options.ts'
-import { report } from './verdict/report.ts'
+import { report, type Told } from './verdict/report.ts'
 import { toJson } from './verdict/verdict.ts'
 import { paintFor } from './view/paint.ts'
 
@@ -14,11 +14,8 @@ async function main(args: readonly string[]): Promise<number> {
   if (typeof options === 'number') return options
   const interruption = listenForInterruption()
   try {
-    const told = await runDemo(options, interruption.signal)
+    const told = await runDemo(options, interruption.signal, tell)
     if (told === undefined) return EXIT.interrupted
-    const stream = options.json ? process.stderr : process.stdout
-    stream.write(report(told, paintFor(stream)))
-    if (options.json) process.stdout.write(`${toJson(told.verdict)}\n`)
     return told.verdict.passed ? EXIT.passed : EXIT.failed
   } catch (error) {
     process.stderr.write(`\nThe demo could not run: ${explain(error)}\n`)
@@ -26,6 +23,12 @@ async function main(args: readonly string[]): Promise<number> {
   } finally {
     interruption.dispose()
   }
+}
+
+function tell(told: Told): void {
+  const stream = told.options.json ? process.stderr : process.stdout
+  stream.write(report(told, paintFor(stream)))
+  if (told.options.json) process.stdout.write(`${toJson(told.verdict)}\n`)
 }
 
 /** The options, or the exit status of a command line that asks for no run. */

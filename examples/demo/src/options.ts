@@ -8,16 +8,32 @@ export interface DemoOptions {
   readonly thresholdMs: number | undefined
   /** `undefined`: an embedded server. */
   readonly databaseUrl: string | undefined
+  /** Of `/metrics`; 0 for any that is free. */
+  readonly port: number
+  /** How long metrics are served after the verdict. */
+  readonly lingerSeconds: number
   readonly json: boolean
 }
 
 /** The command line cannot be followed; the message is for its user. */
 export class UsageError extends Error {}
 
-/** 20 s: enough for every kind of trouble to come up many times. 3000 ms: the library's default, which is Marten's. */
-const DEFAULTS = { seconds: 20, writers: 8, mode: 'proof', thresholdMs: 3_000 } as const
+/**
+ * 20 s: enough for every kind of trouble to come up many times. 3000 ms: the library's default, which is Marten's.
+ * 9464: where OpenTelemetry's exporter serves Prometheus.
+ */
+const DEFAULTS = {
+  seconds: 20,
+  writers: 8,
+  mode: 'proof',
+  thresholdMs: 3_000,
+  port: 9464,
+  lingerSeconds: 0,
+} as const
 const MOST_SECONDS = 3_600
 const MOST_WRITERS = 200
+const MOST_THRESHOLD_MS = 3_600_000
+const LAST_PORT = 65_535
 
 export const HELP: string = `Usage: pnpm demo [options]
 
@@ -31,12 +47,14 @@ verdict on what reached them.
   --threshold-ms <ms>    how old a gap has to be to be passed in stale-threshold mode (default ${DEFAULTS.thresholdMs})
   --database-url <url>   a database to use, in a schema of its own that is dropped at the end
                          (default: an embedded server in a temporary folder)
+  --port <n>             where /metrics is served for Prometheus, 0 for any free port (default ${DEFAULTS.port})
+  --linger-seconds <n>   how long it is served after the verdict, 0 to ${MOST_SECONDS} (default ${DEFAULTS.lingerSeconds})
   --json                 one JSON object as the last line of standard output, all else on standard error
   --help                 this text
 
 Exit status: 0 when nothing was lost, duplicated or out of order (in stale-threshold mode: when the
 counted skips cover what was lost), 1 otherwise, 2 for a bad option, 130 when interrupted before there
-is anything to judge. Ctrl-C ends the run early, with its verdict; a second one at once.
+is anything to judge. Ctrl-C ends the run early, with its verdict and no lingering; a second one at once.
 `
 
 /** `'help'` when that is what was asked for. Throws a {@link UsageError}. */
@@ -52,12 +70,19 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
     throw new UsageError('--threshold-ms: only with --mode stale-threshold; the proof uses no clock')
   }
   return {
-    seconds: numberOf('--seconds', values.seconds, DEFAULTS.seconds, MOST_SECONDS),
-    writers: numberOf('--writers', values.writers, DEFAULTS.writers, MOST_WRITERS),
+    seconds: numberOf('--seconds', values.seconds, DEFAULTS.seconds, [1, MOST_SECONDS]),
+    writers: numberOf('--writers', values.writers, DEFAULTS.writers, [1, MOST_WRITERS]),
     mode,
     thresholdMs:
-      mode === 'proof' ? undefined : numberOf('--threshold-ms', threshold, DEFAULTS.thresholdMs, 3_600_000),
+      mode === 'proof'
+        ? undefined
+        : numberOf('--threshold-ms', threshold, DEFAULTS.thresholdMs, [1, MOST_THRESHOLD_MS]),
     databaseUrl: databaseUrlOf(values['database-url']),
+    port: numberOf('--port', values.port, DEFAULTS.port, [0, LAST_PORT]),
+    lingerSeconds: numberOf('--linger-seconds', values['linger-seconds'], DEFAULTS.lingerSeconds, [
+      0,
+      MOST_SECONDS,
+    ]),
     json: values.json ?? false,
   }
 }
@@ -73,6 +98,8 @@ function readArguments(args: readonly string[]) {
         mode: { type: 'string' },
         'threshold-ms': { type: 'string' },
         'database-url': { type: 'string' },
+        port: { type: 'string' },
+        'linger-seconds': { type: 'string' },
         json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -83,11 +110,18 @@ function readArguments(args: readonly string[]) {
   }
 }
 
-function numberOf(option: string, text: string | undefined, otherwise: number, most: number): number {
+function numberOf(
+  option: string,
+  text: string | undefined,
+  otherwise: number,
+  [least, most]: readonly [number, number],
+): number {
   if (text === undefined) return otherwise
   const number = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN
-  if (number >= 1 && number <= most) return number
-  throw new UsageError(`${option}: expected a whole number from 1 to ${most}, found ${JSON.stringify(text)}`)
+  if (number >= least && number <= most) return number
+  throw new UsageError(
+    `${option}: expected a whole number from ${least} to ${most}, found ${JSON.stringify(text)}`,
+  )
 }
 
 /** The text is not repeated: it may hold a password. */

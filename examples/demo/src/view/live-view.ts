@@ -6,7 +6,7 @@ import { statusLine } from './status-line.ts'
 export interface LiveView {
   /** What is being done now. */
   phase: string
-  /** Shows the last state and leaves it there. */
+  /** Shows the last state and leaves it there. May be called twice. */
   stop(): void
 }
 
@@ -27,6 +27,7 @@ export function startLiveView(
 ): LiveView {
   const isTerminal = stream.isTTY && process.env.TERM !== 'dumb'
   let drawn = 0
+  let isStopped = false
   const redraw = (): void => {
     const { columns = 80, rows = 24 } = stream
     const lines = frame(title, take(view.phase), paint).slice(0, rows - 1)
@@ -43,6 +44,8 @@ export function startLiveView(
   const view: LiveView = {
     phase: '',
     stop: () => {
+      if (isStopped) return
+      isStopped = true
       clearInterval(timer)
       if (!isTerminal) return
       redraw()
