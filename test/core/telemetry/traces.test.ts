@@ -178,11 +178,18 @@ describe('a batch', () => {
     expect(span.links.map(({ context }) => context.traceId)).toEqual([traceId(3)])
   })
 
-  test('is linked to 32 of them at most; how many more there were, is a count of distinct ones', async () => {
-    const many = Array.from({ length: 40 }, (_, i) => ({ traceparent: traceparent(i + 1) }))
-    const span = await handled([...many, ...many])
+  const as32Traces = Array.from({ length: 32 }, (_, i) => ({ traceparent: traceparent(i + 1) }))
+
+  test('is linked to 32 distinct ones', async () => {
+    const span = await handled([...as32Traces, ...as32Traces, {}])
     expect(span.links).toHaveLength(32)
-    expect(span.attributes).toMatchObject({ 'tidemark.batch.unlinked_traces': 8 })
+    expect(span.attributes).not.toHaveProperty('tidemark.batch.unlinked_events')
+  })
+
+  test('is linked to no more than 32; the events from the 33rd trace on are a count', async () => {
+    const span = await handled([...as32Traces, ...as32Traces, { traceparent: traceparent(33) }, {}])
+    expect(span.links).toHaveLength(32)
+    expect(span.attributes).toMatchObject({ 'tidemark.batch.unlinked_events': 2 })
   })
 
   test("is the parent of the handler's own spans", async () => {

@@ -12,7 +12,7 @@ export const ATTRIBUTES: {
   readonly skipReason: 'tidemark.skip.reason'
   readonly firstPosition: 'tidemark.batch.first_position'
   readonly lastPosition: 'tidemark.batch.last_position'
-  readonly unlinkedTraces: 'tidemark.batch.unlinked_traces'
+  readonly unlinkedEvents: 'tidemark.batch.unlinked_events'
   readonly batchMessageCount: 'messaging.batch.message_count'
   readonly operationType: 'messaging.operation.type'
   readonly source: 'tidemark.source.name'
@@ -35,7 +35,7 @@ export const ATTRIBUTES: {
   skipReason: 'tidemark.skip.reason',
   firstPosition: 'tidemark.batch.first_position',
   lastPosition: 'tidemark.batch.last_position',
-  unlinkedTraces: 'tidemark.batch.unlinked_traces',
+  unlinkedEvents: 'tidemark.batch.unlinked_events',
   source: 'tidemark.source.name',
   gapFrom: 'tidemark.gap.from',
   gapTo: 'tidemark.gap.to',
