@@ -64,12 +64,12 @@ export class DemoProcess {
     return this.child.exitCode
   }
 
-  async untilItSays(text: string): Promise<void> {
+  async untilItSays(text: string, { timeout = 30_000 }: { readonly timeout?: number } = {}): Promise<void> {
     await vi.waitFor(
       () => {
         if (!this.stderr.includes(text)) throw new Error(`not said yet: ${text}\n${this.stderr}`)
       },
-      { timeout: 30_000 },
+      { timeout },
     )
   }
 

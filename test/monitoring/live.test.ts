@@ -1,6 +1,5 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
 import { MeterProvider } from '@opentelemetry/sdk-metrics'
 import { createDaemon, type Daemon, INSTRUMENTS, type Metrics, type Projection } from '@tidemark/core'
@@ -13,14 +12,9 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ALERTS } from '../../monitoring/src/alerts.ts'
 import { ROWS } from '../../monitoring/src/panels.ts'
 import { type TestDatabase, testDatabase } from '../support/database.ts'
-import { isPrometheusInstalled, type Prometheus, startPrometheus } from './prometheus.ts'
+import { because, isSkipped, type Prometheus, startPrometheus } from './prometheus.ts'
 import { expand, selectorsOf } from './promql.ts'
 
-/** CI installs it, and fails where it did not. */
-const isSkipped = !isPrometheusInstalled && process.env.CI !== 'true'
-const because = isSkipped ? ' (skipped: prometheus is not installed, see CONTRIBUTING.md)' : ''
-
-const rules = fileURLToPath(new URL('../../monitoring/alerts.yaml', import.meta.url))
 const queries = ROWS.flatMap(({ panels }) =>
   panels.flatMap(({ title, queries: ofPanel }) =>
     ofPanel.map(({ expr }) => ({ title, query: expand(expr) })),
@@ -92,7 +86,7 @@ describe.skipIf(isSkipped)(
           exporter.getMetricsRequestHandler(request, response),
         ),
       }
-      prometheus = await startPrometheus(ports, rules)
+      prometheus = await startPrometheus(ports)
 
       const slow: Handling = {
         name: 'balances',

@@ -4,32 +4,50 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { freePort } from '@tidemark-internal/embedded-postgres'
 import { stringify } from 'yaml'
 
-export const isPrometheusInstalled: boolean = spawnSync('prometheus', ['--version']).error === undefined
+const isInstalled = spawnSync('prometheus', ['--version']).error === undefined
+
+/** Whether tests that need it are skipped, and what their name then says. CI installs it, and fails where it did not. */
+export const isSkipped: boolean = !isInstalled && process.env.CI !== 'true'
+export const because: string = isSkipped ? ' (skipped: prometheus is not installed, see CONTRIBUTING.md)' : ''
+
+/** The alert rules of this repository. */
+const ALERT_RULES: string = fileURLToPath(new URL('../../monitoring/alerts.yaml', import.meta.url))
 
 interface Sample {
   readonly metric: Readonly<Record<string, string>>
   readonly value: number
 }
 
+/** An alerting rule as Prometheus sees it. */
+interface Rule {
+  readonly name: string
+  /** `ok`, `unknown` before it was evaluated, `err`. */
+  readonly health: string
+  readonly lastEvaluation: string
+  readonly alerts: readonly {
+    readonly state: 'pending' | 'firing'
+    readonly labels: Readonly<Record<string, string>>
+  }[]
+}
+
 export interface Prometheus {
   query(expression: string): Promise<readonly Sample[]>
+  rule(name: string): Promise<Rule>
   stop(): Promise<void>
 }
 
 const HOST = '127.0.0.1'
 
-/** A server of its own that scrapes these ports, by job, and evaluates these rules. */
-export async function startPrometheus(
-  ports: Readonly<Record<string, number>>,
-  rules: string,
-): Promise<Prometheus> {
+/** A server of its own that scrapes these ports, by job, and evaluates the alert rules. */
+export async function startPrometheus(ports: Readonly<Record<string, number>>): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-prometheus-'))
   const config = {
     global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
-    rule_files: [rules],
+    rule_files: [ALERT_RULES],
     scrape_configs: Object.entries(ports).map(([job, port]) => ({
       job_name: job,
       static_configs: [{ targets: [`${HOST}:${port}`] }],
@@ -74,7 +92,7 @@ export async function startPrometheus(
     }
     await sleep(50)
   }
-  return { query: (expression) => query(at, expression), stop }
+  return { query: (expression) => query(at, expression), rule: (name) => rule(at, name), stop }
 }
 
 interface Answer {
@@ -95,4 +113,16 @@ async function query(at: string, expression: string): Promise<readonly Sample[]>
   const { data, error } = (await response.json()) as Answer
   if (!data) throw new Error(`${error}: ${expression}`)
   return data.result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }))
+}
+
+interface RulesAnswer {
+  readonly data: { readonly groups: readonly { readonly rules: readonly Rule[] }[] }
+}
+
+async function rule(at: string, name: string): Promise<Rule> {
+  const response = await fetch(`${at}/api/v1/rules?type=alert`)
+  const { data } = (await response.json()) as RulesAnswer
+  const found = data.groups.flatMap(({ rules }) => rules).find((candidate) => candidate.name === name)
+  if (!found) throw new Error(`no rule ${name}`)
+  return found
 }
