@@ -1,4 +1,6 @@
 import { createDaemon, createHighWaterAgent, type DaemonOptions, InvalidOptionError } from '@tidemark/core'
+import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
+import { promClientMetrics } from '@tidemark/core/prom-client'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { describe, expect, test } from 'vitest'
 import { altered, type Event } from './rig.ts'
@@ -24,6 +26,7 @@ describe('an option that cannot work is refused at construction, by its name and
     ['projections[0].name', { projections: [{ ...good, name: 7 }] }, 'found 7'],
     ['projections[0].name', { projections: [null] }, 'found undefined'],
     ['projections[1].name', { projections: [good, good] }, 'a name used once, found "balances"'],
+    ['projections[0].name', { projections: [{ ...good, name: 'bal\0ances' }] }, 'none of them NUL'],
     ['projections[0].handle', { projections: [{ name: 'balances' }] }, 'a function, found undefined'],
     ['projections[0].batchSize', { projections: [{ ...good, batchSize: 0 }] }, 'found 0'],
     ['projections[0].batchSize', { projections: [{ ...good, batchSize: 2.5 }] }, 'found 2.5'],
@@ -59,6 +62,41 @@ test('an option given as undefined has its default', () => {
   const projections = [{ ...good, batchSize: undefined, attempts: undefined, eventTypes: undefined }]
   const options = { projections, drainTimeoutMs: undefined, pollIntervalMs: undefined, clock: undefined }
   expect(daemonWith(options)).not.toThrow()
+})
+
+test('a name may have 255 characters and no more', () => {
+  const named = (length: number) => daemonWith({ projections: [{ ...good, name: 'b'.repeat(length) }] })
+  expect(named(255)).not.toThrow()
+  expect(named(256)).toThrow(expect.objectContaining({ option: 'projections[0].name' }))
+  expect(named(256)).toThrow('at most 255 characters')
+})
+
+describe('an option that does not exist is refused by its name, with those that do:', () => {
+  const unsaid = 'postgres://me:secret@host/db'
+  test.each<[string, () => unknown, string]>([
+    ['pollIntervalMS', daemonWith({ pollIntervalMS: unsaid }), 'drainTimeoutMs'],
+    ['toString', daemonWith({ toString: unsaid }), 'projections'],
+    ['projections[0].batchsize', daemonWith({ projections: [{ ...good, batchsize: unsaid }] }), 'batchSize'],
+    [
+      'drainTimeoutMs',
+      () => createHighWaterAgent({ source, drainTimeoutMs: unsaid } as never),
+      'staleAfterMs',
+    ],
+    ['registery', () => promClientMetrics({ registery: unsaid } as never), 'registry'],
+    ['provider', () => openTelemetryMetrics({ provider: unsaid } as never), 'meterProvider'],
+  ])('%s', (option, make, suggested) => {
+    expect(make).toThrow(expect.objectContaining({ option, code: 'TIDEMARK_INVALID_OPTION' }))
+    expect(make).toThrow(`${option}: expected one of the options `)
+    expect(make).toThrow(suggested)
+    expect(make).not.toThrow('secret')
+  })
+
+  test('also of a wait', async () => {
+    const wait = daemonWith({})().waitUntilProjected({ timeout: 5 } as never)
+    await expect(wait).rejects.toThrow(
+      'timeout: expected one of the options upTo, projections, signal, timeoutMs',
+    )
+  })
 })
 
 test('an agent alone validates the same options', () => {

@@ -134,13 +134,16 @@ export function recording(
   options: Partial<Projection<Event, undefined>> = {},
 ): Projection<Event, undefined> & { readonly seen: bigint[] } {
   const seen: bigint[] = []
-  return {
+  const projection: Projection<Event, undefined> = {
     name,
-    seen,
     handle: (events) => {
       seen.push(...events.map((event) => event.position))
     },
     ...options,
+  }
+  // Not enumerable: a projection has no such option.
+  return Object.defineProperty(projection, 'seen', { value: seen }) as typeof projection & {
+    readonly seen: bigint[]
   }
 }
 

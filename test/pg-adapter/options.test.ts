@@ -20,6 +20,10 @@ test.each<[string, Record<string, unknown>]>([
   ['columns', { columns: ['data', ''] }],
   ['mapRow', { mapRow: 'row' }],
   ['name', { name: '' }],
+  ['name', { name: 'eve\0nts' }],
+  ['appendedat', { appendedat: 'appended_at' }],
+  ['highWater.threshold', { highWater: { mode: 'stale-threshold', threshold: 50 } }],
+  ['highWater.thresholdMs', { highWater: { mode: 'proof', thresholdMs: 50 } }],
   ['highWater.mode', { highWater: { mode: 'guess' } }],
   ['highWater.thresholdMs', { highWater: { mode: 'stale-threshold', thresholdMs: 0 } }],
   ['highWater.thresholdMs', { highWater: { mode: 'stale-threshold', thresholdMs: '3s' } }],
@@ -38,6 +42,7 @@ test.each<[string, Record<string, unknown>]>([
 test.each<[string, Record<string, unknown>]>([
   ['pool', { pool: {} }],
   ['schema', { schema: '' }],
+  ['table', { table: 'checkpoints' }],
 ])('the option %s of checkpoints refuses %o, by its name', (option, bad) => {
   const options = { pool, ...bad } as Parameters<typeof postgresCheckpoints>[0]
   expect(() => postgresCheckpoints(options)).toThrow(

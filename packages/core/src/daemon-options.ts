@@ -3,12 +3,14 @@ import type { Clock } from './clock.ts'
 import { InvalidOptionError } from './errors.ts'
 import type { EventSource } from './event-source.ts'
 import {
+  HIGH_WATER_AGENT_OPTIONS,
   type HighWaterAgentOptions,
   type ResolvedHighWaterAgentOptions,
   requireAbove0,
   resolveHighWaterAgentOptions,
   withoutUndefined,
 } from './high-water/options.ts'
+import { requireKnownOptions } from './known-options.ts'
 import { type Projection, type ResolvedProjection, resolveProjections } from './projection/projection.ts'
 import { type ReadTraceContext, traceContextOf } from './telemetry/trace-context.ts'
 
@@ -41,9 +43,17 @@ export interface ResolvedDaemonOptions<P, E, Tx> {
 /** 10 s: well inside the 30 s that Kubernetes gives a pod between SIGTERM and SIGKILL. */
 export const DAEMON_DEFAULTS: { readonly drainTimeoutMs: number } = Object.freeze({ drainTimeoutMs: 10_000 })
 
+const DAEMON_OPTIONS: Readonly<Record<keyof DaemonOptions<unknown, unknown, unknown>, true>> = {
+  ...HIGH_WATER_AGENT_OPTIONS,
+  projections: true,
+  drainTimeoutMs: true,
+  traceContext: true,
+}
+
 export function resolveDaemonOptions<P, E, Tx>(
   options: DaemonOptions<P, E, Tx>,
 ): ResolvedDaemonOptions<P, E, Tx> {
+  requireKnownOptions(options, DAEMON_OPTIONS)
   const { projections, drainTimeoutMs, traceContext, ...highWater } = {
     ...DAEMON_DEFAULTS,
     traceContext: traceContextOf,

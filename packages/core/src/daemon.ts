@@ -5,6 +5,7 @@ import type { HighWaterReading } from './event-source.ts'
 import { type HighWaterAgent, PollingAgent } from './high-water/agent.ts'
 import { requireAbove0 } from './high-water/options.ts'
 import type { HighWaterStatus } from './high-water/status.ts'
+import { requireKnownOptions } from './known-options.ts'
 import { isReached } from './position.ts'
 import { backOffMs } from './projection/error-policy.ts'
 import { ProjectionRunner } from './projection/runner.ts'
@@ -51,6 +52,13 @@ export interface WaitUntilProjectedOptions<P> {
 export interface DaemonStatus<P> {
   readonly highWater: HighWaterStatus<P>
   readonly projections: readonly ProjectionStatus<P>[]
+}
+
+const WAIT_OPTIONS: Readonly<Record<keyof WaitUntilProjectedOptions<unknown>, true>> = {
+  upTo: true,
+  projections: true,
+  signal: true,
+  timeoutMs: true,
 }
 
 export function createDaemon<P, E, Tx>(options: DaemonOptions<P, E, Tx>): Daemon<P> {
@@ -205,6 +213,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   }
 
   async waitUntilProjected(options: WaitUntilProjectedOptions<P> = {}): Promise<void> {
+    requireKnownOptions(options, WAIT_OPTIONS)
     const { upTo, timeoutMs, signal } = options
     const runners = this.#select(options.projections)
     if (timeoutMs !== undefined) requireAbove0('timeoutMs', timeoutMs)

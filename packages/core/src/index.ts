@@ -68,6 +68,7 @@ export {
   startStaleThreshold,
 } from './high-water/staleness.ts'
 export type { HighWaterStatus } from './high-water/status.ts'
+export { requireKnownOptions } from './known-options.ts'
 export { denseOrder, type PositionOrder } from './position.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'

@@ -4,6 +4,7 @@ import {
   type Checkpoint,
   CheckpointConflictError,
   type CheckpointStore,
+  requireKnownOptions,
   type SkippedRun,
   type StoredEvidence,
   type StoredProgress,
@@ -32,6 +33,12 @@ export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
   readonly queryTimeoutMs?: number
 }
 
+const POSTGRES_CHECKPOINTS_OPTIONS: Readonly<Record<keyof PostgresCheckpointsOptions, true>> = {
+  pool: true,
+  schema: true,
+  queryTimeoutMs: true,
+}
+
 /**
  * Checkpoints in Postgres: a handler gets the connection of the transaction that moves its checkpoint, so that what it
  * writes there happens exactly once. Its tables are made by `prepare()`, which the daemon calls; print
@@ -42,6 +49,7 @@ export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
 export function postgresCheckpoints<C extends PgClient = PgClient>(
   options: PostgresCheckpointsOptions<C>,
 ): CheckpointStore<C> {
+  requireKnownOptions(options, POSTGRES_CHECKPOINTS_OPTIONS)
   requirePool(options.pool)
   return new PostgresCheckpoints(
     options.pool,

@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '@tidemark/core'
+import { InvalidOptionError, requireKnownOptions } from '@tidemark/core'
 import { type PgPool, survivePoolErrors } from './client.ts'
 import { parseQualifiedName, type QualifiedName, quoteIdentifier, quoteName } from './identifiers.ts'
 import { boundedPool, DEFAULT_QUERY_TIMEOUT_MS } from './query-timeout.ts'
@@ -67,9 +67,24 @@ export const POSTGRES_EVENTS_DEFAULTS: { readonly position: string; readonly thr
     thresholdMs: 3_000,
   })
 
+const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true>> = {
+  pool: true,
+  table: true,
+  position: true,
+  columns: true,
+  eventType: true,
+  appendedAt: true,
+  mapRow: true,
+  name: true,
+  highWater: true,
+  allowMissingIndex: true,
+  queryTimeoutMs: true,
+}
+
 export function resolvePostgresEventsOptions<E>(
   options: PostgresEventsOptions<E>,
 ): ResolvedPostgresEventsOptions<E> {
+  requireKnownOptions(options, POSTGRES_EVENTS_OPTIONS)
   const table = parseQualifiedName('table', options.table)
   const position = requireText('position', options.position ?? POSTGRES_EVENTS_DEFAULTS.position)
   const name = requireText('name', options.name ?? options.table)
@@ -118,13 +133,18 @@ export function resolveQueryTimeout(queryTimeoutMs: unknown = DEFAULT_QUERY_TIME
 }
 
 export function requireText(option: string, value: unknown): string {
-  if (typeof value !== 'string' || value === '')
-    throw new InvalidOptionError(option, 'a non-empty string', value)
+  // Postgres cannot store a NUL character, in a value or a name.
+  if (typeof value !== 'string' || value === '' || value.includes('\0'))
+    throw new InvalidOptionError(option, 'a non-empty string without NUL', value)
   return value
 }
 
 function resolveThreshold(highWater: PostgresEventsOptions['highWater']): number | undefined {
-  if (highWater === undefined || highWater.mode === 'proof') return undefined
+  if (highWater === undefined) return undefined
+  if (highWater.mode === 'proof') {
+    requireKnownOptions(highWater, { mode: true }, 'highWater')
+    return undefined
+  }
   if (highWater.mode !== 'stale-threshold') {
     throw new InvalidOptionError(
       'highWater.mode',
@@ -132,6 +152,7 @@ function resolveThreshold(highWater: PostgresEventsOptions['highWater']): number
       (highWater as { mode: unknown }).mode,
     )
   }
+  requireKnownOptions(highWater, { mode: true, thresholdMs: true }, 'highWater')
   const thresholdMs = highWater.thresholdMs ?? POSTGRES_EVENTS_DEFAULTS.thresholdMs
   if (typeof thresholdMs !== 'number' || !Number.isFinite(thresholdMs) || thresholdMs <= 0) {
     throw new InvalidOptionError('highWater.thresholdMs', 'a number of milliseconds above 0', thresholdMs)

@@ -2,6 +2,7 @@ import type { CheckpointStore } from '../checkpoint-store.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { InvalidOptionError, messageOf } from '../errors.ts'
 import type { EventSource } from '../event-source.ts'
+import { requireKnownOptions } from '../known-options.ts'
 import { type Logger, quietLogger, SILENT_LOGGER } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
@@ -71,9 +72,23 @@ export const HIGH_WATER_AGENT_DEFAULTS: {
   readonly staleAfterMs: number
 } = Object.freeze({ pollIntervalMs: 1_000, pollTimeShare: 0.5, staleAfterMs: 3_000 })
 
+export const HIGH_WATER_AGENT_OPTIONS: Readonly<Record<keyof HighWaterAgentOptions<unknown>, true>> = {
+  source: true,
+  checkpoints: true,
+  pollIntervalMs: true,
+  pollTimeShare: true,
+  staleAfterMs: true,
+  metrics: true,
+  logger: true,
+  telemetry: true,
+  onTelemetryError: true,
+  clock: true,
+}
+
 export function resolveHighWaterAgentOptions<P>(
   options: HighWaterAgentOptions<P>,
 ): ResolvedHighWaterAgentOptions<P> {
+  requireKnownOptions(options, HIGH_WATER_AGENT_OPTIONS)
   const telemetryLogger = quietLogger(options.logger ?? console)
   const resolved = {
     ...HIGH_WATER_AGENT_DEFAULTS,

@@ -1,9 +1,10 @@
 import { InvalidOptionError } from '../errors.ts'
 import { withoutUndefined } from '../high-water/options.ts'
+import { requireKnownOptions } from '../known-options.ts'
 
 /** What a user defines: a name, what to read, and what to do with it. */
 export interface Projection<E, Tx> {
-  /** Names the checkpoint; renaming a projection starts it from the beginning. */
+  /** Names the checkpoint; renaming a projection starts it from the beginning. At most 255 characters. */
   readonly name: string
   /**
    * Handles one batch, oldest event first. With a checkpoint store that shares its transaction (`tx`), what is written
@@ -43,6 +44,20 @@ export const PROJECTION_DEFAULTS: { readonly batchSize: number; readonly attempt
   attempts: 5,
 })
 
+const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, true>> = {
+  name: true,
+  handle: true,
+  eventTypes: true,
+  batchSize: true,
+  attempts: true,
+}
+
+/**
+ * Longer ones are no names, and would break what they go into: Postgres indexes at most 2,704 bytes, Grafana Cloud cuts
+ * labels at 2,048 characters. In UTF-8 these are at most 765 bytes.
+ */
+const LONGEST_NAME = 255
+
 export function resolveProjections<E, Tx>(
   projections: readonly Projection<E, Tx>[],
   filtersByType: boolean,
@@ -66,6 +81,7 @@ function resolveProjection<E, Tx>(
   option: string,
   filtersByType: boolean,
 ): ResolvedProjection<E, Tx> {
+  requireKnownOptions({ ...projection }, PROJECTION_OPTIONS, option)
   const { name, handle, eventTypes, batchSize, attempts } = {
     ...PROJECTION_DEFAULTS,
     eventTypes: undefined,
@@ -73,6 +89,14 @@ function resolveProjection<E, Tx>(
   }
   if (typeof name !== 'string' || name.trim() === '') {
     throw new InvalidOptionError(`${option}.name`, 'a non-empty string', name)
+  }
+  // Postgres cannot store a NUL character.
+  if (name.length > LONGEST_NAME || name.includes('\0')) {
+    throw new InvalidOptionError(
+      `${option}.name`,
+      `at most ${LONGEST_NAME} characters, none of them NUL`,
+      name.slice(0, LONGEST_NAME),
+    )
   }
   if (typeof handle !== 'function') throw new InvalidOptionError(`${option}.handle`, 'a function', handle)
   if (eventTypes !== undefined) {

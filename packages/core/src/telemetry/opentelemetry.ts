@@ -9,6 +9,7 @@ import {
   type ObservableGauge,
 } from '@opentelemetry/api'
 import { InvalidOptionError } from '../errors.ts'
+import { requireKnownOptions } from '../known-options.ts'
 import { GaugeObservers } from './gauge-observers.ts'
 import { type CounterName, type GaugeName, type HistogramName, INSTRUMENTS } from './instruments.ts'
 import type { GaugeReading, Labels, Metrics, MetricsRecorder } from './metrics.ts'
@@ -20,8 +21,14 @@ export interface OpenTelemetryMetricsOptions {
   readonly prefix?: string
 }
 
+const OPTIONS: Readonly<Record<keyof OpenTelemetryMetricsOptions, true>> = {
+  meterProvider: true,
+  prefix: true,
+}
+
 /** Metrics through the OpenTelemetry API. Exemplars and export are the SDK's. */
 export function openTelemetryMetrics(options: OpenTelemetryMetricsOptions = {}): Metrics {
+  requireKnownOptions(options, OPTIONS)
   const prefix = options.prefix ?? 'martend.async_daemon.'
   if (!/^[a-zA-Z][a-zA-Z0-9_.\-/]*$/.test(prefix)) {
     throw new InvalidOptionError('prefix', 'a letter, then letters, digits, "_", ".", "-" or "/"', prefix)

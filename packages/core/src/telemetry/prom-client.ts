@@ -9,6 +9,7 @@ import {
   register,
 } from 'prom-client'
 import { InvalidOptionError, MetricNameTakenError } from '../errors.ts'
+import { requireKnownOptions } from '../known-options.ts'
 import { GaugeObservers } from './gauge-observers.ts'
 import { type CounterName, type HistogramName, INSTRUMENTS, type InstrumentName } from './instruments.ts'
 import type { Exemplar, GaugeReading, Labels, Metrics, MetricsRecorder } from './metrics.ts'
@@ -27,11 +28,18 @@ export interface PromClientMetricsOptions {
   readonly counterSuffix?: '' | '_total'
 }
 
+const OPTIONS: Readonly<Record<keyof PromClientMetricsOptions, true>> = {
+  registry: true,
+  prefix: true,
+  counterSuffix: true,
+}
+
 /**
  * Metrics through prom-client. Several daemons, and several calls with one registry and prefix, share their metrics. On a
  * registry whose content type is OpenMetrics when the first daemon starts, histograms of batches carry exemplars.
  */
 export function promClientMetrics(options: PromClientMetricsOptions = {}): Metrics {
+  requireKnownOptions(options, OPTIONS)
   const registry = options.registry ?? register
   const prefix = options.prefix ?? 'martend_async_daemon_'
   const counterSuffix = options.counterSuffix ?? ''

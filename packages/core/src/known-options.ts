@@ -1,0 +1,20 @@
+import { InvalidOptionError } from './errors.ts'
+
+/**
+ * Refuses an option that does not exist: without types, a misspelt one would silently leave its default in force. Its
+ * value is not repeated, it may be a connection string.
+ *
+ * @param known - every option of `T`, which the compiler holds complete
+ * @param within - what the options are part of, `projections[0]`
+ */
+export function requireKnownOptions<T extends object>(
+  options: T,
+  known: Readonly<Record<keyof T, true>>,
+  within?: string,
+): void {
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(known, name)) continue
+    const option = within === undefined ? name : `${within}.${name}`
+    throw new InvalidOptionError(option, `one of the options ${Object.keys(known).join(', ')}`, name)
+  }
+}
