@@ -51,4 +51,8 @@ describe('polling', () => {
     expect(restMs({ ...cadence, pollTimeShare: 0.5 }, 8)).toBe(8)
     expect(restMs({ ...cadence, pollTimeShare: 0.2 }, 8)).toBe(32)
   })
+
+  test('rests 10 s at most, after a poll during which the machine slept', () => {
+    expect(restMs(cadence, 3_600_000)).toBe(10_000)
+  })
 })

@@ -35,7 +35,12 @@ export function nextBackOffMs(cadence: Cadence, { moved, behind, backOffMs }: Po
   return Math.min(longest, Math.max(FIRST_BACK_OFF_MS, backOffMs * growth))
 }
 
-/** The least wait after a poll that keeps polling within its share of time. */
+const LONGEST_REST_MS = 10_000
+
+/**
+ * The least wait after a poll that keeps polling within its share of time, and at most 10 s: a poll that seems to have
+ * taken minutes met a suspended machine or a hung server, which says nothing about what the next one costs.
+ */
 export function restMs(cadence: Cadence, durationMs: number): number {
-  return durationMs * (1 / cadence.pollTimeShare - 1)
+  return Math.min(LONGEST_REST_MS, durationMs * (1 / cadence.pollTimeShare - 1))
 }
