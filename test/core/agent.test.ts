@@ -234,7 +234,6 @@ describe('a wake-up', () => {
   test('source that fails, or ends, is listened to again while polling goes on', async () => {
     const events = inMemoryEvents<string>()
     let listened = 0
-    const failures: unknown[] = []
     const source = altered(events, {
       wakeUps: async function* (signal) {
         listened++
@@ -243,14 +242,43 @@ describe('a wake-up', () => {
         yield* events.wakeUps?.(signal) ?? []
       },
     })
-    const telemetry = { pollFailed: ({ error }: { error: unknown }) => failures.push(error) }
-    const { agent, clock } = agentOn({ source, telemetry, pollIntervalMs: 60_000 })
+    const { agent, clock } = agentOn({ source, pollIntervalMs: 60_000 })
     await agent.start()
     await clock.until(() => listened === 3)
-    expect(failures).toMatchObject([{ message: 'LISTEN failed' }])
     events.append('a', '')
     await clock.settle()
     expect(agent.mark).toBe(1n)
+  })
+
+  test('source that fails again and again is one warning, with back-off, and no failed poll', async () => {
+    const events = inMemoryEvents<string>()
+    const failures: unknown[] = []
+    const warnings: string[] = []
+    let listened = 0
+    const source = altered(events, {
+      // Once it works, then fails again.
+      wakeUps: async function* () {
+        if (++listened === 20) yield
+        throw new Error('LISTEN failed')
+      },
+    })
+    const { agent, clock } = agentOn({
+      source,
+      telemetry: { pollFailed: ({ error }) => failures.push(error) },
+      logger: { info: () => {}, warn: (message) => warnings.push(message), error: () => {} },
+    })
+    await agent.start()
+    await clock.until(() => listened === 10)
+    expect(warnings).toEqual([
+      'tidemark: wake-ups of in-memory failed and are tried again; polling goes on: LISTEN failed',
+    ])
+    const before = clock.nowMs()
+    await clock.until(() => listened === 11)
+    expect(clock.nowMs() - before).toBe(5_000)
+    await clock.until(() => listened === 30)
+    expect(warnings).toHaveLength(2)
+    expect(failures).toEqual([])
+    expect(agent.status()).toMatchObject({ state: 'polling', error: undefined })
   })
 
   test('a hundred times a millisecond does not make polls exceed their share of time', async () => {

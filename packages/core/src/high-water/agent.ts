@@ -285,9 +285,12 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     change.resolve()
   }
 
-  /** A hint that fails or ends is taken up again after a while; polling goes on meanwhile. */
+  /**
+   * A hint that fails or ends is taken up again after a while; polling goes on meanwhile, so that this is no failed poll.
+   * One warning for each row of failures.
+   */
   async #listen(): Promise<void> {
-    const { source, clock } = this.#options
+    const { source, clock, logger } = this.#options
     const { signal } = this.#stopping
     for (let inARow = 1; !signal.aborted; inARow++) {
       try {
@@ -296,7 +299,11 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
           this.wake()
         }
       } catch (error) {
-        if (!signal.aborted) this.#session.telemetry.pollFailed({ source: source.name, error })
+        if (!signal.aborted && inARow === 1) {
+          logger.warn(
+            `tidemark: wake-ups of ${source.name} failed and are tried again; polling goes on: ${messageOf(error)}`,
+          )
+        }
       }
       await clock.sleep(failureBackOffMs(inARow), signal)
     }
