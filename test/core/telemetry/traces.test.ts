@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { GuessingStore } from '../../support/guessing-store.ts'
 import { startOn } from '../../support/start.ts'
 import { TimedStore } from '../../support/timed-store.ts'
-import { altered, type Event, recording, rig, stopAll } from '../rig.ts'
+import { altered, type Event, gate, recording, rig, stopAll } from '../rig.ts'
 import { installTracing, spanId, traceId, traceparent } from './tracing-rig.ts'
 
 let sdk: ReturnType<typeof installTracing>
@@ -209,6 +209,21 @@ describe('a batch', () => {
     expect(span.status).toEqual({ code: SpanStatusCode.ERROR, message: 'RangeError: out of range' })
     expect(span.attributes).toMatchObject({ 'error.type': 'RangeError' })
     expect(span.events).toMatchObject([{ name: 'exception' }])
+  })
+
+  test('that finds another owner at work says so, and is no error', async () => {
+    const { events, clock, daemon } = rig()
+    const working = gate()
+    await startOn(clock, daemon([{ name: 'all', handle: () => working.promise }]))
+    await startOn(clock, daemon([recording('all')]))
+    events.append('a', {})
+    await clock.until(() => sdk.spans(/^process all$/).length > 0)
+    const [span] = sdk.spans(/^process all$/)
+    expect(span?.attributes).toMatchObject({ 'tidemark.checkpoint.conflict': true })
+    expect(span?.attributes).not.toHaveProperty('error.type')
+    expect(span?.status.code).toBe(SpanStatusCode.UNSET)
+    expect(span?.events).toEqual([])
+    working.open()
   })
 
   test('gives its trace to the exemplars of an OpenMetrics registry', async () => {

@@ -13,6 +13,7 @@ export const ATTRIBUTES: {
   readonly firstPosition: 'tidemark.batch.first_position'
   readonly lastPosition: 'tidemark.batch.last_position'
   readonly unlinkedEvents: 'tidemark.batch.unlinked_events'
+  readonly checkpointConflict: 'tidemark.checkpoint.conflict'
   readonly batchMessageCount: 'messaging.batch.message_count'
   readonly operationType: 'messaging.operation.type'
   readonly source: 'tidemark.source.name'
@@ -36,6 +37,7 @@ export const ATTRIBUTES: {
   firstPosition: 'tidemark.batch.first_position',
   lastPosition: 'tidemark.batch.last_position',
   unlinkedEvents: 'tidemark.batch.unlinked_events',
+  checkpointConflict: 'tidemark.checkpoint.conflict',
   source: 'tidemark.source.name',
   gapFrom: 'tidemark.gap.from',
   gapTo: 'tidemark.gap.to',

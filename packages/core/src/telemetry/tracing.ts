@@ -1,6 +1,7 @@
 import type { Attributes, Link, Span, SpanContext, Tracer } from '@opentelemetry/api'
 import { ATTR_ERROR_TYPE } from '@opentelemetry/semantic-conventions'
 import type { CrossedRun } from '../checkpoint-store.ts'
+import { hasCode } from '../errors.ts'
 import { ATTRIBUTES } from './attributes.ts'
 import type { Exemplar } from './metrics.ts'
 import type { ClosedGap } from './telemetry.ts'
@@ -70,13 +71,20 @@ class ApiTracing<E> implements Tracing<E> {
     try {
       return await this.#api.context.with(this.#api.trace.setSpan(this.#api.context.active(), span), work)
     } catch (error) {
-      span.setStatus({ code: this.#api.SpanStatusCode.ERROR, message: String(error) })
-      span.setAttribute(ATTR_ERROR_TYPE, error instanceof Error ? error.name : '_OTHER')
-      if (error instanceof Error) span.recordException(error)
+      // Another owner works, as at every deploy: nothing is wrong.
+      if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) {
+        span.setAttribute(ATTRIBUTES.checkpointConflict, true)
+      } else this.#fail(span, error)
       throw error
     } finally {
       span.end()
     }
+  }
+
+  #fail(span: Span, error: unknown): void {
+    span.setStatus({ code: this.#api.SpanStatusCode.ERROR, message: String(error) })
+    span.setAttribute(ATTR_ERROR_TYPE, error instanceof Error ? error.name : '_OTHER')
+    if (error instanceof Error) span.recordException(error)
   }
 
   #startBatch({ projection, events, firstPosition, lastPosition }: TracedBatch<E>): Span {
