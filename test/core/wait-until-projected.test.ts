@@ -98,6 +98,42 @@ describe('resolves when everything appended before the call is projected', () =>
     expect(all.seen).toEqual([1n, 2n])
   })
 
+  describe('and then the status says the same at once:', () => {
+    const isLive = { state: 'live', lagPositions: 0n, lagMs: 0, error: undefined }
+
+    test('after a batch', async () => {
+      const { clock, events, daemon } = rig()
+      const running = daemon([recording('all')])
+      await running.start()
+      for (let i = 0; i < 5; i++) {
+        events.append('a', i)
+        let status: unknown
+        const wait = running.waitUntilProjected().then(() => {
+          status = running.status().projections[0]
+        })
+        await clock.run(wait)
+        expect(status).toMatchObject({ ...isLive, handledEvents: i + 1 })
+      }
+    })
+
+    test('after a fault', async () => {
+      const { clock, events, daemon } = rig()
+      let failures = 2
+      const fail = (): void => {
+        if (failures-- > 0) throw new Error('not yet')
+      }
+      const running = daemon([{ name: 'all', handle: fail }])
+      await running.start()
+      events.append('a', 1)
+      let status: unknown
+      const wait = running.waitUntilProjected().then(() => {
+        status = running.status().projections[0]
+      })
+      await clock.run(wait)
+      expect(status).toMatchObject(isLive)
+    })
+  })
+
   test('by another daemon on the same checkpoints', async () => {
     const { clock, events, daemon } = rig()
     const owning = recording('all')

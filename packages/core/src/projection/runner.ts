@@ -37,11 +37,11 @@ const STANDBY_PATIENCE_MS = { everyEvent: 250, filtered: 250 + FOLLOW_MARK_EVERY
  * current one is handled. `state` says where it stands (status.ts).
  */
 export class ProjectionRunner<P, E, Tx> {
-  state: ProjectionState = 'stopped'
   error: unknown
   handledEvents = 0
   /** What is durably processed, with its skip totals. */
   checkpoint: { readonly position: P | undefined; readonly skipped: Advanced['skipped'] } | undefined
+  #state: ProjectionState = 'stopped'
   readonly #parts: RunnerParts<P, E, Tx>
   readonly #pages: PageReader<P, E>
   readonly #stopping = new AbortController()
@@ -71,6 +71,18 @@ export class ProjectionRunner<P, E, Tx> {
     return this.#parts.projection.name
   }
 
+  /** `catching_up` ends with the last event, not with the next turn of the loop. */
+  get state(): ProjectionState {
+    const { agent, source } = this.#parts
+    const { reading } = agent
+    const isCaughtUp =
+      reading !== undefined &&
+      this.#isCheckpointRead &&
+      reading.incarnation === this.#cursorIncarnation &&
+      isReached(source.order, reading.mark, this.#cursor)
+    return this.#state === 'catching_up' && isCaughtUp ? 'live' : this.#state
+  }
+
   /** How far this projection has seen of that incarnation; what `waitUntilProjected` compares. */
   cursorIn(incarnation: string): P | undefined {
     return incarnation === this.#cursorIncarnation ? this.#cursor : undefined
@@ -94,15 +106,15 @@ export class ProjectionRunner<P, E, Tx> {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping
-    while (!signal.aborted && this.state !== 'paused') {
+    while (!signal.aborted && this.#state !== 'paused') {
       try {
-        if (this.state === 'standby') await this.#standBy()
+        if (this.#state === 'standby') await this.#standBy()
         if (!signal.aborted) await this.#step()
       } catch (error) {
         if (!signal.aborted) await this.#recover(error)
       }
     }
-    if (this.state === 'paused') return
+    if (this.#state === 'paused') return
     await this.#checkpointCursor()
     this.#enter('stopped', this.error)
   }
@@ -133,8 +145,8 @@ export class ProjectionRunner<P, E, Tx> {
     const page = await this.#pages.next(this.#cursor, reading)
     if (this.#stopping.signal.aborted) return
     if (page.events.length > 0) return await this.#handle(page, reading)
+    this.#enterWorking()
     this.#moveCursor(page.through)
-    if (this.state === 'retrying' || this.state === 'standby') this.#enter('catching_up')
     // Under load the mark never waits to be followed.
     if (this.#followDueInMs() === 0) await this.#advance(page.through, reading, undefined, async () => {})
   }
@@ -142,7 +154,7 @@ export class ProjectionRunner<P, E, Tx> {
   async #handle(page: Page<P, E>, reading: HighWaterReading<P>): Promise<void> {
     const { projection, clock, session, source, agent } = this.#parts
     const { format } = source.order
-    if (this.state !== 'retrying' && this.state !== 'standby') this.#enter('catching_up')
+    if (this.#state !== 'retrying' && this.#state !== 'standby') this.#enter('catching_up')
     this.#waitingSinceMs = page.appendedAtMs?.first ?? this.#waitingSinceMs
     const startedMs = clock.nowMs()
     const through = format(page.through)
@@ -171,8 +183,6 @@ export class ProjectionRunner<P, E, Tx> {
         delayMs: isLive && page.appendedAtMs ? now - page.appendedAtMs.first : undefined,
       })
     })
-    this.#enter('catching_up')
-    this.handledEvents += page.events.length
     this.#waitingSinceMs = page.appendedAtMs?.last ?? clock.nowMs()
   }
 
@@ -201,6 +211,8 @@ export class ProjectionRunner<P, E, Tx> {
     this.#checkpointedAtMs = clock.nowMs()
     this.#failedAttempts = 0
     this.#failuresInARow = 0
+    this.handledEvents += page?.events.length ?? 0
+    this.#enterWorking()
     if (advanced.crossed.length > 0) this.#reportSkips(advanced, page)
     this.#moveCursor(to)
   }
@@ -345,9 +357,14 @@ export class ProjectionRunner<P, E, Tx> {
     }
   }
 
+  /** Before the cursor moves: who waits for it finds the fault or the other owner gone. */
+  #enterWorking(): void {
+    if (this.#state === 'retrying' || this.#state === 'standby') this.#enter('catching_up')
+  }
+
   #enter(state: ProjectionState, error?: unknown): void {
-    const changed = this.state !== state
-    this.state = state
+    const changed = this.#state !== state
+    this.#state = state
     this.error = error
     if (!changed) return
     this.#parts.session.telemetry.projectionStateChanged({ projection: this.name, state })
