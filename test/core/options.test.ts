@@ -24,7 +24,7 @@ describe('an option that cannot work is refused at construction, by its name and
     ['projections[0].name', { projections: [{ ...good, name: '' }] }, 'found ""'],
     ['projections[0].name', { projections: [{ ...good, name: '  ' }] }, 'found "  "'],
     ['projections[0].name', { projections: [{ ...good, name: 7 }] }, 'found 7'],
-    ['projections[0].name', { projections: [null] }, 'found undefined'],
+    ['projections[0]', { projections: [null] }, 'found null'],
     ['projections[1].name', { projections: [good, good] }, 'a name used once, found "balances"'],
     ['projections[0].name', { projections: [{ ...good, name: 'bal\0ances' }] }, 'none of them NUL'],
     ['projections[0].handle', { projections: [{ name: 'balances' }] }, 'a function, found undefined'],

@@ -332,6 +332,23 @@ describe('lag in positions', () => {
   })
 })
 
+test('a projection may be an instance of a class, with a method and fields of its own', async () => {
+  class Balances {
+    readonly name = 'balances'
+    readonly seen: bigint[] = []
+    handle(handled: readonly { readonly position: bigint }[]): void {
+      this.seen.push(...handled.map(({ position }) => position))
+    }
+  }
+  const { clock, events, daemon } = rig()
+  for (let i = 0; i < 2; i++) events.append('a', i)
+  const balances = new Balances()
+  const running = daemon([balances])
+  await running.start()
+  await clock.run(running.waitUntilProjected())
+  expect(balances.seen).toEqual([1n, 2n])
+})
+
 test('status tells where each projection stands', async () => {
   const { clock, events, daemon } = rig()
   for (let i = 0; i < 4; i++) events.append(i % 2 ? 'odd' : 'even', i)

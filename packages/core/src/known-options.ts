@@ -2,7 +2,7 @@ import { InvalidOptionError } from './errors.ts'
 
 /**
  * Refuses an option that does not exist: without types, a misspelt one would silently leave its default in force. Its
- * value is not repeated, it may be a connection string.
+ * value is not repeated, it may be a connection string. An instance of a class may have fields of its own.
  *
  * @param known - every option of `T`, which the compiler holds complete
  * @param within - what the options are part of, `projections[0]`
@@ -12,9 +12,15 @@ export function requireKnownOptions<T extends object>(
   known: Readonly<Record<keyof T, true>>,
   within?: string,
 ): void {
+  if (!isPlain(options)) return
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue
     const option = within === undefined ? name : `${within}.${name}`
     throw new InvalidOptionError(option, `one of the options ${Object.keys(known).join(', ')}`, name)
   }
+}
+
+function isPlain(options: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(options)
+  return prototype === Object.prototype || prototype === null
 }

@@ -1,5 +1,4 @@
 import { InvalidOptionError } from '../errors.ts'
-import { withoutUndefined } from '../high-water/options.ts'
 import { requireKnownOptions } from '../known-options.ts'
 
 /** What a user defines: a name, what to read, and what to do with it. */
@@ -81,12 +80,18 @@ function resolveProjection<E, Tx>(
   option: string,
   filtersByType: boolean,
 ): ResolvedProjection<E, Tx> {
-  requireKnownOptions({ ...projection }, PROJECTION_OPTIONS, option)
-  const { name, handle, eventTypes, batchSize, attempts } = {
-    ...PROJECTION_DEFAULTS,
-    eventTypes: undefined,
-    ...withoutUndefined({ ...projection }),
+  if (typeof projection !== 'object' || projection === null) {
+    throw new InvalidOptionError(option, 'a projection', projection)
   }
+  requireKnownOptions(projection, PROJECTION_OPTIONS, option)
+  // Read one by one: an instance of a class has its methods elsewhere.
+  const {
+    name,
+    handle,
+    eventTypes,
+    batchSize = PROJECTION_DEFAULTS.batchSize,
+    attempts = PROJECTION_DEFAULTS.attempts,
+  } = projection
   if (typeof name !== 'string' || name.trim() === '') {
     throw new InvalidOptionError(`${option}.name`, 'a non-empty string', name)
   }
@@ -117,7 +122,7 @@ function resolveProjection<E, Tx>(
   }
   requireInteger(`${option}.batchSize`, batchSize, 1)
   requireInteger(`${option}.attempts`, attempts, 1)
-  return Object.freeze({ name, handle, eventTypes, batchSize, attempts })
+  return Object.freeze({ name, handle: handle.bind(projection), eventTypes, batchSize, attempts })
 }
 
 function requireInteger(option: string, value: unknown, least: number): void {
