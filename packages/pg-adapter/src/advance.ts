@@ -6,21 +6,18 @@ import {
   HandlerEndedTransactionError,
   IncarnationChangedError,
 } from '@tidemark/core'
-import type { KnownBackends } from './backends.ts'
+import { compareBackend, INVALID_TEXT_REPRESENTATION, isKnownSql, type KnownBackends } from './backends.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { PgClient } from './client.ts'
 import { QueryTimeoutError, sqlState, TransactionFailedError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
-import { BACKEND_KEY_SQL } from './incarnation.ts'
-import { manyResults } from './inspection.ts'
-import { compareBackend, INVALID_TEXT_REPRESENTATION } from './load.ts'
 import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
+import { begin, manyResults } from './transaction.ts'
 
 /**
  * Moves one checkpoint in one transaction on `client`: lock the row, compare the server's incarnation, run the handler,
  * move the row, commit. `backends` is given when the events are in the same log. BEGIN travels with the lock, and
- * COMMIT with the move: two messages besides the handler's own, since each costs every page a round trip. A message of
- * several statements cannot bind values, so they are quoted.
+ * COMMIT with the move: two messages besides the handler's own, since each costs every page a round trip.
  */
 export async function advanceCheckpoint(
   client: PgClient,
@@ -67,22 +64,22 @@ async function beginAndLock(
   { projection, source, from, to, evidence, startedAtHead }: AdvanceRequest,
 ): Promise<LockedCheckpoint> {
   const lsn = isLsn(evidence.logPosition) ? evidence.logPosition : undefined
-  const results = await client.query(
-    `begin isolation level read committed;
-     select c.position, c.skipped::text as skipped, pg_current_xact_id()::text as transaction,
-       coalesce(${BACKEND_KEY_SQL} = any (array[${keys.map(quoteLiteral).join(', ')}]::text[]), false)::text as "isKnownBackend",
-       (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${literal(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
+  const [locked] = await begin(
+    client,
+    `select c.position, c.skipped::text as skipped, pg_current_xact_id()::text as transaction,
+       ${isKnownSql(keys)}::text as "isKnownBackend",
+       (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${quoteLiteral(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
        (select json_agg(json_build_object('stored', s.stored::text, 'current', s.current::text, 'count', s.count::text,
             'isHistorical',
-            s.current <= (case when c.position is null then ${literal(startedAtHead)} else c.started_at_head end)::numeric) order by s.current)::text
+            s.current <= (case when c.position is null then ${quoteLiteral(startedAtHead)} else c.started_at_head end)::numeric) order by s.current)::text
           from ${skips} s
-          where s.source = ${literal(source)} and s.current > ${from === undefined ? "'-Infinity'" : integer(from)}::numeric
+          where s.source = ${quoteLiteral(source)} and s.current > ${from === undefined ? "'-Infinity'" : integer(from)}::numeric
             and s.current <= ${integer(to)}::numeric) as crossed
      from ${checkpoints} c
-     where c.projection = ${literal(projection)}
+     where c.projection = ${quoteLiteral(projection)}
      for update of c skip locked`,
   )
-  const row = manyResults(results).at(-1)?.rows[0]
+  const row = locked?.rows[0]
   if (row === undefined) throw new CheckpointConflictError(projection, 'another owner is working on it')
   const position = row.position ?? undefined
   if (position !== from) {
@@ -112,12 +109,12 @@ async function moveAndCommit(
     .query(
       `with moved as (
          update ${checkpoints}
-         set position = ${literal(to)}, settled = ${literal(evidence.settled)},
-           incarnation = ${literal(evidence.incarnation)}, log_position = ${literal(evidence.logPosition)},
-           skipped = ${literal(skipped)}::jsonb,
-           started_at_head = case when position is null then ${literal(startedAtHead)} else started_at_head end,
+         set position = ${quoteLiteral(to)}, settled = ${quoteLiteral(evidence.settled)},
+           incarnation = ${quoteLiteral(evidence.incarnation)}, log_position = ${quoteLiteral(evidence.logPosition)},
+           skipped = ${quoteLiteral(skipped)}::jsonb,
+           started_at_head = case when position is null then ${quoteLiteral(startedAtHead)} else started_at_head end,
            updated_at = clock_timestamp()
-         where projection = ${literal(projection)} and pg_current_xact_id()::text = ${literal(transaction)}
+         where projection = ${quoteLiteral(projection)} and pg_current_xact_id()::text = ${quoteLiteral(transaction)}
          returning true
        )
        select case when (select count(*) from moved) = 1 then true
@@ -163,12 +160,7 @@ function toCrossed(json: unknown): readonly CrossedRun[] {
 
 /** Positions of sources that skip are integers; others cross nothing. */
 function integer(position: string): string {
-  return literal(/^-?\d+$/.test(position) ? position : undefined)
-}
-
-/** A message of several statements cannot bind values. */
-function literal(text: string | undefined): string {
-  return text === undefined ? 'null' : quoteLiteral(text)
+  return quoteLiteral(/^-?\d+$/.test(position) ? position : undefined)
 }
 
 function isLsn(logPosition: string | undefined): logPosition is string {

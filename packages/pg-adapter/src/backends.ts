@@ -1,3 +1,9 @@
+import { IncarnationChangedError } from '@tidemark/core'
+import type { PgClient } from './client.ts'
+import { NotPrimaryError, sqlState } from './errors.ts'
+import { quoteTexts } from './identifiers.ts'
+import { BACKEND_KEY_SQL, isSameServerRun, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
+
 /**
  * The backends known to belong to an incarnation. A backend compared once need not be compared again: it keeps its pid
  * and start time as long as it lives, and a crash kills every one.
@@ -22,3 +28,65 @@ export class KnownBackends {
 
 /** Poolers make new backends all the time; the list travels with every page request. */
 const MOST_KEYS = 200
+
+/** Whether the backend that runs this is one of those keys'. */
+export function isKnownSql(keys: readonly string[]): string {
+  return `coalesce(${BACKEND_KEY_SQL} = any (${quoteTexts(keys)}), false)`
+}
+
+/** TRUE; it fails, as a cast, on a backend that is not known. Never folded: it hangs on the backend's pid. */
+export function requireKnownSql(keys: readonly string[]): string {
+  return `(case when ${isKnownSql(keys)} then true else ('${UNKNOWN_BACKEND}' || pg_backend_pid())::boolean end)`
+}
+
+const UNKNOWN_BACKEND = 'tidemark: unknown backend '
+export const INVALID_TEXT_REPRESENTATION = '22P02'
+
+/**
+ * Runs `read`, a transaction that fails on a backend that is not known, with the keys of the known ones; on another
+ * backend that one is compared, and `read` runs again.
+ */
+export async function onKnownBackend<T>(
+  client: PgClient,
+  backends: KnownBackends,
+  incarnation: string,
+  read: (keys: readonly string[]) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await read(backends.of(incarnation))
+    } catch (error) {
+      // A pooler in transaction mode may take another backend for each transaction.
+      const isUnknown =
+        sqlState(error) === INVALID_TEXT_REPRESENTATION && String(error).includes(UNKNOWN_BACKEND)
+      if (!isUnknown || tries >= MOST_TRIES) throw error
+      await client.query('rollback')
+      await compareBackend(client, backends, incarnation)
+    }
+  }
+}
+
+const MOST_TRIES = 20
+
+/** Throws unless the backend behind `client` belongs to `incarnation`, and then remembers it. */
+export async function compareBackend(
+  client: PgClient,
+  backends: KnownBackends,
+  incarnation: string,
+): Promise<void> {
+  const { rows } = await client.query(
+    `select ${BACKEND_KEY_SQL} as key, pg_is_in_recovery()::text as "inRecovery",
+      case when pg_is_in_recovery() then null else ${SERVER_IDENTITY_SQL}::text end as identity`,
+  )
+  const row = rows[0] ?? {}
+  if (typeof row.identity !== 'string') {
+    throw new NotPrimaryError(
+      'this connection leads to a server in recovery: polls and loads need the primary',
+    )
+  }
+  const identity = JSON.parse(row.identity) as ServerIdentity
+  if (!isSameServerRun(incarnation, identity)) {
+    throw new IncarnationChangedError(incarnation, Object.values(identity).join('/'))
+  }
+  backends.add(incarnation, String(row.key))
+}

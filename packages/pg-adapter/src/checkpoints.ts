@@ -14,11 +14,13 @@ import { KnownBackends } from './backends.ts'
 import { type CheckpointTables, checkpointTables } from './checkpoint-tables.ts'
 import { type PgClient, type PgPool, withConnection } from './client.ts'
 import { isTransientPostgresError, ProjectionSourceError } from './errors.ts'
+import { quoteLiteral, quoteTexts } from './identifiers.ts'
 import { parseIncarnation } from './incarnation.ts'
 import { migrate } from './migrations/migrate.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './options.ts'
 import { boundedClient } from './query-timeout.ts'
 import { parseSkipTotals } from './skip-totals.ts'
+import { transact } from './transaction.ts'
 
 export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
   /** A `pg.Pool`, or anything with its `connect`. Each running batch holds one of its connections. */
@@ -79,14 +81,15 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
 
   async read(projection: string, source: string): Promise<Checkpoint> {
     const { checkpoints } = this.#tables
-    const select = `select source, position, skipped::text as skipped from ${checkpoints} where projection = $1`
-    let row = (await this.#query(select, [projection]))[0]
+    const select = `select source, position, skipped::text as skipped from ${checkpoints}
+      where projection = ${quoteLiteral(projection)}`
+    let [row] = await this.#query(select)
     if (row === undefined) {
       await this.#query(
-        `insert into ${checkpoints} (projection, source) values ($1, $2) on conflict (projection) do nothing`,
-        [projection, source],
+        `insert into ${checkpoints} (projection, source) values (${quoteLiteral(projection)}, ${quoteLiteral(source)})
+         on conflict (projection) do nothing`,
       )
-      row = (await this.#query(select, [projection]))[0]
+      row = (await this.#query(select))[0]
     }
     if (row === undefined) throw new CheckpointConflictError(projection, 'its row was deleted as it was made')
     if (row.source !== source) {
@@ -111,10 +114,10 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   async progress(source: string): Promise<readonly StoredProgress<string>[]> {
     const { checkpoints, settled } = this.#tables
     const rows = await this.#query(
-      `select projection, position, settled, incarnation, log_position from ${checkpoints} where source = $1
+      `select projection, position, settled, incarnation, log_position from ${checkpoints}
+         where source = ${quoteLiteral(source)}
        union all
-       select null, null, settled, incarnation, log_position from ${settled} where source = $1`,
-      [source],
+       select null, null, settled, incarnation, log_position from ${settled} where source = ${quoteLiteral(source)}`,
     )
     return rows.map((row) => {
       const incarnation = textOf(row.incarnation)
@@ -130,30 +133,28 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
 
   async saveSettled(source: string, { settled, incarnation, logPosition }: StoredEvidence): Promise<void> {
     await this.#query(
-      `insert into ${this.#tables.settled} (source, settled, incarnation, log_position) values ($1, $2, $3, $4)
+      `insert into ${this.#tables.settled} (source, settled, incarnation, log_position)
+       values (${[source, settled, incarnation, logPosition].map(quoteLiteral).join(', ')})
        on conflict (source) do update
        set settled = excluded.settled, incarnation = excluded.incarnation, log_position = excluded.log_position,
          updated_at = now()`,
-      [source, settled, incarnation, logPosition],
     )
   }
 
   async recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void> {
     const { skips } = this.#tables
+    const numbers = (of: (run: SkippedRun<string>) => string): string =>
+      `${quoteTexts(runs.map(of))}::numeric[]`
     await this.#query(
       `insert into ${skips} (source, stored, current, count)
-       select $1, greatest(run.stored, passed.upto), run.current,
+       select ${quoteLiteral(source)}, greatest(run.stored, passed.upto), run.current,
          run.count - greatest(0, coalesce(passed.upto - run.stored, 0))
-       from unnest($2::numeric[], $3::numeric[], $4::numeric[]) as run (stored, current, count)
-       cross join (select max(current) as upto from ${skips} where source = $1) as passed
+       from unnest(
+         ${numbers((run) => run.stored)}, ${numbers((run) => run.current)}, ${numbers((run) => run.count.toString())}
+       ) as run (stored, current, count)
+       cross join (select max(current) as upto from ${skips} where source = ${quoteLiteral(source)}) as passed
        where passed.upto is null or run.current > passed.upto + 1
        on conflict do nothing`,
-      [
-        source,
-        runs.map((run) => run.stored),
-        runs.map((run) => run.current),
-        runs.map((run) => run.count.toString()),
-      ],
     )
   }
 
@@ -162,10 +163,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     const parsed = parseIncarnation(incarnation)
     if (parsed === undefined) return false
     if (this.#systemIdentifier === undefined) {
-      const [row] = await this.#query(
-        'select system_identifier::text as identifier from pg_control_system()',
-        [],
-      )
+      const [row] = await this.#query('select system_identifier::text as identifier from pg_control_system()')
       this.#systemIdentifier = textOf(row?.identifier)
     }
     return parsed.systemIdentifier === this.#systemIdentifier
@@ -175,16 +173,13 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return isTransientPostgresError(error)
   }
 
-  async #query(sql: string, values: unknown[]): Promise<Record<string, unknown>[]> {
+  async #query(sql: string): Promise<Record<string, unknown>[]> {
     // A signal of its own: Node warns of a leak where many statements listen to one.
     const { signal } = new AbortController()
-    const { rows } = await withConnection(this.#pool, signal, (client) =>
-      boundedClient(client, this.#queryTimeoutMs).query(
-        sql,
-        values.map((value) => value ?? null),
-      ),
+    const [result] = await withConnection(this.#pool, signal, (client) =>
+      transact(boundedClient(client, this.#queryTimeoutMs), sql),
     )
-    return rows
+    return result?.rows ?? []
   }
 }
 

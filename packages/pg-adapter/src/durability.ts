@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { KnownBackends } from './backends.ts'
+import { type KnownBackends, onKnownBackend, requireKnownSql } from './backends.ts'
 import { type PgPool, withConnection } from './client.ts'
-import { isFlushedOnKnownBackend } from './load.ts'
+import { quoteLiteral } from './identifiers.ts'
+import { transact } from './transaction.ts'
 
 const LOOK_EVERY_MS = 3
 /** An idle open transaction's unflushed WAL would otherwise hold the mark until the WAL writer comes round. */
@@ -19,10 +20,29 @@ export async function waitUntilDurable(
   signal: AbortSignal,
 ): Promise<void> {
   const startedMs = performance.now()
-  while (!(await isFlushedOnKnownBackend(pool, backends, incarnation, lsn, signal))) {
+  while (!(await isFlushed(pool, backends, incarnation, lsn, signal))) {
     if (performance.now() - startedMs >= FORCE_AFTER_MS) await forceFlush(pool, signal)
     else await sleep(LOOK_EVERY_MS, undefined, { signal })
   }
+}
+
+async function isFlushed(
+  pool: PgPool,
+  backends: KnownBackends,
+  incarnation: string,
+  lsn: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const [looked] = await withConnection(pool, signal, (client) =>
+    onKnownBackend(client, backends, incarnation, (keys) =>
+      transact(
+        client,
+        `select (case when ${requireKnownSql(keys)}
+           then pg_current_wal_flush_lsn() >= ${quoteLiteral(lsn)}::pg_lsn end)::text as flushed`,
+      ),
+    ),
+  )
+  return looked?.rows[0]?.flushed === 'true'
 }
 
 /**
@@ -32,9 +52,10 @@ export async function waitUntilDurable(
  */
 async function forceFlush(pool: PgPool, signal: AbortSignal): Promise<void> {
   await withConnection(pool, signal, (client) =>
-    client.query(
-      `begin read write; set local synchronous_commit = on;
-       select pg_logical_emit_message(true, 'tidemark'::text, ''::text)::text; commit`,
+    transact(
+      client,
+      `set transaction read write; set local synchronous_commit = on;
+       select pg_logical_emit_message(true, 'tidemark'::text, ''::text)::text`,
     ),
   )
 }

@@ -48,6 +48,21 @@ export class QueryTimeoutError extends TidemarkError {
   }
 }
 
+/**
+ * The pool handed out a connection on which somebody has left a transaction open. The connection is destroyed, so that
+ * transaction is rolled back; the work is done on another one.
+ */
+export class TransactionLeftOpenError extends TidemarkError {
+  readonly code = 'TIDEMARK_TRANSACTION_LEFT_OPEN'
+  constructor(options: ErrorOptions) {
+    super(
+      'the pool handed out a connection with a transaction still open; it is destroyed, which rolls that transaction ' +
+        'back; find the code that releases a connection without COMMIT or ROLLBACK',
+      options,
+    )
+  }
+}
+
 /** An SQL error inside the handler was swallowed by it: the transaction had failed all the same. */
 export class TransactionFailedError extends TidemarkError {
   readonly code = 'TIDEMARK_TRANSACTION_FAILED'
@@ -104,10 +119,12 @@ const DRIVER_MESSAGES: readonly RegExp[] = [
   /^Query read timeout/,
 ]
 
+const PASSING = [NotPrimaryError, QueryTimeoutError, TransactionLeftOpenError]
+
 /** Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever. */
 export function isTransientPostgresError(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  if (error instanceof NotPrimaryError || error instanceof QueryTimeoutError) return true
+  if (PASSING.some((passing) => error instanceof passing)) return true
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
   if (code === undefined) return DRIVER_MESSAGES.some((message) => message.test(error.message))
   if (SOCKET_CODES.has(code)) return true

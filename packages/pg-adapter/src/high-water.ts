@@ -1,10 +1,13 @@
 import type { Holder } from '@tidemark/core'
+import { isKnownSql } from './backends.ts'
 import { type PgPool, withConnection } from './client.ts'
 import { NotPrimaryError, PostgresConditionError, sqlState } from './errors.ts'
+import { fingerprintSql } from './fingerprint.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
-import { fingerprintSql, type InspectedSequence, type Inspection, manyResults } from './inspection.ts'
+import type { InspectedSequence, Inspection } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
+import { begin } from './transaction.ts'
 
 /** What one poll saw. */
 export interface PostgresPoll {
@@ -45,8 +48,7 @@ const HAS_SEQUENCE_DATA = 180_000
 
 /**
  * A full poll: one simple-protocol message on one backend, so that a crash fails all of it and a pooler cannot split
- * it. READ COMMITTED is set explicitly, since a role's default may be repeatable read: each step needs a snapshot of
- * its own. Each statement returns one row. `undefined`: table, column or sequence is not the one that was inspected.
+ * it. Each step needs a snapshot of its own. Each statement returns one row. `undefined`: table, column or sequence is not the one that was inspected.
  */
 export async function readPoll(
   options: Options,
@@ -72,7 +74,7 @@ export async function readPoll(
 const UNDEFINED_NAMES: ReadonlySet<string | undefined> = new Set(['42P01', '42703'])
 
 /**
- * Step 1 as one bare statement, for while `v` equals settled. Says whether that is still so, of the same sequence, on a
+ * Step 1 alone, for while `v` equals settled. Says whether that is still so, of the same sequence, on a
  * known backend.
  */
 export async function probe(
@@ -81,12 +83,13 @@ export async function probe(
   lastHandedOut: bigint | undefined,
   signal: AbortSignal,
 ): Promise<boolean> {
-  // CASE evaluates its condition first.
   const row = await send(
     options.pool,
-    `select (case when set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true) is not null
-        then ${lastHandedOutSql(inspection, sequence)} end) as "lastHandedOut",
-      (${isKnownSql(knownBackends)})::text as "isKnownBackend", ${fingerprintSql(options, sequence.oid)} as fingerprint`,
+    `set local lock_timeout = ${LOCK_TIMEOUT_MS};
+    select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
+      (${isKnownSql(knownBackends)})::text as "isKnownBackend",
+      ${polledFingerprintSql(options, sequence)} as fingerprint;
+    commit`,
     signal,
   )
   return (
@@ -106,7 +109,6 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
            select ${position} from ${table} where ${position} > ${visibleAbove} order by ${position} limit ${WINDOW}
          ), ',') as visible`
   return `
-    begin isolation level read committed;
     set local lock_timeout = ${LOCK_TIMEOUT_MS};
     ${withGreatestVisible ? `select max(${position})::text as "greatestVisible" from ${table};` : ''}
     ${readUncalled}
@@ -117,12 +119,16 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
     begin isolation level read committed;
     ${holdersSql(sequence)};
     ${visible};
-    select ${fingerprintSql(options, sequence.oid)} as fingerprint,
+    select ${polledFingerprintSql(options, sequence)} as fingerprint,
       pg_current_wal_insert_lsn()::text as "insertLsn",
       (pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn())::text as "isFlushed",
       ${BACKEND_KEY_SQL} as "backendKey",
       case when ${isKnownSql(knownBackends)} then null else ${SERVER_IDENTITY_SQL}::text end as identity;
     commit`
+}
+
+function polledFingerprintSql({ sql, position }: Options, { oid }: InspectedSequence): string {
+  return fingerprintSql(`to_regclass(${quoteLiteral(sql.table)})::oid`, `${oid}::oid`, position)
 }
 
 /**
@@ -141,9 +147,9 @@ function lastHandedOutSql({ serverVersion }: Inspection, { oid }: InspectedSeque
 const NO_UNCALLED = ''
 
 /** Read before the function is called again: still NULL then makes `last_value - 1` exact. */
-function uncalledSql({ quotedName }: InspectedSequence): string {
+function uncalledSql({ name }: InspectedSequence): string {
   return `select tableoid::text as "uncalledOid", last_value::text as "uncalledLastValue",
-    is_called::text as "isCalled" from ${quotedName};`
+    is_called::text as "isCalled" from ${name};`
 }
 
 function lastHandedOutOfUncalled(row: Row, sequence: InspectedSequence): bigint | undefined {
@@ -173,16 +179,12 @@ function holdersSql({ oid }: InspectedSequence): string {
 /** -1 and NULL ask `pg_stat_get_activity` for every backend. */
 const NO_SUCH_PID = -2
 
-function isKnownSql(knownBackends: readonly string[]): string {
-  return `coalesce(${BACKEND_KEY_SQL} = any (array[${knownBackends.map(quoteLiteral).join(', ')}]::text[]), false)`
-}
-
 type Row = Readonly<Record<string, unknown>>
 
 async function send(pool: PgPool, sql: string, signal: AbortSignal): Promise<Row> {
   try {
-    const results = await withConnection(pool, signal, (client) => client.query(sql))
-    return Object.assign({}, ...manyResults(results).flatMap((result) => result.rows))
+    const results = await withConnection(pool, signal, (client) => begin(client, sql))
+    return Object.assign({}, ...results.flatMap((result) => result.rows))
   } catch (error) {
     // object_not_in_prerequisite_state: WAL functions, and the writers' lock, are not to be had in recovery.
     if (sqlState(error) === '55000') {

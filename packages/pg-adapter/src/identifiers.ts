@@ -15,10 +15,16 @@ export function quoteName({ schema, name }: QualifiedName): string {
   return schema === undefined ? quoteIdentifier(name) : `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`
 }
 
-/** For the polls, which are one simple-protocol message and so cannot bind values. */
-export function quoteLiteral(text: string): string {
+/** A value in SQL: a message of several statements cannot bind any. */
+export function quoteLiteral(text: string | undefined): string {
+  if (text === undefined) return 'null'
   const quoted = `'${text.replaceAll("'", "''").replaceAll('\\', '\\\\')}'`
   return text.includes('\\') ? `E${quoted}` : quoted
+}
+
+/** The same, as `text[]`. */
+export function quoteTexts(texts: readonly string[]): string {
+  return `array[${texts.map(quoteLiteral).join(', ')}]::text[]`
 }
 
 const PART = /"(?:[^"]|"")+"|[^".]+/y

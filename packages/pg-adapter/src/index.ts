@@ -8,6 +8,7 @@ export {
   ProjectionSourceError,
   QueryTimeoutError,
   TransactionFailedError,
+  TransactionLeftOpenError,
 } from './errors.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
 export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow } from './options.ts'

@@ -1,8 +1,9 @@
 import { requireProvableSequence, requireReadableTable } from './conditions.ts'
 import { NotPrimaryError, PostgresConditionError } from './errors.ts'
 import { type PollRequest, type PostgresPoll, readPoll } from './high-water.ts'
-import { type InspectedSequence, type Inspection, inspect, showsOwnSequenceLock } from './inspection.ts'
+import { type InspectedSequence, type Inspection, inspect } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
+import { showsOwnSequenceLock } from './own-lock.ts'
 
 /** A poll, and the catalog's word that held when it was taken. */
 export interface InspectedPoll extends Inspected {

@@ -11,6 +11,7 @@ import { withConnection } from './client.ts'
 import { requireReadableTable } from './conditions.ts'
 import { inspect } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
+import { transact } from './transaction.ts'
 
 /** Stale-threshold mode proves nothing, so there is nothing that another incarnation would take back. */
 const UNPROVEN_INCARNATION = 'unproven'
@@ -61,17 +62,17 @@ async function readVisible(
   mark: bigint | undefined,
   signal: AbortSignal,
 ): Promise<{ head: bigint | undefined; visible: bigint[] }> {
-  const { rows } = await withConnection(pool, signal, (client) =>
-    client.query(
+  const [seen] = await withConnection(pool, signal, (client) =>
+    transact(
+      client,
       `select (select max(${sql.position}) from ${sql.table})::text as head, array_to_string(array(
          select ${sql.position} from ${sql.table}
-         where ${mark === undefined ? '$1::bigint is null' : `${sql.position} > $1`}
+         ${mark === undefined ? '' : `where ${sql.position} > ${mark}`}
          order by ${sql.position} limit ${WINDOW}
        ), ',') as visible`,
-      [mark?.toString() ?? null],
     ),
   )
-  const { head, visible } = rows[0] ?? {}
+  const { head, visible } = seen?.rows[0] ?? {}
   return {
     head: typeof head === 'string' ? BigInt(head) : undefined,
     visible: visible ? String(visible).split(',').map(BigInt) : [],

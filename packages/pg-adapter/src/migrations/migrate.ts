@@ -1,7 +1,7 @@
 import { type PgClient, type PgPool, withConnection } from '../client.ts'
 import { PostgresConditionError } from '../errors.ts'
-import { quoteIdentifier } from '../identifiers.ts'
-import { manyResults } from '../inspection.ts'
+import { quoteIdentifier, quoteLiteral } from '../identifiers.ts'
+import { begin, manyResults } from '../transaction.ts'
 import { createVersions, insertVersion, LATEST_VERSION, MIGRATIONS } from './migrations.ts'
 
 /** One for every schema: migrations are rare, and waiting is cheap. Any constant will do. */
@@ -11,17 +11,19 @@ const ADVISORY_LOCK = 7_463_827_365n
 export async function migrate(pool: PgPool, schemaName: string): Promise<void> {
   const { signal } = new AbortController()
   await withConnection(pool, signal, async (client) => {
-    if ((await appliedVersion(client, schemaName)) < LATEST_VERSION)
+    const migrations = `${quoteIdentifier(schemaName)}.migrations`
+    const [found] = await begin(client, `select to_regclass(${quoteLiteral(migrations)})::text as migrations`)
+    const isEmpty = found?.rows[0]?.migrations == null
+    if (isEmpty || (await appliedVersion(client, migrations)) < LATEST_VERSION)
       await applyAll(client, quoteIdentifier(schemaName))
     await requirePermanent(client, schemaName)
+    await client.query('commit')
   })
 }
 
 async function applyAll(client: PgClient, schema: string): Promise<void> {
-  // READ COMMITTED: what another process has just made has to be seen.
-  await client.query(
-    `begin isolation level read committed; select pg_advisory_xact_lock(${ADVISORY_LOCK})::text`,
-  )
+  // What another process has just made is seen from here on.
+  await client.query(`select pg_advisory_xact_lock(${ADVISORY_LOCK})::text`)
   const { rows } = await client.query('select to_regnamespace($1)::text as found', [schema])
   // Even IF NOT EXISTS needs the right to create one.
   if (rows[0]?.found == null) await client.query(`create schema if not exists ${schema}`)
@@ -32,13 +34,9 @@ async function applyAll(client: PgClient, schema: string): Promise<void> {
   for (const migration of MIGRATIONS.filter(({ version }) => version > applied)) {
     await client.query(`${insertVersion(schema, migration)} ${migration.sql(schema)}`)
   }
-  await client.query('commit')
 }
 
-async function appliedVersion(client: PgClient, schemaName: string): Promise<number> {
-  const migrations = `${quoteIdentifier(schemaName)}.migrations`
-  const { rows } = await client.query('select to_regclass($1)::text as migrations', [migrations])
-  if (rows[0]?.migrations == null) return 0
+async function appliedVersion(client: PgClient, migrations: string): Promise<number> {
   const applied = await client.query(`select coalesce(max(version), 0)::text as version from ${migrations}`)
   return Number(applied.rows[0]?.version)
 }

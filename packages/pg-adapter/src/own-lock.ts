@@ -1,0 +1,26 @@
+import { type PgPool, withConnection } from './client.ts'
+import { transact } from './transaction.ts'
+
+/**
+ * Whether `pg_locks` shows a lock that this very transaction holds, as it does in PostgreSQL: stubs and other lock
+ * models do not. `pg_sequence_last_value` takes the lock that `nextval` takes, on every major, and needs no more than
+ * SELECT.
+ */
+export async function showsOwnSequenceLock(
+  pool: PgPool,
+  sequenceOid: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return await withConnection(pool, signal, async (client) => {
+    const [_, looked] = await transact(
+      client,
+      `select pg_sequence_last_value(${sequenceOid}::oid::regclass)::text;
+      select exists (
+        select from pg_locks
+        where locktype = 'relation' and relation = ${sequenceOid}::oid and mode = 'RowExclusiveLock'
+          and granted and pid = pg_backend_pid()
+      )::text as "shown"`,
+    )
+    return looked?.rows[0]?.shown === 'true'
+  })
+}

@@ -1,0 +1,39 @@
+import type { PgClient, PgResult } from './client.ts'
+import { sqlState, TransactionLeftOpenError } from './errors.ts'
+
+/**
+ * READ COMMITTED, whatever the role's default is: each statement needs a snapshot of its own. And a transaction of our
+ * own: a pool hands out what it was given back, also a connection with a transaction open, in which BEGIN only warns, an
+ * old snapshot hides events, and our COMMIT or somebody's ROLLBACK would end the other's work too. An isolation level
+ * cannot be changed once a snapshot was taken (`check_XactIsoLevel`, since 16 `check_transaction_isolation`), and
+ * whichever one the open transaction has, one of these two changes it. Where no snapshot was taken nothing was read or
+ * written, and ours takes its place.
+ */
+const BEGIN = 'begin isolation level repeatable read; set transaction isolation level read committed'
+
+/** active_sql_transaction; in_failed_sql_transaction */
+const STILL_OPEN: ReadonlySet<string | undefined> = new Set(['25001', '25P02'])
+
+/**
+ * Begins a transaction and runs `sql` in it, in one message, which cannot bind values. Returns the results of `sql`. A
+ * connection on which a transaction is open already is an error, after which it has to be destroyed.
+ */
+export async function begin(client: PgClient, sql: string): Promise<readonly PgResult[]> {
+  try {
+    const [_begun, _set, ...results] = manyResults(await client.query(`${BEGIN}; ${sql}`))
+    return results
+  } catch (error) {
+    if (STILL_OPEN.has(sqlState(error))) throw new TransactionLeftOpenError({ cause: error })
+    throw error
+  }
+}
+
+/** The same, and commits. */
+export async function transact(client: PgClient, sql: string): Promise<readonly PgResult[]> {
+  return (await begin(client, `${sql}; commit`)).slice(0, -1)
+}
+
+/** node-postgres returns an array where a message holds several statements. */
+export function manyResults(results: PgResult | readonly PgResult[]): readonly PgResult[] {
+  return Array.isArray(results) ? results : [results as PgResult]
+}

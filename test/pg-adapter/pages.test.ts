@@ -1,0 +1,44 @@
+import { postgresEvents } from '@tidemark/pg-adapter'
+import { expect, test } from 'vitest'
+import { agentOver, asRole, fileDatabase } from '../support/event-table.ts'
+
+const db = fileDatabase()
+
+/** Positions for which there is no partition: PostgreSQL knows without a look that they have no row. */
+const NOWHERE = { after: 2_000n, upTo: 3_000n, limit: 100, eventTypes: undefined }
+
+/** A reader of partitions up to 1000, and what a poll has just seen. */
+async function partitioned() {
+  const events = await db.events(`create sequence numbers;
+    create table events (position bigint primary key default nextval('numbers')) partition by range (position);
+    create table events_1 partition of events for values from (1) to (1000)`)
+  await events.append(3)
+  const role = await db.role(`grant usage on schema ${events.schema} to :role;
+    grant select on ${events.name}, ${events.schema}.numbers to :role`)
+  const pool = db.newPool(asRole(db.url, role))
+  const agent = await agentOver({ pool, table: events.name })
+  const { incarnation, settled, logPosition } = await agent.freshReading()
+  await agent.stop()
+  const source = postgresEvents({ pool, table: events.name })
+  const load = (of = incarnation) =>
+    source.load({
+      ...NOWHERE,
+      evidence: { incarnation: of, settled, logPosition },
+      signal: new AbortController().signal,
+    })
+  return { events, incarnation, load }
+}
+
+test('a page that the planner knows to be empty is one of its incarnation', async () => {
+  const { incarnation, load } = await partitioned()
+  const page = await load()
+  expect(page).toMatchObject({ events: [], through: NOWHERE.upTo })
+  const ofAnotherServer = incarnation.replace(/^\d+/, '1')
+  await expect(load(ofAnotherServer)).rejects.toMatchObject({ code: 'TIDEMARK_INCARNATION_CHANGED' })
+})
+
+test('a page that the planner knows to be empty is refused where row security hides rows', async () => {
+  const { events, load } = await partitioned()
+  await events.run('alter table events enable row level security')
+  await expect(load()).rejects.toMatchObject({ condition: 'row_security' })
+})
