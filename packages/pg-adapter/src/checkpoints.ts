@@ -95,8 +95,8 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     if (row.source !== source) {
       throw new ProjectionSourceError(
         `projection "${projection}" has a checkpoint of the source "${String(row.source)}", and now reads "${source}": ` +
-          `choose another name; or, if the source was only renamed, update ${checkpoints} set source = '${source}' ` +
-          `where projection = '${projection}'`,
+          `choose another name; or, if the source was only renamed, run\n` +
+          `  UPDATE ${checkpoints} SET source = ${quoteLiteral(source)} WHERE projection = ${quoteLiteral(projection)};`,
       )
     }
     return { position: textOf(row.position), skipped: parseSkipTotals(row.skipped) }

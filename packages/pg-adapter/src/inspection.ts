@@ -1,7 +1,7 @@
 import { type PgClient, withConnection } from './client.ts'
 import { PostgresConditionError, sqlState } from './errors.ts'
 import { fingerprintSql } from './fingerprint.ts'
-import { quoteLiteral, quoteTexts } from './identifiers.ts'
+import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { transact } from './transaction.ts'
 
@@ -80,7 +80,8 @@ async function readFacts(client: PgClient, options: ResolvedPostgresEventsOption
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
     throw new PostgresConditionError(
       'table_privilege',
-      `${options.sql.table} cannot be looked up: ${String(error)}; GRANT USAGE ON SCHEMA to the role`,
+      `${options.sql.table} cannot be looked up: ${String(error)}; ` +
+        `GRANT USAGE ON SCHEMA ${quoteIdentifier(options.table.schema ?? 'public')} TO the role`,
       { cause: error },
     )
   }
