@@ -152,6 +152,45 @@ test.each([
   await daemon.waitUntilProjected({ projections: ['other'] })
 })
 
+test.each([
+  ['prepares it', (gid: string) => [`prepare transaction '${gid}'`]],
+  [
+    'prepares it and begins anew',
+    (gid: string) => [`prepare transaction '${gid}'`, 'begin', 'create temporary table anew (a int)'],
+  ],
+])(
+  'a handler that %s for two-phase commit is paused at once, and holds its checkpoint until that is decided',
+  async (_, statements) => {
+    let calls = 0
+    const { events, daemon, status } = await projecting(
+      (table) => async (page, context) => {
+        calls++
+        await recorder(table, 'tested').handle(page, context)
+        for (const statement of statements(table.schema)) await context.tx.query(statement)
+      },
+      { attempts: 5 },
+    )
+    await eventually(status).toMatchObject({
+      state: 'paused',
+      error: { code: 'TIDEMARK_HANDLER_ENDED_TRANSACTION', projection: 'tested' },
+    })
+    expect(calls).toBe(1)
+    await daemon.waitUntilProjected({ projections: ['other'] })
+    await daemon.stop()
+
+    const restarted = await startDaemon({
+      source: postgresEvents({ pool: db.pool, table: events.name }),
+      checkpoints: checkpointsBeside(events, db.pool),
+      projections: [recorder(events, 'tested')],
+    })
+    await eventually(() => restarted.status().projections[0]).toMatchObject({ state: 'standby' })
+    expect(await handledBy(db.pool, events, 'tested')).toEqual([])
+    await db.pool.query(`rollback prepared '${events.schema}'`)
+    await restarted.waitUntilProjected()
+    expect(await handledBy(db.pool, events, 'tested')).toEqual([1n, 2n, 3n])
+  },
+)
+
 test('a handler gets the client of the pool itself', async () => {
   const events = await db.events()
   await events.append()
