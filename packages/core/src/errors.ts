@@ -67,8 +67,8 @@ export class HandlerEndedTransactionError extends TidemarkError {
   readonly projection: string
   constructor(projection: string) {
     super(
-      `projection "${projection}": its handler ended the transaction it was given (COMMIT, ROLLBACK or a statement that ` +
-        'implies one); use savepoints inside it, or a connection of your own, and check what it wrote before a restart',
+      `projection "${projection}": its handler ended the transaction it was given (COMMIT, ROLLBACK, PREPARE TRANSACTION or ` +
+        'a statement that implies one); use savepoints inside it, or a connection of your own, and check what it wrote before a restart',
     )
     this.projection = projection
   }
