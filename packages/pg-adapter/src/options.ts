@@ -9,7 +9,10 @@ export type PostgresRow = Readonly<Record<string, unknown>>
 export interface PostgresEventsOptions<E = PostgresRow> {
   /** A `pg.Pool`, or anything with its `connect`. Polls take one of its connections at a time, and so does each page. */
   readonly pool: PgPool
-  /** `events`, `sales.events` or `"Quoted"."Names"`; taken as it stands, case included. */
+  /**
+   * `events`, `sales.events` or `"Quoted"."Names"`; taken as it stands, case included. Without a schema it is the table
+   * that the search path finds at the first poll, and stays that one.
+   */
   readonly table: string
   /** The column filled by the sequence. @default 'position' */
   readonly position?: string

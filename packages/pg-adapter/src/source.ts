@@ -18,6 +18,7 @@ import {
 } from './options.ts'
 import { readProvenHighWater } from './proven-high-water.ts'
 import { readStaleHighWater } from './stale-high-water.ts'
+import { withTableSchema } from './table-schema.ts'
 
 /**
  * The events of a table that is filled from a sequence. Creates nothing, writes nothing, and needs no right but SELECT
@@ -31,7 +32,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   readonly name: string
   readonly order: typeof denseOrder = denseOrder
   readonly filtersByType: boolean
-  readonly #options: ResolvedPostgresEventsOptions<E>
+  #options: ResolvedPostgresEventsOptions<E>
   readonly #backends = new KnownBackends()
 
   constructor(options: ResolvedPostgresEventsOptions<E>) {
@@ -40,17 +41,18 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
     this.filtersByType = options.eventType !== undefined
   }
 
-  readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
-    const options = this.#options as ResolvedPostgresEventsOptions<unknown>
+  async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
+    const options = (await this.#located(request.signal)) as ResolvedPostgresEventsOptions<unknown>
     return options.staleThresholdMs === undefined
-      ? readProvenHighWater(options, this.#backends, request)
-      : readStaleHighWater(options, options.staleThresholdMs, request)
+      ? await readProvenHighWater(options, this.#backends, request)
+      : await readStaleHighWater(options, options.staleThresholdMs, request)
   }
 
-  load(request: LoadRequest<bigint>): Promise<Page<bigint, E>> {
-    return loadPage(
-      this.#options,
-      this.#options.staleThresholdMs === undefined ? this.#backends : undefined,
+  async load(request: LoadRequest<bigint>): Promise<Page<bigint, E>> {
+    const options = await this.#located(request.signal)
+    return await loadPage(
+      options,
+      options.staleThresholdMs === undefined ? this.#backends : undefined,
       request,
     )
   }
@@ -68,5 +70,11 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
 
   isTransient(error: unknown): boolean {
     return isTransientPostgresError(error)
+  }
+
+  /** The table is found once, for as long as this source lives. */
+  async #located(signal: AbortSignal): Promise<ResolvedPostgresEventsOptions<E>> {
+    this.#options = await withTableSchema(this.#options, signal)
+    return this.#options
   }
 }
