@@ -1,6 +1,6 @@
 import { postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
-import { agentOver, asRole, fileDatabase } from '../support/event-table.ts'
+import { agentOver, asRole, eventually, fileDatabase } from '../support/event-table.ts'
 
 const db = fileDatabase()
 
@@ -41,4 +41,37 @@ test('a page that the planner knows to be empty is refused where row security hi
   const { events, load } = await partitioned()
   await events.run('alter table events enable row level security')
   await expect(load()).rejects.toMatchObject({ condition: 'row_security' })
+})
+
+test('a page that waits while events are moved from the default partition to a new one misses none', async () => {
+  const events = await db.events(`create sequence numbers;
+    create table events (position bigint primary key default nextval('numbers')) partition by range (position);
+    create table events_rest partition of events default`)
+  const last = await events.append(4)
+  const agent = await agentOver({ pool: db.pool, table: events.name })
+  const { incarnation, settled, logPosition } = await agent.freshReading()
+  await agent.stop()
+  const source = postgresEvents({ pool: db.newPool({ max: 1 }), table: events.name })
+  const load = () =>
+    source.load({
+      after: undefined,
+      upTo: last,
+      limit: 100,
+      eventTypes: undefined,
+      evidence: { incarnation, settled, logPosition },
+      signal: new AbortController().signal,
+    })
+  // From here on its backend is known, and one message reads the page.
+  await load()
+
+  const session = await db.session()
+  await session.query(`begin; set local search_path = ${events.schema};
+    create table events_1 (like events including all);
+    with moved as (delete from events_rest returning *) insert into events_1 select * from moved;
+    alter table events attach partition events_1 for values from (1) to (1000)`)
+  const page = load()
+  const waiting = `select from pg_locks where relation = '${events.schema}.events_rest'::regclass and not granted`
+  await eventually(async () => (await db.pool.query(waiting)).rowCount).toBe(1)
+  await session.query('commit')
+  expect((await page).positions).toEqual([1n, 2n, 3n, 4n])
 })

@@ -60,7 +60,7 @@ async function readRows(
   sql: string,
   signal: AbortSignal,
 ): Promise<Row[]> {
-  const [read] = await withConnection(pool, signal, (client) => transact(client, sql))
+  const [_, read] = await withConnection(pool, signal, (client) => transact(client, lockedSql(sql)))
   return read?.rows ?? []
 }
 
@@ -78,11 +78,11 @@ async function readProvenRows(
   signal: AbortSignal,
 ): Promise<Row[]> {
   try {
-    const [read] = await withConnection(pool, signal, (client) =>
+    const [_, read] = await withConnection(pool, signal, (client) =>
       onKnownBackend(client, backends, incarnation, (keys) =>
         transact(
           client,
-          `${sql};
+          `${lockedSql(sql)};
           select case when row_security_active(${quoteLiteral(table)})
             then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${requireKnownSql(keys)} end`,
         ),
@@ -97,6 +97,16 @@ async function readProvenRows(
       { cause: error },
     )
   }
+}
+
+/**
+ * The statement, and before it one that takes its locks and reads nothing. A statement looks up the partitions, then waits
+ * for their locks, then takes its snapshot: one that waited while rows of the default partition were moved to a new one
+ * would see them gone from there, and not look at the new one. Planned anew behind the wait it does, and the lock on the
+ * default partition keeps further ones from being attached.
+ */
+function lockedSql(sql: string): string {
+  return `select from (${sql}) as locked limit 0; ${sql}`
 }
 
 /** What fails as a cast. It is never folded: it hangs on the backend's pid. */
