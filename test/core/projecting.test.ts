@@ -388,3 +388,29 @@ test('telemetry is told of every batch, and its errors do not disturb projecting
   expect(onTelemetryError).toHaveBeenCalledTimes(2)
   expect(projectionOf(running, 'all')).toMatchObject({ state: 'live', error: undefined })
 })
+
+test('a page that a source cut short of the mark tells no delay: it is not live', async () => {
+  const { events, clock, daemon } = rig()
+  for (let n = 0; n < 6; n++) events.append('Happened', n)
+  const delays: (number | undefined)[] = []
+  // Most of what it looks at is left out, as by a filter.
+  const source = altered(events, {
+    load: async (request) => {
+      const page = await events.load({ ...request, limit: 3 })
+      const appendedAtMs = { first: clock.nowMs(), last: clock.nowMs() }
+      return {
+        events: page.events.slice(0, 1),
+        positions: page.positions.slice(0, 1),
+        through: page.through,
+        appendedAtMs,
+      }
+    },
+  })
+  const running = daemon([recording('all')], {
+    source,
+    telemetry: { batchProcessed: ({ delayMs }) => void delays.push(delayMs) },
+  })
+  await clock.run(running.start())
+  await clock.run(running.waitUntilProjected())
+  expect(delays.map((delayMs) => delayMs !== undefined)).toEqual([false, true])
+})

@@ -2,13 +2,18 @@ import type { EventSource, HighWaterReading, Page } from '../event-source.ts'
 import { isReached } from '../position.ts'
 import type { ResolvedProjection } from './projection.ts'
 
+export interface ReadPage<P, E> extends Page<P, E> {
+  /** Whether it ends at the mark that it was read up to: nothing was left to read. */
+  readonly reachesMark: boolean
+}
+
 /** Loads one projection's pages, the next one while the current one is handled. */
 export class PageReader<P, E> {
   readonly #source: EventSource<P, E>
   readonly #projection: Pick<ResolvedProjection<E, never>, 'batchSize' | 'eventTypes'>
   readonly #signal: AbortSignal
   #fetched:
-    | { readonly after: P; readonly incarnation: string; readonly page: Promise<Page<P, E>> }
+    | { readonly after: P; readonly incarnation: string; readonly page: Promise<ReadPage<P, E>> }
     | undefined
 
   constructor(
@@ -22,7 +27,7 @@ export class PageReader<P, E> {
   }
 
   /** The page after `after`: the prefetched one, if it is of the same incarnation as `reading`. */
-  async next(after: P | undefined, reading: HighWaterReading<P>): Promise<Page<P, E>> {
+  async next(after: P | undefined, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
     const fetched = this.#fetched
     this.#fetched = undefined
     const { order } = this.#source
@@ -49,10 +54,12 @@ export class PageReader<P, E> {
     this.#fetched = undefined
   }
 
-  async #load(after: P | undefined, reading: HighWaterReading<P>): Promise<Page<P, E>> {
+  async #load(after: P | undefined, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
     const { mark, ...evidence } = reading
     if (mark === undefined) throw new TypeError('nothing is loaded before there is a mark')
     const { batchSize: limit, eventTypes } = this.#projection
-    return await this.#source.load({ after, upTo: mark, limit, eventTypes, evidence, signal: this.#signal })
+    const request = { after, upTo: mark, limit, eventTypes, evidence, signal: this.#signal }
+    const page = await this.#source.load(request)
+    return { ...page, reachesMark: isReached(this.#source.order, mark, page.through) }
   }
 }

@@ -2,7 +2,7 @@ import type { Advanced, CheckpointStore } from '../checkpoint-store.ts'
 import type { Clock } from '../clock.ts'
 import { untilAborted } from '../deferred.ts'
 import { messageOf } from '../errors.ts'
-import type { EventSource, Evidence, HighWaterReading, Page } from '../event-source.ts'
+import type { EventSource, Evidence, HighWaterReading } from '../event-source.ts'
 import type { HighWaterAgent } from '../high-water/agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { formatEvidence } from '../high-water/store-poll.ts'
@@ -10,7 +10,7 @@ import { isReached } from '../position.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 import { type FailureAction, onFailure } from './error-policy.ts'
-import { PageReader } from './page-reader.ts'
+import { PageReader, type ReadPage } from './page-reader.ts'
 import type { ResolvedProjection } from './projection.ts'
 import type { ProjectionState } from './status.ts'
 
@@ -151,7 +151,7 @@ export class ProjectionRunner<P, E, Tx> {
     if (this.#followDueInMs() === 0) await this.#advance(page.through, reading, undefined, async () => {})
   }
 
-  async #handle(page: Page<P, E>, reading: HighWaterReading<P>): Promise<void> {
+  async #handle(page: ReadPage<P, E>, reading: HighWaterReading<P>): Promise<void> {
     const { projection, clock, session, source, agent } = this.#parts
     const { format } = source.order
     if (this.#state !== 'retrying' && this.#state !== 'standby') this.#enter('catching_up')
@@ -173,14 +173,12 @@ export class ProjectionRunner<P, E, Tx> {
         await handled
       })
       const now = clock.nowMs()
-      // A page that is not full has reached the mark.
-      const isLive = page.events.length < projection.batchSize
       session.telemetry.batchProcessed({
         projection: projection.name,
         events: page.events.length,
         durationMs: now - startedMs,
         through,
-        delayMs: isLive && page.appendedAtMs ? now - page.appendedAtMs.first : undefined,
+        delayMs: page.reachesMark && page.appendedAtMs ? now - page.appendedAtMs.first : undefined,
       })
     })
     this.#waitingSinceMs = page.appendedAtMs?.last ?? clock.nowMs()
@@ -189,7 +187,7 @@ export class ProjectionRunner<P, E, Tx> {
   async #advance(
     to: P,
     evidence: Evidence<P>,
-    page: Page<P, E> | undefined,
+    page: ReadPage<P, E> | undefined,
     work: (tx: Tx) => Promise<void>,
   ): Promise<void> {
     const { checkpoints, source, clock } = this.#parts
@@ -217,7 +215,7 @@ export class ProjectionRunner<P, E, Tx> {
     this.#moveCursor(to)
   }
 
-  #reportSkips({ crossed, skipped }: Advanced, page: Page<P, E> | undefined): void {
+  #reportSkips({ crossed, skipped }: Advanced, page: ReadPage<P, E> | undefined): void {
     const { session, source, logger } = this.#parts
     session.telemetry.skipped({ projection: this.name, crossed, totals: skipped })
     const isDense = source.order.distance !== undefined
