@@ -26,9 +26,12 @@ export interface Alert {
 
 const LAG_SECONDS = 60
 const POLL_SILENCE_SECONDS = 60
+/** A deploy of the server or a change of its leader drops a subscription once or twice. */
+const DROPS_IN_A_ROW = 3
 
 const recordedSkips = `max by (${ofSkips}) (${known('skipped_events_recorded', [NOT_HISTORICAL])})`
 const skippedEvents = counter('skipped_events', [NOT_HISTORICAL])
+const running = `max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|live|retrying"'])}) == 1`
 const anyState = `max by (${ofProjection}) (${known('projection_state')})`
 const furthestPosition = `max by (${ofProjection}) (${gauge('projection_position')})`
 
@@ -39,9 +42,9 @@ export const ALERTS: readonly Alert[] = [
     severity: 'critical',
     for: '0s',
     summary:
-      'Projection {{ $labels.projection_name }} has passed about {{ $value | printf "%.0f" }} positions without proof ({{ $labels.reason }})',
+      'Projection {{ $labels.projection_name }} has passed about {{ $value | printf "%.0f" }} positions or events without handling them ({{ $labels.reason }})',
     description:
-      'Events committed there later are lost to this projection until it is rebuilt. Find out which positions from tidemark.skips, and whether they hold events now. The alert ends an hour after the last skip; the events do not come back by that.',
+      'What stands there is lost to this projection until it is projected by hand or the projection is rebuilt. Which positions: of a daemon in tidemark.skips, of a wrapped subscription in its log and its spans. The alert ends an hour after the last skip; the events do not come back by that.',
     // The total stored with the checkpoint survives restarts and new pods. The counter also covers what has no stored
     // total; a series that is first seen above 0 has skipped before it was first scraped.
     expr: `(
@@ -109,7 +112,33 @@ ${block(increaseInProcess('polls', '5m:15s', ['outcome!="failed"']))}
       'Paused: its handler or its row mapping failed too often; the log has the error. Its checkpoint stays where it is, nothing is lost. Mend the cause and restart the daemon.',
     expr: `max by (${ofProjection}) (${gauge('projection_state', ['state=~"paused|stopped"'])}) == 1
 unless
-max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|live|retrying"'])}) == 1`,
+${running}`,
+  },
+  {
+    name: 'TidemarkSubscriptionDropped',
+    section: 'subscription-dropped',
+    severity: 'critical',
+    for: '1m',
+    summary:
+      'The subscription of projection {{ $labels.projection_name }} was dropped and nobody has resubscribed, or it is dropped again and again',
+    description:
+      'The server or the way to it ended it, or its checkpoint lies beyond the head. The client does not resubscribe by itself: until the process does, the projection gets no events. They wait in the store. The log has the error and subscription_drops its type.',
+    expr: `max by (${ofProjection}) (${gauge('projection_state', ['state="dropped"'])}) == 1
+unless
+${running}
+or
+${increase('subscription_drops', ofProjection, '15m:15s')} > ${DROPS_IN_A_ROW}`,
+  },
+  {
+    name: 'TidemarkSubscriptionStalled',
+    section: 'subscription-stalled',
+    severity: 'critical',
+    for: '1m',
+    summary:
+      'Nothing comes from the subscription of projection {{ $labels.projection_name }}, though there are newer events',
+    description:
+      'The head of what it is subscribed to stands above what it has delivered, the consumer is waiting, and nothing has arrived for longer than stallAfterMs. The connection looks open. Resubscribing from the checkpoint is safe: restart the process.',
+    expr: `max by (${ofProjection}) (${gauge('subscription_stalled')}) == 1`,
   },
   {
     name: 'TidemarkDaemonGone',

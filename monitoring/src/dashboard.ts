@@ -116,6 +116,10 @@ const TEXT_COLORS: Readonly<Record<string, string>> = {
   retrying: 'orange',
   paused: 'red',
   stopped: 'red',
+  dropped: 'red',
+  ended: 'text',
+  stalled: 'red',
+  delivering: 'green',
   stale: 'red',
 }
 

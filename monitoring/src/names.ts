@@ -4,6 +4,7 @@ import {
   type HistogramName,
   INSTRUMENTS,
   type InstrumentName,
+  SKIP_REASONS,
 } from '@tidemark/core'
 
 export type { CounterName, GaugeName, HistogramName, InstrumentName }
@@ -21,6 +22,9 @@ export function acrossReplicas(name: InstrumentName): 'max' | 'sum' {
 
 /** Not a loss to alarm on: it lay below the head when the projection first started. */
 export const NOT_HISTORICAL = 'reason!="historical_gap"'
+
+/** Skips of wrapped subscriptions: no total is stored of them, only the processes count. */
+export const NOT_RECORDED: string = `reason=~"${SKIP_REASONS.filter((reason) => !INSTRUMENTS.skipped_events_recorded.labels.reason?.includes(reason)).join('|')}"`
 
 export function block(expression: string): string {
   return expression

@@ -1,5 +1,5 @@
-import { PROJECTION_STATES, type ProjectionState } from '@tidemark/core'
-import { NOT_HISTORICAL } from './names.ts'
+import type { ProjectionState, SubscriptionState } from '@tidemark/core'
+import { NOT_HISTORICAL, NOT_RECORDED } from './names.ts'
 import {
   average,
   counted,
@@ -42,20 +42,22 @@ export type View =
   | { readonly kind: 'text'; readonly markdown: (runbook: string) => string }
 
 /** Of several processes the one that does most for a projection counts. */
-const MOST_ALIVE_FIRST: readonly ProjectionState[] = [
+const MOST_ALIVE_FIRST: readonly (ProjectionState | SubscriptionState)[] = [
   'live',
   'catching_up',
   'retrying',
   'paused',
+  'dropped',
   'standby',
+  'ended',
   'stopped',
 ]
-const stateNumber = (state: ProjectionState): number =>
+const stateNumber = (state: ProjectionState | SubscriptionState): number =>
   MOST_ALIVE_FIRST.length - MOST_ALIVE_FIRST.indexOf(state)
 const STATE_TEXTS: Readonly<Record<number, string>> = Object.fromEntries(
-  PROJECTION_STATES.map((state) => [stateNumber(state), state]),
+  MOST_ALIVE_FIRST.map((state) => [stateNumber(state), state]),
 )
-const projectionState = `max by (projection_name) (${PROJECTION_STATES.map(
+const projectionState = `max by (projection_name) (${MOST_ALIVE_FIRST.map(
   (state) => `(${gauge('projection_state', [`state="${state}"`])} == 1) * ${stateNumber(state)}`,
 ).join(' or ')})`
 
@@ -85,10 +87,16 @@ export const ROWS: readonly Row[] = [
       {
         title: 'Skipped in this time range',
         description:
-          'From the totals stored with the checkpoints, so restarts hide nothing. Anything above 0: open the runbook, events skipped.',
+          "From the totals stored with the checkpoints, so restarts hide nothing; of wrapped subscriptions, from the processes' counters. Anything above 0: open the runbook, events skipped.",
         width: 8,
         view: { kind: 'number', unit: 'short', bad: 1 },
-        queries: [perProjection(skippedWithin('$__range'), '{{projection_name}} {{reason}}')],
+        queries: [
+          perProjection(skippedWithin('$__range'), '{{projection_name}} {{reason}}'),
+          perProjection(
+            counted('increase', 'skipped_events', 'projection_name, reason', [NOT_RECORDED], '$__range'),
+            '{{projection_name}} {{reason}}',
+          ),
+        ],
       },
       {
         title: 'Skipped ever',
@@ -206,6 +214,27 @@ export const ROWS: readonly Row[] = [
         view: { kind: 'graph', unit: 'short', style: 'bars' },
         queries: [perProjection(counted('increase', 'checkpoint_conflicts', 'projection_name'))],
       },
+      {
+        title: 'Stalled subscriptions',
+        description:
+          'Nothing has come from a wrapped subscription for longer than its threshold, while its head stands above.',
+        width: 8,
+        view: { kind: 'number', unit: 'short', bad: 1, texts: { 0: 'delivering', 1: 'stalled' } },
+        queries: [perProjection(`max by (projection_name) (${gauge('subscription_stalled')})`)],
+      },
+      {
+        title: 'Subscription drops',
+        description:
+          'Wrapped subscriptions that ended though nobody unsubscribed, by the type of the error. Nothing resubscribes by itself.',
+        width: 16,
+        view: { kind: 'graph', unit: 'short', style: 'bars' },
+        queries: [
+          perProjection(
+            counted('increase', 'subscription_drops', 'projection_name, reason'),
+            '{{projection_name}} {{reason}}',
+          ),
+        ],
+      },
     ],
   },
   {
@@ -243,14 +272,54 @@ export const ROWS: readonly Row[] = [
     ],
   },
   {
+    title: 'Do consumer groups keep up?',
+    panels: [
+      {
+        title: 'Parked messages',
+        description:
+          'Given up by the consumers of a persistent subscription, until someone replays or removes them.',
+        width: 8,
+        view: { kind: 'graph', unit: 'short' },
+        queries: [perProjection(`max by (projection_name) (${gauge('parked_messages')})`)],
+      },
+      {
+        title: 'Outstanding messages',
+        description:
+          'What the consumers of a persistent subscription have and have not acknowledged: all, and per process.',
+        width: 8,
+        view: { kind: 'graph', unit: 'short' },
+        queries: [
+          perProjection(`max by (projection_name) (${gauge('outstanding_messages')})`),
+          perProjection(
+            `max by (projection_name, instance) (${gauge('consumer_messages_in_hand')})`,
+            '{{projection_name}} {{instance}}',
+          ),
+        ],
+      },
+      {
+        title: 'Consumers',
+        description: 'Connected to the group of a persistent subscription.',
+        width: 8,
+        view: { kind: 'graph', unit: 'short' },
+        queries: [perProjection(`max by (projection_name) (${gauge('group_consumers')})`)],
+      },
+    ],
+  },
+  {
     title: 'How fast?',
     panels: [
       {
         title: 'Events processed',
-        description: 'A second.',
+        description: 'A second; of wrapped subscriptions also what they handed over.',
         width: 8,
         view: { kind: 'graph', unit: 'cps' },
-        queries: [perProjection(counted('rate', 'processed_events', 'projection_name'))],
+        queries: [
+          perProjection(counted('rate', 'processed_events', 'projection_name')),
+          perProjection(
+            counted('rate', 'delivered_events', 'projection_name'),
+            '{{projection_name}} delivered',
+          ),
+        ],
       },
       {
         title: 'Batch duration',
@@ -307,6 +376,19 @@ export const ROWS: readonly Row[] = [
         width: 12,
         view: { kind: 'graph', unit: 's' },
         queries: [perSource('{{outcome}}', quantile(0.95, 'gap_duration_seconds', 'source, outcome'))],
+      },
+      {
+        title: 'Events acknowledged',
+        description:
+          'A second, of wrapped persistent subscriptions: ack, or the action of the nack. Skip and park are skipped events.',
+        width: 24,
+        view: { kind: 'graph', unit: 'cps' },
+        queries: [
+          perProjection(
+            counted('rate', 'acknowledged_events', 'projection_name, action'),
+            '{{projection_name}} {{action}}',
+          ),
+        ],
       },
     ],
   },

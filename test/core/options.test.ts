@@ -1,4 +1,10 @@
-import { createDaemon, createHighWaterAgent, type DaemonOptions, InvalidOptionError } from '@tidemark/core'
+import {
+  createDaemon,
+  createHighWaterAgent,
+  type DaemonOptions,
+  InvalidOptionError,
+  watchSubscription,
+} from '@tidemark/core'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
@@ -82,6 +88,7 @@ describe('an option that does not exist is refused by its name, with those that 
       () => createHighWaterAgent({ source, drainTimeoutMs: unsaid } as never),
       'staleAfterMs',
     ],
+    ['stallAfter', () => watchSubscription({ stallAfter: unsaid } as never), 'stallAfterMs'],
     ['registery', () => promClientMetrics({ registery: unsaid } as never), 'registry'],
     ['provider', () => openTelemetryMetrics({ provider: unsaid } as never), 'meterProvider'],
   ])('%s', (option, make, suggested) => {

@@ -1,8 +1,16 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
 import { MeterProvider } from '@opentelemetry/sdk-metrics'
-import { createDaemon, type Daemon, INSTRUMENTS, type Metrics, type Projection } from '@tidemark/core'
+import {
+  type Clock,
+  createDaemon,
+  type Daemon,
+  INSTRUMENTS,
+  type Metrics,
+  type Projection,
+} from '@tidemark/core'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
@@ -12,6 +20,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ALERTS } from '../../monitoring/src/alerts.ts'
 import { ROWS } from '../../monitoring/src/panels.ts'
 import { type TestDatabase, testDatabase } from '../support/database.ts'
+import { subscriptionScenario } from '../support/subscription-scenario.ts'
 import { because, isSkipped, type Prometheus, startPrometheus } from './prometheus.ts'
 import { expand, selectorsOf } from './promql.ts'
 
@@ -24,6 +33,11 @@ interface Handling extends Pick<Projection<unknown, unknown>, 'name' | 'attempts
   readonly handle: () => Promise<void> | void
 }
 
+const realTime: Clock = {
+  nowMs: () => Date.now(),
+  sleep: (ms, signal) => sleep(ms, undefined, { signal, ref: false }).catch(() => {}),
+}
+
 const PATIENCE = { timeout: 60_000, interval: 500 }
 
 // One projection that works, with a standby; one that fails until it is paused; and a store that skips.
@@ -31,6 +45,7 @@ describe.skipIf(isSkipped)(
   `a scenario that shows everything once, scraped by a real Prometheus${because}`,
   () => {
     const daemons: Daemon<bigint>[] = []
+    const subscriptions: { stop(): Promise<void> }[] = []
     const servers: Server[] = []
     let database: TestDatabase
     let prometheus: Prometheus
@@ -105,6 +120,9 @@ describe.skipIf(isSkipped)(
       await run('sales', ofOpenTelemetry, [slow], proof)
       await run('legacy', ofProm, [{ name: 'mailer', handle: () => {} }], stale)
       await run('legacy', ofOpenTelemetry, [{ name: 'ledger', handle: () => {} }], stale)
+      for (const metrics of [ofProm, ofOpenTelemetry]) {
+        subscriptions.push(await subscriptionScenario(metrics, realTime, (ms) => sleep(Math.min(ms, 1_000))))
+      }
 
       writing = (async () => {
         while (!isOver) {
@@ -129,6 +147,7 @@ describe.skipIf(isSkipped)(
         client.release()
       }
       await Promise.all(daemons.map((daemon) => daemon.stop()))
+      await Promise.all(subscriptions.map((scenario) => scenario.stop()))
       for (const server of servers) server.close().closeAllConnections()
       await prometheus?.stop()
       await database?.drop()
@@ -179,17 +198,18 @@ describe.skipIf(isSkipped)(
         'count by (projection_name) (ALERTS{alertname="TidemarkEventsSkipped", alertstate="firing"})'
       await vi.waitFor(async () => {
         const names = (await prometheus.query(firing)).map(({ metric }) => metric.projection_name).sort()
-        expect(names).toEqual(['ledger', 'mailer'])
+        expect(names).toEqual(['feed', 'invoices', 'ledger', 'mailer'])
       }, PATIENCE)
     }, 120_000)
 
-    test('the open gap and the paused projection are pending or firing', async () => {
+    test('the open gap, the paused projection and the dropped subscription are pending or firing', async () => {
       await vi.waitFor(async () => {
         const names = (await prometheus.query('count by (alertname) (ALERTS)')).map(
           ({ metric }) => metric.alertname,
         )
         expect(names).toContain('TidemarkMarkStale')
         expect(names).toContain('TidemarkProjectionNotRunning')
+        expect(names).toContain('TidemarkSubscriptionDropped')
       }, PATIENCE)
     }, 120_000)
   },

@@ -89,6 +89,7 @@ test('the dashboard asks its questions top to bottom', () => {
     'Is anything being lost?',
     'Is anything stuck, and who holds it?',
     'How far behind?',
+    'Do consumer groups keep up?',
     'How fast?',
     'How does it relate?',
   ])

@@ -3,6 +3,7 @@ import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { FakeClock } from './fake-clock.ts'
 import { GuessingStore, THRESHOLD_MS } from './guessing-store.ts'
 import { startOn } from './start.ts'
+import { subscriptionScenario } from './subscription-scenario.ts'
 import { TimedStore } from './timed-store.ts'
 
 export interface TelemetryScenario {
@@ -17,6 +18,7 @@ export interface TelemetryScenario {
  *
  * - `orders`, in proof mode: `balances` (owned by one of two daemons), `mailer` (paused at an event), `shaky`
  * - `legacy`, in stale-threshold mode: `ledger`, which skips
+ * - `journal`, by wrapped subscriptions: see `subscription-scenario.ts`
  */
 export async function telemetryScenario(
   metrics: Metrics,
@@ -66,6 +68,8 @@ export async function telemetryScenario(
   const daemons: Daemon<bigint>[] = [owner, standby, fallback]
   const wait = (ms: number): Promise<void> => clock.advance(ms)
 
+  const subscriptions = await subscriptionScenario(metrics, clock, wait)
+
   orders.append()
   legacy.show(1n, 3n)
   await startOn(clock, owner)
@@ -112,6 +116,7 @@ export async function telemetryScenario(
   return {
     clock,
     stop: async () => {
+      await subscriptions.stop()
       await clock.run(Promise.all(daemons.map((daemon) => daemon.stop())))
     },
   }

@@ -11,18 +11,23 @@ export interface CheckpointStore<Tx> {
   /** The projection's checkpoint; its row is made here when there is none. */
   read(projection: string, source: string): Promise<Checkpoint>
   /**
-   * Runs `work` and moves the checkpoint from `from` to `to`: both, or neither. The checkpoint is locked before `work`
-   * runs. Rejects with `CheckpointConflictError` when another owner holds or moved it, and with
-   * `IncarnationChangedError` when the store is also the events' own and is not the one that `evidence` is about.
+   * Runs `work` and moves the checkpoint from `from` to `to`: both, or neither. A store that can lock does so before
+   * `work` runs; in one that cannot, the loser of two owners may have worked before it is found out. Rejects with what
+   * `work` rejected with, with `CheckpointConflictError` when another owner holds or moved the checkpoint (it is not waited
+   * for), and with `IncarnationChangedError` when the store is also the events' own and is not the one that `evidence` is
+   * about.
    */
   advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced>
   /** What is remembered of this source, to resume from. */
   progress(source: string): Promise<readonly StoredProgress<string>[]>
-  /** Stores a settled position alone, for when nothing was projected meanwhile. */
+  /**
+   * Stores a settled position alone, for when nothing was projected meanwhile. May do nothing in a store for sources that
+   * settle their whole log with every poll.
+   */
   saveSettled(source: string, evidence: StoredEvidence): Promise<void>
   /**
    * Remembers runs that a mark passed without proof, before it is passed on. What of them another daemon has already
-   * passed is left out.
+   * passed is left out. Rejects where the store does not count skips: they must not be lost in silence.
    */
   recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void>
   /**
@@ -34,11 +39,25 @@ export interface CheckpointStore<Tx> {
   isTransient(error: unknown): boolean
 }
 
-/** What can stand behind a skip. `historical_gap`: it lay below the head when the projection first started. */
-export const SKIP_REASONS: readonly ['stale_high_water_mark', 'historical_gap'] = [
+/** What a mark can pass. `historical_gap`: it lay below the head when the projection first started. */
+export const MARK_SKIP_REASONS: readonly ['stale_high_water_mark', 'historical_gap'] = [
   'stale_high_water_mark',
   'historical_gap',
 ]
+
+/**
+ * What can stand behind a skip. Besides what a mark can pass:
+ *
+ * - `apply_error`: the consumer gave an event up (a `nack` with skip or park)
+ * - `unknown_event`: a link whose target is gone came without an event
+ * - `truncated`: a stream's revisions jumped (`$maxCount`, `$maxAge`, `$tb`, scavenged)
+ */
+export const SKIP_REASONS: readonly [
+  ...typeof MARK_SKIP_REASONS,
+  'apply_error',
+  'unknown_event',
+  'truncated',
+] = [...MARK_SKIP_REASONS, 'apply_error', 'unknown_event', 'truncated']
 export type SkipReason = (typeof SKIP_REASONS)[number]
 
 /** Total number of positions skipped, by reason, since the projection first started. */
@@ -74,6 +93,7 @@ export interface Advanced extends Checkpoint {
   readonly crossed: readonly CrossedRun[]
 }
 
+/** For `apply_error` and `unknown_event`, `stored` and `current` are the positions of the first and last such event. */
 export interface CrossedRun extends SkippedRun<string> {
   readonly reason: SkipReason
 }

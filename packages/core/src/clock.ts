@@ -2,8 +2,11 @@
 export interface Clock {
   /** Milliseconds since the Unix epoch, never going back. */
   nowMs(): number
-  /** Resolves after `ms`, at 0 after one turn of the event loop, or as soon as `signal` fires. Never rejects. */
-  sleep(ms: number, signal: AbortSignal): Promise<void>
+  /**
+   * Resolves after `ms`, at 0 after one turn of the event loop, or as soon as `signal` fires. Never rejects. With `unref`
+   * the wait does not keep the process alive.
+   */
+  sleep(ms: number, signal: AbortSignal, options?: { readonly unref?: boolean }): Promise<void>
 }
 
 /** Node fires longer timers at once. */
@@ -11,7 +14,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   nowMs: () => performance.timeOrigin + performance.now(),
-  sleep: (ms, signal) =>
+  sleep: (ms, signal, { unref = false } = {}) =>
     new Promise((resolve) => {
       if (signal.aborted) return resolve()
       // A timer of 0 ms takes 1 ms and more, which the mark would come later by.
@@ -25,6 +28,7 @@ export const systemClock: Clock = {
         resolve()
       }
       const timer = setTimeout(done, Math.min(ms, LONGEST_TIMER_MS))
+      if (unref) timer.unref()
       signal.addEventListener('abort', done)
     }),
 }

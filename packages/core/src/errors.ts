@@ -102,6 +102,32 @@ export class WaitTimeoutError extends TidemarkError {
   readonly code = 'TIDEMARK_WAIT_TIMEOUT'
 }
 
+/** A subscription was wrapped a second time: everything would be counted twice. */
+export class AlreadyMonitoredError extends TidemarkError {
+  readonly code = 'TIDEMARK_ALREADY_MONITORED'
+}
+
+/**
+ * A subscription began at a checkpoint that its store has not reached (restored backup, wrong cluster). The server would
+ * deliver nothing until the store has grown past it, and leave out everything up to there.
+ */
+export class CheckpointBeyondHeadError extends TidemarkError {
+  readonly code = 'TIDEMARK_CHECKPOINT_BEYOND_HEAD'
+  readonly projection: string
+  readonly from: string
+  readonly head: string | undefined
+  constructor(projection: string, source: string, from: string, head: string | undefined) {
+    super(
+      `projection "${projection}": its checkpoint (from) is ${from}, but ${source} ${head === undefined ? 'is empty' : `ends at ${head}`}; ` +
+        'everything appended up to that checkpoint would be left out in silence. Check that this is the right cluster and ' +
+        'stream. If the store was restored from a backup, set the checkpoint back to its head, or rebuild the projection',
+    )
+    this.projection = projection
+    this.from = from
+    this.head = head
+  }
+}
+
 export function hasCode<C extends string>(error: unknown, code: C): error is Error & { readonly code: C } {
   return error instanceof Error && 'code' in error && error.code === code
 }

@@ -44,6 +44,7 @@ export interface HighWaterRequest<P> {
    * both or loses both. Where it is not, a mark is passed on only once the events under it are durable.
    */
   readonly sharesLog: (incarnation: string) => Promise<boolean>
+  /** Fires when nobody waits for the answer any more: the poll rejects at once. */
   readonly signal: AbortSignal
 }
 
@@ -119,6 +120,7 @@ export interface LoadRequest<P> {
   readonly eventTypes: readonly string[] | undefined
   /** The poll behind `upTo`. */
   readonly evidence: Evidence<P>
+  /** Fires when nobody waits for the page any more: the load rejects at once. */
   readonly signal: AbortSignal
 }
 
@@ -128,6 +130,10 @@ export interface Page<P, E> {
   readonly positions: readonly P[]
   /** When the first and the last event were appended, where the source knows. */
   readonly appendedAtMs?: { readonly first: number; readonly last: number } | undefined
-  /** Everything up to here was looked at: the last event's position when the page is full, `upTo` otherwise. */
+  /**
+   * Everything up to here was looked at, and the next page begins after it: the last event's position when the page is
+   * full, `upTo` otherwise. A source that stops looking earlier (few events match) says how far it came: at or above its
+   * last event, and above `after`.
+   */
   readonly through: P
 }

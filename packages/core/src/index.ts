@@ -4,6 +4,7 @@ export {
   type Checkpoint,
   type CheckpointStore,
   type CrossedRun,
+  MARK_SKIP_REASONS,
   SKIP_REASONS,
   type SkipReason,
   type SkipTotals,
@@ -18,6 +19,8 @@ export {
 } from './daemon.ts'
 export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon-options.ts'
 export {
+  AlreadyMonitoredError,
+  CheckpointBeyondHeadError,
   CheckpointConflictError,
   EventMappingError,
   HandlerEndedTransactionError,
@@ -72,6 +75,25 @@ export { requireKnownOptions } from './known-options.ts'
 export { denseOrder, type PositionOrder } from './position.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
+export { MONITOR_DEFAULTS, type MonitorOptions } from './subscription/options.ts'
+export {
+  SUBSCRIPTION_STATES,
+  type SubscriptionState,
+  type SubscriptionStatus,
+} from './subscription/status.ts'
+export type {
+  ConsumerGroup,
+  Delivery,
+  GroupConsumer,
+  SubscriptionSource,
+} from './subscription/subscription-source.ts'
+export {
+  type ItemOf,
+  monitorHandler,
+  monitorSubscription,
+  type SubscriptionWatch,
+  watchSubscription,
+} from './subscription/watch-subscription.ts'
 export {
   type CounterName,
   type GaugeName,
@@ -85,10 +107,14 @@ export type { Exemplar, GaugeReading, Labels, Metrics, MetricsRecorder } from '.
 export type {
   BatchReport,
   ClosedGap,
+  EventsAcknowledgedReport,
   HandlerFailedReport,
   PollFailedReport,
   PollReport,
   SkippedReport,
+  SubscriptionDroppedReport,
+  SubscriptionProgressReport,
   Telemetry,
 } from './telemetry/telemetry.ts'
+export type { TelemetryOptions } from './telemetry/telemetry-options.ts'
 export type { ReadTraceContext, TraceContext } from './telemetry/trace-context.ts'

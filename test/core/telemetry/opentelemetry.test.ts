@@ -6,7 +6,7 @@ import {
   MeterProvider,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
-import { INSTRUMENTS, type InstrumentName, SKIP_REASONS } from '@tidemark/core'
+import { INSTRUMENTS, type InstrumentName, MARK_SKIP_REASONS } from '@tidemark/core'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { gate, recording, rig, stopAll } from '../rig.ts'
@@ -29,7 +29,7 @@ describe('through the Prometheus exporter', () => {
       metrics: openTelemetryMetrics({ meterProvider }),
     }).start()
     const samples = samplesOf(await scrape())
-    for (const reason of SKIP_REASONS) {
+    for (const reason of MARK_SKIP_REASONS) {
       expect(
         samples.get(`martend_async_daemon_skipped_events_total{projection_name="a",reason="${reason}"}`),
       ).toBe(0)

@@ -1,4 +1,4 @@
-import { MetricNameTakenError, SKIP_REASONS } from '@tidemark/core'
+import { MARK_SKIP_REASONS, MetricNameTakenError } from '@tidemark/core'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { Counter, Gauge, Registry, register } from 'prom-client'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -47,7 +47,7 @@ describe('a scrape in the Prometheus format', () => {
     await running.start()
     const samples = samplesOf(await registry.metrics())
     for (const projection of ['a', 'b']) {
-      for (const reason of SKIP_REASONS) {
+      for (const reason of MARK_SKIP_REASONS) {
         const series = `martend_async_daemon_skipped_events{projection_name="${projection}",reason="${reason}"}`
         expect(samples.get(series), series).toBe(0)
       }

@@ -1,11 +1,13 @@
 import type { CheckpointStore } from '../checkpoint-store.ts'
 import { type Clock, systemClock } from '../clock.ts'
-import { InvalidOptionError, messageOf } from '../errors.ts'
+import { InvalidOptionError } from '../errors.ts'
 import type { EventSource } from '../event-source.ts'
 import { requireKnownOptions } from '../known-options.ts'
-import { type Logger, quietLogger, SILENT_LOGGER } from '../telemetry/logger.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
-import type { Telemetry } from '../telemetry/telemetry.ts'
+import {
+  type ResolvedTelemetryOptions,
+  resolveTelemetryOptions,
+  type TelemetryOptions,
+} from '../telemetry/telemetry-options.ts'
 
 /** What the agent needs of a checkpoint store. */
 export type ProgressMemory = Pick<
@@ -13,7 +15,7 @@ export type ProgressMemory = Pick<
   'progress' | 'saveSettled' | 'recordSkips' | 'sharesLogWith' | 'isTransient'
 >
 
-export interface HighWaterAgentOptions<P> {
+export interface HighWaterAgentOptions<P> extends TelemetryOptions {
   readonly source: EventSource<P, unknown>
   /**
    * Where settled positions are remembered, so that a restart behind an open transaction goes on from what was
@@ -32,33 +34,16 @@ export interface HighWaterAgentOptions<P> {
   readonly pollTimeShare?: number
   /** How long settled may stand below the head, or polls may fail, before the mark is called stale. @default 3000 */
   readonly staleAfterMs?: number
-  /**
-   * Where metrics go: `promClientMetrics()` from `@tidemark/core/prom-client`, `openTelemetryMetrics()` from
-   * `@tidemark/core/opentelemetry`, or a `Metrics` of your own. @default nowhere
-   */
-  readonly metrics?: Metrics
-  /** Where warnings go: `console`, a pino logger, or anything of that shape. @default nowhere */
-  readonly logger?: Logger
-  /** What is reported as it happens, for your own use. */
-  readonly telemetry?: Telemetry
-  /** Where errors of telemetry go. @default once to the logger, or the console, then silence */
-  readonly onTelemetryError?: (error: unknown) => void
   /** @default the system's */
   readonly clock?: Clock
 }
 
-export interface ResolvedHighWaterAgentOptions<P> {
+export interface ResolvedHighWaterAgentOptions<P> extends ResolvedTelemetryOptions {
   readonly source: EventSource<P, unknown>
   readonly checkpoints: ProgressMemory | undefined
   readonly pollIntervalMs: number
   readonly pollTimeShare: number
   readonly staleAfterMs: number
-  readonly metrics: Metrics | undefined
-  readonly logger: Logger
-  /** What goes wrong with telemetry is told on the console where there is no logger. */
-  readonly telemetryLogger: Logger
-  readonly telemetry: Telemetry
-  readonly onTelemetryError: (error: unknown) => void
   readonly clock: Clock
 }
 
@@ -89,13 +74,8 @@ export function resolveHighWaterAgentOptions<P>(
   options: HighWaterAgentOptions<P>,
 ): ResolvedHighWaterAgentOptions<P> {
   requireKnownOptions(options, HIGH_WATER_AGENT_OPTIONS)
-  const telemetryLogger = quietLogger(options.logger ?? console)
   const resolved = {
     ...HIGH_WATER_AGENT_DEFAULTS,
-    metrics: undefined,
-    logger: SILENT_LOGGER,
-    telemetry: {},
-    onTelemetryError: warnOnce(telemetryLogger),
     clock: systemClock,
     checkpoints: undefined,
     ...withoutUndefined(options),
@@ -108,19 +88,7 @@ export function resolveHighWaterAgentOptions<P>(
   if (resolved.pollTimeShare > 1)
     throw new InvalidOptionError('pollTimeShare', 'at most 1', resolved.pollTimeShare)
   requireAbove0('staleAfterMs', resolved.staleAfterMs)
-  if (resolved.metrics !== undefined && typeof resolved.metrics.open !== 'function') {
-    throw new InvalidOptionError(
-      'metrics',
-      'promClientMetrics(), openTelemetryMetrics() or a Metrics',
-      resolved.metrics,
-    )
-  }
-  for (const level of ['info', 'warn', 'error'] as const) {
-    if (typeof resolved.logger[level] !== 'function') {
-      throw new InvalidOptionError('logger', `an object with ${level}()`, resolved.logger)
-    }
-  }
-  return Object.freeze({ ...resolved, logger: quietLogger(resolved.logger), telemetryLogger })
+  return Object.freeze({ ...resolved, ...resolveTelemetryOptions(options) })
 }
 
 export function requireAbove0(option: string, value: unknown): void {
@@ -132,15 +100,4 @@ export function requireAbove0(option: string, value: unknown): void {
 /** An option given as `undefined` is one that was not given. */
 export function withoutUndefined<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
-}
-
-function warnOnce(logger: Pick<Logger, 'warn'>): (error: unknown) => void {
-  let warned = false
-  return (error) => {
-    if (warned) return
-    warned = true
-    logger.warn(
-      `tidemark: telemetry failed; the work goes on, further failures are only counted: ${messageOf(error)}`,
-    )
-  }
 }

@@ -92,17 +92,7 @@ function resolveProjection<E, Tx>(
     batchSize = PROJECTION_DEFAULTS.batchSize,
     attempts = PROJECTION_DEFAULTS.attempts,
   } = projection
-  if (typeof name !== 'string' || name.trim() === '') {
-    throw new InvalidOptionError(`${option}.name`, 'a non-empty string', name)
-  }
-  // Postgres cannot store a NUL character.
-  if (name.length > LONGEST_NAME || name.includes('\0')) {
-    throw new InvalidOptionError(
-      `${option}.name`,
-      `at most ${LONGEST_NAME} characters, none of them NUL`,
-      name.slice(0, LONGEST_NAME),
-    )
-  }
+  requireName(`${option}.name`, name)
   if (typeof handle !== 'function') throw new InvalidOptionError(`${option}.handle`, 'a function', handle)
   if (eventTypes !== undefined) {
     if (
@@ -123,6 +113,18 @@ function resolveProjection<E, Tx>(
   requireInteger(`${option}.batchSize`, batchSize, 1)
   requireInteger(`${option}.attempts`, attempts, 1)
   return Object.freeze({ name, handle: handle.bind(projection), eventTypes, batchSize, attempts })
+}
+
+/** What names a projection, or what consumes a subscription. */
+export function requireName(option: string, name: unknown): void {
+  if (typeof name !== 'string' || name.trim() === '') {
+    throw new InvalidOptionError(option, 'a non-empty string', name)
+  }
+  // Postgres cannot store a NUL character.
+  if (name.length > LONGEST_NAME || name.includes('\0')) {
+    const expected = `at most ${LONGEST_NAME} characters, none of them NUL`
+    throw new InvalidOptionError(option, expected, name.slice(0, LONGEST_NAME))
+  }
 }
 
 function requireInteger(option: string, value: unknown, least: number): void {

@@ -223,7 +223,13 @@ export class ProjectionRunner<P, E, Tx> {
       page?.positions.map((position, i) => [source.order.format(position), page.events[i]]),
     )
     for (const run of crossed) {
-      session.tracing.skipped({ projection: this.name, run, isDense, nextEvent: eventAt.get(run.current) })
+      session.tracing.skipped({
+        projection: this.name,
+        run,
+        isCounted: isDense,
+        isOneRun: isDense,
+        nextEvent: eventAt.get(run.current),
+      })
     }
     const lost = crossed.filter(({ reason }) => reason === 'stale_high_water_mark')
     const [first] = lost

@@ -1,6 +1,8 @@
-import { SKIP_REASONS } from '../checkpoint-store.ts'
+import { MARK_SKIP_REASONS } from '../checkpoint-store.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
+import { SUBSCRIPTION_STATES, type SubscriptionStatus } from '../subscription/status.ts'
+import type { ConsumerGroup } from '../subscription/subscription-source.ts'
 import type { GaugeName } from './instruments.ts'
 import type { GaugeReading, Labels } from './metrics.ts'
 
@@ -49,9 +51,44 @@ export function projectionGauges<P>(
     ...gauge('projection_lag_seconds', seconds(lagMs)),
     ...(skipped === undefined
       ? []
-      : SKIP_REASONS.flatMap((reason) =>
+      : MARK_SKIP_REASONS.flatMap((reason) =>
           gauge('skipped_events_recorded', Number(skipped[reason] ?? 0n), { reason }),
         )),
+  ]
+}
+
+/** What the gauges of a wrapped subscription show now. */
+export function subscriptionGauges<P>(
+  { projection, state, position, lagPositions, lagMs, isStalled, group }: SubscriptionStatus<P>,
+  toNumber: ((position: P) => number) | undefined,
+): readonly GaugeReading[] {
+  const gauge = readingsWith({ projection_name: projection })
+  return [
+    ...SUBSCRIPTION_STATES.flatMap((each) =>
+      gauge('projection_state', Number(each === state), { state: each }),
+    ),
+    ...gauge('projection_position', approximate(position, toNumber)),
+    ...gauge('projection_lag_positions', lagPositions === undefined ? undefined : Number(lagPositions)),
+    ...gauge('projection_lag_seconds', seconds(lagMs)),
+    ...gauge('subscription_stalled', isStalled === undefined ? undefined : Number(isStalled)),
+    ...(group === undefined ? [] : groupGauges(projection, group)),
+  ]
+}
+
+function groupGauges<P>(
+  projection: string,
+  { parked, outstanding, consumers }: ConsumerGroup<P>,
+): readonly GaugeReading[] {
+  const gauge = readingsWith({ projection_name: projection })
+  const own = consumers.filter(({ isOwn }) => isOwn)
+  return [
+    ...gauge('parked_messages', Number(parked)),
+    ...gauge('outstanding_messages', outstanding),
+    ...gauge('group_consumers', consumers.length),
+    ...gauge(
+      'consumer_messages_in_hand',
+      own.length === 0 ? undefined : own.reduce((sum, { inFlight }) => sum + inFlight, 0),
+    ),
   ]
 }
 

@@ -1,5 +1,6 @@
-import { SKIP_REASONS } from '../checkpoint-store.ts'
+import { MARK_SKIP_REASONS, SKIP_REASONS } from '../checkpoint-store.ts'
 import { PROJECTION_STATES } from '../projection/status.ts'
+import { ACKNOWLEDGE_ACTIONS, SUBSCRIPTION_STATES } from '../subscription/status.ts'
 
 /**
  * Every metric of Tidemark: the one list that both backends, the documentation, the dashboard and their tests are made
@@ -15,7 +16,7 @@ export interface Instrument {
    */
   readonly scope: 'store' | 'projection' | 'process'
   /** The labels, each with its allowed values where they are fixed. */
-  readonly labels: Readonly<Record<string, readonly string[] | 'named by the user'>>
+  readonly labels: Readonly<Record<string, readonly string[] | 'named by the user' | 'named by the source'>>
   readonly help: string
   /** Upper bounds of a histogram's buckets. */
   readonly buckets?: readonly number[]
@@ -44,6 +45,9 @@ export type CounterName =
   | 'checkpoint_conflicts'
   | 'polls'
   | 'telemetry_errors'
+  | 'delivered_events'
+  | 'acknowledged_events'
+  | 'subscription_drops'
 
 export type GaugeName =
   | 'high_water_mark'
@@ -59,6 +63,11 @@ export type GaugeName =
   | 'projection_lag_seconds'
   | 'projection_state'
   | 'skipped_events_recorded'
+  | 'subscription_stalled'
+  | 'parked_messages'
+  | 'outstanding_messages'
+  | 'group_consumers'
+  | 'consumer_messages_in_hand'
 
 export type HistogramName =
   | 'poll_duration_seconds'
@@ -83,7 +92,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     unit: '{event}',
     scope: 'projection',
     labels: PROJECTION,
-    help: 'Events handled and checkpointed.',
+    help: 'Events handled and checkpointed; of a wrapped subscription, events whose consumer came back for the next.',
     usedBy: ['dashboard', 'alert'],
   },
   proven_empty_positions: {
@@ -133,6 +142,30 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     labels: {},
     help: 'Errors thrown by telemetry itself; the work went on.',
     usedBy: ['dashboard'],
+  },
+  delivered_events: {
+    kind: 'counter',
+    unit: '{event}',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: 'Events that a wrapped subscription handed over; whether they were processed is another matter.',
+    usedBy: ['dashboard'],
+  },
+  acknowledged_events: {
+    kind: 'counter',
+    unit: '{event}',
+    scope: 'projection',
+    labels: { ...PROJECTION, action: ACKNOWLEDGE_ACTIONS },
+    help: 'Events of a wrapped persistent subscription, by what its consumer said of them: ack, or the action of the nack.',
+    usedBy: ['dashboard'],
+  },
+  subscription_drops: {
+    kind: 'counter',
+    unit: '{drop}',
+    scope: 'projection',
+    labels: { ...PROJECTION, reason: 'named by the source' },
+    help: 'Wrapped subscriptions that ended though nobody unsubscribed, by the type of the error; `silent_end` is one that came without an error.',
+    usedBy: ['dashboard', 'alert'],
   },
   high_water_mark: {
     kind: 'gauge',
@@ -203,7 +236,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     unit: '{position}',
     scope: 'projection',
     labels: PROJECTION,
-    help: "The projection's checkpoint.",
+    help: "The projection's checkpoint; of a wrapped subscription, how far all is processed; of a persistent one, the checkpoint of its group, which the server writes now and then.",
     usedBy: ['dashboard', 'alert'],
   },
   projection_lag_positions: {
@@ -211,7 +244,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     unit: '{position}',
     scope: 'projection',
     labels: PROJECTION,
-    help: '(head - settled) + (mark - checkpoint): positions, not events. Absent where positions are sparse.',
+    help: '(head - settled) + (mark - checkpoint), of a wrapped subscription head - position: positions, not events. Absent where positions are sparse.',
     usedBy: ['dashboard'],
   },
   projection_lag_seconds: {
@@ -226,7 +259,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     kind: 'gauge',
     unit: '{boolean}',
     scope: 'projection',
-    labels: { ...PROJECTION, state: PROJECTION_STATES },
+    labels: { ...PROJECTION, state: [...new Set([...PROJECTION_STATES, ...SUBSCRIPTION_STATES])] },
     help: '1 for the state that the projection is in, 0 for the others.',
     usedBy: ['dashboard', 'alert'],
   },
@@ -234,9 +267,49 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     kind: 'gauge',
     unit: '{event}',
     scope: 'projection',
-    labels: { ...PROJECTION, reason: SKIP_REASONS },
+    labels: { ...PROJECTION, reason: MARK_SKIP_REASONS },
     help: 'The total of skipped positions stored with the checkpoint: survives restarts.',
     usedBy: ['dashboard', 'alert'],
+  },
+  subscription_stalled: {
+    kind: 'gauge',
+    unit: '{boolean}',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: '1 when nothing has come from a wrapped subscription for longer than the threshold while the head stands above. Absent where the head does not tell: filtered and persistent subscriptions.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  parked_messages: {
+    kind: 'gauge',
+    unit: '{message}',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: 'Messages of a persistent subscription that were given up, and wait for someone to replay or remove them.',
+    usedBy: ['dashboard'],
+  },
+  outstanding_messages: {
+    kind: 'gauge',
+    unit: '{message}',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: 'Messages of a persistent subscription that its consumers have and have not acknowledged.',
+    usedBy: ['dashboard'],
+  },
+  group_consumers: {
+    kind: 'gauge',
+    unit: '{consumer}',
+    scope: 'projection',
+    labels: PROJECTION,
+    help: 'Consumers connected to the group of a persistent subscription.',
+    usedBy: ['dashboard'],
+  },
+  consumer_messages_in_hand: {
+    kind: 'gauge',
+    unit: '{message}',
+    scope: 'process',
+    labels: PROJECTION,
+    help: 'Of the outstanding messages, those that the consumers of this process have.',
+    usedBy: ['dashboard'],
   },
   poll_duration_seconds: {
     kind: 'histogram',
@@ -279,7 +352,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     unit: 's',
     scope: 'projection',
     labels: PROJECTION,
-    help: 'From append to handled, of the oldest event of a batch, while the projection is live.',
+    help: 'From append to handled, of the oldest event of a batch, while the projection is live; of a wrapped subscription, of about one event a second.',
     buckets: DELAY_BUCKETS,
     usedBy: ['dashboard'],
   },

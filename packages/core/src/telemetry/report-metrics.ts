@@ -1,5 +1,6 @@
-import { SKIP_REASONS } from '../checkpoint-store.ts'
+import { MARK_SKIP_REASONS, type SkipReason } from '../checkpoint-store.ts'
 import type { PositionOrder } from '../position.ts'
+import { SILENT_END } from '../subscription/status.ts'
 import type { Exemplar, MetricsRecorder } from './metrics.ts'
 import type { Telemetry } from './telemetry.ts'
 
@@ -45,22 +46,50 @@ export function reportMetrics<P>(
         recorder.add('skipped_events', Number(count), { projection_name: projection, reason })
       }
     },
+    subscriptionProgressed: ({ projection, delivered, processed, delayMs }) => {
+      const labels = { projection_name: projection }
+      if (delivered > 0) recorder.add('delivered_events', delivered, labels)
+      if (processed > 0) recorder.add('processed_events', processed, labels)
+      if (delayMs !== undefined) recorder.record('event_delay_seconds', delayMs / MS_PER_SECOND, labels)
+    },
+    subscriptionDropped: ({ projection, reason }) =>
+      recorder.add('subscription_drops', 1, { projection_name: projection, reason }),
+    eventsAcknowledged: ({ projection, action, events }) =>
+      recorder.add('acknowledged_events', events, { projection_name: projection, action }),
   }
 }
 
 /** Makes the series exist, so that the first skip is an increase and not an appearance. */
-export function startAtZero(recorder: MetricsRecorder, source: string, projections: readonly string[]): void {
+export function startDaemonAtZero(
+  recorder: MetricsRecorder,
+  source: string,
+  projections: readonly string[],
+): void {
   for (const outcome of ['moved', 'unchanged', 'failed']) recorder.add('polls', 0, { source, outcome })
   for (const outcome of ['filled', 'proven_empty', 'skipped'])
     recorder.add('gaps_closed', 0, { source, outcome })
   recorder.add('proven_empty_positions', 0, { source })
   recorder.add('telemetry_errors', 0, {})
   for (const projection_name of projections) {
-    for (const reason of SKIP_REASONS) recorder.add('skipped_events', 0, { projection_name, reason })
+    for (const reason of MARK_SKIP_REASONS) recorder.add('skipped_events', 0, { projection_name, reason })
     for (const action of ['retry', 'pause']) recorder.add('handler_errors', 0, { projection_name, action })
     recorder.add('processed_events', 0, { projection_name })
     recorder.add('checkpoint_conflicts', 0, { projection_name })
   }
+}
+
+/** The same for a wrapped subscription, with the reasons and actions that it can have. */
+export function startSubscriptionAtZero(
+  recorder: MetricsRecorder,
+  projection_name: string,
+  possible: { readonly skips: readonly SkipReason[]; readonly actions: readonly string[] },
+): void {
+  for (const reason of possible.skips) recorder.add('skipped_events', 0, { projection_name, reason })
+  for (const action of possible.actions) recorder.add('acknowledged_events', 0, { projection_name, action })
+  recorder.add('delivered_events', 0, { projection_name })
+  recorder.add('processed_events', 0, { projection_name })
+  recorder.add('subscription_drops', 0, { projection_name, reason: SILENT_END })
+  recorder.add('telemetry_errors', 0, {})
 }
 
 function lengthOf<P>(order: PositionOrder<P>, run: { readonly from: P; readonly to: P }): bigint {

@@ -3,7 +3,7 @@ import type { PositionOrder } from '../position.ts'
 import type { Logger } from './logger.ts'
 import type { GaugeReading, Metrics, MetricsRecorder } from './metrics.ts'
 import { quietly } from './quietly.ts'
-import { reportMetrics, startAtZero } from './report-metrics.ts'
+import { reportMetrics, startDaemonAtZero } from './report-metrics.ts'
 import { guardTelemetry, type Telemetry } from './telemetry.ts'
 import type { ReadTraceContext } from './trace-context.ts'
 import { NO_TRACING, openTracing, type TracedBatch, type Tracing } from './tracing.ts'
@@ -19,6 +19,8 @@ export interface SessionParts<P, E> {
   readonly order: PositionOrder<P>
   readonly projections: readonly string[]
   readonly traceContext: ReadTraceContext<E>
+  /** Makes series exist before their first increase. @default a daemon's */
+  readonly startAtZero?: (recorder: MetricsRecorder) => void
   /** Computed whenever metrics are collected. */
   readonly gauges: () => Iterable<GaugeReading>
 }
@@ -29,16 +31,17 @@ export interface SessionParts<P, E> {
  */
 export class TelemetrySession<P, E> {
   readonly telemetry: Required<Telemetry>
+  /** The backend, once it is open. */
+  recorder: MetricsRecorder | undefined
   tracing: Tracing<E> = NO_TRACING
   readonly #parts: SessionParts<P, E>
-  #recorder: MetricsRecorder | undefined
   #metrics: Telemetry = {}
   #withdraw: () => void = () => {}
   #isClosed = false
 
   constructor(parts: SessionParts<P, E>) {
     this.#parts = parts
-    const own = guardTelemetry(parts.telemetry, this.#onError)
+    const own = guardTelemetry(parts.telemetry, this.onError)
     const metrics = guardTelemetry(
       {
         polled: (report) => this.#metrics.polled?.(report),
@@ -47,8 +50,11 @@ export class TelemetrySession<P, E> {
         handlerFailed: (report) => this.#metrics.handlerFailed?.(report),
         checkpointConflict: (report) => this.#metrics.checkpointConflict?.(report),
         skipped: (report) => this.#metrics.skipped?.(report),
+        subscriptionProgressed: (report) => this.#metrics.subscriptionProgressed?.(report),
+        subscriptionDropped: (report) => this.#metrics.subscriptionDropped?.(report),
+        eventsAcknowledged: (report) => this.#metrics.eventsAcknowledged?.(report),
       },
-      this.#onError,
+      this.onError,
     )
     this.telemetry = bothOf(metrics, own)
   }
@@ -56,24 +62,25 @@ export class TelemetrySession<P, E> {
   /** At `start()`, not before: an SDK may be set up after this library was imported. */
   async open(): Promise<void> {
     const { source, order, projections, traceContext, gauges } = this.#parts
-    const tracing = await openTracing(traceContext).catch(this.#onError)
-    if (tracing) this.tracing = quietTracing(tracing, this.#onError)
+    const { startAtZero = (recorder) => startDaemonAtZero(recorder, source, projections) } = this.#parts
+    const tracing = await openTracing(traceContext).catch(this.onError)
+    if (tracing) this.tracing = quietTracing(tracing, this.onError)
     // `stop()` may have come meanwhile.
     if (this.#isClosed) return
     const opened = this.#openMetrics()
     if (opened === undefined) return
-    this.#recorder = opened
-    const recorder = quietRecorder(opened, this.#onError)
+    this.recorder = opened
+    const recorder = quietRecorder(opened, this.onError)
     this.#metrics = reportMetrics(recorder, order, () => this.tracing.currentSpan())
-    startAtZero(recorder, source, projections)
+    startAtZero(recorder)
     // Computed in here to the last: what a generator throws, it throws while it is read.
-    this.#withdraw = recorder.observe(() => quietly(() => [...gauges()], this.#onError) ?? [])
+    this.#withdraw = recorder.observe(() => quietly(() => [...gauges()], this.onError) ?? [])
   }
 
   /** Withdraws the gauges. */
   close(): void {
     this.#isClosed = true
-    quietly(this.#withdraw, this.#onError)
+    quietly(this.#withdraw, this.onError)
     this.#withdraw = () => {}
   }
 
@@ -83,15 +90,16 @@ export class TelemetrySession<P, E> {
       return metrics?.open(telemetryLogger)
     } catch (error) {
       if (hasCode(error, 'TIDEMARK_METRIC_NAME_TAKEN')) throw error
-      this.#onError(error)
+      this.onError(error)
       return undefined
     }
   }
 
-  #onError = (error: unknown): void => {
+  /** Counts an error of telemetry and hands it over. */
+  onError = (error: unknown): void => {
     // The backend that would count it may be the one that fails; nobody is left to tell.
     const ignore = (): void => {}
-    quietly(() => this.#recorder?.add('telemetry_errors', 1, {}), ignore)
+    quietly(() => this.recorder?.add('telemetry_errors', 1, {}), ignore)
     quietly(() => this.#parts.onTelemetryError(error), ignore)
   }
 }
@@ -119,6 +127,9 @@ function bothOf(first: Required<Telemetry>, second: Required<Telemetry>): Requir
     handlerFailed: both(first.handlerFailed, second.handlerFailed),
     checkpointConflict: both(first.checkpointConflict, second.checkpointConflict),
     skipped: both(first.skipped, second.skipped),
+    subscriptionProgressed: both(first.subscriptionProgressed, second.subscriptionProgressed),
+    subscriptionDropped: both(first.subscriptionDropped, second.subscriptionDropped),
+    eventsAcknowledged: both(first.eventsAcknowledged, second.eventsAcknowledged),
     projectionStateChanged: both(first.projectionStateChanged, second.projectionStateChanged),
   }
 }

@@ -1,6 +1,7 @@
 import type { CrossedRun, SkipTotals } from '../checkpoint-store.ts'
 import type { Gap, HighWaterReading, Holder } from '../event-source.ts'
 import type { ProjectionState } from '../projection/status.ts'
+import type { SubscriptionState } from '../subscription/status.ts'
 import { quietly } from './quietly.ts'
 
 /**
@@ -14,7 +15,13 @@ export interface Telemetry {
   handlerFailed?(report: HandlerFailedReport): void
   checkpointConflict?(report: { readonly projection: string }): void
   skipped?(report: SkippedReport): void
-  projectionStateChanged?(report: { readonly projection: string; readonly state: ProjectionState }): void
+  projectionStateChanged?(report: {
+    readonly projection: string
+    readonly state: ProjectionState | SubscriptionState
+  }): void
+  subscriptionProgressed?(report: SubscriptionProgressReport): void
+  subscriptionDropped?(report: SubscriptionDroppedReport): void
+  eventsAcknowledged?(report: EventsAcknowledgedReport): void
 }
 
 export interface PollReport {
@@ -54,10 +61,34 @@ export interface HandlerFailedReport {
   readonly error: unknown
 }
 
+/** What a wrapped subscription has done since the last of these reports. */
+export interface SubscriptionProgressReport {
+  readonly projection: string
+  readonly delivered: number
+  readonly processed: number
+  /** Everything up to here is processed, where that is seen. */
+  readonly through: string | undefined
+  /** From append to processed, of the first event of these; only while the subscription is live. */
+  readonly delayMs: number | undefined
+}
+
+export interface SubscriptionDroppedReport {
+  readonly projection: string
+  readonly reason: string
+  /** `undefined` when it ended without one. */
+  readonly error: unknown
+}
+
+export interface EventsAcknowledgedReport {
+  readonly projection: string
+  readonly action: string
+  readonly events: number
+}
+
 export interface SkippedReport {
   readonly projection: string
   readonly crossed: readonly CrossedRun[]
-  /** As stored with the checkpoint, these crossings included. */
+  /** As stored with the checkpoint, of a wrapped subscription since it was wrapped; these crossings included. */
   readonly totals: SkipTotals
 }
 
@@ -75,5 +106,8 @@ export function guardTelemetry(telemetry: Telemetry, onError: (error: unknown) =
     checkpointConflict: guarded(telemetry.checkpointConflict),
     skipped: guarded(telemetry.skipped),
     projectionStateChanged: guarded(telemetry.projectionStateChanged),
+    subscriptionProgressed: guarded(telemetry.subscriptionProgressed),
+    subscriptionDropped: guarded(telemetry.subscriptionDropped),
+    eventsAcknowledged: guarded(telemetry.eventsAcknowledged),
   }
 }

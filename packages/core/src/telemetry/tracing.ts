@@ -34,8 +34,10 @@ export interface TracedBatch<E> {
 interface TracedSkip<E> {
   readonly projection: string
   readonly run: CrossedRun
-  /** Whether positions are dense, so that a difference is a count. */
-  readonly isDense: boolean
+  /** Whether its count is one of positions or events, and not of what sparse positions say. */
+  readonly isCounted: boolean
+  /** Whether it is one run of dense positions, so that the difference of its ends is a number. */
+  readonly isOneRun: boolean
   /** The event after the run, where it is at hand: it carries the trace that appended it. */
   readonly nextEvent: E | undefined
 }
@@ -106,7 +108,7 @@ class ApiTracing<E> implements Tracing<E> {
     return span
   }
 
-  skipped({ projection, run, isDense, nextEvent }: TracedSkip<E>): void {
+  skipped({ projection, run, isCounted, isOneRun, nextEvent }: TracedSkip<E>): void {
     const { stored, current, count, reason } = run
     const attributes: Attributes = {
       [ATTRIBUTES.projection]: projection,
@@ -114,12 +116,8 @@ class ApiTracing<E> implements Tracing<E> {
       [ATTRIBUTES.markStale]: reason === 'stale_high_water_mark',
       [ATTRIBUTES.markStored]: stored,
       [ATTRIBUTES.markActual]: current,
-      ...(isDense
-        ? {
-            [ATTRIBUTES.skippedCount]: Number(count),
-            [ATTRIBUTES.markDifference]: Number(count + 1n),
-          }
-        : {}),
+      ...(isCounted ? { [ATTRIBUTES.skippedCount]: Number(count) } : {}),
+      ...(isOneRun ? { [ATTRIBUTES.markDifference]: Number(count + 1n) } : {}),
     }
     const span = this.#tracer.startSpan('marten.projection.skipped_events', {
       attributes,
@@ -127,7 +125,10 @@ class ApiTracing<E> implements Tracing<E> {
     })
     span.setStatus({
       code: this.#api.SpanStatusCode.ERROR,
-      message: `${isDense ? `${count} ` : ''}positions between ${stored} and ${current} were skipped`,
+      message:
+        isCounted && !isOneRun
+          ? `${count} events up to ${current} were passed unhandled`
+          : `${isCounted ? `${count} ` : ''}positions between ${stored} and ${current} were skipped`,
     })
     span.end()
   }

@@ -1,0 +1,211 @@
+import { AlreadyMonitoredError, InvalidOptionError } from '../errors.ts'
+
+/** What is used of a subscription: a Node stream of either client, or any other async iterable. */
+interface Instrumentable {
+  [Symbol.asyncIterator]?(): AsyncIterator<unknown>
+  emit?(event: string | symbol, ...args: unknown[]): boolean
+  unsubscribe?(): unknown
+  ack?(...events: unknown[]): unknown
+  nack?(action: string, reason: string, ...events: unknown[]): unknown
+}
+
+/** Who is told what goes on with a subscription. Nothing here throws. */
+export interface Probe {
+  /** An item was handed over. */
+  delivered(item: unknown): void
+  /** It is consumed by an iterator from now on. */
+  iterating(): void
+  /** An iterator came back for the next. */
+  cameBack(): void
+  serverSays(phase: 'caught_up' | 'fell_behind'): void
+  dropped(error: unknown): void
+  /** It came to its end without an error. */
+  ended(): void
+  /** Its consumer has left it, or has unsubscribed. */
+  left(): void
+  /** Nothing comes any more, not even from a buffer. */
+  closed(): void
+  acknowledged(action: string, events: readonly unknown[]): void
+  unsubscribeFailed(error: unknown): void
+  /** The error that the next wait for an item ends with, where one is to be expected. */
+  readonly failure: Promise<never> | undefined
+}
+
+const MONITORED = Symbol.for('tidemark.monitored')
+
+export function isPersistent(subscription: object): boolean {
+  const { ack, nack } = subscription as Instrumentable
+  return typeof ack === 'function' && typeof nack === 'function'
+}
+
+export function isEmitter(subscription: object): boolean {
+  return typeof (subscription as Instrumentable).emit === 'function'
+}
+
+/**
+ * Makes a subscription tell `probe`, through properties of its own: no listener (one for `data` or `readable` would start
+ * the flow, one for `error` would keep an unhandled error from being thrown) and no Proxy (both clients have private
+ * fields, which are not found through one).
+ */
+export function instrument(subscription: object, probe: Probe): void {
+  if (typeof (subscription as Instrumentable)[Symbol.asyncIterator] !== 'function') {
+    throw new InvalidOptionError('subscription', 'a stream or another async iterable', subscription)
+  }
+  if (MONITORED in subscription) {
+    throw new AlreadyMonitoredError(
+      'this subscription is monitored already; wrap it once, where it is made, and pass on what you got back',
+    )
+  }
+  if (!Object.isExtensible(subscription)) {
+    throw new InvalidOptionError('subscription', 'an object that is not frozen', subscription)
+  }
+  own(subscription, MONITORED, true)
+  const leave = instrumentUnsubscribe(subscription, probe)
+  if (isEmitter(subscription)) instrumentEmit(subscription, probe, leave)
+  instrumentIterator(subscription, probe, leave)
+  if (isPersistent(subscription)) instrumentAcknowledging(subscription, probe)
+}
+
+/** Not enumerable, as methods are not. */
+function own(target: object, key: PropertyKey, value: unknown): void {
+  Object.defineProperty(target, key, { value, writable: true, configurable: true, enumerable: false })
+}
+
+/**
+ * Returns what ends the call behind the subscription, once: destroying the stream, which is all that `break` does, leaves
+ * it open on both clients (`dist/streams/utils/Subscription.js`).
+ */
+function instrumentUnsubscribe(subscription: Instrumentable, probe: Probe): () => void {
+  const { unsubscribe } = subscription
+  let isDone = false
+  if (typeof unsubscribe !== 'function') return () => probe.left()
+  own(subscription, 'unsubscribe', function (this: unknown, ...args: []): unknown {
+    isDone = true
+    probe.left()
+    return unsubscribe.apply(this, args)
+  })
+  return () => {
+    probe.left()
+    if (isDone) return
+    isDone = true
+    // Not waited for: it waits for a call that may never have come about.
+    void (async () => await unsubscribe.call(subscription))().catch((error: unknown) =>
+      probe.unsubscribeFailed(error),
+    )
+  }
+}
+
+/** Every event of a Node stream goes through `emit`; `data` also when an iterator or `read()` takes an item. */
+function instrumentEmit(subscription: Instrumentable, probe: Probe, leave: () => void): void {
+  const { emit } = subscription
+  if (emit === undefined) return
+  own(subscription, 'emit', function (this: unknown, ...args: Parameters<typeof emit>): boolean {
+    const event = args[0]
+    if (event === 'data') probe.delivered(args[1])
+    else if (event === 'caughtUp') probe.serverSays('caught_up')
+    else if (event === 'fellBehind') probe.serverSays('fell_behind')
+    else if (event === 'error') probe.dropped(args[1])
+    else if (event === 'end') probe.ended()
+    else if (event === 'close') {
+      leave()
+      probe.closed()
+    }
+    return Reflect.apply(emit, this, args)
+  })
+}
+
+function instrumentIterator(subscription: Instrumentable, probe: Probe, leave: () => void): void {
+  const iterate = subscription[Symbol.asyncIterator]
+  if (iterate === undefined) return
+  const known = new WeakSet<object>()
+  const watched = (iterator: AsyncIterator<unknown>): AsyncIterator<unknown> => {
+    if (!known.has(iterator)) {
+      known.add(iterator)
+      instrumentNext(iterator, probe, leave, isEmitter(subscription))
+      instrumentLeaving(iterator, probe, leave)
+    }
+    return iterator
+  }
+  // A generator is its own iterator, and may be asked without being iterated.
+  if ('next' in subscription) watched(subscription as unknown as AsyncIterator<unknown>)
+  own(subscription, Symbol.asyncIterator, function (this: unknown): AsyncIterator<unknown> {
+    const iterator = watched(iterate.call(this as Instrumentable))
+    probe.iterating()
+    return iterator
+  })
+}
+
+function instrumentNext(
+  iterator: AsyncIterator<unknown>,
+  probe: Probe,
+  leave: () => void,
+  tellsByItself: boolean,
+): void {
+  const next = iterator.next
+  type Arguments = Parameters<typeof next>
+  if (tellsByItself) {
+    own(iterator, 'next', function (this: unknown, ...args: Arguments) {
+      probe.cameBack()
+      return Reflect.apply(next, this, args)
+    })
+    return
+  }
+  own(iterator, 'next', async function (this: unknown, ...args: Arguments) {
+    probe.iterating()
+    probe.cameBack()
+    try {
+      const coming = Reflect.apply(next, this, args)
+      const result = await (probe.failure === undefined ? coming : Promise.race([coming, probe.failure]))
+      if (result.done) {
+        probe.ended()
+        probe.closed()
+      } else probe.delivered(result.value)
+      return result
+    } catch (error) {
+      probe.dropped(error)
+      leave()
+      probe.closed()
+      throw error
+    }
+  })
+}
+
+/** What `for await` calls when its body breaks or throws. */
+function instrumentLeaving(iterator: AsyncIterator<unknown>, probe: Probe, leave: () => void): void {
+  const { return: end } = iterator
+  own(iterator, 'return', async function (this: unknown, value?: unknown) {
+    leave()
+    try {
+      return end === undefined ? { done: true, value } : await end.call(this as typeof iterator, value)
+    } finally {
+      probe.closed()
+    }
+  })
+}
+
+function instrumentAcknowledging(subscription: Instrumentable, probe: Probe): void {
+  const { ack, nack } = subscription
+  if (ack === undefined || nack === undefined) return
+  own(subscription, 'ack', function (this: unknown, ...events: unknown[]): unknown {
+    return after(ack.apply(this, events), () => probe.acknowledged('ack', events))
+  })
+  own(
+    subscription,
+    'nack',
+    function (this: unknown, action: string, reason: string, ...events: unknown[]): unknown {
+      return after(nack.call(this, action, reason, ...events), () => probe.acknowledged(action, events))
+    },
+  )
+}
+
+/** Hands on what came of it. Who does not look at a rejection is told of it as before: it is not handled here. */
+function after(result: unknown, told: () => void): unknown {
+  if (result instanceof Promise) {
+    return result.then((value: unknown) => {
+      told()
+      return value
+    })
+  }
+  told()
+  return result
+}

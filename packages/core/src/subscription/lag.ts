@@ -1,0 +1,47 @@
+import { isReached, type PositionOrder } from '../position.ts'
+import type { HeadWatch } from './head-watch.ts'
+import type { Progress } from './progress.ts'
+
+export interface LagInput<P> {
+  readonly progress: Progress<P>
+  readonly head: HeadWatch<P>
+  readonly order: PositionOrder<P>
+  /** Whether everything up to the head comes to this consumer. */
+  readonly isHeadOurs: boolean
+  /** Whether the server said that everything older was delivered. */
+  readonly isLive: boolean
+  readonly startedAtMs: number
+  /** How long a reading of the head is good for. */
+  readonly headGoodForMs: number
+  readonly nowMs: number
+}
+
+/** See `SubscriptionStatus.lagMs`. */
+export function lagMs<P>(input: LagInput<P>): number | undefined {
+  const { progress, head, order, isHeadOurs, isLive, startedAtMs, headGoodForMs, nowMs } = input
+  if (progress.inHandAppendedAtMs !== undefined) return sinceMs(progress.inHandAppendedAtMs, nowMs)
+  if (!isHeadOurs || head.readAtMs === undefined) return isLive ? 0 : undefined
+  if (!isReached(order, head.head, progress.processedTo)) {
+    // The next event was appended after the last one, and after nothing was there to wait.
+    const emptyAtMs = head.caughtUpAtMs ?? progress.processedAppendedAtMs ?? startedAtMs
+    return sinceMs(Math.max(emptyAtMs, progress.processedAppendedAtMs ?? emptyAtMs), nowMs)
+  }
+  const ageMs = nowMs - head.readAtMs
+  return ageMs <= headGoodForMs ? 0 : ageMs
+}
+
+/** Head minus position, where every position counts. */
+export function lagPositions<P>(
+  { processedTo }: Progress<P>,
+  head: P | undefined,
+  order: PositionOrder<P>,
+): bigint | undefined {
+  if (!order.distance || processedTo === undefined || head === undefined) return undefined
+  const behind = order.distance(processedTo, head)
+  return behind > 0n ? behind : 0n
+}
+
+/** The clock of the store may be ahead of ours. */
+function sinceMs(thenMs: number, nowMs: number): number {
+  return Math.max(0, nowMs - thenMs)
+}

@@ -1,0 +1,122 @@
+import { type Clock, systemClock } from '../clock.ts'
+import { InvalidOptionError } from '../errors.ts'
+import { requireAbove0, withoutUndefined } from '../high-water/options.ts'
+import { requireKnownOptions } from '../known-options.ts'
+import type { PositionOrder } from '../position.ts'
+import { requireName } from '../projection/projection.ts'
+import {
+  type ResolvedTelemetryOptions,
+  resolveTelemetryOptions,
+  type TelemetryOptions,
+} from '../telemetry/telemetry-options.ts'
+import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
+import type { SubscriptionSource } from './subscription-source.ts'
+
+export interface MonitorOptions<P, Item> extends TelemetryOptions {
+  /** Names what consumes the subscription, in metrics, spans and messages. */
+  readonly projection: string
+  /** What is subscribed to, as an adapter describes it. */
+  readonly source: SubscriptionSource<P, Item>
+  /**
+   * Where a catch-up subscription begins, as it was told to the client: the stored position, exclusive, or `'start'` or
+   * `'end'`. Without it, what was skipped between the checkpoint and the first event is not seen, nor a checkpoint beyond
+   * the head. Of no meaning for persistent subscriptions. @default 'start', as the clients'
+   */
+  readonly from?: P | 'start' | 'end'
+  /**
+   * How long nothing may come while the head stands above, before the subscription counts as stalled. Raising it makes
+   * the alarm later, lowering it calls a slow network a stall. @default 30000
+   */
+  readonly stallAfterMs?: number
+  /**
+   * How often the head is read. Lowering it makes lag and stalls more exact, and costs the store one small read each
+   * time. @default 5000
+   */
+  readonly headIntervalMs?: number
+  /**
+   * Where an item says which trace appended it; spans of skips are linked to it.
+   * @default `traceparent`, or `$traceId` and `$spanId`, in the metadata of the item or of its `event`
+   */
+  readonly traceContext?: ReadTraceContext<Item>
+  /** @default the system's */
+  readonly clock?: Clock
+}
+
+export interface ResolvedMonitorOptions<P, Item> extends ResolvedTelemetryOptions {
+  readonly projection: string
+  readonly source: SubscriptionSource<P, Item>
+  readonly from: P | 'start' | 'end'
+  readonly stallAfterMs: number
+  readonly headIntervalMs: number
+  readonly traceContext: ReadTraceContext<Item>
+  readonly clock: Clock
+}
+
+/** stallAfterMs: no server or network takes that long between two events. headIntervalMs: twelve small reads a minute. */
+export const MONITOR_DEFAULTS: { readonly stallAfterMs: number; readonly headIntervalMs: number } =
+  Object.freeze({ stallAfterMs: 30_000, headIntervalMs: 5_000 })
+
+const MONITOR_OPTIONS: Readonly<Record<keyof MonitorOptions<unknown, unknown>, true>> = {
+  projection: true,
+  source: true,
+  from: true,
+  stallAfterMs: true,
+  headIntervalMs: true,
+  metrics: true,
+  logger: true,
+  telemetry: true,
+  onTelemetryError: true,
+  traceContext: true,
+  clock: true,
+}
+
+export function resolveMonitorOptions<P, Item>(
+  options: MonitorOptions<P, Item>,
+): ResolvedMonitorOptions<P, Item> {
+  requireKnownOptions(options, MONITOR_OPTIONS)
+  const { projection, source, from, stallAfterMs, headIntervalMs, traceContext, clock } = {
+    ...MONITOR_DEFAULTS,
+    from: 'start' as const,
+    traceContext: traceContextOfItem,
+    clock: systemClock,
+    ...withoutUndefined({ ...options }),
+  }
+  requireName('projection', projection)
+  if (typeof source?.describe !== 'function' || typeof source.readHead !== 'function') {
+    throw new InvalidOptionError('source', 'a SubscriptionSource', source)
+  }
+  if (from !== 'start' && from !== 'end') requirePosition(source.order, from)
+  requireAbove0('stallAfterMs', stallAfterMs)
+  requireAbove0('headIntervalMs', headIntervalMs)
+  if (typeof traceContext !== 'function') {
+    throw new InvalidOptionError('traceContext', 'a function', traceContext)
+  }
+  return Object.freeze({
+    ...resolveTelemetryOptions(options),
+    projection,
+    source,
+    from,
+    stallAfterMs,
+    headIntervalMs,
+    traceContext,
+    clock,
+  })
+}
+
+/** A revision that went through JSON is a number or a text, and would compare as neither before nor after. */
+function requirePosition<P>(order: PositionOrder<P>, from: P): void {
+  const expected = "a position of this source, 'start' or 'end'"
+  let roundTrip: P
+  try {
+    roundTrip = order.parse(order.format(from))
+  } catch {
+    throw new InvalidOptionError('from', expected, from)
+  }
+  if (typeof roundTrip !== typeof from) throw new InvalidOptionError('from', expected, from)
+}
+
+/** Both clients yield `{ event, link }`. */
+function traceContextOfItem(item: unknown): ReturnType<typeof traceContextOf> {
+  const event = typeof item === 'object' && item !== null && 'event' in item ? item.event : undefined
+  return traceContextOf(item) ?? traceContextOf(event)
+}

@@ -1,0 +1,199 @@
+import type { CrossedRun, SkipReason, SkipTotals } from '../checkpoint-store.ts'
+import { messageOf } from '../errors.ts'
+import type { GaugeReading } from '../telemetry/metrics.ts'
+import { startSubscriptionAtZero } from '../telemetry/report-metrics.ts'
+import { TelemetrySession } from '../telemetry/session.ts'
+import { takeOver } from './handover.ts'
+import type { ResolvedMonitorOptions } from './options.ts'
+import type { Progress } from './progress.ts'
+import { ACKNOWLEDGE_ACTIONS, type SubscriptionState } from './status.ts'
+
+/** Counters follow as soon as they are this many events behind, besides now and then. */
+const MOST_UNREPORTED = 1_000
+
+interface Skip<Item> {
+  readonly run: CrossedRun
+  /** The first item of it. */
+  readonly item: Item
+  /** Whether it is one run of positions, so that the difference of its ends is a count. */
+  readonly isOneRun: boolean
+}
+
+/**
+ * What one wrapped subscription tells telemetry. It is added up, so that no event costs a call, and kept back until
+ * telemetry is open.
+ */
+export class SubscriptionReports<P, Item> {
+  readonly #options: ResolvedMonitorOptions<P, Item>
+  readonly #session: TelemetrySession<P, Item>
+  #isPersistent = false
+  #isOpen = false
+  #leave: ((withdraw: () => void) => void) | undefined
+  #delivered = 0
+  #processed = 0
+  #delayMs: number | undefined
+  #waiting: (() => void)[] = []
+  readonly #skipped = new Map<SkipReason, bigint>()
+  /** Of each reason the first skip is told at once, those that follow together. */
+  readonly #toldSkips = new Set<SkipReason>()
+  readonly #untoldSkips = new Map<SkipReason, Skip<Item>>()
+  readonly #acknowledged = new Map<string, number>()
+
+  constructor(options: ResolvedMonitorOptions<P, Item>, gauges: () => Iterable<GaugeReading>) {
+    const { metrics, telemetry, onTelemetryError, telemetryLogger, traceContext, source, projection } =
+      options
+    this.#options = options
+    this.#session = new TelemetrySession<P, Item>({
+      metrics,
+      telemetry,
+      onTelemetryError,
+      telemetryLogger,
+      source: source.name,
+      order: source.order,
+      projections: [projection],
+      traceContext,
+      startAtZero: (recorder) =>
+        startSubscriptionAtZero(recorder, projection, {
+          skips: this.#possibleSkips(),
+          actions: this.#isPersistent ? ACKNOWLEDGE_ACTIONS : [],
+        }),
+      gauges,
+    })
+  }
+
+  /** Since the subscription was wrapped. */
+  get skipped(): SkipTotals {
+    return Object.fromEntries(this.#skipped)
+  }
+
+  async open(isPersistent: boolean): Promise<void> {
+    this.#isPersistent = isPersistent
+    try {
+      await this.#session.open()
+      const { recorder } = this.#session
+      if (recorder) this.#leave = takeOver(recorder, this.#options.projection)
+    } catch (error) {
+      // A name that another metric has: there is no start() that it could reject.
+      this.#options.telemetryLogger.error(`tidemark: no metrics are exported: ${messageOf(error)}`)
+      this.#session.onError(error)
+    }
+    this.#isOpen = true
+    for (const tell of this.#waiting.splice(0)) tell()
+  }
+
+  /** Its gauges stay until another subscription of the projection takes over. */
+  leave(): void {
+    this.#whenOpen(() => {
+      if (this.#leave) this.#leave(() => this.#session.close())
+      else this.#session.close()
+    })
+  }
+
+  /** Withdraws its gauges. */
+  close(): void {
+    this.#session.close()
+  }
+
+  failed(error: unknown): void {
+    this.#session.onError(error)
+  }
+
+  /** Of the events that are reported together the first that is live is asked how long it took. */
+  processing(appendedAtMs: number | undefined, state: SubscriptionState): void {
+    if (this.#delayMs !== undefined || appendedAtMs === undefined || state !== 'live') return
+    this.#delayMs = Math.max(0, this.#options.clock.nowMs() - appendedAtMs)
+  }
+
+  skippedAt(run: CrossedRun, item: Item): void {
+    const { reason, count } = run
+    this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0n) + count)
+    const skip = { run, item, isOneRun: reason === 'truncated' }
+    const untold = this.#untoldSkips.get(reason)
+    if (this.#toldSkips.has(reason)) this.#untoldSkips.set(reason, untold ? join(untold, skip) : skip)
+    else {
+      this.#toldSkips.add(reason)
+      this.#tellSkip(skip)
+    }
+  }
+
+  acknowledged(action: string, events: number): void {
+    this.#acknowledged.set(action, (this.#acknowledged.get(action) ?? 0) + events)
+  }
+
+  isDue({ delivered, processed }: Progress<P>): boolean {
+    return delivered - this.#delivered >= MOST_UNREPORTED || processed - this.#processed >= MOST_UNREPORTED
+  }
+
+  /** Tells all that has added up. */
+  tell(progress: Progress<P>): void {
+    this.tellProgress(progress)
+    const { projection } = this.#options
+    for (const [action, events] of this.#acknowledged) {
+      this.#whenOpen(() => this.#session.telemetry.eventsAcknowledged({ projection, action, events }))
+    }
+    this.#acknowledged.clear()
+    for (const skip of this.#untoldSkips.values()) this.#tellSkip(skip)
+    this.#untoldSkips.clear()
+    this.#toldSkips.clear()
+  }
+
+  tellProgress({ delivered, processed, processedTo }: Progress<P>): void {
+    if (!this.#isOpen || (delivered === this.#delivered && processed === this.#processed)) return
+    this.#session.telemetry.subscriptionProgressed({
+      projection: this.#options.projection,
+      delivered: delivered - this.#delivered,
+      processed: processed - this.#processed,
+      through: processedTo === undefined ? undefined : this.#options.source.order.format(processedTo),
+      delayMs: this.#delayMs,
+    })
+    this.#delivered = delivered
+    this.#processed = processed
+    this.#delayMs = undefined
+  }
+
+  dropped(reason: string, error: unknown): void {
+    const { projection, logger } = this.#options
+    const why = error === undefined ? 'without an error, though nobody unsubscribed' : messageOf(error)
+    logger.error(`tidemark: the subscription of projection "${projection}" ended (${reason}): ${why}`)
+    this.#whenOpen(() => this.#session.telemetry.subscriptionDropped({ projection, reason, error }))
+  }
+
+  entered(state: SubscriptionState): void {
+    const { projection } = this.#options
+    this.#whenOpen(() => this.#session.telemetry.projectionStateChanged({ projection, state }))
+  }
+
+  #tellSkip({ run, item, isOneRun }: Skip<Item>): void {
+    const { projection, source, logger } = this.#options
+    logger.warn(`tidemark: projection "${projection}" ${describeSkip(run, source.name)}`)
+    this.#whenOpen(() => {
+      this.#session.telemetry.skipped({ projection, crossed: [run], totals: this.skipped })
+      this.#session.tracing.skipped({ projection, run, isCounted: true, isOneRun, nextEvent: item })
+    })
+  }
+
+  #whenOpen(tell: () => void): void {
+    if (this.#isOpen) tell()
+    else this.#waiting.push(tell)
+  }
+
+  #possibleSkips(): readonly SkipReason[] {
+    if (this.#isPersistent) return ['unknown_event', 'apply_error']
+    return this.#options.source.yieldsEveryPosition ? ['unknown_event', 'truncated'] : ['unknown_event']
+  }
+}
+
+function join<Item>({ run, item }: Skip<Item>, next: Skip<Item>): Skip<Item> {
+  const { current, count } = next.run
+  return { run: { ...run, current, count: run.count + count }, item, isOneRun: false }
+}
+
+function describeSkip({ stored, current, count, reason }: CrossedRun, source: string): string {
+  if (reason === 'truncated') {
+    return `missed ${count} events between ${stored} and ${current} of ${source}: they were truncated before it came to them`
+  }
+  const where = stored === current ? `at ${stored}` : `from ${stored} to ${current}`
+  return reason === 'apply_error'
+    ? `gave up ${count} events ${where} of ${source} (nack)`
+    : `was given ${count} links without their events ${where} of ${source}: the events were deleted`
+}

@@ -1,0 +1,79 @@
+import type { SkipTotals } from '../checkpoint-store.ts'
+import type { ConsumerGroup } from './subscription-source.ts'
+
+/**
+ * The states a wrapped subscription can be in.
+ *
+ * - `catching_up`: older events are on their way
+ * - `live`: what is appended is delivered as it comes
+ * - `dropped`: it ended with an error, or without one though nobody unsubscribed; nothing resubscribes by itself
+ * - `ended`: by the user's own wish
+ */
+export const SUBSCRIPTION_STATES: readonly ['catching_up', 'live', 'dropped', 'ended'] = [
+  'catching_up',
+  'live',
+  'dropped',
+  'ended',
+]
+export type SubscriptionState = (typeof SUBSCRIPTION_STATES)[number]
+
+/** The reason of a drop that came without an error, though nobody unsubscribed. */
+export const SILENT_END = 'silent_end'
+/** The reason of a drop with `CheckpointBeyondHeadError`. All other reasons are the source's. */
+export const BEYOND_HEAD = 'checkpoint_beyond_head'
+
+/** What can be done to an event of a persistent subscription. */
+export const ACKNOWLEDGE_ACTIONS: readonly ['ack', 'park', 'retry', 'skip', 'stop'] = [
+  'ack',
+  'park',
+  'retry',
+  'skip',
+  'stop',
+]
+
+/** What moves a subscription from one state to the next. */
+export type SubscriptionSignal = 'caught_up' | 'fell_behind' | 'drop' | 'end'
+
+const NEXT: Readonly<Record<SubscriptionState, Readonly<Record<SubscriptionSignal, SubscriptionState>>>> = {
+  catching_up: { caught_up: 'live', fell_behind: 'catching_up', drop: 'dropped', end: 'ended' },
+  live: { caught_up: 'live', fell_behind: 'catching_up', drop: 'dropped', end: 'ended' },
+  // What is left in its buffer may still be consumed; whoever then closes it has not mended it.
+  dropped: { caught_up: 'dropped', fell_behind: 'dropped', drop: 'dropped', end: 'dropped' },
+  ended: { caught_up: 'ended', fell_behind: 'ended', drop: 'ended', end: 'ended' },
+}
+
+export function nextState(state: SubscriptionState, signal: SubscriptionSignal): SubscriptionState {
+  return NEXT[state][signal]
+}
+
+export interface SubscriptionStatus<P> {
+  readonly projection: string
+  readonly state: SubscriptionState
+  /** Events handed over. */
+  readonly deliveredEvents: number
+  /** Of these the consumer has come back for the next, or its handler's promise has resolved. */
+  readonly processedEvents: number
+  /**
+   * Everything up to here is processed; of a persistent subscription, by its group. `undefined` where that is not seen
+   * (`on('data')` alone, a group that the source does not read).
+   */
+  readonly position: P | undefined
+  /** The head as last read. */
+  readonly head: P | undefined
+  /** Head (of a group: its last known event) minus position on dense orders, once both are known. */
+  readonly lagPositions: bigint | undefined
+  /**
+   * Now minus the append time of the oldest unprocessed event; 0 when there is none, `undefined` when that is unknown.
+   * While the head cannot be read there may always be one: then it counts from the last time that there was none.
+   */
+  readonly lagMs: number | undefined
+  /** Whether nothing has come for longer than `stallAfterMs` while the head stands above; `undefined` where that cannot be told. */
+  readonly isStalled: boolean | undefined
+  /** The group of a persistent subscription as last read, where the source reads it. */
+  readonly group: ConsumerGroup<P> | undefined
+  /** Events passed without being handled, by reason, since the subscription was wrapped. */
+  readonly skipped: SkipTotals
+  /** Why it was dropped, as in `subscription_drops`. */
+  readonly dropReason: string | undefined
+  readonly error: unknown
+}

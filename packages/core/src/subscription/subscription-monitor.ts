@@ -1,0 +1,402 @@
+import { CheckpointBeyondHeadError, hasCode, messageOf } from '../errors.ts'
+import { subscriptionGauges } from '../telemetry/gauge-readings.ts'
+import { Completions } from './completions.ts'
+import { type HeadWatch, isBeyondHead, isQuiet, observeHead, phaseOf, startHeadWatch } from './head-watch.ts'
+import type { Probe } from './instrument.ts'
+import { lagMs, lagPositions } from './lag.ts'
+import type { ResolvedMonitorOptions } from './options.ts'
+import { PeriodicReader } from './periodic-reader.ts'
+import {
+  checkpoint,
+  deliver,
+  handle,
+  type Progress,
+  processAll,
+  reachedBy,
+  runAt,
+  skipAt,
+  startProgress,
+} from './progress.ts'
+import { SubscriptionReports } from './reports.ts'
+import {
+  BEYOND_HEAD,
+  nextState,
+  SILENT_END,
+  type SubscriptionSignal,
+  type SubscriptionState,
+  type SubscriptionStatus,
+} from './status.ts'
+import type { ConsumerGroup } from './subscription-source.ts'
+
+/** Counters, and the look for a stall, follow within this time. */
+const LOOK_EVERY_MS = 1_000
+
+/** What the monitor is told of a subscription when it is wrapped. */
+export interface Watched {
+  readonly subscription: object
+  readonly isPersistent: boolean
+  /** Ends it with an error, where it is a stream. */
+  readonly destroy: ((this: object, error: Error) => unknown) | undefined
+}
+
+/**
+ * Watches one subscription, from `begin` to its end, which is where its timer ends too. It takes in what the instruments
+ * tell it (`Probe`), lets the pure parts decide, and reports. Whatever goes wrong in here stays in here.
+ */
+export class SubscriptionMonitor<P, Item> implements Probe {
+  failure: Promise<never> | undefined
+  readonly #options: ResolvedMonitorOptions<P, Item>
+  readonly #reports: SubscriptionReports<P, Item>
+  readonly #headReader: PeriodicReader<P | undefined>
+  readonly #groupReader: PeriodicReader<ConsumerGroup<P> | undefined>
+  readonly #completions: Completions<P>
+  readonly #over = new AbortController()
+  #progress: Progress<P>
+  #head: HeadWatch<P>
+  #state: SubscriptionState = 'catching_up'
+  #consumption: 'unseen' | 'iterated' | 'handled' = 'unseen'
+  /** Weak, so that one that nobody holds any more can be collected. */
+  #subscription: WeakRef<object> | undefined
+  #isPersistent = false
+  #group: ConsumerGroup<P> | undefined
+  #isFiltered: boolean
+  /** Whether the server says itself when everything older was delivered. */
+  #serverTells = false
+  #fail: (error: Error) => void = () => {}
+  #startedAtMs: number | undefined
+  #hasWarnedOfStall = false
+  #dropReason: string | undefined
+  #error: unknown
+
+  constructor(options: ResolvedMonitorOptions<P, Item>) {
+    const { source, from } = options
+    const start = from === 'start' || from === 'end' ? undefined : from
+    this.#options = options
+    this.#isFiltered = source.isFiltered ?? false
+    this.#completions = new Completions(source.order)
+    this.#progress = startProgress(start)
+    this.#head = startHeadWatch(start)
+    const now = { clock: options.clock, logger: options.logger, intervalMs: options.headIntervalMs }
+    this.#headReader = new PeriodicReader({
+      ...now,
+      read: (signal) => source.readHead(signal),
+      onRead: (head) => this.#quietly(() => this.#seeHead(head)),
+      warning: `the head of ${source.name} cannot be read, so lag and stalls are not known`,
+    })
+    this.#groupReader = new PeriodicReader({
+      ...now,
+      read: async (signal) => await source.readGroup?.(signal),
+      onRead: (group) => {
+        this.#group = group
+      },
+      warning: `the consumer group of ${source.name} cannot be read, so its position and what is parked are not known`,
+    })
+    this.#reports = new SubscriptionReports(options, () =>
+      subscriptionGauges(this.status(), source.order.approximate),
+    )
+  }
+
+  watch({ subscription, isPersistent, destroy }: Watched): void {
+    const weakly = new WeakRef(subscription)
+    this.#subscription = weakly
+    this.#isPersistent = isPersistent
+    if (isPersistent) {
+      this.#progress = startProgress<P>(undefined)
+      this.#head = startHeadWatch<P>(undefined)
+    }
+    if (destroy) {
+      this.#fail = (error) => {
+        const found = weakly.deref()
+        if (found) destroy.call(found, error)
+      }
+    } else if (this.#head.unconfirmedStart !== undefined) this.#failThroughIterator()
+  }
+
+  get isWatching(): boolean {
+    return this.#subscription !== undefined
+  }
+
+  expectFilter(): void {
+    this.#isFiltered = true
+  }
+
+  begin(): void {
+    if (this.#startedAtMs !== undefined || this.#over.signal.aborted) return
+    this.#startedAtMs = this.#options.clock.nowMs()
+    // What happened meanwhile was kept back.
+    void this.#reports.open(this.#isPersistent).then(() => this.closed())
+    void this.#lookNowAndThen()
+  }
+
+  /** Ends the watch and withdraws what it shows; the subscription goes on. */
+  stop(): void {
+    this.#enter('end')
+    this.#reports.close()
+  }
+
+  delivered(item: unknown): void {
+    try {
+      this.#deliver(item as Item)
+    } catch (error) {
+      this.#reports.failed(error)
+    }
+  }
+
+  iterating(): void {
+    this.begin()
+    if (this.#consumption === 'unseen') this.#consumption = 'iterated'
+  }
+
+  cameBack(): void {
+    if (this.#consumption !== 'iterated' || this.#progress.inHand === 0) return
+    try {
+      this.#reports.processing(this.#progress.inHandAppendedAtMs, this.#state)
+      this.#progress = processAll(this.#progress, this.#options.source.order)
+      this.#reportWhenDue()
+    } catch (error) {
+      this.#reports.failed(error)
+    }
+  }
+
+  /** A handler was called; returns what is to be called once, when it has ended. */
+  handling(item: Item): (outcome: 'done' | 'failed') => void {
+    const { source } = this.#options
+    this.begin()
+    this.#consumption = 'handled'
+    if (!this.isWatching) this.delivered(item)
+    const begun = this.#quietly(() => {
+      const delivery = source.describe(item)
+      return { delivery, end: this.#completions.begin(delivery) }
+    })
+    return (outcome) =>
+      this.#quietly(() => {
+        if (begun === undefined) return
+        if (outcome === 'done') this.#reports.processing(begun.delivery.appendedAtMs, this.#state)
+        this.#progress = handle(this.#progress, begun.end(outcome), source.order)
+        this.#reportWhenDue()
+      })
+  }
+
+  /** The filter has looked at everything up to `position`, of which `buffered` events have not been handed over. */
+  checkpointReached(position: P, buffered: number): void {
+    this.#quietly(() => {
+      this.#progress = checkpoint(this.#progress, position, buffered, this.#options.source.order)
+    })
+  }
+
+  serverSays(phase: 'caught_up' | 'fell_behind'): void {
+    this.#serverTells = true
+    this.#enter(phase)
+  }
+
+  acknowledged(action: string, events: readonly unknown[]): void {
+    const { source } = this.#options
+    this.#quietly(() => {
+      this.#reports.acknowledged(action, events.length)
+      if (action === 'skip' || action === 'park') {
+        for (const item of events as readonly Item[]) {
+          this.#reports.skippedAt(runAt(source.describe(item), source.order, 'apply_error'), item)
+        }
+      }
+      if (this.#over.signal.aborted) this.closed()
+    })
+  }
+
+  dropped(error: unknown): void {
+    this.#drop(error, () =>
+      hasCode(error, 'TIDEMARK_CHECKPOINT_BEYOND_HEAD')
+        ? BEYOND_HEAD
+        : this.#options.source.dropReason(error),
+    )
+  }
+
+  ended(): void {
+    this.#drop(undefined, () => SILENT_END)
+  }
+
+  left(): void {
+    this.#enter('end')
+  }
+
+  closed(): void {
+    this.#quietly(() => this.#reports.tell(this.#progress))
+  }
+
+  unsubscribeFailed(error: unknown): void {
+    const { logger, projection } = this.#options
+    logger.warn(
+      `tidemark: projection "${projection}": unsubscribe() failed, its call to the server may stay open: ${messageOf(error)}`,
+    )
+  }
+
+  status(): SubscriptionStatus<P> {
+    const { projection } = this.#options
+    const isOver = this.#over.signal.aborted
+    return {
+      projection,
+      state: this.#state,
+      deliveredEvents: this.#progress.delivered,
+      processedEvents: this.#progress.processed,
+      position: this.#position(),
+      head: this.#head.head,
+      lagPositions: isOver ? undefined : this.#lagPositions(),
+      lagMs: isOver ? undefined : this.#lagMs(),
+      isStalled: isOver ? undefined : this.#isStalled(),
+      group: isOver ? undefined : this.#group,
+      skipped: this.#reports.skipped,
+      dropReason: this.#dropReason,
+      error: this.#error,
+    }
+  }
+
+  #deliver(item: Item): void {
+    const { source } = this.#options
+    const delivery = source.describe(item)
+    const isGapless = source.yieldsEveryPosition && !this.#isPersistent
+    const skips = skipAt(this.#progress, delivery, source.order, isGapless)
+    this.#progress = deliver(this.#progress, delivery)
+    for (const run of skips) this.#reports.skippedAt(run, item)
+    this.#reportWhenDue()
+  }
+
+  #reportWhenDue(): void {
+    if (this.#reports.isDue(this.#progress)) this.#reports.tellProgress(this.#progress)
+  }
+
+  async #lookNowAndThen(): Promise<void> {
+    const { clock, headIntervalMs } = this.#options
+    const { signal } = this.#over
+    while (!signal.aborted) {
+      this.#quietly(() => this.#look())
+      await clock.sleep(Math.min(LOOK_EVERY_MS, headIntervalMs), signal, { unref: true })
+    }
+  }
+
+  #look(): void {
+    if (this.#subscription !== undefined && this.#subscription.deref() === undefined) this.left()
+    this.#reports.tell(this.#progress)
+    this.#warnOfStall()
+    const isHeadWanted = this.#isHeadOurs() || this.#head.unconfirmedStart !== undefined
+    if (this.#over.signal.aborted) return
+    if (isHeadWanted) this.#headReader.readWhenDue(this.#over.signal)
+    if (this.#isPersistent) this.#groupReader.readWhenDue(this.#over.signal)
+  }
+
+  #seeHead(head: P | undefined): void {
+    const { source, clock, projection } = this.#options
+    const { order } = source
+    const reached = reachedBy(this.#progress, order)
+    const { arrivals } = this.#progress
+    this.#head = observeHead(this.#head, { head, nowMs: clock.nowMs(), reached, arrivals }, order)
+    if (this.#head.unconfirmedStart === undefined) this.failure = undefined
+    const start = this.#head.unconfirmedStart
+    if (start !== undefined && isBeyondHead(this.#head)) {
+      const end = head === undefined ? undefined : order.format(head)
+      this.#fail(new CheckpointBeyondHeadError(projection, source.name, order.format(start), end))
+    }
+    const phase = phaseOf(this.#head)
+    if (phase !== undefined && !this.#serverTells && this.#isHeadOurs()) this.#enter(phase)
+  }
+
+  #failThroughIterator(): void {
+    this.failure = new Promise<never>((_, reject) => {
+      this.#fail = (error) => {
+        this.dropped(error)
+        reject(error)
+      }
+    })
+    this.failure.catch(() => {})
+  }
+
+  #warnOfStall(): void {
+    const { logger, projection, source, stallAfterMs } = this.#options
+    const isStalled = this.#isStalled() ?? false
+    if (isStalled === this.#hasWarnedOfStall) return
+    this.#hasWarnedOfStall = isStalled
+    const text = (position: P | undefined): string =>
+      position === undefined ? 'none' : source.order.format(position)
+    logger.warn(
+      isStalled
+        ? `tidemark: the subscription of projection "${projection}" has stalled: for ${stallAfterMs / 1_000} s nothing has come from ${source.name}, whose head is ${text(this.#head.head)}, after ${text(reachedBy(this.#progress, source.order))}`
+        : `tidemark: the subscription of projection "${projection}" delivers again`,
+    )
+  }
+
+  #drop(error: unknown, reason: () => string): void {
+    if (this.#over.signal.aborted) return
+    this.#error = error
+    this.#dropReason = this.#quietly(reason) ?? 'unknown'
+    this.#reports.dropped(this.#dropReason, error)
+    this.#enter('drop')
+  }
+
+  #enter(signal: SubscriptionSignal): void {
+    const state = nextState(this.#state, signal)
+    if (state === this.#state) return
+    this.#state = state
+    this.#reports.entered(state)
+    if (state !== 'dropped' && state !== 'ended') return
+    this.#over.abort()
+    this.closed()
+    this.#reports.leave()
+  }
+
+  /** A persistent subscription's position is the group's; where nobody sees what is processed, there is none. */
+  #isPositionOurs(): boolean {
+    return this.#consumption !== 'unseen' && !this.#isPersistent
+  }
+
+  /** Whether everything up to the head comes to this consumer, and where it began is known. */
+  #isHeadOurs(): boolean {
+    const isBeginUnknown = this.#options.from === 'end' && this.#progress.arrivals === 0
+    return !this.#isPersistent && !this.#isFiltered && !isBeginUnknown
+  }
+
+  #position(): P | undefined {
+    if (this.#isPersistent) return this.#group?.checkpoint
+    return this.#isPositionOurs() ? this.#progress.processedTo : undefined
+  }
+
+  #lagPositions(): bigint | undefined {
+    const { order } = this.#options.source
+    if (this.#isPersistent) {
+      const { checkpoint, lastKnown } = this.#group ?? {}
+      if (checkpoint === undefined || lastKnown === undefined) return undefined
+      return order.distance?.(checkpoint, lastKnown)
+    }
+    if (!this.#isPositionOurs() || !this.#isHeadOurs()) return undefined
+    return lagPositions(this.#progress, this.#head.head, order)
+  }
+
+  #lagMs(): number | undefined {
+    if (this.#consumption === 'unseen') return undefined
+    const { source, clock, headIntervalMs } = this.#options
+    const nowMs = clock.nowMs()
+    return lagMs({
+      progress: this.#progress,
+      head: this.#head,
+      order: source.order,
+      isHeadOurs: this.#isHeadOurs(),
+      isLive: this.#state === 'live' && !this.#isPersistent,
+      startedAtMs: this.#startedAtMs ?? nowMs,
+      headGoodForMs: 2 * headIntervalMs + LOOK_EVERY_MS,
+      nowMs,
+    })
+  }
+
+  #isStalled(): boolean | undefined {
+    if (!this.#isHeadOurs() || this.#head.readAtMs === undefined) return undefined
+    if (this.#consumption !== 'unseen' && this.#progress.inHand > 0) return false
+    const { clock, stallAfterMs } = this.#options
+    return isQuiet(this.#head, this.#progress.arrivals, clock.nowMs(), stallAfterMs)
+  }
+
+  #quietly<T>(work: () => T): T | undefined {
+    try {
+      return work()
+    } catch (error) {
+      this.#reports.failed(error)
+      return undefined
+    }
+  }
+}

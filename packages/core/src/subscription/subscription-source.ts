@@ -1,0 +1,61 @@
+import type { PositionOrder } from '../position.ts'
+
+/**
+ * The port behind `monitorSubscription`: what an adapter says of the store that a subscription is of.
+ *
+ * @typeParam P - position
+ * @typeParam Item - what the subscription yields
+ */
+export interface SubscriptionSource<P, Item> {
+  /** Names this store in metrics and messages; stable across restarts. */
+  readonly name: string
+  readonly order: PositionOrder<P>
+  /** Whether the subscription yields every position of a dense order (one stream, unfiltered): then a jump is a skip. */
+  readonly yieldsEveryPosition: boolean
+  /**
+   * Whether events may be left out by a filter, so that the head may be one that never comes: neither lag in positions nor
+   * a stall is then told from the head. @default false
+   */
+  readonly isFiltered?: boolean
+  /** What an item says of itself. Called once an item: no I/O, next to no work. */
+  describe(item: Item): Delivery<P>
+  /**
+   * The newest position of the stream or log that the subscription reads, whether its filter lets it through or not;
+   * `undefined` when nothing was ever appended. Where it cannot be told (all events of a stream are truncated), it
+   * rejects: a checkpoint above an `undefined` head ends the subscription.
+   */
+  readHead(signal: AbortSignal): Promise<P | undefined>
+  /** For a source of persistent subscriptions: what the server says of the group that they belong to. */
+  readGroup?(signal: AbortSignal): Promise<ConsumerGroup<P>>
+  /** Why a subscription ended with this error: a stable name of few values, for a label. */
+  dropReason(error: unknown): string
+}
+
+/** A group of competing consumers, as its server has it. */
+export interface ConsumerGroup<P> {
+  /** Everything up to here is done with, as the server last wrote down: now and then, so it may stand behind. */
+  readonly checkpoint: P | undefined
+  /** The newest event that the group has seen. */
+  readonly lastKnown: P | undefined
+  /** Messages that were given up, and wait for an operator. */
+  readonly parked: bigint
+  /** Messages that consumers have, and have not acknowledged. */
+  readonly outstanding: number
+  readonly consumers: readonly GroupConsumer[]
+}
+
+export interface GroupConsumer {
+  readonly name: string
+  /** Messages that it has, and has not acknowledged. */
+  readonly inFlight: number
+  /** Whether it is of this process. */
+  readonly isOwn: boolean
+}
+
+export interface Delivery<P> {
+  /** Where it stands in what is subscribed to (of a link, its own); `undefined` when it does not say. */
+  readonly position: P | undefined
+  readonly appendedAtMs: number | undefined
+  /** Whether there is an event: `false` for a link whose target is gone. */
+  readonly hasEvent: boolean
+}

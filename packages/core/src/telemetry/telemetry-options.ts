@@ -1,0 +1,57 @@
+import { InvalidOptionError, messageOf } from '../errors.ts'
+import { type Logger, quietLogger, SILENT_LOGGER } from './logger.ts'
+import type { Metrics } from './metrics.ts'
+import type { Telemetry } from './telemetry.ts'
+
+export interface TelemetryOptions {
+  /**
+   * Where metrics go: `promClientMetrics()` from `@tidemark/core/prom-client`, `openTelemetryMetrics()` from
+   * `@tidemark/core/opentelemetry`, or a `Metrics` of your own. @default nowhere
+   */
+  readonly metrics?: Metrics
+  /** Where warnings go: `console`, a pino logger, or anything of that shape. @default nowhere */
+  readonly logger?: Logger
+  /** What is reported as it happens, for your own use. */
+  readonly telemetry?: Telemetry
+  /** Where errors of telemetry go. @default once to the logger, or the console, then silence */
+  readonly onTelemetryError?: (error: unknown) => void
+}
+
+export interface ResolvedTelemetryOptions {
+  readonly metrics: Metrics | undefined
+  readonly logger: Logger
+  /** What goes wrong with telemetry is told on the console where there is no logger. */
+  readonly telemetryLogger: Logger
+  readonly telemetry: Telemetry
+  readonly onTelemetryError: (error: unknown) => void
+}
+
+export function resolveTelemetryOptions(options: TelemetryOptions): ResolvedTelemetryOptions {
+  const { metrics, logger = SILENT_LOGGER, telemetry = {} } = options
+  if (metrics !== undefined && typeof metrics.open !== 'function') {
+    throw new InvalidOptionError(
+      'metrics',
+      'promClientMetrics(), openTelemetryMetrics() or a Metrics',
+      metrics,
+    )
+  }
+  for (const level of ['info', 'warn', 'error'] as const) {
+    if (typeof logger[level] !== 'function') {
+      throw new InvalidOptionError('logger', `an object with ${level}()`, logger)
+    }
+  }
+  const telemetryLogger = quietLogger(options.logger ?? console)
+  const onTelemetryError = options.onTelemetryError ?? warnOnce(telemetryLogger)
+  return { metrics, logger: quietLogger(logger), telemetryLogger, telemetry, onTelemetryError }
+}
+
+function warnOnce(logger: Pick<Logger, 'warn'>): (error: unknown) => void {
+  let warned = false
+  return (error) => {
+    if (warned) return
+    warned = true
+    logger.warn(
+      `tidemark: telemetry failed; the work goes on, further failures are only counted: ${messageOf(error)}`,
+    )
+  }
+}
