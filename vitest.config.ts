@@ -31,6 +31,20 @@ const onPostgres = (
   },
 })
 
+/** Each client of EventStoreDB and KurrentDB in processes of its own: they clash on a global. */
+const onEsdb = (
+  name: string,
+  client: 'eventstore' | 'kurrentdb',
+  include: string[],
+  exclude: string[] = [FAULTS],
+): TestProjectInlineConfiguration => {
+  const project = onPostgres(name, include, exclude)
+  return {
+    ...project,
+    test: { ...project.test, env: { ...project.test?.env, TIDEMARK_ESDB_CLIENT: client } },
+  }
+}
+
 /** For tests that wait for servers and processes to come and go, on a machine that may be busy. */
 const patient = (
   project: TestProjectInlineConfiguration,
@@ -71,6 +85,8 @@ export default defineConfig({
         test: { name: 'model', include: [`test/${MODEL}`], testTimeout: (modelSeconds + 240) * 1000 },
       },
       onPostgres('pg-adapter', ['test/pg-adapter/**/*.test.ts']),
+      onEsdb('esdb-adapter-eventstore', 'eventstore', ['test/esdb-adapter/**/*.test.ts']),
+      onEsdb('esdb-adapter-kurrentdb', 'kurrentdb', ['test/esdb-adapter/**/*.test.ts']),
       onPostgres('conformance', ['test/conformance/**/*.test.ts']),
       patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000),
       onPostgres('demo', ['test/demo/**/*.test.ts']),
