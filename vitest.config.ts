@@ -66,6 +66,7 @@ export default defineConfig({
         replacement: source('core/src/telemetry/opentelemetry.ts'),
       },
       { find: /^@tidemark\/pg-adapter$/, replacement: source('pg-adapter/src/index.ts') },
+      { find: /^@tidemark\/esdb-adapter$/, replacement: source('esdb-adapter/src/index.ts') },
       {
         find: /^@tidemark-internal\/embedded-postgres$/,
         replacement: source('embedded-postgres/src/index.ts'),

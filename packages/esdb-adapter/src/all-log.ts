@@ -1,0 +1,53 @@
+import type { EsdbClient, EsdbPosition, EsdbRecord } from './client.ts'
+import type { EventLog } from './event-log.ts'
+import type { AllFilter } from './filter.ts'
+import { allOrder } from './position.ts'
+
+/** Where events are left out, a small page may need to look at more of them. */
+const LEAST_READ = 100
+
+/**
+ * `$all`, read whole and filtered here. A filtered read of the server does not say how far it has looked, so that one that
+ * was cut short would pass for one that found nothing more; and its subscriptions have said wrong things about it
+ * (https://github.com/kurrent-io/KurrentDB/issues/3697, pull requests 4035 and 4975).
+ */
+export function allLog(
+  client: EsdbClient,
+  filter: AllFilter,
+  resolveLinkTos: boolean,
+): EventLog<EsdbPosition> {
+  return {
+    title: '$all',
+    order: allOrder,
+    positionOf,
+    isHandedOut: filter.isHandedOut,
+    isNews: filter.isNews,
+    readBackwards: ({ from, count, requiresLeader }) =>
+      client.readAll({
+        direction: 'backwards',
+        fromPosition: from,
+        maxCount: count,
+        resolveLinkTos: false,
+        requiresLeader,
+      }),
+    readForwards: ({ after, limit }) =>
+      client.readAll({
+        direction: 'forwards',
+        fromPosition: after ?? 'start',
+        // The event at the position is read again.
+        maxCount: Math.max(limit, LEAST_READ) + 1,
+        resolveLinkTos,
+        requiresLeader: false,
+      }),
+    subscribe: () => client.subscribeToAll({ fromPosition: 'end', filter: filter.onServer }),
+    // There is always something in it.
+    isTruncated: async () => false,
+  }
+}
+
+function positionOf({ position, streamId, revision }: EsdbRecord): EsdbPosition {
+  if (position === undefined) {
+    throw new TypeError(`expected a position in $all of event ${revision}@${streamId}, found none`)
+  }
+  return position
+}

@@ -1,0 +1,28 @@
+import type { EsdbRecord } from './client.ts'
+
+/**
+ * Not `$`: streams that begin so are for administrators by default. Sources of `$all` know this name, so that what
+ * checkpoints append never looks like news.
+ */
+const PREFIX = 'tidemark-checkpoint'
+
+/** Which checkpoints there are: one event for each, written with its first. */
+export const CHECKPOINTS_STREAM: string = `${PREFIX}s`
+
+export function checkpointStream(projection: string): string {
+  return `${PREFIX}-${projection}`
+}
+
+const LINK_TYPE = '$>'
+
+/** Tidemark's own: a checkpoint, the metadata of its stream, or a link to one that a system projection has made. */
+export function isOfCheckpoints({ streamId, type, data }: EsdbRecord): boolean {
+  if (streamId.startsWith(PREFIX) || streamId.startsWith(`$$${PREFIX}`)) return true
+  return type === LINK_TYPE && linkTarget(data).startsWith(PREFIX)
+}
+
+/** A link's data is `revision@stream`. */
+function linkTarget(data: unknown): string {
+  const text = data instanceof Uint8Array ? Buffer.from(data).toString('utf8') : String(data)
+  return text.slice(text.indexOf('@') + 1)
+}

@@ -1,0 +1,240 @@
+import {
+  type Advanced,
+  type AdvanceRequest,
+  type Checkpoint,
+  CheckpointConflictError,
+  type CheckpointStore,
+  type StoredProgress,
+  type TidemarkError,
+} from '@tidemark/core'
+import {
+  type CheckpointRecord,
+  checkpointEvent,
+  type ListedCheckpoint,
+  listingEvent,
+  parseCheckpoint,
+  parseListing,
+} from './checkpoint-record.ts'
+import { CHECKPOINTS_STREAM, checkpointStream } from './checkpoint-stream.ts'
+import { type EsdbCheckpointsClient, type EsdbEventData, expecting, originalRecord } from './client.ts'
+import { hasType, isTransientEsdbError, ProjectionSourceError, SkipsNotKeptError } from './errors.ts'
+import { requireClient, resolveTimeout } from './options.ts'
+import { answered, readEach } from './read.ts'
+
+export interface EsdbCheckpointsOptions {
+  /**
+   * The client of the store that the events are in. It must be allowed to write to streams `tidemark-checkpoint…`. Both
+   * clients keep a call open once something was appended: after the daemon's `stop()`, `dispose()` of the client.
+   */
+  readonly client: EsdbCheckpointsClient
+  /** Milliseconds after which a read or an append that was not answered is given up. @default 30000 */
+  readonly timeoutMs?: number
+}
+
+/**
+ * Checkpoints in the store that the events are in, for those who have no other database: a stream for each projection, of
+ * which only the last event is kept. Sources of `$all` never hand them out, and an idle daemon appends none.
+ *
+ * There is no transaction: a handler's effects come first, then the checkpoint, so a crash between the two repeats a batch
+ * (at least once). Of two daemons that handle the same batch one moves the checkpoint, and the other stands by.
+ */
+export function esdbCheckpoints(options: EsdbCheckpointsOptions): CheckpointStore<undefined> {
+  requireClient(options.client, ['readStream', 'appendToStream', 'setStreamMetadata'])
+  return new EsdbCheckpoints(options.client, resolveTimeout(options.timeoutMs))
+}
+
+/** The last event of a checkpoint's stream. */
+interface Stored extends Partial<CheckpointRecord> {
+  /** What the next append expects. */
+  readonly revision: bigint | undefined
+}
+
+class EsdbCheckpoints implements CheckpointStore<undefined> {
+  readonly #client: EsdbCheckpointsClient
+  readonly #timeoutMs: number
+  /** As last read or written here, so that a batch costs one append. */
+  readonly #known = new Map<string, Stored>()
+  /** Streams that this process has set `$maxCount` on. */
+  readonly #bounded = new Set<string>()
+
+  constructor(client: EsdbCheckpointsClient, timeoutMs: number) {
+    this.#client = client
+    this.#timeoutMs = timeoutMs
+  }
+
+  async read(projection: string, source: string): Promise<Checkpoint> {
+    const { position, skipped = {}, source: owner = source } = await this.#readStored(projection)
+    if (owner !== source) {
+      throw new ProjectionSourceError(
+        `projection "${projection}" has a checkpoint of the source "${owner}", and now reads "${source}": choose another ` +
+          `name for it; or delete stream "${checkpointStream(projection)}", to project anew`,
+      )
+    }
+    return { position, skipped }
+  }
+
+  async advance(request: AdvanceRequest, work: (tx: undefined) => Promise<void>): Promise<Advanced> {
+    const { projection, source, from, to, signal } = request
+    signal.throwIfAborted()
+    const stored = this.#known.get(projection) ?? (await this.#readStored(projection))
+    // Whatever happens from here on, only the store knows where the checkpoint stands, until this has succeeded.
+    this.#known.delete(projection)
+    if (stored.position !== from) {
+      throw conflict(projection, `it stands at ${stored.position ?? 'none'}, expected ${from ?? 'none'}`)
+    }
+    if (stored.revision === undefined) await this.#list({ projection, source }, signal)
+    await unlessAborted(work(undefined), signal)
+    const moved = { source, position: to, skipped: stored.skipped ?? {} }
+    const revision = await this.#append(projection, stored.revision, checkpointEvent(moved), signal)
+    await this.#keepLastOnly(projection, signal)
+    this.#known.set(projection, { ...moved, revision })
+    return { position: to, skipped: moved.skipped, crossed: [] }
+  }
+
+  async progress(source: string): Promise<readonly StoredProgress<string>[]> {
+    const projections = new Set<string>()
+    await this.#readEach(CHECKPOINTS_STREAM, { direction: 'forwards', fromRevision: 'start' }, (record) => {
+      const listed = parseListing(record)
+      if (listed.source === source) projections.add(listed.projection)
+    })
+    const progress: StoredProgress<string>[] = []
+    for (const projection of projections) {
+      const { position, source: owner } = await this.#readStored(projection)
+      if (owner === source) progress.push({ projection, position })
+    }
+    return progress
+  }
+
+  /** Of no use to a source that settles its whole log with every poll, and to append it would never come to rest. */
+  async saveSettled(): Promise<void> {}
+
+  async recordSkips(source: string): Promise<void> {
+    throw new SkipsNotKeptError(source)
+  }
+
+  async sharesLogWith(): Promise<boolean> {
+    return false
+  }
+
+  isTransient(error: unknown): boolean {
+    return isTransientEsdbError(error)
+  }
+
+  async #readStored(projection: string): Promise<Stored> {
+    let stored: Stored = { revision: undefined }
+    const stream = checkpointStream(projection)
+    await this.#readEach(stream, { direction: 'backwards', fromRevision: 'end', maxCount: 1 }, (record) => {
+      stored = { ...parseCheckpoint(record), revision: record.revision }
+    })
+    this.#known.set(projection, stored)
+    return stored
+  }
+
+  async #readEach(
+    stream: string,
+    options: {
+      readonly direction: 'forwards' | 'backwards'
+      readonly fromRevision: 'start' | 'end'
+      readonly maxCount?: number
+    },
+    take: (record: Parameters<typeof parseCheckpoint>[0]) => void,
+  ): Promise<void> {
+    await readEach(
+      `stream "${stream}"`,
+      () =>
+        this.#client.readStream(stream, {
+          maxCount: Number.MAX_SAFE_INTEGER,
+          ...options,
+          resolveLinkTos: false,
+          // Another node may not have the last one yet, and work would be done twice for nothing.
+          requiresLeader: true,
+        }),
+      { timeoutMs: this.#timeoutMs, signal: new AbortController().signal },
+      (event) => {
+        take(originalRecord(event))
+        return true
+      },
+    )
+  }
+
+  async #append(
+    projection: string,
+    revision: bigint | undefined,
+    event: EsdbEventData,
+    signal: AbortSignal,
+  ): Promise<bigint> {
+    const stream = checkpointStream(projection)
+    try {
+      const { success, nextExpectedRevision } = await this.#answered(
+        `append to stream "${stream}"`,
+        signal,
+        () => this.#client.appendToStream(stream, event, expecting(revision ?? 'no_stream')),
+      )
+      // So a client made with `throwOnAppendFailure: false`.
+      if (!success) throw conflict(projection, 'another owner moved it')
+      return nextExpectedRevision
+    } catch (error) {
+      throw hasType(error, 'wrong-expected-version')
+        ? conflict(projection, 'another owner moved it', error)
+        : error
+    }
+  }
+
+  /** Before its first event, so that no checkpoint is missing from the list; twice does no harm. */
+  async #list(listed: ListedCheckpoint, signal: AbortSignal): Promise<void> {
+    await this.#answered(`append to stream "${CHECKPOINTS_STREAM}"`, signal, () =>
+      this.#client.appendToStream(CHECKPOINTS_STREAM, listingEvent(listed), expecting('any')),
+    )
+  }
+
+  /**
+   * By every process anew, in case that one ended before it had. After an append: metadata written to a stream that was
+   * deleted, in order to project anew, would bring its last event back.
+   */
+  async #keepLastOnly(projection: string, signal: AbortSignal): Promise<void> {
+    if (this.#bounded.has(projection)) return
+    const stream = checkpointStream(projection)
+    await this.#answered(`metadata of stream "${stream}"`, signal, () =>
+      this.#client.setStreamMetadata(stream, { maxCount: 1 }),
+    )
+    this.#bounded.add(projection)
+  }
+
+  #answered<T>(what: string, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+    const before = lastAppend
+    const answer = unlessAborted(before, signal).then(() =>
+      answered(what, { timeoutMs: this.#timeoutMs, signal }, call),
+    )
+    lastAppend = Promise.allSettled([before, answer])
+    return answer
+  }
+}
+
+/**
+ * One at a time in a process: `@eventstore/db-client` keeps the pending appends of all clients in one map, and forgets them
+ * all when the call of some of them fails; the answer to one of the others then throws in a listener, which ends the process
+ * (6.2.1, streams/appendToStream/batchAppend.js; the same file of `@kurrent/kurrentdb-client` 1.3 has it mended).
+ */
+let lastAppend: Promise<unknown> = Promise.resolve()
+
+function conflict(projection: string, detail: string, cause?: unknown): TidemarkError {
+  const error = new CheckpointConflictError(projection, `its checkpoint cannot be moved: ${detail}`)
+  if (cause !== undefined) error.cause = cause
+  return error
+}
+
+/** What `work` does after the signal has fired no longer counts. */
+async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  let stop = (): void => {}
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+  })
+  signal.addEventListener('abort', stop)
+  try {
+    await Promise.race([work, aborted])
+    // It may have fired while the work was on its last step.
+    signal.throwIfAborted()
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}

@@ -1,0 +1,134 @@
+import { TidemarkError } from '@tidemark/core'
+
+/** The server did not answer in time. The call is ended, or left behind where the client cannot end it, and tried again. */
+export class EsdbTimeoutError extends TidemarkError {
+  readonly code = 'TIDEMARK_ESDB_TIMEOUT'
+  constructor(what: string, timeoutMs: number) {
+    super(
+      `${what}: nothing from the server within ${timeoutMs} ms: it hangs, or the connection has gone silent (check the ` +
+        'network, and keepAliveInterval of the connection string); if it really takes that long, raise timeoutMs',
+    )
+  }
+}
+
+/** A read ended, without an error, before it came to an event that had been seen. It is tried again. */
+export class EsdbReadEndedEarlyError extends TidemarkError {
+  readonly code = 'TIDEMARK_ESDB_READ_ENDED_EARLY'
+  constructor(what: string, after: string, upTo: string) {
+    super(
+      `${what}: a read after ${after} ended without an event, but an earlier one has seen ${upTo}: the call was cut ` +
+        'short, or this node is behind the one that was asked before',
+    )
+  }
+}
+
+/** A stream has metadata that truncates it, and nothing is left: where it ends is not told before the next event. */
+export class EsdbHeadUnknownError extends TidemarkError {
+  readonly code = 'TIDEMARK_ESDB_HEAD_UNKNOWN'
+  constructor(what: string) {
+    super(
+      `${what}: all of its events are truncated ($maxAge or $tb); where it ends is known again with its next event`,
+    )
+  }
+}
+
+/** The checkpoint of this name belongs to another source. */
+export class ProjectionSourceError extends TidemarkError {
+  readonly code = 'TIDEMARK_PROJECTION_SOURCE'
+}
+
+/** A checkpoint stream holds what Tidemark has not written. */
+export class CheckpointFormatError extends TidemarkError {
+  readonly code = 'TIDEMARK_ESDB_CHECKPOINT_FORMAT'
+}
+
+/** Runs that a mark has passed without proof are to be remembered, by a checkpoint store that cannot. */
+export class SkipsNotKeptError extends TidemarkError {
+  readonly code = 'TIDEMARK_ESDB_SKIPS_NOT_KEPT'
+  constructor(source: string) {
+    super(
+      `source "${source}" passes positions without proof, and esdbCheckpoints does not count them: it is for sources of ` +
+        'the same store (esdbEvents); use postgresCheckpoints',
+    )
+  }
+}
+
+/** What both clients call `ErrorType`, as far as a later try may succeed with nothing changed by anyone. */
+const TRANSIENT_TYPES: Readonly<Record<string, string>> = {
+  unavailable: 'the node is down, shutting down or not reached',
+  timeout: 'the server gave the operation up (ABORTED)',
+  'deadline-exceeded': 'the client gave the operation up',
+  cancelled: 'the server ended the call: shutdown, slow consumer',
+  'not-leader': 'an election; the client goes to the new leader by itself',
+  unknown: 'any failure without a name of its own: INTERNAL, RST_STREAM, a failure of the native addon',
+}
+
+/** The other types, which someone has to do something about. Known ones make labels; any other is `unknown`. */
+const LASTING_TYPES: Readonly<Record<string, string>> = {
+  'access-denied': 'credentials or access control list',
+  'stream-deleted': 'tombstoned: the stream can never be written to again',
+  'stream-tombstoned': 'the same, as newer servers say it',
+  'stream-not-found': 'a stream that was read has no events',
+  'no-stream': 'the same, of an append',
+  'not-found': 'what was asked for does not exist',
+  'wrong-expected-version': 'another writer was faster',
+  'invalid-argument': 'the request makes no sense to the client or the server',
+  'maximum-append-size-exceeded': 'the event is too large',
+  'persistent-subscription-does-not-exist': 'deleted, or never created',
+  'persistent-subscription-dropped': 'the group was deleted or updated, or the operator dropped it',
+  'persistent-subscription-failed': 'the group cannot be used',
+  'maximum-subscribers-reached': 'the group takes no more consumers',
+  unsupported: 'the server is too old for it',
+}
+
+/** Faults of sockets, from libuv. */
+const SOCKET_CODES: ReadonlySet<string> = new Set([
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+])
+
+/** What the clients and grpc-js throw as plain errors. */
+const PLAIN_MESSAGES: readonly RegExp[] = [
+  // Client/discovery.js: no node of the cluster answered.
+  /^Failed to discover after/,
+  // grpc-js: the client closes a channel that failed, also under a call that is just being made on it.
+  /^Channel has been (closed|shut down)/,
+]
+
+const OWN_PASSING_FAULTS = [EsdbTimeoutError, EsdbReadEndedEarlyError, EsdbHeadUnknownError]
+
+/** Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever. */
+export function isTransientEsdbError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if (OWN_PASSING_FAULTS.some((kind) => error instanceof kind)) return true
+  const type = typeOf(error)
+  if (type !== undefined) return type in TRANSIENT_TYPES
+  const code = 'code' in error ? error.code : undefined
+  if (typeof code === 'string') return SOCKET_CODES.has(code)
+  // A status of gRPC that the client did not turn into an error of its own.
+  if (typeof code === 'number') return 'details' in error
+  return PLAIN_MESSAGES.some((message) => message.test(error.message))
+}
+
+/** The client's name of the error where it has one, `unknown` otherwise: one of few values. */
+export function dropReason(error: unknown): string {
+  const type = typeOf(error)
+  return type !== undefined && (type in TRANSIENT_TYPES || type in LASTING_TYPES) ? type : 'unknown'
+}
+
+export function hasType(error: unknown, type: string): boolean {
+  return typeOf(error) === type
+}
+
+/** Errors of both clients, and nothing else, have the gRPC error behind them in `_raw`. */
+function typeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('_raw' in error) || !('type' in error)) return undefined
+  return typeof error.type === 'string' ? error.type : undefined
+}

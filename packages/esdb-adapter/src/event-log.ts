@@ -1,0 +1,32 @@
+import type { PositionOrder } from '@tidemark/core'
+import type { EsdbEvent, EsdbRecord, EsdbSubscription } from './client.ts'
+import type { CallLimits } from './read.ts'
+
+/** What a source reads: one stream, or `$all`. Everything else of a source is the same for both. */
+export interface EventLog<P> {
+  /** For messages. */
+  readonly title: string
+  readonly order: PositionOrder<P>
+  positionOf(record: EsdbRecord): P
+  isHandedOut(record: EsdbRecord): boolean
+  isNews(record: EsdbRecord): boolean
+  /** From `from`, included, or from the end. Links are not resolved. */
+  readBackwards(request: {
+    readonly from: P | 'end'
+    readonly count: number
+    readonly requiresLeader: boolean
+  }): AsyncIterable<EsdbEvent>
+  /** Events after `after`, enough for a page of `limit`, also such as are not handed out; may begin with `after` itself. */
+  readForwards(request: {
+    readonly after: P | undefined
+    readonly upTo: P
+    readonly limit: number
+  }): AsyncIterable<EsdbEvent>
+  /** From now on. */
+  subscribe(): EsdbSubscription
+  /**
+   * Whether the log has lost what stood up to `position` (or anything) as its owner wanted it, so that it may read as empty
+   * although something was there. Only ever asked where it does.
+   */
+  isTruncated(position: P | undefined, limits: CallLimits): Promise<boolean>
+}

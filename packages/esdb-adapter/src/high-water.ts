@@ -1,0 +1,102 @@
+import type { HighWaterReading, HighWaterRequest } from '@tidemark/core'
+import { type EsdbRecord, originalRecord } from './client.ts'
+import type { EventLog } from './event-log.ts'
+import { isReached } from './position.ts'
+import { type CallLimits, readEach } from './read.ts'
+import { confirmNewest, furthest, type KnownPosition } from './rewind.ts'
+
+/** Positions are not handed out twice, whichever node answers, unless the log went back: see rewind.ts. */
+const INCARNATION = 'log'
+
+/**
+ * How many records of the system and of checkpoints one poll looks through for the last one that is news. Behind more of
+ * them the mark is the last record, whatever it is: a projection then looks at them for nothing, and that is all.
+ */
+const LONGEST_LOOK_BACK = 4_096
+
+interface Memory<P> {
+  /** The last record of the last poll, news or not. */
+  readonly newest: P | undefined
+}
+
+/**
+ * One poll: the last event, read backwards. A log of one writer shows only what is committed, in order, so there are no
+ * gaps: head, settled and mark are one. Records that are not news count for nothing: an idle store is one whose log grows
+ * only by them.
+ */
+export async function readHighWater<P>(
+  log: EventLog<P>,
+  timeoutMs: number,
+  { previous, stored, signal }: HighWaterRequest<P>,
+): Promise<HighWaterReading<P>> {
+  const limits = { timeoutMs, signal }
+  const known = previous === undefined ? furthest(log.order, await stored()) : markOf(previous)
+  let newest = await readNewest(log, limits)
+  if (known && !isReached(log.order, known.position, newest && log.positionOf(newest))) {
+    newest = await confirmNewest(log, known, () => readNewest(log, limits, { requiresLeader: true }), limits)
+  }
+  const since = (previous?.memory as Memory<P> | undefined)?.newest ?? known?.position
+  const mark = (newest && (await lastNews(log, newest, since, limits))) ?? known?.position
+  return {
+    head: mark,
+    settled: mark,
+    mark,
+    gaps: [],
+    holders: [],
+    provenEmpty: [],
+    skipped: [],
+    incarnation: INCARNATION,
+    logPosition: undefined,
+    memory: { newest: newest && log.positionOf(newest) } satisfies Memory<P>,
+  }
+}
+
+function markOf<P>({ mark }: HighWaterReading<P>): KnownPosition<P> | undefined {
+  return mark === undefined ? undefined : { position: mark, what: 'the mark' }
+}
+
+export async function readNewest<P>(
+  log: EventLog<P>,
+  limits: CallLimits,
+  { requiresLeader }: { readonly requiresLeader: boolean } = { requiresLeader: false },
+): Promise<EsdbRecord | undefined> {
+  let newest: EsdbRecord | undefined
+  await readEach(
+    `the last event of ${log.title}`,
+    () => log.readBackwards({ from: 'end', count: 1, requiresLeader }),
+    limits,
+    (event) => {
+      newest = originalRecord(event)
+      return true
+    },
+  )
+  return newest
+}
+
+/** The last position that is news, up to `newest` and above `since`; `undefined` when there is none. */
+async function lastNews<P>(
+  log: EventLog<P>,
+  newest: EsdbRecord,
+  since: P | undefined,
+  limits: CallLimits,
+): Promise<P | undefined> {
+  const head = log.positionOf(newest)
+  if (log.isNews(newest)) return head
+  if (isReached(log.order, head, since)) return undefined
+  let looked = 0
+  let news: P | undefined
+  await readEach(
+    `the last events of ${log.title}`,
+    () => log.readBackwards({ from: head, count: LONGEST_LOOK_BACK, requiresLeader: false }),
+    limits,
+    (event) => {
+      looked++
+      const record = originalRecord(event)
+      const position = log.positionOf(record)
+      if (isReached(log.order, position, since)) return false
+      if (log.isNews(record)) news = position
+      return news === undefined
+    },
+  )
+  return looked < LONGEST_LOOK_BACK ? news : (news ?? head)
+}

@@ -1,0 +1,72 @@
+import type { LoadRequest, Page } from '@tidemark/core'
+import { appendedAtMs, type EsdbEvent, originalRecord } from './client.ts'
+import { EsdbReadEndedEarlyError } from './errors.ts'
+import type { EventLog } from './event-log.ts'
+import { isReached } from './position.ts'
+import { type CallLimits, readEach } from './read.ts'
+
+/**
+ * A page is one read. It has looked at everything up to `upTo` only where an event at or above that position was seen: a
+ * read that ends before, with no error, was cut short, or came from a node that is behind.
+ */
+export async function loadPage<P>(
+  log: EventLog<P>,
+  timeoutMs: number,
+  { after, upTo, limit, eventTypes, signal }: LoadRequest<P>,
+): Promise<Page<P, EsdbEvent>> {
+  const { order } = log
+  const limits = { timeoutMs, signal }
+  const types = eventTypes && new Set(eventTypes)
+  const events: EsdbEvent[] = []
+  const positions: P[] = []
+  let through: P | undefined
+  await readEach(
+    `a page of ${log.title}`,
+    () => log.readForwards({ after, upTo, limit }),
+    limits,
+    (event) => {
+      const record = originalRecord(event)
+      const position = log.positionOf(record)
+      if (isReached(order, position, after)) return true
+      if (!isReached(order, position, upTo)) {
+        through = upTo
+        return false
+      }
+      through = position
+      if (log.isHandedOut(record) && (types === undefined || types.has((event.event ?? record).type))) {
+        events.push(event)
+        positions.push(position)
+      }
+      return events.length < limit && order.compare(position, upTo) < 0
+    },
+  )
+  if (through === undefined) {
+    await requireTruncated(log, after, upTo, limits)
+    through = upTo
+  }
+  return { events, positions, through, appendedAtMs: appendTimes(events) }
+}
+
+/** Nothing is left where something was: as its owner wanted it, or the read ended early. */
+async function requireTruncated<P>(
+  log: EventLog<P>,
+  after: P | undefined,
+  upTo: P,
+  limits: CallLimits,
+): Promise<void> {
+  if (await log.isTruncated(upTo, limits)) return
+  const { format } = log.order
+  throw new EsdbReadEndedEarlyError(
+    log.title,
+    after === undefined ? 'the start' : format(after),
+    format(upTo),
+  )
+}
+
+function appendTimes(events: readonly EsdbEvent[]): { first: number; last: number } | undefined {
+  const [oldest] = events
+  const newest = events.at(-1)
+  const first = oldest && appendedAtMs(oldest)
+  const last = newest && appendedAtMs(newest)
+  return first === undefined || last === undefined ? undefined : { first, last }
+}

@@ -1,0 +1,97 @@
+import { InvalidOptionError } from '@tidemark/core'
+import type { EsdbClient } from './client.ts'
+import type { EsdbFilter } from './filter.ts'
+
+interface EsdbSourceOptions<C> {
+  /** The client that the application has: of `@eventstore/db-client` or `@kurrent/kurrentdb-client`. Never disposed here. */
+  readonly client: C
+  /** Names this store in checkpoints and metrics. @default the stream's name, or `$all` */
+  readonly name?: string
+  /**
+   * Hands out the events that links point to, with their links, as `ResolvedEvent`s of the client; where the target is
+   * gone, `event` is undefined. Positions are always the links' own. @default false
+   */
+  readonly resolveLinkTos?: boolean
+  /**
+   * Milliseconds without anything from the server after which a poll or a page is given up and tried again. Neither client
+   * has a deadline for reads. Raising it makes a server that hangs go unnoticed for longer; below what the server takes for
+   * an event, nothing ever gets on. @default 30000
+   */
+  readonly timeoutMs?: number
+}
+
+export interface EsdbStreamEventsOptions<C> extends EsdbSourceOptions<C> {
+  /** The stream to read, also one of links (`$ce-…`, with `resolveLinkTos`). */
+  readonly stream: string
+  readonly filter?: never
+}
+
+export interface EsdbAllEventsOptions<C> extends EsdbSourceOptions<C> {
+  readonly stream?: never
+  /**
+   * Which events of `$all` are handed out. It is applied here: all of `$all` comes over the network. Tidemark's own
+   * checkpoints never are, whatever it says. @default all but those whose type or stream begins with `$`
+   */
+  readonly filter?: EsdbFilter
+}
+
+export interface ResolvedEsdbEventsOptions<C> {
+  readonly client: C
+  readonly stream: string | undefined
+  readonly filter: EsdbFilter | undefined
+  readonly name: string
+  readonly resolveLinkTos: boolean
+  readonly timeoutMs: number
+}
+
+/** timeoutMs: far beyond what a poll or a page takes, and short beside the hours for which TCP waits by itself. */
+export const ESDB_EVENTS_DEFAULTS: { readonly timeoutMs: number } = Object.freeze({ timeoutMs: 30_000 })
+
+export function resolveEsdbEventsOptions<C extends EsdbClient>(
+  options: EsdbStreamEventsOptions<C> | EsdbAllEventsOptions<C>,
+): ResolvedEsdbEventsOptions<C> {
+  const { client, stream, filter, resolveLinkTos = false } = options
+  requireClient(client, ['readStream', 'readAll', 'subscribeToStream', 'subscribeToAll'])
+  if (stream !== undefined) requireText('stream', stream)
+  if (stream === '$all') throw new InvalidOptionError('stream', 'one stream (leave it out for $all)', stream)
+  if (stream !== undefined && filter !== undefined) {
+    throw new InvalidOptionError('filter', 'none beside stream: the server filters $all only', filter)
+  }
+  if (typeof resolveLinkTos !== 'boolean')
+    throw new InvalidOptionError('resolveLinkTos', 'a boolean', resolveLinkTos)
+  return Object.freeze({
+    client,
+    stream,
+    filter,
+    name: requireText('name', options.name ?? stream ?? '$all'),
+    resolveLinkTos,
+    timeoutMs: resolveTimeout(options.timeoutMs),
+  })
+}
+
+export function requireClient(client: unknown, methods: readonly string[]): void {
+  const isClient =
+    typeof client === 'object' &&
+    client !== null &&
+    methods.every((method) => typeof (client as Record<string, unknown>)[method] === 'function')
+  if (!isClient) {
+    throw new InvalidOptionError(
+      'client',
+      'a client of @eventstore/db-client or @kurrent/kurrentdb-client',
+      client,
+    )
+  }
+}
+
+export function resolveTimeout(timeoutMs: unknown = ESDB_EVENTS_DEFAULTS.timeoutMs): number {
+  if (typeof timeoutMs !== 'number' || !Number.isFinite(timeoutMs) || timeoutMs <= 0) {
+    throw new InvalidOptionError('timeoutMs', 'a number of milliseconds above 0', timeoutMs)
+  }
+  return timeoutMs
+}
+
+export function requireText(option: string, value: unknown): string {
+  if (typeof value !== 'string' || value === '')
+    throw new InvalidOptionError(option, 'a non-empty string', value)
+  return value
+}

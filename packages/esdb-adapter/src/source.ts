@@ -1,0 +1,113 @@
+import type {
+  Delivery,
+  EventSource,
+  HighWaterReading,
+  HighWaterRequest,
+  LoadRequest,
+  Page,
+  PositionOrder,
+  SubscriptionSource,
+} from '@tidemark/core'
+import { allLog } from './all-log.ts'
+import { appendedAtMs, type EsdbClient, type EsdbEvent, type EsdbPosition, originalRecord } from './client.ts'
+import { dropReason, EsdbHeadUnknownError, isTransientEsdbError } from './errors.ts'
+import type { EventLog } from './event-log.ts'
+import { allFilter } from './filter.ts'
+import { readHighWater, readNewest } from './high-water.ts'
+import { loadPage } from './load.ts'
+import {
+  type EsdbAllEventsOptions,
+  type EsdbStreamEventsOptions,
+  type ResolvedEsdbEventsOptions,
+  resolveEsdbEventsOptions,
+} from './options.ts'
+import { streamLog } from './stream-log.ts'
+import { wakeUps } from './wake-ups.ts'
+
+/** For `createDaemon` as well as for `monitorSubscription` and `watchSubscription`. */
+export interface EsdbEventSource<P, E> extends EventSource<P, E>, SubscriptionSource<P, E> {}
+
+/** What a client hands out for a stream, and for `$all`: its own `ResolvedEvent` and `AllStreamResolvedEvent`. */
+export type StreamEvent<C extends EsdbClient> = EventOf<ReturnType<C['readStream']>>
+export type AllEvent<C extends EsdbClient> = EventOf<ReturnType<C['readAll']>>
+type EventOf<Read> = Read extends AsyncIterable<infer E> ? E : never
+
+/**
+ * The events of one stream, or of `$all`, of EventStoreDB or KurrentDB. Writes nothing.
+ *
+ * Positions of a stream are its revisions, dense; those of `$all` are commit and prepare offsets, of which only the order
+ * means something. Handlers get the client's own events. Revisions that a stream has lost to `$maxCount`, `$maxAge`, `$tb`
+ * or a scavenge before a projection came to them are passed without a word: they can never come back.
+ */
+export function esdbEvents<C extends EsdbClient>(
+  options: EsdbStreamEventsOptions<C>,
+): EsdbEventSource<bigint, StreamEvent<C>>
+export function esdbEvents<C extends EsdbClient>(
+  options: EsdbAllEventsOptions<C>,
+): EsdbEventSource<EsdbPosition, AllEvent<C>>
+export function esdbEvents<C extends EsdbClient>(
+  options: EsdbStreamEventsOptions<C> | EsdbAllEventsOptions<C>,
+): EsdbEventSource<bigint, StreamEvent<C>> | EsdbEventSource<EsdbPosition, AllEvent<C>> {
+  const resolved = resolveEsdbEventsOptions(options)
+  const { client, stream, filter, resolveLinkTos } = resolved
+  return stream === undefined
+    ? new LogSource<EsdbPosition, AllEvent<C>>(allLog(client, allFilter(filter), resolveLinkTos), resolved)
+    : new LogSource<bigint, StreamEvent<C>>(streamLog(client, stream, resolveLinkTos), resolved)
+}
+
+class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
+  readonly name: string
+  readonly order: PositionOrder<P>
+  readonly filtersByType = true
+  readonly yieldsEveryPosition: boolean
+  readonly isFiltered: boolean
+  readonly #log: EventLog<P>
+  readonly #timeoutMs: number
+
+  constructor(log: EventLog<P>, { name, stream, filter, timeoutMs }: ResolvedEsdbEventsOptions<EsdbClient>) {
+    this.name = name
+    this.order = log.order
+    this.yieldsEveryPosition = stream !== undefined
+    this.isFiltered = filter !== undefined
+    this.#log = log
+    this.#timeoutMs = timeoutMs
+  }
+
+  readHighWater(request: HighWaterRequest<P>): Promise<HighWaterReading<P>> {
+    return readHighWater(this.#log, this.#timeoutMs, request)
+  }
+
+  /** The events are what the client gave: its own type. */
+  load(request: LoadRequest<P>): Promise<Page<P, E>> {
+    return loadPage(this.#log, this.#timeoutMs, request) as Promise<Page<P, E>>
+  }
+
+  wakeUps(signal: AbortSignal): AsyncIterable<void> {
+    return wakeUps(() => this.#log.subscribe(), signal)
+  }
+
+  describe(event: E): Delivery<P> {
+    return {
+      position: this.#log.positionOf(originalRecord(event)),
+      appendedAtMs: appendedAtMs(event),
+      hasEvent: event.event !== undefined,
+    }
+  }
+
+  async readHead(signal: AbortSignal): Promise<P | undefined> {
+    const log = this.#log
+    const limits = { timeoutMs: this.#timeoutMs, signal }
+    const newest = await readNewest(log, limits)
+    if (newest !== undefined) return log.positionOf(newest)
+    if (await log.isTruncated(undefined, limits)) throw new EsdbHeadUnknownError(log.title)
+    return undefined
+  }
+
+  isTransient(error: unknown): boolean {
+    return isTransientEsdbError(error)
+  }
+
+  dropReason(error: unknown): string {
+    return dropReason(error)
+  }
+}

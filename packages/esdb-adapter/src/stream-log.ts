@@ -1,0 +1,70 @@
+import { denseOrder } from '@tidemark/core'
+import { type EsdbClient, originalRecord } from './client.ts'
+import type { EventLog } from './event-log.ts'
+import { type CallLimits, readEach } from './read.ts'
+
+/** One stream: its revisions are dense, also where they were truncated since. */
+export function streamLog(client: EsdbClient, stream: string, resolveLinkTos: boolean): EventLog<bigint> {
+  return {
+    title: `stream "${stream}"`,
+    order: denseOrder,
+    positionOf: ({ revision }) => revision,
+    isHandedOut: () => true,
+    isNews: () => true,
+    readBackwards: ({ from, count, requiresLeader }) =>
+      client.readStream(stream, {
+        direction: 'backwards',
+        fromRevision: from,
+        maxCount: count,
+        resolveLinkTos: false,
+        requiresLeader,
+      }),
+    readForwards: ({ after, upTo, limit }) => {
+      const first = after === undefined ? 0n : after + 1n
+      return client.readStream(stream, {
+        direction: 'forwards',
+        fromRevision: first,
+        // The call then ends by itself at `upTo`, and need not be cancelled.
+        maxCount: Math.min(limit, Number(upTo - first + 1n)),
+        resolveLinkTos,
+        requiresLeader: false,
+      })
+    },
+    subscribe: () => client.subscribeToStream(stream, { fromRevision: 'end' }),
+    isTruncated: (revision, limits) => isTruncated(client, stream, revision, limits),
+  }
+}
+
+/** What a stream's metadata says. `$tb` is also how a stream is deleted (and may come back with the next revision). */
+interface StreamMetadata {
+  readonly $maxAge?: unknown
+  readonly $tb?: unknown
+}
+
+async function isTruncated(
+  client: EsdbClient,
+  stream: string,
+  revision: bigint | undefined,
+  limits: CallLimits,
+): Promise<boolean> {
+  let metadata: StreamMetadata = {}
+  await readEach(
+    `metadata of stream "${stream}"`,
+    () =>
+      client.readStream(`$$${stream}`, {
+        direction: 'backwards',
+        fromRevision: 'end',
+        maxCount: 1,
+        resolveLinkTos: false,
+        requiresLeader: false,
+      }),
+    limits,
+    (event) => {
+      const { data } = originalRecord(event)
+      if (typeof data === 'object' && data !== null) metadata = data
+      return false
+    },
+  )
+  const { $maxAge, $tb } = metadata
+  return typeof $maxAge === 'number' || (typeof $tb === 'number' && $tb > Number(revision ?? 0n))
+}

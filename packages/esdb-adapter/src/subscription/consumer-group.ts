@@ -1,0 +1,112 @@
+import type { ConsumerGroup, PositionOrder, SubscriptionSource } from '@tidemark/core'
+import type { EsdbClient, EsdbEvent, EsdbPosition } from '../client.ts'
+import { requireClient, requireText, resolveTimeout } from '../options.ts'
+import { answered } from '../read.ts'
+import { type AllEvent, esdbEvents, type StreamEvent } from '../source.ts'
+
+/** What the group of a persistent subscription needs of the client, besides reading events. */
+export interface EsdbGroupClient extends EsdbClient {
+  /** Made up by the client, or set in its connection string. */
+  readonly connectionName: string
+  getPersistentSubscriptionToStreamInfo(stream: string, group: string): Promise<EsdbGroupInfo>
+  getPersistentSubscriptionToAllInfo(group: string): Promise<EsdbGroupInfo>
+}
+
+/** Both clients' `PersistentSubscriptionToStreamInfo` and `PersistentSubscriptionToAllInfo`. */
+export interface EsdbGroupInfo {
+  readonly stats: {
+    readonly parkedMessageCount: bigint
+    readonly outstandingMessagesCount: number
+    readonly lastCheckpointedEventRevision?: bigint | undefined
+    readonly lastKnownEventRevision?: bigint | undefined
+    readonly lastCheckpointedEventPosition?: EsdbPosition | undefined
+    readonly lastKnownEventPosition?: EsdbPosition | undefined
+  }
+  readonly connections: readonly { readonly connectionName: string; readonly inFlightMessages: number }[]
+}
+
+interface GroupOptions<C> {
+  /** The client that the application has. Reading the group needs the right to do so: an administrator's, by default. */
+  readonly client: C
+  /** The group's name. */
+  readonly group: string
+  /** Names it in metrics and messages. @default `stream::group`, as the server does */
+  readonly name?: string
+  /** Milliseconds after which a read that was not answered is given up. @default 30000 */
+  readonly timeoutMs?: number
+}
+
+export interface EsdbStreamGroupOptions<C> extends GroupOptions<C> {
+  readonly stream: string
+}
+
+export interface EsdbAllGroupOptions<C> extends GroupOptions<C> {
+  readonly stream?: never
+}
+
+/**
+ * The group of a persistent subscription to one stream, or to `$all`, for `monitorSubscription` and `watchSubscription`:
+ * its position is the one that the server last wrote down, and its server says what is parked and outstanding.
+ */
+export function esdbConsumerGroup<C extends EsdbGroupClient>(
+  options: EsdbStreamGroupOptions<C>,
+): SubscriptionSource<bigint, StreamEvent<C>>
+export function esdbConsumerGroup<C extends EsdbGroupClient>(
+  options: EsdbAllGroupOptions<C>,
+): SubscriptionSource<EsdbPosition, AllEvent<C>>
+export function esdbConsumerGroup<C extends EsdbGroupClient>(
+  options: EsdbStreamGroupOptions<C> | EsdbAllGroupOptions<C>,
+): SubscriptionSource<bigint, StreamEvent<C>> | SubscriptionSource<EsdbPosition, AllEvent<C>> {
+  const { client, stream, group } = options
+  requireClient(client, ['getPersistentSubscriptionToStreamInfo', 'getPersistentSubscriptionToAllInfo'])
+  requireText('group', group)
+  const name = requireText('name', options.name ?? `${stream ?? '$all'}::${group}`)
+  const timeoutMs = resolveTimeout(options.timeoutMs)
+  const read = (signal: AbortSignal, call: () => Promise<EsdbGroupInfo>): Promise<EsdbGroupInfo> =>
+    answered(`the group ${name}`, { timeoutMs, signal }, call)
+  if (stream === undefined) {
+    return groupOf(esdbEvents({ client, name, timeoutMs }), client, async (signal) => {
+      const info = await read(signal, () => client.getPersistentSubscriptionToAllInfo(group))
+      const { lastCheckpointedEventPosition: checkpoint, lastKnownEventPosition: lastKnown } = info.stats
+      return { checkpoint, lastKnown, ...info }
+    })
+  }
+  return groupOf(esdbEvents({ client, stream, name, timeoutMs }), client, async (signal) => {
+    const info = await read(signal, () => client.getPersistentSubscriptionToStreamInfo(stream, group))
+    const { lastCheckpointedEventRevision: checkpoint, lastKnownEventRevision: lastKnown } = info.stats
+    return { checkpoint, lastKnown, ...info }
+  })
+}
+
+interface Found<P> extends EsdbGroupInfo, Pick<ConsumerGroup<P>, 'checkpoint' | 'lastKnown'> {}
+
+function groupOf<P, E extends EsdbEvent>(
+  events: SubscriptionSource<P, E>,
+  client: EsdbGroupClient,
+  readInfo: (signal: AbortSignal) => Promise<Found<P>>,
+): SubscriptionSource<P, E> {
+  const order: PositionOrder<P> = events.order
+  return {
+    name: events.name,
+    order,
+    // Competing consumers and retries: no consumer gets everything, nor in order.
+    yieldsEveryPosition: false,
+    describe: (event) => events.describe(event),
+    readHead: (signal) => events.readHead(signal),
+    readGroup: async (signal) => {
+      const { checkpoint, lastKnown, stats, connections } = await readInfo(signal)
+      return {
+        checkpoint,
+        lastKnown,
+        parked: stats.parkedMessageCount,
+        outstanding: stats.outstandingMessagesCount,
+        consumers: connections.map(({ connectionName, inFlightMessages }) => ({
+          name: connectionName,
+          inFlight: inFlightMessages,
+          isOwn: connectionName === client.connectionName,
+        })),
+      }
+    },
+    dropReason: (error) => events.dropReason(error),
+  }
+}

@@ -1,0 +1,42 @@
+import { type MonitorOptions, monitorSubscription, type SubscriptionSource } from '@tidemark/core'
+import type { EsdbEvent } from '../client.ts'
+import {
+  type EsdbAllGroupOptions,
+  type EsdbGroupClient,
+  type EsdbStreamGroupOptions,
+  esdbConsumerGroup,
+} from './consumer-group.ts'
+
+/** What says which group it is, and what `monitorSubscription` takes. */
+export type PersistentSubscriptionOptions = (
+  | EsdbStreamGroupOptions<EsdbGroupClient>
+  | EsdbAllGroupOptions<EsdbGroupClient>
+) &
+  Omit<MonitorOptions<unknown, never>, 'projection' | 'source' | 'from' | 'traceContext'> & {
+    /** Names what consumes the subscription, in metrics, spans and messages. @default the group's name */
+    readonly projection?: string
+  }
+
+/**
+ * Tells what goes on with a persistent subscription that you already have, and with its group: besides what
+ * `monitorSubscription` tells (the same object comes back, `ack` and `nack` are counted), the server's own word of how far
+ * the group has come, what is parked and what is outstanding, every `headIntervalMs`.
+ *
+ * ```ts
+ * const mails = monitorPersistentSubscription(
+ *   client.subscribeToPersistentSubscriptionToStream('orders', 'mailer'),
+ *   { client, stream: 'orders', group: 'mailer', metrics },
+ * )
+ * ```
+ */
+export function monitorPersistentSubscription<S extends AsyncIterable<EsdbEvent>>(
+  subscription: S,
+  options: PersistentSubscriptionOptions,
+): S {
+  const { client, stream, group, name, timeoutMs, projection = group, ...monitoring } = options
+  // Whether it is of a stream or of $all makes no difference from here on.
+  const source: SubscriptionSource<unknown, never> = esdbConsumerGroup(
+    options as EsdbStreamGroupOptions<EsdbGroupClient>,
+  )
+  return monitorSubscription(subscription, { ...monitoring, projection, source })
+}

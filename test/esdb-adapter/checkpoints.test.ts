@@ -1,0 +1,176 @@
+import type { AdvanceRequest, CheckpointStore } from '@tidemark/core'
+import { type EsdbEvent, esdbCheckpoints } from '@tidemark/esdb-adapter'
+import { describe, expect, test } from 'vitest'
+import { type Client, client as clientModule, connect, expecting } from './client.ts'
+import { useServer } from './rig.ts'
+
+const esdb = useServer()
+
+test('a checkpoint keeps its position as it is, for whoever reads it', async () => {
+  const [one, two] = [store(), store(esdb.connect())]
+  expect(await one.read('mailer', '$all')).toEqual({ position: undefined, skipped: {} })
+  await one.advance(move(undefined, '18446744073709551615/18446744073709551614'), work)
+  expect(await two.read('mailer', '$all')).toEqual({
+    position: '18446744073709551615/18446744073709551614',
+    skipped: {},
+  })
+})
+
+test('the work comes first, and a checkpoint whose work failed stands where it was', async () => {
+  const checkpoints = store()
+  const failing = checkpoints.advance(move(undefined, '1/1'), async () => {
+    expect(await eventsOf('tidemark-checkpoint-mailer')).toEqual([])
+    throw new Error('the handler failed')
+  })
+  await expect(failing).rejects.toThrow('the handler failed')
+  expect(await eventsOf('tidemark-checkpoint-mailer')).toEqual([])
+})
+
+describe('two owners', () => {
+  test('the one that comes second, whenever it began, meets a conflict', async () => {
+    const [one, two] = [store(), store(esdb.connect())]
+    await Promise.all([one.read('mailer', '$all'), two.read('mailer', '$all')])
+    await two
+      .advance(move(undefined, '1/1'), async () => {
+        await expect(one.advance(move(undefined, '2/2'), work)).resolves.toMatchObject({ position: '2/2' })
+      })
+      .then(
+        () => expect.unreachable('both moved it'),
+        (error: unknown) => expect(error).toMatchObject({ code: 'TIDEMARK_CHECKPOINT_CONFLICT' }),
+      )
+    await expect(two.advance(move(undefined, '3/3'), work)).rejects.toMatchObject({
+      code: 'TIDEMARK_CHECKPOINT_CONFLICT',
+    })
+    expect((await two.read('mailer', '$all')).position).toBe('2/2')
+    await two.advance(move('2/2', '3/3'), work)
+    await expect(one.advance(move('2/2', '4/4'), work)).rejects.toMatchObject({
+      code: 'TIDEMARK_CHECKPOINT_CONFLICT',
+    })
+  })
+
+  test('meet it also with a client that reports a wrong revision instead of throwing', async () => {
+    const lenient = connect({
+      connectionString: `${esdb.server.connectionString}&throwOnAppendFailure=false`,
+    })
+    try {
+      const [one, two] = [store(), store(lenient)]
+      await two.read('mailer', '$all')
+      await one.advance(move(undefined, '1/1'), work)
+      await expect(two.advance(move(undefined, '2/2'), work)).rejects.toMatchObject({
+        code: 'TIDEMARK_CHECKPOINT_CONFLICT',
+      })
+    } finally {
+      await lenient.dispose()
+    }
+  })
+})
+
+test('only the last event of a checkpoint stream is kept', async () => {
+  const checkpoints = store()
+  let from: string | undefined
+  for (const to of ['1/1', '2/2', '3/3']) {
+    await checkpoints.advance(move(from, to), work)
+    from = to
+  }
+  const kept = await eventsOf('tidemark-checkpoint-mailer')
+  expect(kept.map(({ event }) => event?.revision)).toEqual([2n])
+})
+
+test('a process that ended before it had bounded the stream is made good by the next one', async () => {
+  await esdb.server.refuseCalls(
+    { kind: 'append', stream: '$$tidemark-checkpoint-mailer' },
+    'access-denied',
+    1,
+  )
+  const first = store()
+  await expect(first.advance(move(undefined, '1/1'), work)).rejects.toMatchObject({ type: 'access-denied' })
+  await store().advance(move('1/1', '2/2'), work)
+  expect(await eventsOf('tidemark-checkpoint-mailer')).toHaveLength(1)
+})
+
+test('an append that was not answered in time is given up, and what is known of the checkpoint with it', async () => {
+  const checkpoints = esdbCheckpoints({ client: esdb.client, timeoutMs: 3_000 })
+  await checkpoints.advance(move(undefined, '1/1'), work)
+  esdb.server.freeze()
+  const advancing = await checkpoints.advance(move('1/1', '2/2'), work).catch((error: unknown) => error)
+  expect(advancing).toMatchObject({ code: 'TIDEMARK_ESDB_TIMEOUT' })
+  expect(checkpoints.isTransient(advancing)).toBe(true)
+  esdb.server.thaw()
+  // Written or not: it goes on from what the store says.
+  const { position } = await checkpoints.read('mailer', '$all')
+  await checkpoints.advance(move(position, '3/3'), work)
+  expect((await store().read('mailer', '$all')).position).toBe('3/3')
+})
+
+test('a stream that was deleted, to project anew, begins from nothing', async () => {
+  await store().advance(move(undefined, '1/1'), work)
+  await esdb.client.deleteStream('tidemark-checkpoint-mailer')
+  const checkpoints = store()
+  expect((await checkpoints.read('mailer', '$all')).position).toBeUndefined()
+  await checkpoints.advance(move(undefined, '2/2'), work)
+  await checkpoints.advance(move('2/2', '3/3'), work)
+  expect((await store().read('mailer', '$all')).position).toBe('3/3')
+})
+
+test('progress lists the checkpoints of a source, and of no other', async () => {
+  const checkpoints = store()
+  await checkpoints.advance(move(undefined, '1/1'), work)
+  await checkpoints.advance({ ...move(undefined, '7'), projection: 'orders', source: 'orders' }, work)
+  await checkpoints.advance({ ...move(undefined, '2/2'), projection: 'billing' }, work)
+  await checkpoints.advance(move('1/1', '3/3'), work)
+  expect(await store().progress('$all')).toEqual([
+    { projection: 'mailer', position: '3/3' },
+    { projection: 'billing', position: '2/2' },
+  ])
+  expect(await store().progress('orders')).toEqual([{ projection: 'orders', position: '7' }])
+  expect(await store().progress('customers')).toEqual([])
+})
+
+test('the checkpoint of another source is not taken over', async () => {
+  await store().advance(move(undefined, '1/1'), work)
+  await expect(store().read('mailer', 'orders')).rejects.toMatchObject({
+    code: 'TIDEMARK_PROJECTION_SOURCE',
+    message: expect.stringContaining('delete stream "tidemark-checkpoint-mailer"'),
+  })
+})
+
+test('what someone else wrote to a checkpoint stream is not taken for a checkpoint', async () => {
+  const event = clientModule.jsonEvent({ type: 'Something', data: { position: 7 } })
+  await esdb.client.appendToStream('tidemark-checkpoint-mailer', event, expecting('no_stream'))
+  await expect(store().read('mailer', '$all')).rejects.toMatchObject({
+    code: 'TIDEMARK_ESDB_CHECKPOINT_FORMAT',
+  })
+})
+
+test('runs that were skipped cannot be kept, and that is said', async () => {
+  const recording = store().recordSkips('events', [{ stored: '1', current: '3', count: 1n }])
+  await expect(recording).rejects.toMatchObject({ code: 'TIDEMARK_ESDB_SKIPS_NOT_KEPT' })
+})
+
+function store(client: Client = esdb.client): CheckpointStore<undefined> {
+  return esdbCheckpoints({ client })
+}
+
+function move(from: string | undefined, to: string): AdvanceRequest {
+  return {
+    projection: 'mailer',
+    source: '$all',
+    from,
+    to,
+    evidence: { incarnation: 'log', settled: to, logPosition: undefined },
+    startedAtHead: undefined,
+    signal: new AbortController().signal,
+  }
+}
+
+async function work(): Promise<void> {}
+
+async function eventsOf(stream: string): Promise<EsdbEvent[]> {
+  const events: EsdbEvent[] = []
+  try {
+    for await (const event of esdb.client.readStream(stream)) events.push(event as EsdbEvent)
+  } catch (error) {
+    if ((error as { type?: string }).type !== 'stream-not-found') throw error
+  }
+  return events
+}

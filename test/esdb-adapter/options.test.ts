@@ -1,0 +1,65 @@
+import { InvalidOptionError } from '@tidemark/core'
+import { esdbCheckpoints, esdbEvents } from '@tidemark/esdb-adapter'
+import { expect, test } from 'vitest'
+
+const client = {
+  readStream: none,
+  readAll: none,
+  subscribeToStream: never,
+  subscribeToAll: never,
+  appendToStream: async () => ({ success: true, nextExpectedRevision: 0n }),
+  setStreamMetadata: async () => {},
+}
+
+type Options = Parameters<typeof esdbEvents>[0]
+
+test.each<[string, object, string]>([
+  ['client', {}, 'client'],
+  ['client', { client: { readStream: none } }, 'client'],
+  ['stream', { client, stream: '' }, 'stream'],
+  ['stream', { client, stream: '$all' }, 'leave it out for $all'],
+  ['filter', { client, stream: 'orders', filter: { filterOn: 'eventType', regex: '.' } }, 'beside stream'],
+  ['filter.filterOn', { client, filter: { filterOn: 'type', regex: '.' } }, `found "type"`],
+  ['filter', { client, filter: { filterOn: 'eventType', prefixes: [] } }, 'non-empty'],
+  ['filter', { client, filter: { filterOn: 'eventType' } }, 'non-empty'],
+  ['filter.regex', { client, filter: { filterOn: 'eventType', regex: '(' } }, `found "("`],
+  ['name', { client, name: '' }, 'non-empty'],
+  ['resolveLinkTos', { client, resolveLinkTos: 'yes' }, 'boolean'],
+  ['timeoutMs', { client, timeoutMs: 0 }, 'above 0'],
+])('a bad %s is refused when the source is made: %j', (option, options, message) => {
+  const make = (): unknown => esdbEvents(options as unknown as Options)
+  expect(make).toThrow(InvalidOptionError)
+  expect(make).toThrow(`${option}: `)
+  expect(make).toThrow(message)
+})
+
+test.each([
+  ['client', {}],
+  ['timeoutMs', { client, timeoutMs: Number.NaN }],
+])('a bad %s is refused when a checkpoint store is made', (option, options) => {
+  const make = (): unknown => esdbCheckpoints(options as unknown as Parameters<typeof esdbCheckpoints>[0])
+  expect(make).toThrow(InvalidOptionError)
+  expect(make).toThrow(`${option}: `)
+})
+
+test('a source is named after its stream, $all, or as it is told', () => {
+  expect(esdbEvents({ client, stream: 'orders' }).name).toBe('orders')
+  expect(esdbEvents({ client }).name).toBe('$all')
+  expect(esdbEvents({ client, name: 'everything' }).name).toBe('everything')
+})
+
+test('only a stream yields every position, and only with a filter are events left out', () => {
+  expect(esdbEvents({ client, stream: 'orders' })).toMatchObject({
+    yieldsEveryPosition: true,
+    isFiltered: false,
+  })
+  expect(esdbEvents({ client })).toMatchObject({ yieldsEveryPosition: false, isFiltered: false })
+  const filter = { filterOn: 'streamName', prefixes: ['order-'] } as const
+  expect(esdbEvents({ client, filter })).toMatchObject({ yieldsEveryPosition: false, isFiltered: true })
+})
+
+async function* none(): AsyncGenerator<never> {}
+
+function never(): never {
+  throw new Error('nothing subscribes')
+}

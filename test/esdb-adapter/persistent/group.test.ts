@@ -1,0 +1,180 @@
+import { promClientMetrics } from '@tidemark/core/prom-client'
+import {
+  type EsdbEvent,
+  type EsdbGroupClient,
+  type EsdbPosition,
+  esdbConsumerGroup,
+  esdbEvents,
+  monitorPersistentSubscription,
+} from '@tidemark/esdb-adapter'
+import { Registry } from 'prom-client'
+import { describe, expect, test } from 'vitest'
+import { type Client, client as clientModule } from '../client.ts'
+import { never, numbered, useServer } from '../rig.ts'
+
+const esdb = useServer()
+const POLLING = { timeout: 40_000, interval: 50 } as const
+
+describe('the group of a persistent subscription to a stream', () => {
+  test('says how far it has come, what is parked, and who has what', async () => {
+    await group()
+    await esdb.server.write('orders', numbered(0, 9))
+    const mine = await consume(esdb.client, async (event, subscription) => {
+      const n = numberOf(event)
+      if (n === 3) await subscription.nack('park', 'no address', event as never)
+      else if (n < 6) await subscription.ack(event as never)
+    })
+    const source = esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'mailer' })
+    await expect
+      .poll(() => source.readGroup?.(never()), POLLING)
+      .toMatchObject({
+        checkpoint: 5n,
+        lastKnown: 9n,
+        parked: 1n,
+        outstanding: 4,
+        consumers: [{ inFlight: 4, isOwn: true }],
+      })
+    await mine.unsubscribe()
+  })
+
+  test('tells the consumers of this process from those of others', async () => {
+    await group()
+    const another = esdb.connect()
+    const theirs = await consume(another, async () => {})
+    const mine = await consume(esdb.client, async () => {})
+    await esdb.server.write('orders', numbered(0, 3))
+    const source = esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'mailer' })
+    await expect
+      .poll(async () => {
+        const consumers = (await source.readGroup?.(never()))?.consumers ?? []
+        return consumers
+          .map(({ isOwn, inFlight }) => ({ isOwn, has: inFlight > 0 }))
+          .sort((a, b) => +a.isOwn - +b.isOwn)
+      }, POLLING)
+      .toEqual([
+        { isOwn: false, has: true },
+        { isOwn: true, has: true },
+      ])
+    await theirs.unsubscribe()
+    await mine.unsubscribe()
+  })
+
+  test('that there is none of is an error', async () => {
+    const source = esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'nobody' })
+    await expect(source.readGroup?.(never())).rejects.toMatchObject({
+      type: 'persistent-subscription-does-not-exist',
+    })
+  })
+})
+
+test('the group of a persistent subscription to $all has positions of $all', async () => {
+  await esdb.client.createPersistentSubscriptionToAll('mailer', settings())
+  await esdb.server.write('orders', numbered(0, 4))
+  const subscription = esdb.client.subscribeToPersistentSubscriptionToAll('mailer')
+  subscription.on('error', () => {})
+  const positions: (EsdbPosition | undefined)[] = []
+  subscription.on('data', (event) => {
+    if (event.event?.streamId === 'orders') positions.push(event.event.position)
+    void subscription.ack(event)
+  })
+  await expect.poll(() => positions.length, POLLING).toBe(5)
+  const source = esdbConsumerGroup({ client: groupClient(), group: 'mailer' })
+  const all = esdbEvents({ client: esdb.client })
+  let last: EsdbPosition | undefined
+  await expect
+    .poll(async () => {
+      const { checkpoint } = (await source.readGroup?.(never())) ?? {}
+      last = checkpoint
+      return checkpoint && all.order.compare(checkpoint, positions.at(-1) as EsdbPosition)
+    }, POLLING)
+    .toBeGreaterThanOrEqual(0)
+  expect(all.order.format(last as EsdbPosition)).toMatch(/^[0-9]+\/[0-9]+$/)
+  await subscription.unsubscribe()
+})
+
+test('monitorPersistentSubscription shows the group in metrics, and gives back the same subscription', async () => {
+  await group()
+  await esdb.server.write('orders', numbered(0, 9))
+  const registry = new Registry()
+  const plain = esdb.client.subscribeToPersistentSubscriptionToStream('orders', 'mailer')
+  const subscription = monitorPersistentSubscription(plain, {
+    client: groupClient(),
+    stream: 'orders',
+    group: 'mailer',
+    metrics: promClientMetrics({ registry }),
+    headIntervalMs: 100,
+  })
+  expect(subscription).toBe(plain)
+  subscription.on('data', (event: EsdbEvent) => {
+    const n = numberOf(event)
+    if (n === 3) void subscription.nack('park', 'no address', event as never)
+    else if (n < 6) void subscription.ack(event as never)
+  })
+  await expect
+    .poll(() => shown(registry), POLLING)
+    .toMatchObject({
+      projection_position: 5,
+      projection_lag_positions: 4,
+      parked_messages: 1,
+      outstanding_messages: 4,
+      group_consumers: 1,
+      consumer_messages_in_hand: 4,
+      'acknowledged_events{action="ack"}': 5,
+      'acknowledged_events{action="park"}': 1,
+    })
+  await subscription.unsubscribe()
+  subscription.destroy()
+  await expect.poll(() => shown(registry), POLLING).not.toHaveProperty('parked_messages')
+})
+
+/** Writes its checkpoint with every event. */
+function settings() {
+  return clientModule.persistentSubscriptionToAllSettingsFromDefaults({
+    startFrom: 'start',
+    checkPointLowerBound: 1,
+    checkPointUpperBound: 1,
+    checkPointAfter: 50,
+    readBatchSize: 20,
+    historyBufferSize: 40,
+  })
+}
+
+async function group(): Promise<void> {
+  await esdb.client.createPersistentSubscriptionToStream('orders', 'mailer', {
+    ...settings(),
+    startFrom: 'start',
+  } as never)
+}
+
+async function consume(
+  client: Client,
+  handle: (
+    event: EsdbEvent,
+    subscription: ReturnType<typeof client.subscribeToPersistentSubscriptionToStream>,
+  ) => Promise<void>,
+) {
+  const subscription = client.subscribeToPersistentSubscriptionToStream('orders', 'mailer')
+  subscription.on('error', () => {})
+  const confirmed = new Promise<void>((resolve) => subscription.on('confirmation', resolve))
+  subscription.on('data', (event: EsdbEvent) => void handle(event, subscription))
+  await confirmed
+  return subscription
+}
+
+function groupClient(): EsdbGroupClient {
+  return esdb.client as EsdbGroupClient
+}
+
+function numberOf({ event }: EsdbEvent): number {
+  return Number((event?.data as { n?: number } | undefined)?.n)
+}
+
+async function shown(registry: Registry): Promise<Record<string, number>> {
+  const values: Record<string, number> = {}
+  for (const line of (await registry.metrics()).split('\n')) {
+    const [, name, action, value] =
+      /^martend_async_daemon_(\w+)\{projection_name="mailer"(?:,action="(\w+)")?\} (\S+)$/.exec(line) ?? []
+    if (name) values[action ? `${name}{action="${action}"}` : name] = Number(value)
+  }
+  return values
+}

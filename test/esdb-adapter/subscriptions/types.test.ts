@@ -1,0 +1,80 @@
+import type {
+  AllStreamSubscription as DbClientAll,
+  AllStreamResolvedEvent as DbClientAllEvent,
+  ResolvedEvent as DbClientEvent,
+  PersistentSubscriptionToStream as DbClientGroup,
+  StreamSubscription as DbClientStream,
+  EventStoreDBClient,
+} from '@eventstore/db-client'
+import type {
+  AllStreamSubscription as KurrentAll,
+  AllStreamResolvedEvent as KurrentAllEvent,
+  KurrentDBClient,
+  ResolvedEvent as KurrentEvent,
+  Filter as KurrentFilter,
+  PersistentSubscriptionToStream as KurrentGroup,
+  StreamSubscription as KurrentStream,
+} from '@kurrent/kurrentdb-client'
+import { monitorHandler, monitorSubscription, watchSubscription } from '@tidemark/core'
+import { esdbEvents } from '@tidemark/esdb-adapter'
+import { expectTypeOf, test } from 'vitest'
+
+// Never called: what they return is all that is looked at.
+const projection = 'mailer'
+
+function ofDbClient(client: EventStoreDBClient) {
+  const all = esdbEvents({ client })
+  const stream = esdbEvents({ client, stream: 'orders' })
+  return {
+    all: monitorSubscription(client.subscribeToAll(), { projection, source: all }),
+    stream: monitorSubscription(client.subscribeToStream('orders', { fromRevision: 4n }), {
+      projection,
+      source: stream,
+      from: 4n,
+    }),
+    group: monitorSubscription(client.subscribeToPersistentSubscriptionToStream('orders', 'mailers'), {
+      projection,
+      source: stream,
+    }),
+  }
+}
+
+function ofKurrent(client: KurrentDBClient) {
+  const all = esdbEvents({ client })
+  const stream = esdbEvents({ client, stream: 'orders' })
+  const from = { commit: 7n, prepare: 7n }
+  const watch = watchSubscription({ projection, source: all, from })
+  const filter: KurrentFilter = { filterOn: 'streamName', prefixes: ['order-'], checkpointInterval: 1 }
+  return {
+    all: watch.wrap(client.subscribeToAll({ fromPosition: from, filter: watch.filter(filter) })),
+    stream: monitorSubscription(client.subscribeToStream('orders', { fromRevision: 'start' }), {
+      projection,
+      source: stream,
+      from: 'start',
+    }),
+    group: monitorSubscription(client.subscribeToPersistentSubscriptionToStream('orders', 'mailers'), {
+      projection,
+      source: stream,
+    }),
+    handler: monitorHandler(async (_: KurrentEvent) => 1, { projection, source: stream }),
+  }
+}
+
+type Yielded<S> = S extends AsyncIterable<infer E> ? E : never
+
+test("a wrapped subscription has its client's own type, and yields its own events", () => {
+  type OfDbClient = ReturnType<typeof ofDbClient>
+  expectTypeOf<OfDbClient['all']>().toEqualTypeOf<DbClientAll>()
+  expectTypeOf<Yielded<OfDbClient['all']>>().toEqualTypeOf<DbClientAllEvent>()
+  expectTypeOf<OfDbClient['stream']>().toEqualTypeOf<DbClientStream>()
+  expectTypeOf<Yielded<OfDbClient['stream']>>().toEqualTypeOf<DbClientEvent>()
+  expectTypeOf<OfDbClient['group']>().toEqualTypeOf<DbClientGroup>()
+
+  type OfKurrent = ReturnType<typeof ofKurrent>
+  expectTypeOf<OfKurrent['all']>().toEqualTypeOf<KurrentAll>()
+  expectTypeOf<Yielded<OfKurrent['all']>>().toEqualTypeOf<KurrentAllEvent>()
+  expectTypeOf<OfKurrent['stream']>().toEqualTypeOf<KurrentStream>()
+  expectTypeOf<Yielded<OfKurrent['stream']>>().toEqualTypeOf<KurrentEvent>()
+  expectTypeOf<OfKurrent['group']>().toEqualTypeOf<KurrentGroup>()
+  expectTypeOf<OfKurrent['handler']>().toEqualTypeOf<(item: KurrentEvent) => Promise<number>>()
+})

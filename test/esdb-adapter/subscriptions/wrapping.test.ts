@@ -1,0 +1,305 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import type { ResolvedEvent } from '@eventstore/db-client'
+import { CheckpointBeyondHeadError, type MonitorOptions, watchSubscription } from '@tidemark/core'
+import { esdbEvents } from '@tidemark/esdb-adapter'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type EsdbServer, startEsdbServer } from '../../support/esdb-server/server.ts'
+import { programPath } from '../../support/program.ts'
+import { type Client, clientName, client as clients, connect } from '../client.ts'
+
+// How long a run takes depends on what else the machine does.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+const PATIENCE = { timeout: 30_000, interval: 20 }
+
+let server: EsdbServer
+let db: Client
+let streams = 0
+beforeAll(async () => {
+  server = await startEsdbServer()
+  db = connect(server)
+})
+afterAll(async () => {
+  // Not waited for: db-client waits for ever where a read of the head was given up just when its answer came.
+  void db?.dispose()
+  await server?.stop()
+})
+
+const numbered = (count: number) =>
+  Array.from({ length: count }, (_, n) => ({ type: 'Numbered', data: { n } }))
+const openSubscriptions = async () => (await server.counters()).open.subscription
+const noneIsOpen = () => vi.waitFor(async () => expect(await openSubscriptions()).toBe(0), PATIENCE)
+
+/** A stream of its own, with a watch that looks often. */
+async function watched(
+  count: number,
+  by: Partial<MonitorOptions<bigint, ResolvedEvent>> = {},
+  { resolveLinkTos = false } = {},
+) {
+  const stream = `orders-${++streams}`
+  if (count > 0) await server.write(stream, numbered(count))
+  const source = esdbEvents({ client: db, stream, resolveLinkTos })
+  const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50, ...by })
+  const subscribe = (fromRevision: bigint | 'start' | 'end' = 'start') =>
+    watch.wrap(db.subscribeToStream(stream, { fromRevision, resolveLinkTos }))
+  return { stream, source, watch, subscribe }
+}
+
+async function outcomeOf(loop: Promise<unknown>): Promise<unknown> {
+  return await loop.then(
+    () => 'no error',
+    (error: unknown) => error,
+  )
+}
+
+async function consume(subscription: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of subscription);
+}
+
+describe('a stream', () => {
+  test('arrives whole and in order, as the very subscription, and break leaves no call open', async () => {
+    const { stream, source, watch } = await watched(1_000)
+    const bare = db.subscribeToStream(stream)
+    const wrapped = watch.wrap(bare)
+    expect(wrapped).toBe(bare)
+    const revisions: bigint[] = []
+    for await (const { event } of wrapped) {
+      revisions.push(event?.revision ?? -1n)
+      if (revisions.length === 1_000) break
+    }
+    expect(revisions).toEqual(Array.from({ length: 1_000 }, (_, i) => BigInt(i)))
+    expect(await source.readHead(new AbortController().signal)).toBe(999n)
+    expect(watch.status()).toMatchObject({
+      state: 'ended',
+      deliveredEvents: 1_000,
+      processedEvents: 999,
+      position: 998n,
+      skipped: {},
+    })
+    await noneIsOpen()
+  })
+
+  test('a bare break leaves its call open, which is why', async () => {
+    const { stream } = await watched(3)
+    const bare = db.subscribeToStream(stream)
+    for await (const _ of bare) break
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(await openSubscriptions()).toBe(1)
+    await bare.unsubscribe()
+    await noneIsOpen()
+  })
+
+  test('a body that throws leaves none open either', async () => {
+    const { subscribe } = await watched(3)
+    const loop = (async () => {
+      for await (const _ of subscribe()) throw new Error('cannot be mailed')
+    })()
+    await expect(loop).rejects.toThrow('cannot be mailed')
+    await noneIsOpen()
+  })
+
+  test('becomes live, with no lag, and follows what is appended', async () => {
+    const { stream, watch, subscribe } = await watched(20)
+    const wrapped = subscribe()
+    const consuming = consume(wrapped)
+    await vi.waitFor(
+      () =>
+        expect(watch.status()).toMatchObject({ state: 'live', position: 19n, lagPositions: 0n, lagMs: 0 }),
+      PATIENCE,
+    )
+    await server.write(stream, numbered(5))
+    await vi.waitFor(() => expect(watch.status()).toMatchObject({ position: 24n, head: 24n }), PATIENCE)
+    await wrapped.unsubscribe()
+    await consuming
+    expect(watch.status().state).toBe('ended')
+    await noneIsOpen()
+  })
+
+  test("listeners alone tell what was delivered, and the client's own events come through", async () => {
+    const { watch, subscribe } = await watched(10)
+    const wrapped = subscribe()
+    const heard: string[] = []
+    wrapped.on('confirmation', () => heard.push('confirmation'))
+    wrapped.on('data', () => heard.push('data'))
+    await vi.waitFor(() => expect(watch.status().deliveredEvents).toBe(10), PATIENCE)
+    expect(heard.slice(0, 2)).toEqual(['confirmation', 'data'])
+    expect(watch.status()).toMatchObject({ processedEvents: 0, position: undefined, lagMs: undefined })
+    wrapped.destroy()
+    await noneIsOpen()
+  })
+})
+
+describe('what was skipped', () => {
+  test('a jump of the revisions, between events and behind the stored one', async () => {
+    const { stream, watch, subscribe } = await watched(10, { from: 2n })
+    await server.skipRevisions(stream, 3n)
+    await server.write(stream, numbered(2))
+    await server.scavenge(stream, 0n, 4n)
+    const consuming = consume(subscribe(2n))
+    await vi.waitFor(() => expect(watch.status().position).toBe(14n), PATIENCE)
+    expect(watch.status().skipped).toEqual({ truncated: 2n + 3n })
+    watch.stop()
+    await server.endCalls({ kind: 'subscription', stream })
+    await consuming
+  })
+
+  test('from the start the first jump is none', async () => {
+    const { stream, watch, subscribe } = await watched(10)
+    await server.scavenge(stream, 0n, 4n)
+    const wrapped = subscribe()
+    for await (const { event } of wrapped) if (event?.revision === 9n) break
+    expect(watch.status()).toMatchObject({ deliveredEvents: 5, skipped: {} })
+  })
+
+  test('a link whose target is gone', async () => {
+    const { stream, watch, subscribe } = await watched(0, {}, { resolveLinkTos: true })
+    await server.write(`${stream}-target`, numbered(2))
+    await server.writeLink(stream, `${stream}-target`, 0n)
+    await server.writeLink(stream, `${stream}-target`, 99n)
+    await server.writeLink(stream, `${stream}-target`, 1n)
+    let taken = 0
+    for await (const { event, link } of subscribe()) {
+      taken++
+      if (link?.revision === 1n) expect(event).toBeUndefined()
+      if (taken === 3) break
+    }
+    expect(watch.status()).toMatchObject({ position: 1n, skipped: { unknown_event: 1n } })
+  })
+
+  test('$all: offsets that jump are no events', async () => {
+    const source = esdbEvents({ client: db })
+    const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
+    await server.write('jumps', numbered(2))
+    await server.skipBytes(1_000_000n)
+    await server.write('jumps', numbered(2))
+    const wrapped = watch.wrap(db.subscribeToAll())
+    const consuming = consume(wrapped)
+    await vi.waitFor(() => expect(watch.status().state).toBe('live'), PATIENCE)
+    await vi.waitFor(() => expect(watch.status().lagMs).toBe(0), PATIENCE)
+    expect(watch.status()).toMatchObject({ skipped: {}, lagPositions: undefined })
+    expect(watch.status().position).toEqual(watch.status().head)
+    await wrapped.unsubscribe()
+    await consuming
+  })
+})
+
+describe('drops', () => {
+  test('an error, with the type that the client gives it', async () => {
+    const { stream, watch, subscribe } = await watched(3)
+    const outcome = outcomeOf(consume(subscribe()))
+    await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
+    await server.failCalls({ kind: 'subscription', stream }, 'access-denied')
+    expect(await outcome).toBe(watch.status().error)
+    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'access-denied', position: 2n })
+  })
+
+  test('a connection that is cut', async () => {
+    const { stream, watch, subscribe } = await watched(3)
+    const outcome = outcomeOf(consume(subscribe()))
+    await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
+    await server.cutConnections({ kind: 'subscription', stream })
+    expect(await outcome).toBeInstanceOf(Error)
+    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'unavailable' })
+  })
+
+  test('an end without an error', async () => {
+    const { stream, watch, subscribe } = await watched(3)
+    const outcome = outcomeOf(consume(subscribe()))
+    await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
+    await server.endCalls({ kind: 'subscription', stream })
+    expect(await outcome).toBe('no error')
+    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'silent_end' })
+  })
+})
+
+test('a server that goes silent has stalled, and has not when it goes on', async () => {
+  const { stream, watch, subscribe } = await watched(3, { stallAfterMs: 300 })
+  const wrapped = subscribe()
+  const consuming = consume(wrapped)
+  await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
+  await server.stall({ kind: 'subscription', stream })
+  await server.write(stream, numbered(1))
+  await vi.waitFor(() => expect(watch.status().isStalled).toBe(true), PATIENCE)
+  expect(watch.status()).toMatchObject({ position: 2n, head: 3n, lagPositions: 1n })
+  await server.resume()
+  await vi.waitFor(() => expect(watch.status()).toMatchObject({ isStalled: false, position: 3n }), PATIENCE)
+  await wrapped.unsubscribe()
+  await consuming
+})
+
+describe('a checkpoint beyond the head', () => {
+  test('of a stream: an error that says so, and no call is left open', async () => {
+    const { watch, subscribe } = await watched(3, { from: 40n })
+    const error = await outcomeOf(consume(subscribe(40n)))
+    expect(error).toBeInstanceOf(CheckpointBeyondHeadError)
+    expect(error).toMatchObject({ from: '40', head: '2' })
+    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
+    await noneIsOpen()
+  })
+
+  test('of a stream that is not there, and of $all after its log is gone', async () => {
+    const { subscribe } = await watched(0, { from: 0n })
+    expect(String(await outcomeOf(consume(subscribe(0n))))).toMatch(/is empty/)
+
+    const other = await startEsdbServer()
+    const client = connect(other)
+    await other.write('orders', numbered(50))
+    const source = esdbEvents({ client })
+    const stored = await source.readHead(new AbortController().signal)
+    if (stored === undefined) throw new Error('nothing was written')
+    await other.restart({ keepLog: false })
+    const watch = watchSubscription({ projection: 'mailer', source, from: stored, headIntervalMs: 50 })
+    const wrapped = watch.wrap(client.subscribeToAll({ fromPosition: stored }))
+    expect(await outcomeOf(consume(wrapped))).toBeInstanceOf(CheckpointBeyondHeadError)
+    await client.dispose()
+    await other.stop()
+  })
+
+  test('at the head there is none', async () => {
+    const { stream, watch, subscribe } = await watched(3, { from: 2n })
+    const wrapped = subscribe(2n)
+    const consuming = consume(wrapped)
+    await vi.waitFor(() => expect(watch.status().state).toBe('live'), PATIENCE)
+    await server.write(stream, numbered(1))
+    await vi.waitFor(() => expect(watch.status().position).toBe(3n), PATIENCE)
+    await wrapped.unsubscribe()
+    await consuming
+  })
+})
+
+test("a filter's checkpoints move the position, and are the user's too", async () => {
+  const stream = `filtered-${++streams}`
+  await server.write(stream, numbered(2))
+  await server.write('noise', numbered(300))
+  const source = esdbEvents({ client: db, filter: { filterOn: 'streamName', prefixes: [stream] } })
+  const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
+  const reached = vi.fn(async () => {})
+  const filter = watch.filter(
+    clients.streamNameFilter({ prefixes: [stream], checkpointInterval: 1, checkpointReached: reached }),
+  )
+  const wrapped = watch.wrap(db.subscribeToAll({ filter }))
+  const consuming = consume(wrapped)
+  await vi.waitFor(() => expect(reached).toHaveBeenCalled(), PATIENCE)
+  await vi.waitFor(() => {
+    const [, last] = (reached.mock.calls.at(-1) ?? []) as unknown as [unknown, { commit: bigint }]
+    expect(watch.status()).toMatchObject({ processedEvents: 2, position: last })
+  }, PATIENCE)
+  expect(watch.status().isStalled).toBeUndefined()
+  await wrapped.unsubscribe()
+  await consuming
+})
+
+test('a process that has left its loop ends by itself', async () => {
+  const { stream } = await watched(3)
+  const args = [server.connectionString, clientName, stream]
+  const child = spawn(process.execPath, [programPath('wrapped-subscription'), ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let output = ''
+  child.stdout.on('data', (chunk) => {
+    output += String(chunk)
+  })
+  const [code] = await once(child, 'exit')
+  expect(code).toBe(0)
+  expect(output).toContain('Numbered')
+})

@@ -1,0 +1,77 @@
+import { esdbEvents } from '@tidemark/esdb-adapter'
+import { describe, expect, test } from 'vitest'
+import { numbered, useServer } from './rig.ts'
+
+const esdb = useServer()
+
+const DROPS: readonly (readonly [string, () => Promise<unknown>])[] = [
+  ['an end without an error', () => esdb.server.endCalls({ kind: 'subscription' })],
+  ['a server that is busy', () => esdb.server.failCalls({ kind: 'subscription' }, 'server-busy')],
+  ['a cut', () => esdb.server.cutConnections({ kind: 'subscription' })],
+  ['a restart', () => esdb.server.restart({ keepLog: true })],
+]
+
+describe.each([
+  ['a stream', () => esdbEvents({ client: esdb.client, stream: 'orders' })],
+  ['$all', () => esdbEvents({ client: esdb.client })],
+  [
+    'a filter',
+    () => esdbEvents({ client: esdb.client, filter: { filterOn: 'streamName', prefixes: ['ord'] } }),
+  ],
+])('wake-ups of %s', (_, open) => {
+  test('come when they begin, and with an event', async () => {
+    const { hint, stop } = listen(open())
+    await hint()
+    await untilOpen(1)
+    await esdb.server.write('orders', numbered(0, 0))
+    await hint()
+    await stop()
+  })
+
+  test.each(DROPS)('subscribe again after %s, and hint at what may have been missed', async (_drop, drop) => {
+    const { hint, stop } = listen(open())
+    await hint()
+    for (let round = 0; round < 3; round++) {
+      await untilOpen(1)
+      await drop()
+      await hint()
+      expect((await esdb.server.counters()).open.subscription).toBeLessThanOrEqual(1)
+    }
+    await stop()
+  })
+
+  test('end with their signal, and leave no call open', async () => {
+    const { hint, stop } = listen(open())
+    await hint()
+    await stop()
+    await untilOpen(0)
+  })
+})
+
+test('wake-ups reject with what no retry mends', async () => {
+  await esdb.server.refuseCalls({ kind: 'subscription' }, 'access-denied', 1)
+  const { hint } = listen(esdbEvents({ client: esdb.client }))
+  await expect(hint()).rejects.toMatchObject({ type: 'access-denied' })
+})
+
+function listen(source: { wakeUps?(signal: AbortSignal): AsyncIterable<void> }) {
+  const listening = new AbortController()
+  const hints = source.wakeUps?.(listening.signal)[Symbol.asyncIterator]()
+  if (hints === undefined) throw new Error('expected wake-ups')
+  return {
+    hint: async (): Promise<void> => {
+      expect(await hints.next()).toMatchObject({ done: false })
+    },
+    stop: async (): Promise<void> => {
+      const rest = hints.next()
+      listening.abort()
+      while (!(await rest).done && !(await hints.next()).done);
+    },
+  }
+}
+
+async function untilOpen(calls: number): Promise<void> {
+  await expect
+    .poll(async () => (await esdb.server.counters()).open.subscription, { timeout: 40_000, interval: 10 })
+    .toBe(calls)
+}
