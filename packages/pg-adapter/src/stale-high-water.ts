@@ -33,7 +33,8 @@ export async function readStaleHighWater(
   const { head, visible } = await readVisible(options, before.mark, signal)
   const { state, skipped, gaps } = passStaleGaps(before, { head, visible, nowMs }, thresholdMs)
   return {
-    head,
+    // Rows may have been deleted from under the mark.
+    head: isBelow(head, state.mark) ? state.mark : head,
     settled: state.mark,
     mark: state.mark,
     gaps,
@@ -44,6 +45,10 @@ export async function readStaleHighWater(
     logPosition: undefined,
     memory: { threshold: state } satisfies Memory,
   }
+}
+
+function isBelow(head: bigint | undefined, mark: bigint | undefined): boolean {
+  return mark !== undefined && (head === undefined || head < mark)
 }
 
 async function start(

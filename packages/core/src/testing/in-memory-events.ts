@@ -85,7 +85,12 @@ class InMemoryEventStore<T> implements InMemoryEvents<T> {
     }
   }
 
-  async readHighWater({ previous, stored }: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
+  async readHighWater({
+    previous,
+    stored,
+    signal,
+  }: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
+    signal.throwIfAborted()
     const before =
       (previous?.memory as Settlement | undefined) ??
       startSettlement(resumeSettled(this.order, await stored(), this.#incarnation))
@@ -121,7 +126,9 @@ class InMemoryEventStore<T> implements InMemoryEvents<T> {
     upTo,
     limit,
     eventTypes,
+    signal,
   }: LoadRequest<bigint>): Promise<Page<bigint, InMemoryEvent<T>>> {
+    signal.throwIfAborted()
     const events = this.#visible
       .filter(
         ({ position, type }) =>

@@ -1,3 +1,27 @@
+export type {
+  CheckpointStoreCapability,
+  CheckpointStoreFixture,
+} from './conformance/checkpoint-store/fixture.ts'
+export {
+  CHECKPOINT_STORE_CAPABILITIES,
+  checkpointStoreConformance,
+} from './conformance/checkpoint-store-conformance.ts'
+export type {
+  ConformanceEvent,
+  ConformanceTransaction,
+  EventSourceCapability,
+  EventSourceFixture,
+} from './conformance/event-source/fixture.ts'
+export {
+  EVENT_SOURCE_CAPABILITIES,
+  eventSourceConformance,
+} from './conformance/event-source-conformance.ts'
+export type {
+  ConformanceCase,
+  ConformanceOptions,
+  ConformanceSuite,
+  LeftOutCase,
+} from './conformance/suite.ts'
 export { inMemoryCheckpoints } from './in-memory-checkpoints.ts'
 export {
   type InMemoryEvent,

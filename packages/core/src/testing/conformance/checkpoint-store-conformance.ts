@@ -1,0 +1,42 @@
+import { DAEMON_RULES } from './checkpoint-store/daemons.ts'
+import type {
+  CheckpointStoreCapability,
+  CheckpointStoreFixture,
+  CheckpointStoreRule,
+} from './checkpoint-store/fixture.ts'
+import { MOVE_RULES } from './checkpoint-store/moves.ts'
+import { OWNER_RULES } from './checkpoint-store/owners.ts'
+import { PROGRESS_RULES } from './checkpoint-store/progress.ts'
+import { SKIP_RULES } from './checkpoint-store/skips.ts'
+import { TEXT_RULES } from './checkpoint-store/texts.ts'
+import { type ConformanceOptions, type ConformanceSuite, conformanceSuite } from './suite.ts'
+
+export const CHECKPOINT_STORE_CAPABILITIES: readonly CheckpointStoreCapability[] = [
+  'transactional_effects',
+  'locks',
+  'stores_evidence',
+  'counts_skips',
+]
+
+const RULES: readonly CheckpointStoreRule[] = [
+  ...MOVE_RULES,
+  ...OWNER_RULES,
+  ...TEXT_RULES,
+  ...PROGRESS_RULES,
+  ...SKIP_RULES,
+  ...DAEMON_RULES,
+]
+
+/**
+ * What `CheckpointStore` promises, as cases for any test runner; see `eventSourceConformance`. Throws
+ * `InvalidOptionError` for a capability that there is none of.
+ */
+export function checkpointStoreConformance<Tx>(
+  options: ConformanceOptions<CheckpointStoreFixture<Tx>, CheckpointStoreCapability>,
+): ConformanceSuite<CheckpointStoreCapability> {
+  return conformanceSuite<CheckpointStoreFixture<Tx>, CheckpointStoreCapability>(
+    RULES,
+    CHECKPOINT_STORE_CAPABILITIES,
+    options,
+  )
+}

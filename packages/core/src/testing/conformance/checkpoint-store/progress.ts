@@ -1,0 +1,139 @@
+import type { StoredProgress } from '../../../event-source.ts'
+import { expectEqual } from '../expectations.ts'
+import { expectMistakesCount, expectTotal } from '../transience.ts'
+import {
+  type CheckpointStoreRule,
+  EVIDENCE,
+  expectPosition,
+  move,
+  noWork,
+  owner,
+  owners,
+  SOURCE,
+} from './fixture.ts'
+
+/** `progress`, `saveSettled`, `sharesLogWith`, `isTransient`. */
+export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
+  {
+    name: 'progress lists the checkpoints of a source where they stand, and of no other',
+    check: async (fixture) => {
+      const [store, other] = [await owner(fixture), await owner(fixture)]
+      expectEqual(await store.progress(SOURCE), [], 'the progress of a source that there is none of')
+      for (const [projection, source] of [
+        ['one', SOURCE],
+        ['two', SOURCE],
+        ['elsewhere', 'other events'],
+      ] as const) {
+        await store.read(projection, source)
+        await store.advance(move(undefined, '3', { projection, source }), noWork)
+      }
+      await store.advance(move('3', '12', { projection: 'two' }), noWork)
+      expectEqual(
+        checkpointsIn(await other.progress(SOURCE)),
+        [
+          ['one', '3'],
+          ['two', '12'],
+        ],
+        'the checkpoints of the source',
+      )
+      expectEqual(
+        checkpointsIn(await other.progress('other events')),
+        [['elsewhere', '3']],
+        'those of another source',
+      )
+    },
+  },
+  {
+    name: 'a checkpoint is stored with the evidence that it rests on',
+    needs: 'stores_evidence',
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      await store.advance(move(undefined, '3'), noWork)
+      const later = { incarnation: 'another run', settled: undefined, logPosition: undefined }
+      expectEqual(evidenceIn(await other.progress(SOURCE)), [EVIDENCE], 'the evidence of the checkpoint')
+      await store.advance(move('3', '4', { evidence: later }), noWork)
+      expectEqual(
+        evidenceIn(await other.progress(SOURCE)),
+        [later],
+        'the evidence of the checkpoint that was moved on',
+      )
+    },
+  },
+  {
+    name: 'a settled position is stored alone, the last one of each source, and moves no checkpoint',
+    needs: 'stores_evidence',
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      await store.advance(move(undefined, '3'), noWork)
+      await store.saveSettled(SOURCE, { ...EVIDENCE, settled: '10' })
+      await other.saveSettled(SOURCE, { ...EVIDENCE, settled: '11', incarnation: 'another run' })
+      await store.saveSettled('other events', { ...EVIDENCE, settled: '77' })
+      const alone = (await store.progress(SOURCE)).filter(({ projection }) => projection === undefined)
+      expectEqual(
+        alone.map(({ position, settled, incarnation, logPosition }) => ({
+          position,
+          settled,
+          incarnation,
+          logPosition,
+        })),
+        [
+          {
+            position: undefined,
+            settled: '11',
+            incarnation: 'another run',
+            logPosition: EVIDENCE.logPosition,
+          },
+        ],
+        'the settled position that is stored for the source',
+      )
+      await expectPosition(store, '3', 'the checkpoint')
+    },
+  },
+  {
+    name: 'saving a settled position is always possible, whether it is of use or not, and moves no checkpoint',
+    check: async (fixture) => {
+      const [store] = await owners(fixture)
+      await store.saveSettled(SOURCE, EVIDENCE)
+      await store.advance(move(undefined, '3'), noWork)
+      await store.saveSettled(SOURCE, { ...EVIDENCE, settled: '901' })
+      await expectPosition(store, '3', 'the checkpoint')
+    },
+  },
+  {
+    name: 'a store shares no log with a source that it does not know',
+    check: async (fixture) => {
+      const store = await owner(fixture)
+      for (const incarnation of [EVIDENCE.incarnation, '', '/', '1/2/3/4/5/6', 'x'.repeat(500)]) {
+        expectEqual(
+          await store.sharesLogWith(incarnation),
+          false,
+          `sharesLogWith(${JSON.stringify(incarnation)})`,
+        )
+      }
+    },
+  },
+  {
+    name: 'isTransient answers for any value, and never throws',
+    check: (fixture) => expectTotal(fixture.open()),
+  },
+  {
+    name: 'isTransient does not take the mistake of a handler for a passing fault',
+    check: (fixture) => expectMistakesCount(fixture.open()),
+  },
+]
+
+function checkpointsIn(
+  progress: readonly StoredProgress<string>[],
+): (readonly [string, string | undefined])[] {
+  return progress
+    .flatMap(({ projection, position }) =>
+      projection === undefined ? [] : [[projection, position] as const],
+    )
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
+function evidenceIn(progress: readonly StoredProgress<string>[]): unknown[] {
+  return progress
+    .filter(({ projection }) => projection !== undefined)
+    .map(({ incarnation, settled, logPosition }) => ({ incarnation, settled, logPosition }))
+}

@@ -1,0 +1,405 @@
+import type { CheckpointStore } from '@tidemark/core'
+import { type CheckpointStoreFixture, inMemoryCheckpoints } from '@tidemark/core/testing'
+import type { Mutant } from './mutant.ts'
+import type { Writes } from './whole-store.ts'
+
+type Store = CheckpointStore<Writes>
+type Fixture = CheckpointStoreFixture<Writes>
+type Advance = Parameters<Store['advance']>
+type Work = Advance[1]
+
+const opens =
+  (alter: (store: Store) => Partial<Store>) =>
+  (fixture: Fixture): Fixture => ({
+    ...fixture,
+    open: () => {
+      const store = fixture.open()
+      return { ...store, ...alter(store) }
+    },
+  })
+
+const asks = (alter: (request: Advance[0]) => Partial<Advance[0]>) =>
+  opens((store) => ({ advance: (request, work) => store.advance({ ...request, ...alter(request) }, work) }))
+
+const works = (alter: (work: Work) => Work) =>
+  opens((store) => ({ advance: (request, work) => store.advance(request, alter(work)) }))
+
+/** Each call waits for the one before, of whatever owner. */
+const queued =
+  (which: (keyof Store)[]) =>
+  (fixture: Fixture): Fixture => {
+    let last: Promise<unknown> = Promise.resolve()
+    const next = <T>(call: () => Promise<T>): Promise<T> => {
+      const result = last.then(call)
+      last = result.catch(() => {})
+      return result
+    }
+    return opens((store) => ({
+      ...(which.includes('advance')
+        ? { advance: (...args: Advance) => next(() => store.advance(...args)) }
+        : {}),
+      ...(which.includes('read')
+        ? { read: (...args: Parameters<Store['read']>) => next(() => store.read(...args)) }
+        : {}),
+    }))(fixture)
+  }
+
+/** The checkpoints of each owner are its own. */
+const notShared = (fixture: Fixture): Fixture => {
+  const { write, written, open } = fixture
+  return {
+    ...(write ? { write } : {}),
+    ...(written ? { written } : {}),
+    open: () => {
+      const shared = open()
+      const own = inMemoryCheckpoints()
+      const late = (request: Advance[0]): Advance[0] => ({ ...request, projection: crypto.randomUUID() })
+      return {
+        ...shared,
+        read: (projection, source) => own.read(projection, source),
+        advance: (request, work) =>
+          own.advance(request, async () => {
+            // What it writes is kept by the shared one.
+            await shared.advance({ ...late(request), from: undefined }, work)
+          }),
+      }
+    },
+  }
+}
+
+/** Writes at once, whatever becomes of the checkpoint. */
+const writesAtOnce = (fixture: Fixture): Fixture => {
+  const texts: string[] = []
+  return { ...fixture, write: async (_, text) => void texts.push(text), written: async () => [...texts] }
+}
+
+const never = (): AbortSignal => new AbortController().signal
+
+export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
+  {
+    name: 'prepare makes everything anew',
+    breaks: (fixture) => {
+      let store = inMemoryCheckpoints()
+      return opens(() => ({
+        prepare: async () => {
+          store = inMemoryCheckpoints()
+        },
+        read: (projection, source) => store.read(projection, source),
+        advance: (request, work) => store.advance(request, () => work([])),
+      }))(fixture)
+    },
+    caughtBy: 'prepare may run again and from several processes at once, and leaves checkpoints as they are',
+    says: /the checkpoint after prepare ran again; found undefined/,
+  },
+  {
+    name: 'a new projection starts at 0',
+    breaks: opens((store) => ({
+      read: async (projection, source) => {
+        const checkpoint = await store.read(projection, source)
+        return { ...checkpoint, position: checkpoint.position ?? '0' }
+      },
+    })),
+    caughtBy: 'a projection that was never read has processed and skipped nothing, whoever reads it first',
+    says: /never read; found '0'/,
+  },
+  {
+    name: 'each owner has checkpoints of its own',
+    breaks: notShared,
+    caughtBy: 'a checkpoint that was moved stands there for every owner, and moves on from there',
+    says: /the checkpoint, for another owner; found undefined/,
+  },
+  {
+    name: 'the work is not waited for',
+    breaks: works((work) => async (tx) => void work(tx)),
+    caughtBy: 'the work is done once, and is over when advance resolves',
+    says: /found \[ 'begun' \]/,
+  },
+  {
+    name: 'the work is done twice',
+    breaks: works((work) => async (tx) => {
+      await work(tx)
+      await work(tx)
+    }),
+    caughtBy: 'the work is done once, and is over when advance resolves',
+    says: /found \[ 'begun', 'over', 'begun', 'over' \]/,
+  },
+  {
+    name: 'the error of the work is wrapped',
+    breaks: opens((store) => ({
+      advance: (request, work) =>
+        store.advance(request, work).catch((cause) => {
+          throw new Error('advance failed', { cause })
+        }),
+    })),
+    caughtBy: 'when the work fails the checkpoint stays, and its error comes out as it is',
+    says: /the very error of the work/,
+  },
+  {
+    name: 'the checkpoint moves before the work',
+    breaks: opens((store) => ({
+      advance: async (request, work) => {
+        const advanced = await store.advance(request, async () => {})
+        await work([])
+        return advanced
+      },
+    })),
+    caughtBy: 'when the work fails the checkpoint stays, and its error comes out as it is',
+    says: /the checkpoint after work that failed; found '9'/,
+  },
+  {
+    name: 'what the work writes stays when the work fails',
+    breaks: writesAtOnce,
+    caughtBy: 'what the work writes is there with the checkpoint, and gone without it',
+    says: /after work that failed; found \[ 'kept', 'lost' \]/,
+  },
+  {
+    name: 'what the work writes is visible at once',
+    breaks: writesAtOnce,
+    caughtBy: 'what the work writes cannot be seen before the checkpoint has moved',
+    says: /while the work goes on; found \[ 'together' \]/,
+  },
+  {
+    name: 'a signal that has fired is not looked at',
+    breaks: asks(({ signal }) => (signal.aborted ? { signal: never() } : {})),
+    caughtBy: 'an advance whose signal has fired does no work and moves nothing',
+    says: /it should reject/,
+  },
+  {
+    name: 'every advance listens to its signal for ever',
+    breaks: asks(({ signal }) => {
+      signal.addEventListener('abort', () => {})
+      return {}
+    }),
+    caughtBy: 'an advance leaves nothing behind on a signal that outlives it',
+    says: /how many listeners are left on the signal; found 2/,
+  },
+  {
+    name: 'the work is waited for whatever the signal says',
+    breaks: asks(() => ({ signal: never() })),
+    caughtBy:
+      'an advance whose signal fires does not wait for its work, and what the work still does moves nothing',
+    says: /nothing happened within/,
+    hangs: true,
+  },
+  {
+    name: 'work that was given up still moves the checkpoint',
+    breaks: opens((store) => ({
+      advance: (request, work) =>
+        Promise.race([
+          new Promise<never>((_, reject) => {
+            request.signal.addEventListener('abort', () => reject(request.signal.reason))
+          }),
+          store.advance({ ...request, signal: never() }, work),
+        ]),
+    })),
+    caughtBy:
+      'an advance whose signal fires does not wait for its work, and what the work still does moves nothing',
+    says: /after an advance that was given up; found '3'/,
+  },
+  {
+    name: 'the last one to write wins',
+    breaks: opens((store) => ({
+      advance: async (request, work) => {
+        const { position } = await store.read(request.projection, request.source)
+        return await store.advance({ ...request, from: position }, work)
+      },
+    })),
+    caughtBy: 'a checkpoint that another owner has moved is not moved from where it was',
+    says: /an advance from where it was first: it should reject/,
+  },
+  {
+    name: 'a conflict is an error like any other',
+    breaks: opens((store) => ({
+      advance: (request, work) =>
+        store.advance(request, work).catch((error) => {
+          throw new Error(String(error))
+        }),
+    })),
+    caughtBy: 'of owners that move a checkpoint at the same time one does, and the others meet a conflict',
+    says: /the codes of what the others met/,
+  },
+  {
+    name: 'a checkpoint is compared only when the work is done',
+    breaks: opens((store) => ({
+      advance: async (request, work) => {
+        const writes: Writes = []
+        await work(writes)
+        return await store.advance(request, async (tx) => void tx.push(...writes))
+      },
+    })),
+    caughtBy: 'an owner that is too late does no work',
+    says: /whether the late owner has done the work; found true/,
+  },
+  {
+    name: 'a second owner waits for the first',
+    breaks: queued(['advance']),
+    caughtBy: 'while one owner works another is turned away at once, without work',
+    says: /an advance while another owner works: nothing happened within/,
+    hangs: true,
+  },
+  {
+    name: 'a reader waits for the owner that works',
+    breaks: queued(['advance', 'read']),
+    caughtBy: 'a checkpoint can be read while its owner works',
+    says: /reading a checkpoint: nothing happened within/,
+    hangs: true,
+  },
+  {
+    name: 'one projection works at a time',
+    breaks: queued(['advance']),
+    caughtBy: 'projections advance at the same time, and do not wait for each other',
+    says: /an advance while another projection works: nothing happened within/,
+    hangs: true,
+  },
+  {
+    name: 'positions are kept as numbers',
+    breaks: opens((store) => ({
+      read: async (projection, source) => {
+        const { position, ...rest } = await store.read(projection, source)
+        return { ...rest, position: position === undefined ? undefined : String(Number(position)) }
+      },
+    })),
+    caughtBy: 'a position is kept as the text that it is',
+    says: /found '7', expected '007'/,
+  },
+  {
+    name: 'positions are compared as numbers',
+    breaks: asks(({ from }) => ({ from: from === undefined ? undefined : String(Number(from)) })),
+    caughtBy: 'positions are compared as texts, not as numbers',
+    says: /an advance from "01", which is not "1": it should reject/,
+  },
+  {
+    name: 'names of projections are trimmed and lower-cased',
+    breaks: opens((store) => ({
+      read: (projection, source) => store.read(projection.trim().toLowerCase(), source),
+      advance: (request, work) =>
+        store.advance({ ...request, projection: request.projection.trim().toLowerCase() }, work),
+    })),
+    caughtBy: 'every name is a projection of its own, whatever characters it has',
+    says: /found|expected/,
+  },
+  {
+    name: 'a source is found by the beginning of its name',
+    breaks: opens((store) => ({
+      progress: async (source) => [
+        ...(await store.progress(source)),
+        ...(await store.progress(`${source}-v2`)),
+      ],
+    })),
+    caughtBy: 'every name is a source of its own, whatever characters it has',
+    says: /the projections of the source "orders"/,
+  },
+  {
+    name: 'nothing is remembered of a source',
+    breaks: opens(() => ({ progress: async () => [] })),
+    caughtBy: 'progress lists the checkpoints of a source where they stand, and of no other',
+    says: /the checkpoints of the source; found \[\]/,
+  },
+  {
+    name: 'a checkpoint is stored without its evidence',
+    breaks: opens((store) => ({
+      progress: async (source) =>
+        (await store.progress(source)).map(({ projection, position }) => ({ projection, position })),
+    })),
+    caughtBy: 'a checkpoint is stored with the evidence that it rests on',
+    says: /the evidence of the checkpoint; found/,
+  },
+  {
+    name: 'the settled position of one source is that of every source',
+    breaks: opens((store) => ({ saveSettled: (_, evidence) => store.saveSettled('events', evidence) })),
+    caughtBy: 'a settled position is stored alone, the last one of each source, and moves no checkpoint',
+    says: /the settled position that is stored for the source|found/,
+  },
+  {
+    name: 'a settled position cannot be saved',
+    breaks: opens(() => ({
+      saveSettled: async () => {
+        throw new Error('not supported')
+      },
+    })),
+    caughtBy:
+      'saving a settled position is always possible, whether it is of use or not, and moves no checkpoint',
+    says: /not supported/,
+  },
+  {
+    name: 'every source is taken to share the log',
+    breaks: opens(() => ({ sharesLogWith: async () => true })),
+    caughtBy: 'a store shares no log with a source that it does not know',
+    says: /sharesLogWith\("a run of a store"\); found true/,
+  },
+  {
+    name: 'every error is taken to have a message',
+    breaks: opens(() => ({ isTransient: (error) => (error as Error).message.includes('lost') })),
+    caughtBy: 'isTransient answers for any value, and never throws',
+    says: /isTransient\(undefined\)/,
+  },
+  {
+    name: 'every error is taken for a passing fault',
+    breaks: opens(() => ({ isTransient: () => true })),
+    caughtBy: 'isTransient does not take the mistake of a handler for a passing fault',
+    says: /tried again for ever/,
+  },
+  {
+    name: 'skips are not recorded',
+    breaks: opens(() => ({ recordSkips: async () => {} })),
+    caughtBy: 'a skipped run is counted by the advance that crosses it, and not again',
+    says: /the runs that each advance has crossed/,
+  },
+  {
+    name: 'a run is counted as often as it is recorded',
+    breaks: (fixture) => {
+      const runs: Parameters<Store['recordSkips']>[1][number][] = []
+      return opens((store) => ({
+        recordSkips: async (_, recorded) => void runs.push(...recorded),
+        advance: async (request, work) => ({
+          ...(await store.advance(request, work)),
+          crossed: runs.map((run) => ({ ...run, reason: 'stale_high_water_mark' as const })),
+        }),
+      }))(fixture)
+    },
+    caughtBy:
+      'a run that several daemons record is one run, also where they saw it begin in different places',
+    says: /what was already passed is left out/,
+  },
+  {
+    name: 'the runs of one source are those of every source',
+    breaks: opens((store) => ({
+      recordSkips: async (source, runs) => {
+        await store.recordSkips(source, runs)
+        await store.recordSkips('other events', runs)
+      },
+    })),
+    caughtBy: 'each projection counts the runs that it crosses, those of its own source alone',
+    says: /found \[ 3n, 3n, 3n \]/,
+  },
+  {
+    name: 'the head at the start of a projection is forgotten',
+    breaks: asks(() => ({ startedAtHead: undefined })),
+    caughtBy: 'what lay below the head when a projection first started counts as a historical gap',
+    says: /the totals by reason/,
+  },
+  {
+    name: 'work that fails has crossed its runs all the same',
+    breaks: opens((store) => ({
+      advance: async (request, work) => {
+        const advanced = await store.advance(request, async () => {})
+        await work([])
+        return advanced
+      },
+    })),
+    caughtBy: 'an advance whose work fails counts nothing',
+    says: /after work that failed/,
+  },
+  {
+    name: 'checkpoints end with their process',
+    breaks: notShared,
+    caughtBy: 'a daemon goes on where the one before it has stopped',
+    says: /what three daemons/,
+  },
+  {
+    name: 'two daemons do not know of each other',
+    breaks: notShared,
+    caughtBy: 'two daemons that come and go write the effects of every event once',
+    says: /the effects of the events/,
+  },
+]

@@ -1,0 +1,180 @@
+import { type EventSource, IncarnationChangedError, StoreRewoundError } from '@tidemark/core'
+import {
+  type CheckpointStoreFixture,
+  type EventSourceFixture,
+  type InMemoryEvent,
+  type InMemoryEvents,
+  inMemoryCheckpoints,
+  inMemoryEvents,
+} from '@tidemark/core/testing'
+import { DENSE_SAMPLES } from './samples.ts'
+
+export type WholeEvent = InMemoryEvent<string>
+export type WholeSource = EventSource<bigint, WholeEvent> &
+  Required<Pick<EventSource<bigint, WholeEvent>, 'wakeUps'>>
+export type WholeStore = Omit<EventSourceFixture<bigint, WholeEvent>, 'open'> & {
+  readonly open: () => WholeSource
+}
+
+interface State {
+  events: InMemoryEvents<string>
+  incarnation: string
+  deletedUpTo: bigint
+  readonly appendedAtMs: Map<string, number>
+  /** Resolves when the store answers again. */
+  stalled: Promise<void>
+}
+
+/** The in-memory source with everything that a store can have, so that every case of the suite is run by something. */
+export async function wholeStore(): Promise<WholeStore> {
+  const first = inMemoryEvents<string>({ name: 'whole' })
+  const state: State = {
+    events: first,
+    incarnation: await incarnationOf(first),
+    deletedUpTo: 0n,
+    appendedAtMs: new Map(),
+    stalled: Promise.resolve(),
+  }
+  return {
+    open: () => wholeSource(state),
+    samplePositions: DENSE_SAMPLES,
+    append: async (events) => {
+      for (const { id, type } of events) {
+        state.appendedAtMs.set(id, Date.now())
+        state.events.append(type, id)
+      }
+    },
+    idOf: ({ data }) => data,
+    begin: async () => {
+      const transaction = state.events.begin()
+      return {
+        append: async ({ id, type }) => void transaction.append(type, id),
+        commit: async () => transaction.commit(),
+        rollback: async () => transaction.rollback(),
+      }
+    },
+    deleteOldest: async (count) => {
+      const left = (await visible(state)).filter(({ position }) => position > state.deletedUpTo)
+      state.deletedUpTo = left[count - 1]?.position ?? state.deletedUpTo
+    },
+    stall: async () => {
+      let goOn = (): void => {}
+      state.stalled = new Promise((resolve) => {
+        goOn = resolve
+      })
+      return async () => goOn()
+    },
+    rewind: async () => {
+      const kept = (await visible(state)).slice(0, -1)
+      state.events = inMemoryEvents<string>({ name: 'whole' })
+      for (const { type, data } of kept) state.events.append(type, data)
+      state.incarnation = await incarnationOf(state.events)
+    },
+  }
+}
+
+function wholeSource(state: State): WholeSource {
+  const { name, order, filtersByType } = state.events
+  const sameRun = (expected: string): void => {
+    if (expected !== state.incarnation) throw new IncarnationChangedError(expected, state.incarnation)
+  }
+  return {
+    name,
+    order,
+    filtersByType,
+    readHighWater: async (request) => {
+      await answered(state, request.signal)
+      if (request.previous) sameRun(request.previous.incarnation)
+      const stored = request.previous ? [] : await request.stored()
+      const reading = await state.events.readHighWater({ ...request, stored: async () => stored })
+      for (const { position } of stored) {
+        if (position === undefined || position <= (reading.head ?? 0n)) continue
+        throw new StoreRewoundError(`a checkpoint stands at ${position}, the store at ${reading.head}`)
+      }
+      return reading
+    },
+    load: async (request) => {
+      await answered(state, request.signal)
+      sameRun(request.evidence.incarnation)
+      const all = await state.events.load({ ...request, limit: Number.MAX_SAFE_INTEGER })
+      const events = all.events.filter(({ position }) => position > state.deletedUpTo).slice(0, request.limit)
+      const [oldest, newest] = [events[0], events.at(-1)]
+      const at = (event: WholeEvent): number => state.appendedAtMs.get(event.data) ?? Date.now()
+      return {
+        events,
+        positions: events.map(({ position }) => position),
+        appendedAtMs: oldest && newest && { first: at(oldest), last: at(newest) },
+        through: newest && events.length === request.limit ? newest.position : request.upTo,
+      }
+    },
+    wakeUps: (signal) => {
+      if (!state.events.wakeUps) throw new TypeError('events in memory wake up')
+      return state.events.wakeUps(signal)
+    },
+    isTransient: () => false,
+  }
+}
+
+/** Waits for the store, until `signal` fires. */
+async function answered({ stalled }: State, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  let stop = (): void => {}
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+  })
+  signal.addEventListener('abort', stop)
+  try {
+    await Promise.race([stalled, stopped])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+async function incarnationOf(events: InMemoryEvents<string>): Promise<string> {
+  const reading = await events.readHighWater({
+    previous: undefined,
+    stored: async () => [],
+    sharesLog: async () => false,
+    signal: new AbortController().signal,
+  })
+  return reading.incarnation
+}
+
+async function visible({ events, incarnation }: State): Promise<readonly WholeEvent[]> {
+  const page = await events.load({
+    after: undefined,
+    upTo: 2n ** 63n,
+    limit: Number.MAX_SAFE_INTEGER,
+    eventTypes: undefined,
+    evidence: { incarnation, settled: undefined, logPosition: undefined },
+    signal: new AbortController().signal,
+  })
+  return page.events
+}
+
+/** What was written in one transaction. */
+export type Writes = string[]
+
+/** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. */
+export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>> {
+  const checkpoints = inMemoryCheckpoints()
+  const committed: string[] = []
+  return {
+    open: () => ({
+      read: (projection, source) => checkpoints.read(projection, source),
+      advance: async (request, work) => {
+        const writes: Writes = []
+        const advanced = await checkpoints.advance(request, () => work(writes))
+        committed.push(...writes)
+        return advanced
+      },
+      progress: (source) => checkpoints.progress(source),
+      saveSettled: (source, evidence) => checkpoints.saveSettled(source, evidence),
+      recordSkips: (source, runs) => checkpoints.recordSkips(source, runs),
+      sharesLogWith: (incarnation) => checkpoints.sharesLogWith(incarnation),
+      isTransient: (error) => checkpoints.isTransient(error),
+    }),
+    write: async (tx, text) => void tx.push(text),
+    written: async () => [...committed],
+  }
+}
