@@ -1,43 +1,32 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from './database.ts'
+import { snippetsOf, typeErrors } from './snippets.ts'
 
-const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
-const readme = readFileSync(file('../../README.md'), 'utf8')
-const [program = ''] = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code)
+const [program = ''] = snippetsOf('README.md')
 // Beside the tests, where the packages are found by their names.
-const source = file('../readme-program.ts')
-const compiled = file('../readme-program.mjs')
+const compiled = fileURLToPath(new URL('../readme-program.mjs', import.meta.url))
 
 let db: TestDatabase
 beforeAll(async () => {
   db = await testDatabase()
-  writeFileSync(source, program)
   writeFileSync(
     compiled,
     ts.transpile(program, { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }),
   )
 })
 afterAll(async () => {
-  rmSync(source, { force: true })
   rmSync(compiled, { force: true })
   await db.drop()
 })
 
 test("the README's program has at most 30 lines and is typed", () => {
   expect(program.trimEnd().split('\n').length).toBeLessThanOrEqual(30)
-  const { config } = ts.readConfigFile(file('../tsconfig.json'), ts.sys.readFile)
-  const { options } = ts.parseJsonConfigFileContent(
-    { ...config, files: [source], include: [] },
-    ts.sys,
-    file('..'),
-  )
-  const diagnostics = ts.getPreEmitDiagnostics(ts.createProgram([source], options))
-  expect(diagnostics.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([])
+  expect(typeErrors([program])).toEqual([])
 }, 60_000)
 
 test("the README's program projects, and ends by itself on SIGTERM", async () => {

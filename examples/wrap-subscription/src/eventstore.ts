@@ -1,0 +1,27 @@
+import { EventStoreDBClient } from '@eventstore/db-client'
+import { monitorSubscription } from '@tidemark/core'
+import { promClientMetrics } from '@tidemark/core/prom-client'
+import { esdbEvents } from '@tidemark/esdb-adapter'
+import { serveMetrics } from './serve-metrics.ts'
+
+const { ESDB_CONNECTION_STRING } = process.env
+if (!ESDB_CONNECTION_STRING) {
+  console.error('ESDB_CONNECTION_STRING is not set: expected, say, esdb://localhost:2113?tls=false')
+  process.exit(2)
+}
+const client = EventStoreDBClient.connectionString(ESDB_CONNECTION_STRING)
+const stream = 'orders'
+const server = await serveMetrics()
+
+// The one line: what `subscribeToStream` gave comes back, watched.
+const subscription = monitorSubscription(client.subscribeToStream(stream), {
+  projection: 'mailer',
+  source: esdbEvents({ client, stream }),
+  metrics: promClientMetrics(),
+  logger: console,
+})
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void subscription.unsubscribe())
+
+for await (const { event } of subscription) console.log(`a mail about ${event?.type} ${event?.revision}`)
+server.close()
+await client.dispose()
