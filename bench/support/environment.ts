@@ -14,12 +14,16 @@ async function startServer(): Promise<EmbeddedPostgres> {
       autovacuum: 'off',
     },
   })
-  const load = loadavg().map((average) => average.toFixed(2))
-  console.log(
-    `node ${process.version}, PostgreSQL ${server.major} on ${server.host}, ${availableParallelism()} cores ` +
-      `(${cpus()[0]?.model ?? 'unknown'}), load before ${load.join(' ')}`,
-  )
+  console.log(`PostgreSQL ${server.major} on ${server.host}, ${describeMachine()}`)
   return server
+}
+
+export function describeMachine(): string {
+  const load = loadavg().map((average) => average.toFixed(2))
+  return (
+    `node ${process.version}, ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), ` +
+    `load before ${load.join(' ')}`
+  )
 }
 
 /** Disposes of the server however `use` ends. */
