@@ -93,7 +93,9 @@ export default defineConfig({
       onPostgres('demo', ['test/demo/**/*.test.ts']),
       onPostgres('monitoring', ['test/monitoring/**/*.test.ts']),
       onPostgres('support', ['test/support/**/*.test.ts']),
-      patient(onPostgres('extra-faults', [`test/${FAULTS}`], []), 600_000),
+      patient(onPostgres('extra-faults', [`test/chaos/${FAULTS}`], []), 600_000),
+      patient(onEsdb('extra-faults-eventstore', 'eventstore', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
+      patient(onEsdb('extra-faults-kurrentdb', 'kurrentdb', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
       onPostgres('extra-pgbouncer', [`test/${PGBOUNCER}`], []),
       ...MAJORS.map((major) =>
         onPostgres(`extra-postgres-${major}`, ['test/pg-adapter/**/*.test.ts'], undefined, major),

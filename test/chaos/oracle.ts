@@ -1,3 +1,4 @@
+import type { QueryResult } from 'pg'
 import { expect } from 'vitest'
 import type { ChaosStore } from './store.ts'
 import { until } from './until.ts'
@@ -18,7 +19,9 @@ export interface Judged {
   readonly eventTypes?: readonly string[]
 }
 
-type Row = { readonly position: string; readonly id: string }
+type Queryable = { query(text: string, values?: unknown[]): Promise<QueryResult> }
+
+export type Row = { readonly position: string; readonly id: string }
 
 export async function judge(
   projection: Judged,
@@ -30,26 +33,34 @@ export async function judge(
     'select position::text, id from handled where projection = $1 order by arrival',
     [projection.name],
   )
+  return verdictOn(projection.name, committed, arrived as Row[])
+}
+
+/** @param committed - in the order in which they have to arrive */
+export function verdictOn(projection: string, committed: readonly Row[], arrived: readonly Row[]): Verdict {
   const key = ({ position, id }: Row): string => `${position} ${id}`
-  const wanted = new Set(committed.map(key))
-  const seen = new Set<string>()
+  const places = new Map(committed.map((row, place) => [key(row), place]))
+  const seen = new Set<number>()
   const duplicated: string[] = []
   const outOfOrder: string[] = []
-  let last: bigint | undefined
-  for (const row of arrived as Row[]) {
-    const position = BigInt(row.position)
-    if (seen.has(key(row))) duplicated.push(row.position)
-    else if (last !== undefined && position <= last) outOfOrder.push(row.position)
-    seen.add(key(row))
-    if (last === undefined || position > last) last = position
+  const phantom: string[] = []
+  let last = -1
+  for (const row of arrived) {
+    const place = places.get(key(row))
+    if (place === undefined) phantom.push(row.position)
+    else if (seen.has(place)) duplicated.push(row.position)
+    else if (place < last) outOfOrder.push(row.position)
+    if (place === undefined) continue
+    seen.add(place)
+    last = Math.max(last, place)
   }
   return {
-    projection: projection.name,
+    projection,
     committed: committed.length,
-    lost: committed.filter((row) => !seen.has(key(row))).map((row) => row.position),
+    lost: committed.filter((_, place) => !seen.has(place)).map(({ position }) => position),
     duplicated,
     outOfOrder,
-    phantom: (arrived as Row[]).filter((row) => !wanted.has(key(row))).map((row) => row.position),
+    phantom,
   }
 }
 
@@ -96,7 +107,7 @@ async function hasGot(handled: ChaosStore, projection: string, { position, id }:
   return rowCount !== 0
 }
 
-function summary(verdict: Verdict): Record<string, unknown> {
+export function summary(verdict: Verdict): Readonly<Record<string, unknown>> {
   const { projection, committed, lost, duplicated, outOfOrder, phantom } = verdict
   return {
     projection,
@@ -109,7 +120,7 @@ function summary(verdict: Verdict): Record<string, unknown> {
 }
 
 /** How much has arrived so far. */
-export async function arrived(store: ChaosStore, projection: string): Promise<number> {
+export async function arrived(store: Queryable, projection: string): Promise<number> {
   const { rows } = await store.query('select count(*)::int as n from handled where projection = $1', [
     projection,
   ])
@@ -117,7 +128,7 @@ export async function arrived(store: ChaosStore, projection: string): Promise<nu
 }
 
 /** Waits for `more` arrivals than there are now, so that a fault strikes a run that is under way. */
-export async function untilArrived(store: ChaosStore, projection: string, more: number): Promise<void> {
+export async function untilArrived(store: Queryable, projection: string, more: number): Promise<void> {
   const before = await until('the table can be read', async () => ({ n: await arrived(store, projection) }))
   await until(
     `${more} more events have arrived`,

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import { onTestFinished } from 'vitest'
 import { programPath } from '../support/program.ts'
 
-/** test/programs/daemon.ts as a process of its own. */
+/** A program of test/programs that runs daemons, as a process of its own. */
 export interface DaemonProcess {
   readonly pid: number
   /** Resolves when it has said that word once more. */
@@ -15,11 +15,14 @@ export interface DaemonProcess {
   terminate(): Promise<number | null>
 }
 
-export async function spawnDaemon(options: Readonly<Record<string, string | true>>): Promise<DaemonProcess> {
+export async function spawnDaemon(
+  options: Readonly<Record<string, string | true>>,
+  program = 'daemon',
+): Promise<DaemonProcess> {
   const args = Object.entries(options).flatMap(([name, value]) =>
     value === true ? [`--${name}`] : [`--${name}`, value],
   )
-  const child = spawn(process.execPath, [programPath('daemon'), ...args], {
+  const child = spawn(process.execPath, [programPath(program), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   onTestFinished(() => end(child, 'SIGKILL').then(() => {}))
