@@ -1,5 +1,10 @@
 import { InvalidOptionError } from '@tidemark/core'
-import { esdbCheckpoints, esdbEvents } from '@tidemark/esdb-adapter'
+import {
+  esdbCheckpoints,
+  esdbConsumerGroup,
+  esdbEvents,
+  monitorPersistentSubscription,
+} from '@tidemark/esdb-adapter'
 import { expect, test } from 'vitest'
 
 const client = {
@@ -9,6 +14,13 @@ const client = {
   subscribeToAll: never,
   appendToStream: async () => ({ success: true, nextExpectedRevision: 0n }),
   setStreamMetadata: async () => {},
+}
+
+const groupClient = {
+  ...client,
+  connectionName: 'one',
+  getPersistentSubscriptionToStreamInfo: never,
+  getPersistentSubscriptionToAllInfo: never,
 }
 
 type Options = Parameters<typeof esdbEvents>[0]
@@ -26,6 +38,7 @@ test.each<[string, object, string]>([
   ['name', { client, name: '' }, 'non-empty'],
   ['resolveLinkTos', { client, resolveLinkTos: 'yes' }, 'boolean'],
   ['timeoutMs', { client, timeoutMs: 0 }, 'above 0'],
+  ['steam', { client, steam: 'orders' }, 'one of the options'],
 ])('a bad %s is refused when the source is made: %j', (option, options, message) => {
   const make = (): unknown => esdbEvents(options as unknown as Options)
   expect(make).toThrow(InvalidOptionError)
@@ -36,10 +49,31 @@ test.each<[string, object, string]>([
 test.each([
   ['client', {}],
   ['timeoutMs', { client, timeoutMs: Number.NaN }],
+  ['timeout', { client, timeout: 1 }],
 ])('a bad %s is refused when a checkpoint store is made', (option, options) => {
   const make = (): unknown => esdbCheckpoints(options as unknown as Parameters<typeof esdbCheckpoints>[0])
   expect(make).toThrow(InvalidOptionError)
   expect(make).toThrow(`${option}: `)
+})
+
+test.each([
+  ['client', { client, group: 'mailer' }],
+  ['group', { client: groupClient, stream: 'orders' }],
+  ['groupName', { client: groupClient, group: 'mailer', groupName: 'mailer' }],
+  ['timeoutMs', { client: groupClient, group: 'mailer', timeoutMs: -1 }],
+])('a bad %s is refused when a consumer group is made, or watched', (option, options) => {
+  const makes = [
+    (): unknown => esdbConsumerGroup(options as unknown as Parameters<typeof esdbConsumerGroup>[0]),
+    (): unknown =>
+      monitorPersistentSubscription(
+        none(),
+        options as unknown as Parameters<typeof monitorPersistentSubscription>[1],
+      ),
+  ]
+  for (const make of makes) {
+    expect(make).toThrow(InvalidOptionError)
+    expect(make).toThrow(`${option}: `)
+  }
 })
 
 test('a source is named after its stream, $all, or as it is told', () => {

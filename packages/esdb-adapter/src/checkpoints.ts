@@ -4,6 +4,7 @@ import {
   type Checkpoint,
   CheckpointConflictError,
   type CheckpointStore,
+  requireKnownOptions,
   type StoredProgress,
   type TidemarkError,
 } from '@tidemark/core'
@@ -31,6 +32,8 @@ export interface EsdbCheckpointsOptions {
   readonly timeoutMs?: number
 }
 
+const OPTIONS: Readonly<Record<keyof EsdbCheckpointsOptions, true>> = { client: true, timeoutMs: true }
+
 /**
  * Checkpoints in the store that the events are in, for those who have no other database: a stream for each projection, of
  * which only the last event is kept. Sources of `$all` never hand them out, and an idle daemon appends none.
@@ -39,6 +42,7 @@ export interface EsdbCheckpointsOptions {
  * (at least once). Of two daemons that handle the same batch one moves the checkpoint, and the other stands by.
  */
 export function esdbCheckpoints(options: EsdbCheckpointsOptions): CheckpointStore<undefined> {
+  requireKnownOptions(options, OPTIONS)
   requireClient(options.client, ['readStream', 'appendToStream', 'setStreamMetadata'])
   return new EsdbCheckpoints(options.client, resolveTimeout(options.timeoutMs))
 }

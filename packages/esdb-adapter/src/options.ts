@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '@tidemark/core'
+import { InvalidOptionError, requireKnownOptions } from '@tidemark/core'
 import type { EsdbClient } from './client.ts'
 import type { EsdbFilter } from './filter.ts'
 
@@ -35,6 +35,17 @@ export interface EsdbAllEventsOptions<C> extends EsdbSourceOptions<C> {
   readonly filter?: EsdbFilter
 }
 
+const EVENTS_OPTIONS: Readonly<
+  Record<keyof EsdbStreamEventsOptions<unknown> | keyof EsdbAllEventsOptions<unknown>, true>
+> = {
+  client: true,
+  stream: true,
+  filter: true,
+  name: true,
+  resolveLinkTos: true,
+  timeoutMs: true,
+}
+
 export interface ResolvedEsdbEventsOptions<C> {
   readonly client: C
   readonly stream: string | undefined
@@ -50,6 +61,7 @@ export const ESDB_EVENTS_DEFAULTS: { readonly timeoutMs: number } = Object.freez
 export function resolveEsdbEventsOptions<C extends EsdbClient>(
   options: EsdbStreamEventsOptions<C> | EsdbAllEventsOptions<C>,
 ): ResolvedEsdbEventsOptions<C> {
+  requireKnownOptions(options, EVENTS_OPTIONS)
   const { client, stream, filter, resolveLinkTos = false } = options
   requireClient(client, ['readStream', 'readAll', 'subscribeToStream', 'subscribeToAll'])
   if (stream !== undefined) requireText('stream', stream)

@@ -1,4 +1,9 @@
-import type { ConsumerGroup, PositionOrder, SubscriptionSource } from '@tidemark/core'
+import {
+  type ConsumerGroup,
+  type PositionOrder,
+  requireKnownOptions,
+  type SubscriptionSource,
+} from '@tidemark/core'
 import type { EsdbClient, EsdbEvent, EsdbPosition } from '../client.ts'
 import { requireClient, requireText, resolveTimeout } from '../options.ts'
 import { answered } from '../read.ts'
@@ -44,6 +49,14 @@ export interface EsdbAllGroupOptions<C> extends GroupOptions<C> {
   readonly stream?: never
 }
 
+const OPTIONS: Readonly<Record<keyof EsdbStreamGroupOptions<unknown>, true>> = {
+  client: true,
+  stream: true,
+  group: true,
+  name: true,
+  timeoutMs: true,
+}
+
 /**
  * The group of a persistent subscription to one stream, or to `$all`, for `monitorSubscription` and `watchSubscription`:
  * its position is the one that the server last wrote down, and its server says what is parked and outstanding.
@@ -57,6 +70,7 @@ export function esdbConsumerGroup<C extends EsdbGroupClient>(
 export function esdbConsumerGroup<C extends EsdbGroupClient>(
   options: EsdbStreamGroupOptions<C> | EsdbAllGroupOptions<C>,
 ): SubscriptionSource<bigint, StreamEvent<C>> | SubscriptionSource<EsdbPosition, AllEvent<C>> {
+  requireKnownOptions(options, OPTIONS)
   const { client, stream, group } = options
   requireClient(client, ['getPersistentSubscriptionToStreamInfo', 'getPersistentSubscriptionToAllInfo'])
   requireText('group', group)

@@ -35,8 +35,12 @@ export function monitorPersistentSubscription<S extends AsyncIterable<EsdbEvent>
 ): S {
   const { client, stream, group, name, timeoutMs, projection = group, ...monitoring } = options
   // Whether it is of a stream or of $all makes no difference from here on.
-  const source: SubscriptionSource<unknown, never> = esdbConsumerGroup(
-    options as EsdbStreamGroupOptions<EsdbGroupClient>,
-  )
+  const source: SubscriptionSource<unknown, never> = esdbConsumerGroup({
+    client,
+    stream,
+    group,
+    name,
+    timeoutMs,
+  } as EsdbStreamGroupOptions<EsdbGroupClient>)
   return monitorSubscription(subscription, { ...monitoring, projection, source })
 }
