@@ -1,9 +1,8 @@
 import { CheckpointBeyondHeadError, hasCode, messageOf } from '../errors.ts'
 import { subscriptionGauges } from '../telemetry/gauge-readings.ts'
 import { Completions } from './completions.ts'
-import { type HeadWatch, isBeyondHead, isQuiet, observeHead, phaseOf, startHeadWatch } from './head-watch.ts'
+import { type HeadWatch, isBeyondHead, observeHead, phaseOf, startHeadWatch } from './head-watch.ts'
 import type { Probe } from './instrument.ts'
-import { lagMs, lagPositions } from './lag.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
 import { PeriodicReader } from './periodic-reader.ts'
 import {
@@ -18,6 +17,7 @@ import {
   startProgress,
 } from './progress.ts'
 import { SubscriptionReports } from './reports.ts'
+import { isHeadOurs, isStalled, lagMsOf, lagPositionsOf, positionOf, type Standing } from './standing.ts'
 import {
   BEYOND_HEAD,
   nextState,
@@ -54,7 +54,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   #progress: Progress<P>
   #head: HeadWatch<P>
   #state: SubscriptionState = 'catching_up'
-  #consumption: 'unseen' | 'iterated' | 'handled' = 'unseen'
+  #consumption: Standing<P>['consumption'] = 'unseen'
   /** Weak, so that one that nobody holds any more can be collected. */
   #subscription: WeakRef<object> | undefined
   #isPersistent = false
@@ -230,22 +230,41 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   status(): SubscriptionStatus<P> {
-    const { projection } = this.#options
+    const standing = this.#standing()
     const isOver = this.#over.signal.aborted
     return {
-      projection,
+      projection: this.#options.projection,
       state: this.#state,
       deliveredEvents: this.#progress.delivered,
       processedEvents: this.#progress.processed,
-      position: this.#position(),
+      position: positionOf(standing),
       head: this.#head.head,
-      lagPositions: isOver ? undefined : this.#lagPositions(),
-      lagMs: isOver ? undefined : this.#lagMs(),
-      isStalled: isOver ? undefined : this.#isStalled(),
+      lagPositions: isOver ? undefined : lagPositionsOf(standing),
+      lagMs: isOver ? undefined : lagMsOf(standing),
+      isStalled: isOver ? undefined : isStalled(standing),
       group: isOver ? undefined : this.#group,
       skipped: this.#reports.skipped,
       dropReason: this.#dropReason,
       error: this.#error,
+    }
+  }
+
+  #standing(): Standing<P> {
+    const { source, from, clock, headIntervalMs, stallAfterMs } = this.#options
+    return {
+      nowMs: clock.nowMs(),
+      order: source.order,
+      progress: this.#progress,
+      head: this.#head,
+      group: this.#group,
+      state: this.#state,
+      consumption: this.#consumption,
+      isPersistent: this.#isPersistent,
+      isFiltered: this.#isFiltered,
+      beganAtEnd: from === 'end',
+      startedAtMs: this.#startedAtMs,
+      headGoodForMs: 2 * headIntervalMs + LOOK_EVERY_MS,
+      stallAfterMs,
     }
   }
 
@@ -276,7 +295,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     if (this.#subscription !== undefined && this.#subscription.deref() === undefined) this.left()
     this.#reports.tell(this.#progress)
     this.#warnOfStall()
-    const isHeadWanted = this.#isHeadOurs() || this.#head.unconfirmedStart !== undefined
+    const isHeadWanted = isHeadOurs(this.#standing()) || this.#head.unconfirmedStart !== undefined
     if (this.#over.signal.aborted) return
     if (isHeadWanted) this.#headReader.readWhenDue(this.#over.signal)
     if (this.#isPersistent) this.#groupReader.readWhenDue(this.#over.signal)
@@ -295,7 +314,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
       this.#fail(new CheckpointBeyondHeadError(projection, source.name, order.format(start), end))
     }
     const phase = phaseOf(this.#head)
-    if (phase !== undefined && !this.#serverTells && this.#isHeadOurs()) this.#enter(phase)
+    if (phase !== undefined && !this.#serverTells && isHeadOurs(this.#standing())) this.#enter(phase)
   }
 
   #failThroughIterator(): void {
@@ -310,13 +329,13 @@ export class SubscriptionMonitor<P, Item> implements Probe {
 
   #warnOfStall(): void {
     const { logger, projection, source, stallAfterMs } = this.#options
-    const isStalled = this.#isStalled() ?? false
-    if (isStalled === this.#hasWarnedOfStall) return
-    this.#hasWarnedOfStall = isStalled
+    const hasStalled = isStalled(this.#standing()) ?? false
+    if (hasStalled === this.#hasWarnedOfStall) return
+    this.#hasWarnedOfStall = hasStalled
     const text = (position: P | undefined): string =>
       position === undefined ? 'none' : source.order.format(position)
     logger.warn(
-      isStalled
+      hasStalled
         ? `tidemark: the subscription of projection "${projection}" has stalled: for ${stallAfterMs / 1_000} s nothing has come from ${source.name}, whose head is ${text(this.#head.head)}, after ${text(reachedBy(this.#progress, source.order))}`
         : `tidemark: the subscription of projection "${projection}" delivers again`,
     )
@@ -339,56 +358,6 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#over.abort()
     this.closed()
     this.#reports.leave()
-  }
-
-  /** A persistent subscription's position is the group's; where nobody sees what is processed, there is none. */
-  #isPositionOurs(): boolean {
-    return this.#consumption !== 'unseen' && !this.#isPersistent
-  }
-
-  /** Whether everything up to the head comes to this consumer, and where it began is known. */
-  #isHeadOurs(): boolean {
-    const isBeginUnknown = this.#options.from === 'end' && this.#progress.arrivals === 0
-    return !this.#isPersistent && !this.#isFiltered && !isBeginUnknown
-  }
-
-  #position(): P | undefined {
-    if (this.#isPersistent) return this.#group?.checkpoint
-    return this.#isPositionOurs() ? this.#progress.processedTo : undefined
-  }
-
-  #lagPositions(): bigint | undefined {
-    const { order } = this.#options.source
-    if (this.#isPersistent) {
-      const { checkpoint, lastKnown } = this.#group ?? {}
-      if (checkpoint === undefined || lastKnown === undefined) return undefined
-      return order.distance?.(checkpoint, lastKnown)
-    }
-    if (!this.#isPositionOurs() || !this.#isHeadOurs()) return undefined
-    return lagPositions(this.#progress, this.#head.head, order)
-  }
-
-  #lagMs(): number | undefined {
-    if (this.#consumption === 'unseen') return undefined
-    const { source, clock, headIntervalMs } = this.#options
-    const nowMs = clock.nowMs()
-    return lagMs({
-      progress: this.#progress,
-      head: this.#head,
-      order: source.order,
-      isHeadOurs: this.#isHeadOurs(),
-      isLive: this.#state === 'live' && !this.#isPersistent,
-      startedAtMs: this.#startedAtMs ?? nowMs,
-      headGoodForMs: 2 * headIntervalMs + LOOK_EVERY_MS,
-      nowMs,
-    })
-  }
-
-  #isStalled(): boolean | undefined {
-    if (!this.#isHeadOurs() || this.#head.readAtMs === undefined) return undefined
-    if (this.#consumption !== 'unseen' && this.#progress.inHand > 0) return false
-    const { clock, stallAfterMs } = this.#options
-    return isQuiet(this.#head, this.#progress.arrivals, clock.nowMs(), stallAfterMs)
   }
 
   #quietly<T>(work: () => T): T | undefined {

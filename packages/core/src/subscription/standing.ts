@@ -1,0 +1,73 @@
+import type { PositionOrder } from '../position.ts'
+import { type HeadWatch, isQuiet } from './head-watch.ts'
+import * as lag from './lag.ts'
+import type { Progress } from './progress.ts'
+import type { SubscriptionState } from './status.ts'
+import type { ConsumerGroup } from './subscription-source.ts'
+
+/** All that is known of a subscription at one moment, and what follows from it. */
+export interface Standing<P> {
+  readonly nowMs: number
+  readonly order: PositionOrder<P>
+  readonly progress: Progress<P>
+  readonly head: HeadWatch<P>
+  readonly group: ConsumerGroup<P> | undefined
+  readonly state: SubscriptionState
+  /** How it is seen that an event is processed. */
+  readonly consumption: 'unseen' | 'iterated' | 'handled'
+  readonly isPersistent: boolean
+  readonly isFiltered: boolean
+  /** It takes what is appended from now on, wherever that begins. */
+  readonly beganAtEnd: boolean
+  readonly startedAtMs: number | undefined
+  /** How long a reading of the head is good for. */
+  readonly headGoodForMs: number
+  readonly stallAfterMs: number
+}
+
+/** Whether everything up to the head comes to this consumer, and where it began is known. */
+export function isHeadOurs<P>({ isPersistent, isFiltered, beganAtEnd, progress }: Standing<P>): boolean {
+  return !isPersistent && !isFiltered && !(beganAtEnd && progress.arrivals === 0)
+}
+
+/** See `SubscriptionStatus.position`. */
+export function positionOf<P>(standing: Standing<P>): P | undefined {
+  if (standing.isPersistent) return standing.group?.checkpoint
+  return isProcessingSeen(standing) ? standing.progress.processedTo : undefined
+}
+
+/** See `SubscriptionStatus.lagPositions`. */
+export function lagPositionsOf<P>(standing: Standing<P>): bigint | undefined {
+  const { order, isPersistent, group, progress, head } = standing
+  if (isPersistent) {
+    const { checkpoint, lastKnown } = group ?? {}
+    if (checkpoint === undefined || lastKnown === undefined) return undefined
+    return order.distance?.(checkpoint, lastKnown)
+  }
+  if (!isProcessingSeen(standing) || !isHeadOurs(standing)) return undefined
+  return lag.lagPositions(progress, head.head, order)
+}
+
+/** See `SubscriptionStatus.lagMs`. */
+export function lagMsOf<P>(standing: Standing<P>): number | undefined {
+  if (!isProcessingSeen(standing)) return undefined
+  const { nowMs, state, isPersistent, startedAtMs = nowMs } = standing
+  return lag.lagMs({
+    ...standing,
+    startedAtMs,
+    isHeadOurs: isHeadOurs(standing),
+    isLive: state === 'live' && !isPersistent,
+  })
+}
+
+/** See `SubscriptionStatus.isStalled`. */
+export function isStalled<P>(standing: Standing<P>): boolean | undefined {
+  const { head, progress, nowMs, stallAfterMs } = standing
+  if (!isHeadOurs(standing) || head.readAtMs === undefined) return undefined
+  if (isProcessingSeen(standing) && progress.inHand > 0) return false
+  return isQuiet(head, progress.arrivals, nowMs, stallAfterMs)
+}
+
+function isProcessingSeen<P>({ consumption }: Standing<P>): boolean {
+  return consumption !== 'unseen'
+}
