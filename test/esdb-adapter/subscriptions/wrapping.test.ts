@@ -20,8 +20,7 @@ beforeAll(async () => {
   db = connect(server)
 })
 afterAll(async () => {
-  // Not waited for: db-client waits for ever where a read of the head was given up just when its answer came.
-  void db?.dispose()
+  await db?.dispose()
   await server?.stop()
 })
 
