@@ -120,6 +120,15 @@ export function originalRecord({ link, event }: EsdbEvent): EsdbRecord {
   return record
 }
 
+/**
+ * Whether it is the event that ends its stream for good, which subscribers are given. Its revision, 2^63 - 1, is a mark and
+ * not a place: nothing was lost below it.
+ */
+export function isTombstone({ type }: EsdbRecord): boolean {
+  // Types that begin with `$` are the server's own.
+  return type === '$streamDeleted'
+}
+
 /** To the second only where `@kurrent/kurrentdb-client` has read it: its native addon drops the rest. */
 export function appendedAtMs(event: EsdbEvent): number | undefined {
   return originalRecord(event).created.getTime() || undefined

@@ -9,7 +9,14 @@ import type {
   SubscriptionSource,
 } from '@tidemark/core'
 import { allLog } from './all-log.ts'
-import { appendedAtMs, type EsdbClient, type EsdbEvent, type EsdbPosition, originalRecord } from './client.ts'
+import {
+  appendedAtMs,
+  type EsdbClient,
+  type EsdbEvent,
+  type EsdbPosition,
+  isTombstone,
+  originalRecord,
+} from './client.ts'
 import { dropReason, EsdbHeadUnknownError, isTransientEsdbError } from './errors.ts'
 import type { EventLog } from './event-log.ts'
 import { allFilter } from './filter.ts'
@@ -87,8 +94,9 @@ class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
   }
 
   describe(event: E): Delivery<P> {
+    const record = originalRecord(event)
     return {
-      position: this.#log.positionOf(originalRecord(event)),
+      position: this.yieldsEveryPosition && isTombstone(record) ? undefined : this.#log.positionOf(record),
       appendedAtMs: appendedAtMs(event),
       hasEvent: event.event !== undefined,
     }

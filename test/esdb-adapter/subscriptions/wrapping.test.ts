@@ -150,6 +150,20 @@ describe('what was skipped', () => {
     expect(watch.status()).toMatchObject({ deliveredEvents: 5, skipped: {} })
   })
 
+  test('a tombstone, whose revision is the greatest there is, loses none', async () => {
+    const { stream, watch, subscribe } = await watched(3)
+    const outcome = outcomeOf(consume(subscribe()))
+    await vi.waitFor(() => expect(watch.status()).toMatchObject({ state: 'live', position: 2n }), PATIENCE)
+    await db.tombstoneStream(stream)
+    expect(await outcome).toMatchObject({ type: 'stream-deleted' })
+    expect(watch.status()).toMatchObject({
+      dropReason: 'stream-deleted',
+      deliveredEvents: 4,
+      position: 2n,
+      skipped: {},
+    })
+  })
+
   test('a link whose target is gone', async () => {
     const { stream, watch, subscribe } = await watched(0, {}, { resolveLinkTos: true })
     await server.write(`${stream}-target`, numbered(2))
