@@ -132,13 +132,20 @@ export function hasCode<C extends string>(error: unknown, code: C): error is Err
   return error instanceof Error && 'code' in error && error.code === code
 }
 
+/** Never empty: drivers throw errors whose message is, and a log that ends there tells nobody anything. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  if (!(error instanceof Error)) return String(error)
+  if (error.message !== '') return error.message
+  // What Node throws where a name has several addresses and none of them answers.
+  if (error instanceof AggregateError && error.errors.length > 0)
+    return error.errors.map(messageOf).join(', ')
+  return error.constructor.name
 }
 
 function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  if (typeof value === 'bigint') return `${value}n`
   return String(value)
 }

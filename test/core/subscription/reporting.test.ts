@@ -279,6 +279,23 @@ describe('drops', () => {
     expect(logger.lines.filter((line) => line.startsWith('error'))).toHaveLength(1)
   })
 
+  test('an error without a message is told by its kind, and by those of the errors in it', async () => {
+    class StreamDeletedError extends Error {}
+    const refused = new AggregateError([new Error('connect ECONNREFUSED ::1:2113'), new StreamDeletedError()])
+    for (const [failure, told] of [
+      [new StreamDeletedError(), /: StreamDeletedError$/],
+      [refused, /: connect ECONNREFUSED ::1:2113, StreamDeletedError$/],
+    ] as const) {
+      const { clock, call, iterator, logger } = await watched()
+      const waiting = iterator.next()
+      await clock.settle()
+      call.fail(failure)
+      await expect(waiting).rejects.toBe(failure)
+      await clock.settle()
+      expect(logger.lines.at(-1)).toMatch(told)
+    }
+  })
+
   test('a silent end is a drop with a reason of its own', async () => {
     const { clock, call, wrapped, watch, metrics } = await watched()
     call.send(event(1n))
