@@ -2,7 +2,10 @@ import {
   createDaemon,
   createHighWaterAgent,
   type DaemonOptions,
+  denseOrder,
   InvalidOptionError,
+  type MonitorOptions,
+  monitorSubscription,
   watchSubscription,
 } from '@tidemark/core'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
@@ -17,6 +20,18 @@ const good = { name: 'balances', handle: async () => {} }
 function daemonWith(options: Record<string, unknown>) {
   const all = { source, checkpoints: inMemoryCheckpoints(), projections: [good], ...options }
   return () => createDaemon(all as unknown as DaemonOptions<bigint, Event, undefined>)
+}
+
+const watching: MonitorOptions<bigint, unknown> = {
+  projection: 'mailer',
+  source: {
+    name: 'orders',
+    order: denseOrder,
+    yieldsEveryPosition: true,
+    describe: () => ({ position: undefined, appendedAtMs: undefined, hasEvent: true }),
+    readHead: async () => undefined,
+    dropReason: () => 'unknown',
+  },
 }
 
 describe('an option that cannot work is refused at construction, by its name and value:', () => {
@@ -104,6 +119,32 @@ describe('an option that does not exist is refused by its name, with those that 
       'timeout: expected one of the options upTo, projections, signal, timeoutMs',
     )
   })
+})
+
+describe('what was forgotten is named:', () => {
+  test.each<[string, () => unknown]>([
+    ['options: expected an object, found undefined', () => createDaemon(undefined as never)],
+    ['options: expected an object, found undefined', () => watchSubscription(undefined as never)],
+    ['options: expected an object, found null', () => createHighWaterAgent(null as never)],
+    [
+      'subscription: expected a stream or another async iterable, found undefined',
+      () => monitorSubscription(undefined as never, watching),
+    ],
+    [
+      'handler: expected a function, found undefined',
+      () => watchSubscription(watching).handler(undefined as never),
+    ],
+  ])('%s', (message, make) => {
+    expect(make).toThrow(InvalidOptionError)
+    expect(make).toThrow(message)
+  })
+})
+
+test('a position of another type is shown as what it is: 1 is a number, 1n a position', () => {
+  const from = (value: unknown) => () => watchSubscription({ ...watching, from: value as never })
+  expect(from(1)).toThrow(/^from: expected a position .* found 1$/)
+  expect(from('1')).toThrow(/^from: expected a position .* found "1"$/)
+  expect(() => watchSubscription({ ...watching, projection: 1n as never })).toThrow('found 1n')
 })
 
 test('an agent alone validates the same options', () => {

@@ -76,6 +76,18 @@ test.each([
   }
 })
 
+test('an option of a watched group that does not exist is refused with all that do', () => {
+  const options = { client: groupClient, streamName: 'orders', group: 'mailer' }
+  const make = (): unknown =>
+    monitorPersistentSubscription(
+      none(),
+      options as unknown as Parameters<typeof monitorPersistentSubscription>[1],
+    )
+  expect(make).toThrow(
+    'streamName: expected one of the options client, stream, group, projection, name, timeoutMs, stallAfterMs',
+  )
+})
+
 test('a source is named after its stream, $all, or as it is told', () => {
   expect(esdbEvents({ client, stream: 'orders' }).name).toBe('orders')
   expect(esdbEvents({ client }).name).toBe('$all')

@@ -12,6 +12,9 @@ export function requireKnownOptions<T extends object>(
   known: Readonly<Record<keyof T, true>>,
   within?: string,
 ): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new InvalidOptionError(within ?? 'options', 'an object', options)
+  }
   if (!isPlain(options)) return
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue

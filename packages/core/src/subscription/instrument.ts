@@ -48,7 +48,8 @@ export function isEmitter(subscription: object): boolean {
  * fields, which are not found through one).
  */
 export function instrument(subscription: object, probe: Probe): void {
-  if (typeof (subscription as Instrumentable)[Symbol.asyncIterator] !== 'function') {
+  // One that was never handed on is the likeliest of all.
+  if (typeof (subscription as Instrumentable | undefined)?.[Symbol.asyncIterator] !== 'function') {
     throw new InvalidOptionError('subscription', 'a stream or another async iterable', subscription)
   }
   if (MONITORED in subscription) {

@@ -105,7 +105,7 @@ export function resolveMonitorOptions<P, Item>(
 
 /** A revision that went through JSON is a number or a text, and would compare as neither before nor after. */
 function requirePosition<P>(order: PositionOrder<P>, from: P): void {
-  const expected = "a position of this source, 'start' or 'end'"
+  const expected = "a position of this source as it came (not what JSON made of it), 'start' or 'end'"
   let roundTrip: P
   try {
     roundTrip = order.parse(order.format(from))

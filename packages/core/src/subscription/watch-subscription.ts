@@ -1,4 +1,4 @@
-import { LifecycleError } from '../errors.ts'
+import { InvalidOptionError, LifecycleError } from '../errors.ts'
 import { instrument, isEmitter, isPersistent } from './instrument.ts'
 import { type MonitorOptions, resolveMonitorOptions } from './options.ts'
 import type { SubscriptionStatus } from './status.ts'
@@ -122,6 +122,7 @@ class Watch<P, Item> implements SubscriptionWatch<P, Item> {
     handler: (item: I, ...rest: Rest) => R,
   ): (item: I, ...rest: Rest) => R {
     const monitor = this.#monitor
+    if (typeof handler !== 'function') throw new InvalidOptionError('handler', 'a function', handler)
     return function (this: unknown, item: I, ...rest: Rest): R {
       const end = monitor.handling(item)
       try {

@@ -1,4 +1,9 @@
-import { type MonitorOptions, monitorSubscription, type SubscriptionSource } from '@tidemark/core'
+import {
+  type MonitorOptions,
+  monitorSubscription,
+  requireKnownOptions,
+  type SubscriptionSource,
+} from '@tidemark/core'
 import type { EsdbEvent } from '../client.ts'
 import {
   type EsdbAllGroupOptions,
@@ -17,6 +22,22 @@ export type PersistentSubscriptionOptions = (
     readonly projection?: string
   }
 
+const OPTIONS: Readonly<Record<keyof PersistentSubscriptionOptions, true>> = {
+  client: true,
+  stream: true,
+  group: true,
+  projection: true,
+  name: true,
+  timeoutMs: true,
+  stallAfterMs: true,
+  headIntervalMs: true,
+  metrics: true,
+  logger: true,
+  telemetry: true,
+  onTelemetryError: true,
+  clock: true,
+}
+
 /**
  * Tells what goes on with a persistent subscription that you already have, and with its group: besides what
  * `monitorSubscription` tells (the same object comes back, `ack` and `nack` are counted), the server's own word of how far
@@ -33,6 +54,7 @@ export function monitorPersistentSubscription<S extends AsyncIterable<EsdbEvent>
   subscription: S,
   options: PersistentSubscriptionOptions,
 ): S {
+  requireKnownOptions(options, OPTIONS)
   const { client, stream, group, name, timeoutMs, projection = group, ...monitoring } = options
   // Whether it is of a stream or of $all makes no difference from here on.
   const source: SubscriptionSource<unknown, never> = esdbConsumerGroup({
