@@ -21,7 +21,7 @@ export function connect({ connectionString }: { readonly connectionString: strin
   if (clientName === 'eventstore') return client.EventStoreDBClient.connectionString(connectionString)
   // The newer client takes the old scheme too, with a warning on standard output.
   const { KurrentDBClient } = client as unknown as { KurrentDBClient: typeof EventStore.EventStoreDBClient }
-  return KurrentDBClient.connectionString(connectionString.replace(/^esdb:/, 'kurrentdb:'))
+  return KurrentDBClient.connectionString(connectionString.replace(/^esdb/, 'kurrentdb'))
 }
 
 /** The option that carries an append's expected revision: the newer client renamed it. */

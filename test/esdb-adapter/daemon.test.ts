@@ -1,9 +1,11 @@
 import { type CheckpointStore, createDaemon, type Daemon, type EventSource } from '@tidemark/core'
+import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { type EsdbEvent, esdbCheckpoints, esdbEvents } from '@tidemark/esdb-adapter'
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
 import type { PoolClient } from 'pg'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../support/database.ts'
+import { type Client, connect } from './client.ts'
 import { numbered, useServer } from './rig.ts'
 
 const esdb = useServer()
@@ -194,6 +196,28 @@ describe('wake-ups', () => {
   }
 })
 
+describe('when the server comes after the daemon', () => {
+  test('it projects once that is there, with a client that goes on discovering', async () => {
+    await esdb.server.close()
+    const early = discovering('&maxDiscoverAttempts=1000000')
+    const seen: number[] = []
+    const daemon = daemonOf(esdbEvents({ client: early, stream: 'orders' }), {
+      checkpoints: inMemoryCheckpoints(),
+      handle: into(seen),
+    })
+    const starting = daemon.start()
+    // As long as it takes one that does not go on.
+    const impatient = discovering()
+    await expect(impatient.getStreamMetadata('orders')).rejects.toThrow()
+    await esdb.server.open()
+    await starting
+    await esdb.server.write('orders', numbered(0, 2))
+    await expect.poll(() => seen, POLLING).toEqual([0, 1, 2])
+    await daemon.stop()
+    await Promise.all([early.dispose(), impatient.dispose()])
+  })
+})
+
 describe('when the server hangs', () => {
   test('stop is bounded all the same', async () => {
     await esdb.server.write('orders', numbered(0, 9))
@@ -275,6 +299,11 @@ async function started<P, E extends EsdbEvent, Tx = undefined>(
   const daemon = daemonOf(source, parts)
   await daemon.start()
   return daemon
+}
+
+function discovering(parameters = ''): Client {
+  const connectionString = esdb.server.connectionString.replace('esdb:', 'esdb+discover:')
+  return connect({ connectionString: `${connectionString}${parameters}` })
 }
 
 function statusOf(daemon: Daemon<unknown>, name = 'numbers') {

@@ -283,6 +283,17 @@ describe.skipIf(isRealCluster)('a restart', () => {
     await Promise.all([db.dispose(), refused.dispose()])
   })
 
+  test.runIf(isNewer)('is never read by a client of which the first read came too early', async () => {
+    await rig.server.close()
+    const early = connect(rig.server)
+    expect(await failure(early.readAll())).toMatchObject({ type: 'unavailable' })
+    await rig.server.open()
+    const late = connect(rig.server)
+    expect(await all(late.readAll({ maxCount: 1 }))).toHaveLength(1)
+    expect(await failure(early.readAll())).toMatchObject({ type: 'unavailable' })
+    await Promise.all([early.dispose(), late.dispose()])
+  })
+
   test('lets a group go on at its checkpoint', async () => {
     const db = connect(rig.server)
     const [stream, group] = [unique('orders'), unique('group')]
