@@ -41,6 +41,7 @@ const journal = (head: () => bigint): SubscriptionSource<bigint, JournalEvent> =
 })
 
 const group: ConsumerGroup<bigint> = {
+  isLive: true,
   checkpoint: 3n,
   lastKnown: 9n,
   parked: 2n,

@@ -1,12 +1,14 @@
 import { type ConsumerGroup, watchSubscription } from '@tidemark/core'
 import { expect, test, vi } from 'vitest'
-import { rig, sparseOrder } from './rig.ts'
+import { event } from './client-subscription.ts'
+import { rig, sparseOrder, take } from './rig.ts'
 
 // What it shows, it shows once telemetry is open.
 const isOpen = (metrics: { readonly observers: number }) =>
   vi.waitFor(() => expect(metrics.observers).toBe(1))
 
 const GROUP: ConsumerGroup<bigint> = {
+  isLive: true,
   checkpoint: 5n,
   lastKnown: 9n,
   parked: 2n,
@@ -34,6 +36,28 @@ test('a persistent subscription stands where its group does, and shows what the 
     group_consumers: 3,
     consumer_messages_in_hand: 3,
   })
+})
+
+test('is live while its group is, and tells how long its events took', async () => {
+  const { clock, source, persistent, call, options, metrics } = rig()
+  let isLive = false
+  const readGroup = async () => ({ ...GROUP, isLive })
+  const watch = watchSubscription({ ...options, source: Object.assign(source, { readGroup }) })
+  const wrapped = watch.wrap(persistent())
+  await isOpen(metrics)
+  await clock.advance(1_000)
+  expect(watch.status().state).toBe('catching_up')
+  isLive = true
+  await clock.advance(6_000)
+  expect(watch.status().state).toBe('live')
+  const iterator = wrapped[Symbol.asyncIterator]()
+  call.send(event(6n, { appendedAtMs: clock.nowMs() - 250 }), event(7n))
+  await take(iterator, 2)
+  await clock.advance(1_000)
+  expect(metrics.histograms.get('event_delay_seconds')).toEqual([0.25])
+  isLive = false
+  await clock.advance(6_000)
+  expect(watch.status().state).toBe('catching_up')
 })
 
 test('of sparse positions there is no lag in positions', async () => {

@@ -28,6 +28,7 @@ describe('the group of a persistent subscription to a stream', () => {
     await expect
       .poll(() => source.readGroup?.(never()), POLLING)
       .toMatchObject({
+        isLive: true,
         checkpoint: 5n,
         lastKnown: 9n,
         parked: 1n,

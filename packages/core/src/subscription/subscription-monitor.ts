@@ -86,9 +86,11 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#groupReader = new PeriodicReader({
       ...now,
       read: async (signal) => await source.readGroup?.(signal),
-      onRead: (group) => {
-        this.#group = group
-      },
+      onRead: (group) =>
+        this.#quietly(() => {
+          this.#group = group
+          if (group) this.#enter(group.isLive ? 'caught_up' : 'fell_behind')
+        }),
       warning: `the consumer group of ${source.name} cannot be read, so its position and what is parked are not known`,
     })
     this.#reports = new SubscriptionReports(options, () =>

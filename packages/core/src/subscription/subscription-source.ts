@@ -33,6 +33,8 @@ export interface SubscriptionSource<P, Item> {
 
 /** A group of competing consumers, as its server has it. */
 export interface ConsumerGroup<P> {
+  /** Whether it has read everything older, and is given what is appended as it comes. */
+  readonly isLive: boolean
   /** Everything up to here is done with, as the server last wrote down: now and then, so it may stand behind. */
   readonly checkpoint: P | undefined
   /** The newest event that the group has seen. */

@@ -19,6 +19,8 @@ export interface EsdbGroupClient extends EsdbClient {
 
 /** Both clients' `PersistentSubscriptionToStreamInfo` and `PersistentSubscriptionToAllInfo`. */
 export interface EsdbGroupInfo {
+  /** `Live`, `Behind`, or several: `OutstandingPageRequest, Behind`, `ReplayingParkedMessages, Live`. */
+  readonly status: string
   readonly stats: {
     readonly parkedMessageCount: bigint
     readonly outstandingMessagesCount: number
@@ -108,8 +110,9 @@ function groupOf<P, E extends EsdbEvent>(
     describe: (event) => events.describe(event),
     readHead: (signal) => events.readHead(signal),
     readGroup: async (signal) => {
-      const { checkpoint, lastKnown, stats, connections } = await readInfo(signal)
+      const { checkpoint, lastKnown, stats, connections, status } = await readInfo(signal)
       return {
+        isLive: status.split(', ').includes('Live'),
         checkpoint,
         lastKnown,
         parked: stats.parkedMessageCount,
