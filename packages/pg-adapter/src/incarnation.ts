@@ -58,20 +58,31 @@ export function parseIncarnation(
   return { systemIdentifier, timeline }
 }
 
+const SYSTEM_IDENTIFIER = '(pg_control_system()).system_identifier::text'
+const TIMELINE = 'left(pg_walfile_name(pg_current_wal_lsn()), 8)'
+const STATS_RESET = '(extract(epoch from pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint::text'
+const POSTMASTER_START = '(extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text'
+
 /**
  * The SQL of a backend's own key: as long as a connection lives it keeps its backend, and a crash kills every one. It
  * is part of every poll and every page, and a function in FROM would cost more to plan than to run.
+ *
+ * A role that another one was changed to (`ALTER ROLE ... SET role`, as for credentials that are made for each session)
+ * may not see when its own backend began. All facts about the server then stand in for it, and NULL where it has not all.
  */
-export const BACKEND_KEY_SQL =
-  "pg_backend_pid() || '@' || (select (extract(epoch from (pg_stat_get_activity(pg_backend_pid())).backend_start) * 1000000)::bigint)"
+export const BACKEND_KEY_SQL: string = `pg_backend_pid() || '@' || coalesce(
+    (select (extract(epoch from (pg_stat_get_activity(pg_backend_pid())).backend_start) * 1000000)::bigint)::text,
+    case when not pg_is_in_recovery()
+      then ${[SYSTEM_IDENTIFIER, TIMELINE, STATS_RESET, POSTMASTER_START].join(` || '${SEPARATOR}' || `)} end
+  )`
 
 /**
  * The columns of `ServerIdentity`, as one object. Times are read as microseconds, so that no session's time zone or date
  * style changes the text. No subqueries: they would be planned at every poll, used or not.
  */
-export const SERVER_IDENTITY_SQL = `json_build_object(
-    'systemIdentifier', (pg_control_system()).system_identifier::text,
-    'timeline', left(pg_walfile_name(pg_current_wal_lsn()), 8),
-    'statsReset', (extract(epoch from pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint::text,
-    'postmasterStart', (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text
+export const SERVER_IDENTITY_SQL: string = `json_build_object(
+    'systemIdentifier', ${SYSTEM_IDENTIFIER},
+    'timeline', ${TIMELINE},
+    'statsReset', ${STATS_RESET},
+    'postmasterStart', ${POSTMASTER_START}
   )`

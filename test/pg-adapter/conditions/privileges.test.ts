@@ -60,6 +60,29 @@ test('a role without TEMP, whose transactions are read-only by default, is enoug
   await expectToProject(events, pool)
 })
 
+test('a role that the login is changed to, which may not see when its own session began, is enough', async () => {
+  const events = await db.events(
+    `create table events (position bigint generated always as identity primary key); ${HANDLED}`,
+  )
+  const reading = await db.role(
+    `grant usage on schema ${events.schema} to :role;
+     grant select on all tables in schema ${events.schema} to :role;
+     grant select on all sequences in schema ${events.schema} to :role;
+     grant insert on ${events.schema}.handled to :role;
+     create schema authorization :role`,
+  )
+  const login = await db.role(`grant ${reading} to :role; alter role :role set role = ${reading}`)
+  const pool = db.newPool(asRole(db.url, login))
+  await events.append(5)
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool, table: events.name }),
+    checkpoints: checkpointsBeside({ ...events, schema: reading }, pool),
+    projections: [recorder(events, 'all', { batchSize: 2 })],
+  })
+  await daemon.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'all')).toEqual(await appended(db.pool, events))
+})
+
 test.each(['repeatable read', 'serializable'])(
   'a default isolation of %s changes nothing, for the source or for checkpoints',
   async (isolation) => {
