@@ -339,6 +339,34 @@ describe('a change of the store', () => {
     expect(loads).toEqual([undefined, 2n, undefined, 2n])
   })
 
+  test('noticed while committing, and by no poll, makes the next poll begin anew', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    for (let i = 0; i < 3; i++) events.append('a', i)
+    let incarnation = 'first'
+    // As on a connection that is known already: what was learned once is not compared again.
+    const source = altered(events, {
+      readHighWater: async (request) => ({
+        ...(await events.readHighWater(request)),
+        incarnation: request.previous?.incarnation ?? incarnation,
+      }),
+    })
+    const store = alteredCheckpoints(checkpoints, {
+      advance: async (request, work) => {
+        if (request.evidence.incarnation !== incarnation)
+          throw new IncarnationChangedError(request.evidence.incarnation, incarnation)
+        return await checkpoints.advance(request, work)
+      },
+    })
+    const all = recording('all', { attempts: 1 })
+    const running = daemon([all], { source, checkpoints: store })
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    incarnation = 'second'
+    events.append('a', 3)
+    await clock.run(running.waitUntilProjected())
+    expect(all.seen).toEqual([1n, 2n, 3n, 4n])
+  })
+
   test('takes the checkpoint from the store again, which may have fallen back with it, and forgets what it only had in memory', async () => {
     const { clock, events, checkpoints, daemon } = rig()
     const loads: (bigint | undefined)[] = []

@@ -2,7 +2,7 @@ import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } 
 import { type Deferred, deferred, untilAborted, whenAborted } from './deferred.ts'
 import { InvalidOptionError, LifecycleError, messageOf, WaitFailedError, WaitTimeoutError } from './errors.ts'
 import type { HighWaterReading } from './event-source.ts'
-import { type HighWaterAgent, PollingAgent } from './high-water/agent.ts'
+import { PollingAgent } from './high-water/agent.ts'
 import { requireAbove0 } from './high-water/options.ts'
 import type { HighWaterStatus } from './high-water/status.ts'
 import { requireKnownOptions } from './known-options.ts'
@@ -71,7 +71,7 @@ const LAST_GRACE_MS = 1_000
 class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   readonly #options: ResolvedDaemonOptions<P, E, Tx>
   readonly #session: TelemetrySession<P, E>
-  readonly #agent: HighWaterAgent<P>
+  readonly #agent: PollingAgent<P>
   readonly #runners: readonly ProjectionRunner<P, E, Tx>[]
   readonly #stopping = new AbortController()
   #life: 'new' | 'started' | 'stopped' = 'new'

@@ -87,6 +87,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   #wakeUp = new AbortController()
   #change: Deferred = deferred()
   #loop: Promise<void> | undefined
+  #doubted: string | undefined
 
   constructor(
     options: ResolvedHighWaterAgentOptions<P>,
@@ -105,10 +106,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
       source.lookCloser?.bind(source),
     )
     this.#observation = new HighWaterObservation(options.source.order, options.staleAfterMs)
-    this.#poll = new StorePoll(options, this.#stopping.signal, () => {
-      this.reading = undefined
-      this.#observation.forget()
-    })
+    this.#poll = new StorePoll(options, this.#stopping.signal, () => this.#forget())
   }
 
   get mark(): P | undefined {
@@ -159,6 +157,15 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
 
   wake(): void {
     this.#wakeUp.abort()
+  }
+
+  /**
+   * A page or a checkpoint has met another incarnation than this one. The next poll begins anew: on a connection that it
+   * knows already, which may live as long as the process, it would not look.
+   */
+  doubt(incarnation: string): void {
+    this.#doubted = incarnation
+    this.wake()
   }
 
   nextChange(): Promise<void> {
@@ -236,6 +243,11 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     while (!signal.aborted) await this.#options.clock.sleep(HALTED_TURN_MS, signal)
   }
 
+  #forget(): void {
+    this.reading = undefined
+    this.#observation.forget()
+  }
+
   #hasMoved(before: HighWaterReading<P> | undefined): boolean {
     const { order } = this.#options.source
     const now = this.reading
@@ -252,6 +264,8 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     const startedMs = clock.nowMs()
     this.#observation.begin(startedMs)
     try {
+      if (this.#doubted !== undefined && this.#doubted === this.reading?.incarnation) this.#forget()
+      this.#doubted = undefined
       const before = this.reading
       const reading = await this.#poll.read(before)
       const now = clock.nowMs()

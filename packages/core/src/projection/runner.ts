@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts'
 import { untilAborted } from '../deferred.ts'
 import { messageOf } from '../errors.ts'
 import type { EventSource, Evidence, HighWaterReading } from '../event-source.ts'
-import type { HighWaterAgent } from '../high-water/agent.ts'
+import type { PollingAgent } from '../high-water/agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { formatEvidence } from '../high-water/store-poll.ts'
 import { isReached } from '../position.ts'
@@ -18,7 +18,7 @@ export interface RunnerParts<P, E, Tx> {
   readonly projection: ResolvedProjection<E, Tx>
   readonly source: EventSource<P, E>
   readonly checkpoints: CheckpointStore<Tx>
-  readonly agent: HighWaterAgent<P>
+  readonly agent: PollingAgent<P>
   readonly session: TelemetrySession<P, E>
   readonly logger: Logger
   readonly clock: Clock
@@ -324,7 +324,8 @@ export class ProjectionRunner<P, E, Tx> {
       return this.#enter('paused', error)
     }
     if (action.kind === 'retry' && action.counted) this.#failedAttempts++
-    if (action.kind === 'drop_page') agent.wake()
+    if (action.kind === 'drop_page' && this.#cursorIncarnation !== undefined)
+      agent.doubt(this.#cursorIncarnation)
     this.#enter('retrying', error)
     await clock.sleep(action.waitMs, this.#stopping.signal)
   }
