@@ -1,6 +1,16 @@
+import { postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
 import { testedMajor } from '../support/database.ts'
-import { agentOver, asRole, eventually, fileDatabase } from '../support/event-table.ts'
+import {
+  agentOver,
+  asRole,
+  checkpointsBeside,
+  eventually,
+  fileDatabase,
+  HANDLED,
+  recorder,
+  startDaemon,
+} from '../support/event-table.ts'
 
 const db = fileDatabase()
 
@@ -77,6 +87,50 @@ test('a sequence dropped under the running agent is an error that names the colu
   )
   await agent.waitFor(await events.append())
   expect(agent.status()).toMatchObject({ state: 'polling', mark: 3n, error: undefined })
+})
+
+test('another identity column that takes over the name of the position, and stands below what was projected, halts', async () => {
+  const events = await db.events(
+    `create table events (position bigint generated always as identity); create index on events (position); ${HANDLED}`,
+  )
+  await events.append(2)
+  await db.pool.query(`begin; insert into ${events.name} default values; rollback`)
+  await events.append()
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'all')],
+  })
+  await daemon.waitUntilProjected()
+  await events.run(`alter table events rename position to old;
+    alter table events add position bigint generated always as identity;
+    create index on events (position)`)
+  await eventually(() => daemon.status().highWater).toMatchObject({
+    state: 'halted',
+    error: { code: 'TIDEMARK_STORE_REWOUND' },
+  })
+})
+
+test('a position that may be NULL from now on is an error that names the statement, until it may not', async () => {
+  const events = await db.events(
+    `create sequence numbers;
+     create table events (position bigint not null default nextval('numbers')); create index on events (position)`,
+  )
+  await events.append(2)
+  const agent = await agentOver({ pool: db.pool, table: events.name })
+  await events.run('alter table events alter position drop not null')
+  await eventually(() => agent.status()).toMatchObject({
+    state: 'failing',
+    mark: 2n,
+    error: {
+      condition: 'position_column',
+      message: expect.stringMatching(/ALTER COLUMN "position" SET NOT NULL/),
+    },
+  })
+  await events.run('alter table events alter position set not null')
+  const last = await events.append()
+  await agent.waitFor(last)
+  expect(agent.status()).toMatchObject({ state: 'polling', mark: last, error: undefined })
 })
 
 test('SELECT revoked on the sequence is an error that names the grant, until it is granted again', async () => {
