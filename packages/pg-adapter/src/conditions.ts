@@ -179,6 +179,14 @@ function requireOneSequence(inspection: Inspection, options: Options): Inspected
       )
     }
   }
+  for (const { name, computedDefault } of inspection.relations) {
+    if (computedDefault === undefined) continue
+    fail(
+      'sequence_found',
+      `${name}.${options.position} must be filled with the very number that the sequence hands out, but its default is ` +
+        `${computedDefault}; write it as nextval('name'::regclass), or ${FALLBACK}`,
+    )
+  }
   return sequence
 }
 

@@ -35,6 +35,8 @@ export interface InspectedRelation {
   readonly sequences: readonly string[]
   /** A default fills the column, whether or not the catalog knows from which sequence. */
   readonly hasDefault: boolean
+  /** Its default, where that is not `nextval` of one sequence alone. */
+  readonly computedDefault?: string
 }
 
 export interface InspectedSequence {
@@ -106,6 +108,9 @@ async function isDistributed(client: PgClient, tableOid: string): Promise<boolea
   return rows[0]?.distributed === 'true'
 }
 
+/** `nextval('name'::regclass)`, perhaps cast to a smaller integer. */
+const NUMBER_ALONE = String.raw`^\(?(pg_catalog\.)?nextval\('([^']|'')*'::regclass\)\)?(::(bigint|integer|smallint))?$`
+
 /**
  * A partition or child of a table with an identity column that has no sequence of its own takes numbers from the
  * parent's (17 and later) or from none (before).
@@ -131,7 +136,7 @@ family as (
 relation as (
   select f.oid, f.depth, format('%I.%I', n.nspname, c.relname) as name, c.relkind, c.relpersistence, a.attnum,
     a.atttypid::regtype::text as position_type, a.attnotnull,
-    ad.oid is not null as has_default,
+    ad.oid is not null as has_default, pg_get_expr(ad.adbin, ad.adrelid) as default_expression,
     array(
       select distinct d.objid::text from pg_depend d
       where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = f.oid
@@ -184,7 +189,9 @@ select json_strip_nulls(json_build_object(
   'relations', coalesce((
     select json_agg(json_build_object('name', name, 'kind', relkind, 'persistence', relpersistence,
       'positionType', position_type, 'positionNotNull', coalesce(attnotnull, false), 'sequences', sequences,
-      'hasDefault', has_default) order by depth, oid)
+      'hasDefault', has_default, 'computedDefault', case
+        when replace(default_expression, '"', '') !~ ${quoteLiteral(NUMBER_ALONE)} then default_expression
+      end) order by depth, oid)
     from relation
   ), '[]'),
   'sequence', (
