@@ -90,6 +90,27 @@ test('an error inside a poll leaves nothing open: the next poll goes on', async 
   expect(rows).toEqual([])
 })
 
+test('a locked table fails a poll by name, and leaves no backend behind that waits for it', async () => {
+  const events = await db.events()
+  await events.append(2)
+  const pool = db.newPool({ application_name: events.schema })
+  const agent = await agentOver({ pool, table: events.name })
+  const ddl = await db.session()
+  await ddl.query('begin')
+  await ddl.query(`lock table ${events.name} in access exclusive mode`)
+  await db.pool.query(`select nextval('${events.schema}.events_position_seq')`)
+  await eventually(() => agent.status()).toMatchObject({ state: 'failing', error: { code: '55P03' } })
+  const { rows } = await db.pool.query(
+    `select count(*)::int as waiting from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'`,
+    [events.schema],
+  )
+  expect(rows[0].waiting).toBeLessThanOrEqual(1)
+  await ddl.query('rollback')
+  const last = await events.append()
+  await agent.waitFor(last)
+  expect(agent.status()).toMatchObject({ state: 'polling', mark: last, error: undefined })
+})
+
 test('an idle store with a rolled-back tail is neither stale nor lagging', async () => {
   const events = await db.events()
   await events.run(HANDLED)

@@ -41,7 +41,10 @@ type Options = ResolvedPostgresEventsOptions<unknown>
 
 /** Positions read by step 3; with them the mark runs right up to the gap of a slow writer. */
 const WINDOW = 500
-/** Step 1 queues behind ALTER SEQUENCE, TRUNCATE ... RESTART IDENTITY and DROP: then the poll fails, and says so. */
+/**
+ * Step 1 queues behind ALTER SEQUENCE, TRUNCATE ... RESTART IDENTITY and DROP, step 3 behind whatever locks the table:
+ * then the poll fails, and says so. Given up by us alone, its backend would wait on, and the next poll take another one.
+ */
 const LOCK_TIMEOUT_MS = 2_000
 /** `pg_get_sequence_data` came with 18. */
 const HAS_SEQUENCE_DATA = 180_000
@@ -117,6 +120,7 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
       coalesce(has_sequence_privilege(${sequence.oid}::oid, 'SELECT'), false)::text as "mayReadSequence";
     commit;
     begin isolation level read committed;
+    set local lock_timeout = ${LOCK_TIMEOUT_MS};
     ${holdersSql(sequence)};
     ${visible};
     select ${polledFingerprintSql(options, sequence)} as fingerprint,
