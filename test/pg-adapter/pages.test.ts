@@ -1,4 +1,4 @@
-import { postgresEvents } from '@tidemark/pg-adapter'
+import { type PostgresEventsOptions, postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
 import { agentOver, asRole, eventually, fileDatabase } from '../support/event-table.ts'
 
@@ -8,7 +8,7 @@ const db = fileDatabase()
 const NOWHERE = { after: 2_000n, upTo: 3_000n, limit: 100, eventTypes: undefined }
 
 /** A reader of partitions up to 1000, and what a poll has just seen. */
-async function partitioned() {
+async function partitioned(highWater: PostgresEventsOptions['highWater'] = { mode: 'proof' }) {
   const events = await db.events(`create sequence numbers;
     create table events (position bigint primary key default nextval('numbers')) partition by range (position);
     create table events_1 partition of events for values from (1) to (1000)`)
@@ -19,7 +19,7 @@ async function partitioned() {
   const agent = await agentOver({ pool, table: events.name })
   const { incarnation, settled, logPosition } = await agent.freshReading()
   await agent.stop()
-  const source = postgresEvents({ pool, table: events.name })
+  const source = postgresEvents({ pool, table: events.name, highWater })
   const load = (of = incarnation) =>
     source.load({
       ...NOWHERE,
@@ -37,11 +37,18 @@ test('a page that the planner knows to be empty is one of its incarnation', asyn
   await expect(load(ofAnotherServer)).rejects.toMatchObject({ code: 'TIDEMARK_INCARNATION_CHANGED' })
 })
 
-test('a page that the planner knows to be empty is refused where row security hides rows', async () => {
-  const { events, load } = await partitioned()
-  await events.run('alter table events enable row level security')
-  await expect(load()).rejects.toMatchObject({ condition: 'row_security' })
-})
+test.each([
+  ['proof', { mode: 'proof' } as const],
+  ['stale-threshold', { mode: 'stale-threshold' } as const],
+])(
+  'a page that the planner knows to be empty is refused where row security hides rows, in %s mode',
+  async (_, highWater) => {
+    const { events, load } = await partitioned(highWater)
+    await load()
+    await events.run('alter table events enable row level security')
+    await expect(load()).rejects.toMatchObject({ condition: 'row_security' })
+  },
+)
 
 test('a page that waits while events are moved from the default partition to a new one misses none', async () => {
   const events = await db.events(`create sequence numbers;

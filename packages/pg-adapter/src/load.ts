@@ -5,7 +5,7 @@ import {
   onKnownBackend,
   requireKnownSql,
 } from './backends.ts'
-import { withConnection } from './client.ts'
+import { type PgClient, withConnection } from './client.ts'
 import { PostgresConditionError, sqlState } from './errors.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
@@ -13,8 +13,8 @@ import { transact } from './transaction.ts'
 
 /**
  * A page of events; events that share a position are never parted, so it may hold more than `limit`. It is read in a
- * transaction of its own: its snapshot is taken after the poll that set `upTo`. With `backends`, it is of the poll's
- * incarnation, and no row was hidden from it.
+ * transaction of its own: its snapshot is taken after the poll that set `upTo`, and no row is hidden from it. With
+ * `backends`, it is of the poll's incarnation.
  */
 export async function loadPage<E>(
   options: ResolvedPostgresEventsOptions<E>,
@@ -25,7 +25,7 @@ export async function loadPage<E>(
   const sql = pageSql(options, request)
   const rows =
     backends === undefined
-      ? await readRows(options, sql, signal)
+      ? await withConnection(options.pool, signal, (client) => readRows(client, options, sql, 'true'))
       : await readProvenRows(options, backends, evidence.incarnation, sql, signal)
   const positions = rows.map((row) => toPosition(row, options))
   const last = positions.at(-1)
@@ -55,38 +55,23 @@ export async function lookUpMark(
 
 type Row = Record<string, unknown>
 
-async function readRows(
-  { pool }: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool'>,
-  sql: string,
-  signal: AbortSignal,
-): Promise<Row[]> {
-  const [_, read] = await withConnection(pool, signal, (client) => transact(client, lockedSql(sql)))
-  return read?.rows ?? []
-}
-
 /**
- * Fails on a backend that is not known to belong to the poll's incarnation (it is compared, then asked again), and where
- * rows of the table are hidden. That is a statement of its own, since PostgreSQL asks for no part of one that it can
- * prove to be empty, as of partitions that do not exist. It comes second: the lock that the first one holds keeps row
- * security as it was.
+ * Fails where rows of the table are hidden. That is a statement of its own, since PostgreSQL asks for no part of one that
+ * it can prove to be empty, as of partitions that do not exist. It comes second: the lock that the first one holds keeps
+ * row security as it was.
  */
-async function readProvenRows(
-  { pool, sql: { table } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
-  backends: KnownBackends,
-  incarnation: string,
+async function readRows(
+  client: PgClient,
+  { sql: { table } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
   sql: string,
-  signal: AbortSignal,
+  otherwise: string,
 ): Promise<Row[]> {
   try {
-    const [_, read] = await withConnection(pool, signal, (client) =>
-      onKnownBackend(client, backends, incarnation, (keys) =>
-        transact(
-          client,
-          `${lockedSql(sql)};
-          select case when row_security_active(${quoteLiteral(table)})
-            then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${requireKnownSql(keys)} end`,
-        ),
-      ),
+    const [_, read] = await transact(
+      client,
+      `${lockedSql(sql)};
+      select case when row_security_active(${quoteLiteral(table)})
+        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end`,
     )
     return read?.rows ?? []
   } catch (error) {
@@ -97,6 +82,21 @@ async function readProvenRows(
       { cause: error },
     )
   }
+}
+
+/** Fails on a backend that is not known to belong to the poll's incarnation: it is compared, then asked again. */
+async function readProvenRows(
+  options: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
+  backends: KnownBackends,
+  incarnation: string,
+  sql: string,
+  signal: AbortSignal,
+): Promise<Row[]> {
+  return await withConnection(options.pool, signal, (client) =>
+    onKnownBackend(client, backends, incarnation, (keys) =>
+      readRows(client, options, sql, requireKnownSql(keys)),
+    ),
+  )
 }
 
 /**
