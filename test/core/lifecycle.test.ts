@@ -79,6 +79,23 @@ describe('start', () => {
     await expect(clock.run(running.start())).rejects.toThrow('no right to create a table')
     expect(running.status().highWater.state).toBe('stopped')
   })
+
+  test('waits while the checkpoint store cannot be prepared for a passing reason, and says once why', async () => {
+    const { clock, checkpoints, daemon } = rig()
+    let prepared = 0
+    const store = alteredCheckpoints(checkpoints, {
+      prepare: async () => {
+        if (++prepared <= 3) throw new Error('connect ECONNREFUSED')
+      },
+      isTransient: () => true,
+    })
+    const warnings: string[] = []
+    const logger = { info: () => {}, warn: (message: string) => warnings.push(message), error: () => {} }
+    const running = daemon([recording('all')], { checkpoints: store, logger })
+    await clock.run(running.start())
+    expect(prepared).toBe(4)
+    expect(warnings).toEqual([expect.stringMatching(/checkpoint store cannot be prepared .* ECONNREFUSED/)])
+  })
 })
 
 describe('stop', () => {

@@ -134,14 +134,19 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     for (const runner of this.#runners) runner.start()
   }
 
-  /** A deploy may fall into a failover: what passes is waited for. */
+  /** A deploy may fall into a failover: what passes is waited for. It is said, since no status tells of it yet. */
   async #prepareCheckpoints(): Promise<void> {
-    const { checkpoints, clock } = this.#options
+    const { checkpoints, clock, highWater } = this.#options
     for (let inARow = 1; !this.#isStopping(); inARow++) {
       try {
         return await checkpoints.prepare?.()
       } catch (error) {
         if (!checkpoints.isTransient(error)) throw error
+        if (inARow === 1) {
+          highWater.logger.warn(
+            `tidemark: the checkpoint store cannot be prepared yet, and nothing is projected until it is: ${messageOf(error)}`,
+          )
+        }
         await clock.sleep(backOffMs(inARow), this.#stopping.signal)
       }
     }
