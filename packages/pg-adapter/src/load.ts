@@ -147,9 +147,11 @@ function appendedAtOf(
   { appendedAt }: Pick<ResolvedPostgresEventsOptions<unknown>, 'appendedAt'>,
 ): Page<bigint, unknown>['appendedAtMs'] {
   if (appendedAt === undefined) return undefined
-  const [first, last] = [rows[0], rows.at(-1)].map((row) =>
-    new Date(row?.[appendedAt] as string | Date).getTime(),
-  )
+  const [first, last] = [rows[0], rows.at(-1)].map((row) => {
+    // NULL, which the driver also makes of a date in another style, would be 1970.
+    const at = row?.[appendedAt] ?? Number.NaN
+    return new Date(at as string | number | Date).getTime()
+  })
   if (first === undefined || last === undefined || Number.isNaN(first) || Number.isNaN(last)) return undefined
   return { first, last }
 }
