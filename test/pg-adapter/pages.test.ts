@@ -50,6 +50,40 @@ test.each([
   },
 )
 
+test.each([
+  ['proof', { mode: 'proof' } as const],
+  ['stale-threshold', { mode: 'stale-threshold' } as const],
+])(
+  'a page of a locked table fails, and leaves no backend behind that waits, in %s mode',
+  async (_, highWater) => {
+    const { events, load } = await partitioned(highWater)
+    await load()
+    const ddl = await db.session()
+    await ddl.query('begin')
+    await ddl.query(`lock table ${events.name} in access exclusive mode`)
+    await expect(load()).rejects.toMatchObject({ code: '55P03' })
+    await ddl.query('rollback')
+    expect(await load()).toMatchObject({ through: NOWHERE.upTo })
+  },
+)
+
+test('a poll of stale-threshold mode fails where the table is locked', async () => {
+  const events = await db.events()
+  const last = await events.append(2)
+  const agent = await agentOver({
+    pool: db.pool,
+    table: events.name,
+    highWater: { mode: 'stale-threshold' },
+  })
+  await agent.waitFor(last)
+  const ddl = await db.session()
+  await ddl.query('begin')
+  await ddl.query(`lock table ${events.name} in access exclusive mode`)
+  await eventually(() => agent.status()).toMatchObject({ state: 'failing', error: { code: '55P03' } })
+  await ddl.query('rollback')
+  await eventually(() => agent.status()).toMatchObject({ state: 'polling' })
+})
+
 test('a page that waits while events are moved from the default partition to a new one misses none', async () => {
   const events = await db.events(`create sequence numbers;
     create table events (position bigint primary key default nextval('numbers')) partition by range (position);

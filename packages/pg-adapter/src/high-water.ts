@@ -7,7 +7,7 @@ import { quoteLiteral } from './identifiers.ts'
 import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { begin } from './transaction.ts'
+import { begin, LOCK_TIMEOUT } from './transaction.ts'
 
 /** What one poll saw. */
 export interface PostgresPoll {
@@ -41,11 +41,6 @@ type Options = ResolvedPostgresEventsOptions<unknown>
 
 /** Positions read by step 3; with them the mark runs right up to the gap of a slow writer. */
 const WINDOW = 500
-/**
- * Step 1 queues behind ALTER SEQUENCE, TRUNCATE ... RESTART IDENTITY and DROP, step 3 behind whatever locks the table:
- * then the poll fails, and says so. Given up by us alone, its backend would wait on, and the next poll take another one.
- */
-const LOCK_TIMEOUT_MS = 2_000
 /** `pg_get_sequence_data` came with 18. */
 const HAS_SEQUENCE_DATA = 180_000
 
@@ -88,7 +83,7 @@ export async function probe(
 ): Promise<boolean> {
   const row = await send(
     options.pool,
-    `set local lock_timeout = ${LOCK_TIMEOUT_MS};
+    `${LOCK_TIMEOUT};
     select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
       (${isKnownSql(knownBackends)})::text as "isKnownBackend",
       ${polledFingerprintSql(options, sequence)} as fingerprint;
@@ -112,7 +107,7 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
            select ${position} from ${table} where ${position} > ${visibleAbove} order by ${position} limit ${WINDOW}
          ), ',') as visible`
   return `
-    set local lock_timeout = ${LOCK_TIMEOUT_MS};
+    ${LOCK_TIMEOUT};
     ${withGreatestVisible ? `select max(${position})::text as "greatestVisible" from ${table};` : ''}
     ${readUncalled}
     select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
@@ -120,7 +115,7 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
       coalesce(has_sequence_privilege(${sequence.oid}::oid, 'SELECT'), false)::text as "mayReadSequence";
     commit;
     begin isolation level read committed;
-    set local lock_timeout = ${LOCK_TIMEOUT_MS};
+    ${LOCK_TIMEOUT};
     ${holdersSql(sequence)};
     ${visible};
     select ${polledFingerprintSql(options, sequence)} as fingerprint,

@@ -9,7 +9,7 @@ import { type PgClient, withConnection } from './client.ts'
 import { PostgresConditionError, sqlState } from './errors.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
-import { transact } from './transaction.ts'
+import { LOCK_TIMEOUT, transact } from './transaction.ts'
 
 /**
  * A page of events; events that share a position are never parted, so it may hold more than `limit`. It is read in a
@@ -67,9 +67,10 @@ async function readRows(
   otherwise: string,
 ): Promise<Row[]> {
   try {
-    const [_, read] = await transact(
+    const [_set, _locked, read] = await transact(
       client,
-      `${lockedSql(sql)};
+      `${LOCK_TIMEOUT};
+      ${lockedSql(sql)};
       select case when row_security_active(${quoteLiteral(table)})
         then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end`,
     )

@@ -11,6 +11,13 @@ import { sqlState, TransactionLeftOpenError } from './errors.ts'
  */
 const BEGIN = 'begin isolation level repeatable read; set transaction isolation level read committed'
 
+/**
+ * For what reads events or their sequence, which queues behind DDL (ALTER SEQUENCE, TRUNCATE, VACUUM FULL, ATTACH): it
+ * then fails, and says so. Given up by us alone, its backend would wait on, and the next attempt take another one, until
+ * the server has none left.
+ */
+export const LOCK_TIMEOUT = 'set local lock_timeout = 2000'
+
 /** active_sql_transaction; in_failed_sql_transaction */
 const STILL_OPEN: ReadonlySet<string | undefined> = new Set(['25001', '25P02'])
 
