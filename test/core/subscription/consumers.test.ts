@@ -64,6 +64,46 @@ describe('a handler', () => {
     expect(watch.status()).toMatchObject({ processedEvents: 1, position: 4n })
   })
 
+  test('called again with what it has failed at, holds the position until it has succeeded', async () => {
+    const { call, clock, subscription, options, source } = rig()
+    source.head = 9n
+    const watch = watchSubscription(options)
+    const filter = watch.filter({ checkpointReached: (_: object, __: bigint) => {} })
+    const wrapped = watch.wrap(subscription())
+    const slow = gate()
+    let attempts = 0
+    const handle = watch.handler(async ({ position }: TestEvent) => {
+      if (position === 2n) await slow.promise
+      else if (++attempts < 4) throw new Error('not yet')
+    })
+    const retrying = async (each: TestEvent): Promise<void> => handle(each).catch(() => retrying(each))
+    wrapped.on('data', (each: TestEvent) => void retrying(each))
+    call.send(event(1n), event(2n))
+    await clock.settle()
+    filter.checkpointReached(wrapped, 50n)
+    expect(watch.status()).toMatchObject({ deliveredEvents: 2, processedEvents: 1, position: 1n })
+    slow.open()
+    await clock.settle()
+    expect(watch.status()).toMatchObject({ processedEvents: 2, position: 50n })
+  })
+
+  test('that is slow is no stall, also after another was tried again', async () => {
+    const { call, clock, subscription, options, source } = rig()
+    source.head = 9n
+    const watch = watchSubscription(options)
+    const wrapped = watch.wrap(subscription())
+    let attempts = 0
+    const handle = watch.handler(async ({ position }: TestEvent) => {
+      if (position === 2n) await new Promise(() => {})
+      if (++attempts < 4) throw new Error('not yet')
+    })
+    const retrying = async (each: TestEvent): Promise<void> => handle(each).catch(() => retrying(each))
+    wrapped.on('data', (each: TestEvent) => void retrying(each))
+    call.send(event(1n), event(2n))
+    await clock.advance(120_000)
+    expect(watch.status()).toMatchObject({ isStalled: false, position: 1n })
+  })
+
   test("on('data') of a wrapped subscription counts each event once", async () => {
     const { call, subscription, options, clock } = rig()
     const watch = watchSubscription(options)
@@ -86,6 +126,17 @@ describe('a handler', () => {
     call.end()
     for await (const each of wrapped) await handle(each).catch(() => {})
     expect(watch.status()).toMatchObject({ deliveredEvents: 3, processedEvents: 2, position: 1n })
+  })
+})
+
+describe('a handler whose subscription is made again', () => {
+  test('counts nothing as skipped where the old and the new one overlap', async () => {
+    const { options } = rig()
+    const watch = watchSubscription(options)
+    const handle = watch.handler(async (_: TestEvent) => {})
+    for (const position of [1n, 2n, 3n, 1n, 4n, 2n, 3n, 4n, 5n]) await handle(event(position))
+    expect(watch.status().skipped).toEqual({})
+    expect(watch.status().position).toBe(5n)
   })
 })
 

@@ -11,6 +11,7 @@ import {
   reachedBy,
   skipAt,
   startProgress,
+  tryAgain,
 } from '../../../packages/core/src/subscription/progress.ts'
 import { nextState, SUBSCRIPTION_STATES } from '../../../packages/core/src/subscription/status.ts'
 import { event } from './client-subscription.ts'
@@ -26,7 +27,7 @@ describe('skips', () => {
     let progress: Progress<bigint> = startProgress(from)
     return positions.flatMap((position) => {
       const skips = skipAt(progress, event(position), denseOrder, true)
-      progress = deliver(progress, event(position))
+      progress = deliver(progress, event(position), denseOrder)
       return skips
     })
   }
@@ -75,7 +76,7 @@ describe('skips', () => {
 
 describe('the position', () => {
   test('follows when the consumer comes back, not before', () => {
-    const handed = deliver(startProgress<bigint>(undefined), delivery(5n, 100))
+    const handed = deliver(startProgress<bigint>(undefined), delivery(5n, 100), denseOrder)
     expect(handed).toMatchObject({ processedTo: undefined, inHand: 1, inHandAppendedAtMs: 100 })
     expect(processAll(handed, denseOrder)).toMatchObject({
       processedTo: 5n,
@@ -86,10 +87,10 @@ describe('the position', () => {
   })
 
   test('moves to a filter checkpoint only when what came before that is processed', () => {
-    const one = deliver(startProgress<bigint>(undefined), delivery(5n))
+    const one = deliver(startProgress<bigint>(undefined), delivery(5n), denseOrder)
     const noted = checkpoint(one, 90n, 1, denseOrder)
     expect(processAll(noted, denseOrder).processedTo).toBe(5n)
-    const both = deliver(processAll(noted, denseOrder), delivery(40n))
+    const both = deliver(processAll(noted, denseOrder), delivery(40n), denseOrder)
     expect(both.processedTo).toBe(5n)
     expect(processAll(both, denseOrder).processedTo).toBe(90n)
     expect(checkpoint(processAll(one, denseOrder), 90n, 0, denseOrder).processedTo, 'nothing in hand').toBe(
@@ -113,7 +114,7 @@ describe('the position', () => {
             const next = buffer.shift()
             if (next === undefined) continue
             unprocessed.push(next)
-            progress = deliver(progress, delivery(next))
+            progress = deliver(progress, delivery(next), denseOrder)
           } else {
             unprocessed.length = 0
             progress = processAll(progress, denseOrder)
@@ -145,7 +146,7 @@ describe('handlers that run at the same time', () => {
         for (const choice of choices) {
           if (choice % 2 === 0 || running.length === 0) {
             const position = ++next
-            progress = deliver(progress, delivery(position, Number(position)))
+            progress = deliver(progress, delivery(position, Number(position)), denseOrder)
             running.push({ position, end: completions.begin(delivery(position, Number(position))) })
           } else {
             const [ended] = running.splice(choice % running.length, 1)
@@ -164,7 +165,7 @@ describe('handlers that run at the same time', () => {
     const completions = new Completions(denseOrder)
     let progress: Progress<bigint> = startProgress<bigint>(undefined)
     const begin = (position: bigint) => {
-      progress = deliver(progress, delivery(position, Number(position)))
+      progress = deliver(progress, delivery(position, Number(position)), denseOrder)
       return completions.begin(delivery(position, Number(position)))
     }
     const end = (ended: ReturnType<typeof begin>, outcome: 'done' | 'failed') => {
@@ -179,6 +180,65 @@ describe('handlers that run at the same time', () => {
     end(begin(2n), 'done')
     end(begin(3n), 'done')
     expect(progress).toMatchObject({ processedTo: 50n, inHandAppendedAtMs: undefined, isHeld: false })
+  })
+
+  test('nor is one that failed ever passed before it has succeeded, whatever is tried again, in whatever order', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(), { minLength: 1, maxLength: 80 }), (choices) => {
+        const completions = new Completions(denseOrder)
+        let progress: Progress<bigint> = startProgress<bigint>(undefined)
+        const items: { readonly position: bigint }[] = []
+        const running: (Running & { readonly item: object })[] = []
+        const failed: (typeof items)[number][] = []
+        const unprocessed = new Set<bigint>()
+        const begin = (item: (typeof items)[number]) => {
+          expect(completions.hasFailedAt(item)).toBe(failed.includes(item))
+          progress = failed.includes(item)
+            ? tryAgain(progress)
+            : deliver(progress, delivery(item.position), denseOrder)
+          running.push({ ...item, item, end: completions.begin(delivery(item.position), item) })
+        }
+        const endAt = (index: number, outcome: 'done' | 'failed') => {
+          const [ended] = running.splice(index, 1)
+          if (ended === undefined) return
+          progress = handle(progress, ended.end(outcome), denseOrder)
+          const item = items.find(({ position }) => position === ended.position)
+          if (outcome === 'done') {
+            unprocessed.delete(ended.position)
+            failed.splice(0, failed.length, ...failed.filter((each) => each !== item))
+          } else if (item && !failed.includes(item)) failed.push(item)
+        }
+        for (const choice of choices) {
+          const [again] = failed.filter((item) => running.every((each) => each.item !== item))
+          if (choice % 4 === 0 || (running.length === 0 && again === undefined)) {
+            const item = { position: BigInt(items.push({ position: BigInt(items.length + 1) })) }
+            items[items.length - 1] = item
+            unprocessed.add(item.position)
+            begin(item)
+          } else if (choice % 4 === 1 && again !== undefined) begin(again)
+          else if (running.length > 0) endAt(choice % running.length, choice % 4 === 2 ? 'failed' : 'done')
+          for (const position of unprocessed) expect((progress.processedTo ?? 0n) < position).toBe(true)
+          expect(progress.inHand).toBe(running.length)
+        }
+        while (running.length > 0 || failed.length > 0) {
+          while (running.length > 0) endAt(0, 'done')
+          for (const item of [...failed]) begin(item)
+        }
+        expect(progress).toMatchObject({ isHeld: false, inHand: 0, processed: items.length })
+        expect(progress.processedTo ?? 0n).toBe(BigInt(items.length))
+        expect(completions.kept).toBe(0)
+      }),
+    )
+  })
+
+  test('what still runs of before does not move the position past what is delivered anew', () => {
+    const completions = new Completions(denseOrder)
+    const [first, second, third] = [1n, 2n, 3n].map((position) => completions.begin(delivery(position)))
+    first?.('failed')
+    third?.('failed')
+    const again = completions.begin(delivery(1n))
+    expect(second?.('done')).toMatchObject({ through: undefined, oldestInHand: { position: 1n } })
+    expect(again('done')).toMatchObject({ through: { position: 1n }, isHeld: false })
   })
 
   test('nothing piles up behind one that hangs', () => {

@@ -7,6 +7,7 @@ interface Run<P> {
   /** The last before anything failed. */
   readonly through: Delivery<P> | undefined
   readonly failed: Delivery<P> | undefined
+  readonly last: Delivery<P>
 }
 
 /** A handler that runs, or a run of those that have ended behind one that still runs. */
@@ -18,14 +19,22 @@ interface Entry<P> {
 }
 
 /**
- * Handlers that run at the same time end in any order: an event is processed through only when all before it are. One
- * that failed holds the position until its event comes again. What is kept does not grow behind a handler that hangs.
+ * Handlers that run at the same time end in any order: an event is processed through only when all before it are. Those
+ * that failed hold the position until each has been tried again with success, or the first of them is delivered anew. What
+ * is kept does not grow behind a handler that hangs.
  */
 export class Completions<P> {
   readonly #order: PositionOrder<P>
   #first: Entry<P> | undefined
   #last: Entry<P> | undefined
+  /** The first of those that hold the position. */
   #failed: Delivery<P> | undefined
+  /** How far all have ended while the position is held. */
+  #held: Delivery<P> | undefined
+  /** How many have failed, and have not been tried again with success. */
+  #failures = 0
+  /** Their items. */
+  #failedItems = new WeakSet<object>()
 
   constructor(order: PositionOrder<P>) {
     this.#order = order
@@ -38,21 +47,50 @@ export class Completions<P> {
     return count
   }
 
+  /** Whether a handler has failed at this very item, so that it is tried again and not delivered anew. */
+  hasFailedAt(item: unknown): boolean {
+    return isObject(item) && this.#failedItems.has(item)
+  }
+
   /** Returns what is to be called once, when the handler has ended. */
-  begin(delivery: Delivery<P>): (outcome: 'done' | 'failed') => Handled<P> {
-    if (this.#comesAgain(delivery)) this.#failed = undefined
+  begin(delivery: Delivery<P>, item?: unknown): (outcome: 'done' | 'failed') => Handled<P> {
+    const end = this.hasFailedAt(item) ? this.#tryAgain(item) : this.#beginNew(delivery, item)
+    return (outcome) => ({
+      hasFailed: outcome === 'failed',
+      through: end(outcome),
+      oldestInHand: this.#failed ?? this.#first?.delivery,
+      isHeld: this.#failed !== undefined,
+    })
+  }
+
+  #beginNew(delivery: Delivery<P>, item: unknown): (outcome: 'done' | 'failed') => Delivery<P> | undefined {
+    if (this.#comesAgain(delivery)) this.#beginAnew()
+    const failedItems = this.#failedItems
     const entry: Entry<P> = { delivery, ended: undefined, before: this.#last, after: undefined }
     if (this.#last) this.#last.after = entry
     else this.#first = entry
     this.#last = entry
     return (outcome) => {
-      const through = this.#end(entry, outcome)
-      return {
-        hasFailed: outcome === 'failed',
-        through,
-        oldestInHand: this.#failed ?? this.#first?.delivery,
-        isHeld: this.#failed !== undefined,
+      // Everything from the failed one on has been delivered anew since: what becomes of that is what counts.
+      if (failedItems !== this.#failedItems) return undefined
+      if (outcome === 'failed') {
+        this.#failures++
+        if (isObject(item)) failedItems.add(item)
       }
+      return this.#end(entry, outcome)
+    }
+  }
+
+  /** It holds the position meanwhile, so that it need not stand among the others. */
+  #tryAgain(item: unknown): (outcome: 'done' | 'failed') => Delivery<P> | undefined {
+    return (outcome) => {
+      if (outcome === 'failed' || !isObject(item) || !this.#failedItems.delete(item)) return undefined
+      this.#failures--
+      if (this.#failures > 0) return undefined
+      const held = this.#held
+      this.#failed = undefined
+      this.#held = undefined
+      return held
     }
   }
 
@@ -61,11 +99,23 @@ export class Completions<P> {
     return failedAt !== undefined && position !== undefined && isReached(this.#order, position, failedAt)
   }
 
+  /** All that is kept came after the one that failed. */
+  #beginAnew(): void {
+    this.#first = undefined
+    this.#last = undefined
+    this.#failed = undefined
+    this.#held = undefined
+    this.#failures = 0
+    this.#failedItems = new WeakSet()
+  }
+
   /** The last delivery that the position may move to now. */
   #end(entry: Entry<P>, outcome: 'done' | 'failed'): Delivery<P> | undefined {
     const { delivery, before, after } = entry
     entry.ended =
-      outcome === 'done' ? { through: delivery, failed: undefined } : { through: undefined, failed: delivery }
+      outcome === 'done'
+        ? { through: delivery, failed: undefined, last: delivery }
+        : { through: undefined, failed: delivery, last: delivery }
     if (before?.ended) {
       entry.ended = join(before.ended, entry.ended)
       this.#remove(before)
@@ -76,10 +126,16 @@ export class Completions<P> {
     }
     if (this.#first !== entry) return undefined
     this.#remove(entry)
-    const { through, failed } = entry.ended
-    const isHeld = this.#failed !== undefined
+    return this.#moveTo(entry.ended)
+  }
+
+  #moveTo({ through, failed, last }: Run<P>): Delivery<P> | undefined {
+    const wasHeld = this.#failed !== undefined
+    // Where all that had failed has meanwhile been mended, nothing holds.
+    if (this.#failures === 0) return last
     this.#failed ??= failed
-    return isHeld ? undefined : through
+    if (this.#failed !== undefined) this.#held = last
+    return wasHeld ? undefined : through
   }
 
   #remove({ before, after }: Entry<P>): void {
@@ -91,6 +147,10 @@ export class Completions<P> {
 }
 
 function join<P>(a: Run<P>, b: Run<P>): Run<P> {
-  if (a.failed) return a
-  return { through: b.through ?? a.through, failed: b.failed }
+  if (a.failed) return { ...a, last: b.last }
+  return { through: b.through ?? a.through, failed: b.failed, last: b.last }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }

@@ -10,7 +10,7 @@ export interface Progress<P> {
   readonly inHand: number
   /** Whether an event that its handler failed at holds the position. */
   readonly isHeld: boolean
-  /** The last position handed over; before the first, where the subscription began. */
+  /** The furthest position handed over; before the first, where the subscription began. */
   readonly deliveredTo: P | undefined
   /** Everything up to here is processed. */
   readonly processedTo: P | undefined
@@ -78,13 +78,18 @@ export function runAt<P>(
   return { stored: at, current: at, count: 1n, reason }
 }
 
-export function deliver<P>(progress: Progress<P>, { position, appendedAtMs }: Delivery<P>): Progress<P> {
+export function deliver<P>(
+  progress: Progress<P>,
+  { position, appendedAtMs }: Delivery<P>,
+  order: PositionOrder<P>,
+): Progress<P> {
   return {
     delivered: progress.delivered + 1,
     processed: progress.processed,
     inHand: progress.inHand + 1,
     isHeld: progress.isHeld,
-    deliveredTo: position ?? progress.deliveredTo,
+    // What comes again, behind others, is not where the next one is expected.
+    deliveredTo: laterOf(order, progress.deliveredTo, position),
     processedTo: progress.processedTo,
     deliveredAppendedAtMs: appendedAtMs,
     processedAppendedAtMs: progress.processedAppendedAtMs,
@@ -92,6 +97,11 @@ export function deliver<P>(progress: Progress<P>, { position, appendedAtMs }: De
     checkpoint: progress.checkpoint,
     arrivals: progress.arrivals + 1,
   }
+}
+
+/** A handler that failed at an event is called with it again. */
+export function tryAgain<P>(progress: Progress<P>): Progress<P> {
+  return { ...progress, inHand: progress.inHand + 1 }
 }
 
 /** The consumer came back for the next: everything handed over is processed. */

@@ -15,6 +15,7 @@ import {
   runAt,
   skipAt,
   startProgress,
+  tryAgain,
 } from './progress.ts'
 import { SubscriptionReports } from './reports.ts'
 import { isHeadOurs, isStalled, lagMsOf, lagPositionsOf, positionOf, type Standing } from './standing.ts'
@@ -165,10 +166,11 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     const { source } = this.#options
     this.begin()
     this.#consumption = 'handled'
-    if (!this.isWatching) this.delivered(item)
+    if (this.#completions.hasFailedAt(item)) this.#progress = tryAgain(this.#progress)
+    else if (!this.isWatching) this.delivered(item)
     const begun = this.#quietly(() => {
       const delivery = source.describe(item)
-      return { delivery, end: this.#completions.begin(delivery) }
+      return { delivery, end: this.#completions.begin(delivery, item) }
     })
     return (outcome) =>
       this.#quietly(() => {
@@ -275,7 +277,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     const delivery = source.describe(item)
     const isGapless = source.yieldsEveryPosition && !this.#isPersistent
     const skips = skipAt(this.#progress, delivery, source.order, isGapless)
-    this.#progress = deliver(this.#progress, delivery)
+    this.#progress = deliver(this.#progress, delivery, source.order)
     for (const run of skips) this.#reports.skippedAt(run, item)
     this.#reportWhenDue()
   }
