@@ -64,6 +64,27 @@ describe('a handler', () => {
     expect(watch.status()).toMatchObject({ processedEvents: 1, position: 4n })
   })
 
+  test('that returns a query, which runs when it is asked, has processed the event when that resolves', async () => {
+    const { options } = rig()
+    const watch = watchSubscription(options)
+    const running = gate()
+    let asked = 0
+    // So the queries of Prisma, Drizzle and Knex.
+    const query: PromiseLike<string> = {
+      // biome-ignore lint/suspicious/noThenProperty: it is what is tested
+      then: (...outcome) => {
+        asked++
+        return running.promise.then(() => 'saved').then(...outcome)
+      },
+    }
+    const result = watch.handler((_: TestEvent) => query)(event(1n))
+    expect(watch.status()).toMatchObject({ processedEvents: 0, position: undefined })
+    running.open()
+    expect(await result).toBe('saved')
+    expect(asked).toBe(1)
+    expect(watch.status()).toMatchObject({ processedEvents: 1, position: 1n })
+  })
+
   test('called again with what it has failed at, holds the position until it has succeeded', async () => {
     const { call, clock, subscription, options, source } = rig()
     source.head = 9n

@@ -1,3 +1,7 @@
+import { EventEmitter, on } from 'node:events'
+import { addAbortSignal, Writable } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { monitorSubscription, watchSubscription } from '@tidemark/core'
 import { describe, expect, test, vi } from 'vitest'
 import { event } from './client-subscription.ts'
@@ -14,6 +18,13 @@ async function watched(parts: Parameters<typeof rig>[0] = {}, head?: bigint) {
   const wrapped = watch.wrap(all.subscription())
   await isOpen(all.metrics)
   return { ...all, watch, wrapped, iterator: wrapped[Symbol.asyncIterator]() }
+}
+
+/** The same without an iterator. */
+function listenedTo() {
+  const all = rig()
+  const watch = watchSubscription(all.options)
+  return { ...all, watch, wrapped: watch.wrap(all.subscription()) }
 }
 
 /** It takes real time to find the OpenTelemetry API. */
@@ -259,6 +270,37 @@ describe('the state', () => {
       expect(metrics.gauges()).toMatchObject({ 'projection_state{state="ended"}': 1 })
     }
   })
+
+  test('ended, when the consumer aborts by a signal: not a drop', async () => {
+    const aborted = await watched()
+    const aborting = new AbortController()
+    addAbortSignal(aborting.signal, aborted.wrapped).on('error', () => {})
+    const listening = rig()
+    const watch = watchSubscription(listening.options)
+    const events = watch.wrap(
+      on(new EventEmitter(), 'event', { signal: aborting.signal }) as AsyncIterable<never>,
+    )
+    const waiting = take(events[Symbol.asyncIterator](), 1).catch(({ name }: Error) => name)
+    aborting.abort()
+    expect(await waiting).toBe('AbortError')
+    await aborted.clock.settle()
+    expect(aborted.watch.status()).toMatchObject({ state: 'ended', dropReason: undefined })
+    await vi.waitFor(() => expect(aborted.call.isOpen).toBe(false))
+    expect(watch.status()).toMatchObject({ state: 'ended', dropReason: undefined })
+  })
+
+  test.skipIf(Symbol.asyncDispose === undefined)(
+    'ended, at the end of `await using`: not a drop',
+    async () => {
+      const { call, clock, watch, wrapped, logger } = await watched()
+      const { [Symbol.asyncDispose]: dispose } = wrapped as unknown as AsyncDisposable
+      await dispose.call(wrapped)
+      await clock.settle()
+      expect(watch.status()).toMatchObject({ state: 'ended', dropReason: undefined })
+      expect(logger.lines).toEqual([])
+      await vi.waitFor(() => expect(call.isOpen).toBe(false))
+    },
+  )
 })
 
 describe('drops', () => {
@@ -413,6 +455,25 @@ describe('stalls', () => {
     expect(watch.status()).toMatchObject({ isStalled: false, lagMs: 120_000 })
   })
 
+  test('a consumer that has paused, or is slow behind a pipe, is none either', async () => {
+    const paused = listenedTo()
+    paused.wrapped.on('data', () => paused.wrapped.pause())
+    const piped = listenedTo()
+    piped.wrapped.pipe(new Writable({ objectMode: true, highWaterMark: 1, write: () => {} }))
+    for (const { call, clock, source, watch, logger } of [paused, piped]) {
+      source.head = 5n
+      call.send(event(1n), event(2n), event(3n), event(4n), event(5n))
+      await clock.advance(120_000)
+      expect(watch.status()).toMatchObject({ deliveredEvents: 1, isStalled: false })
+      expect(logger.lines).toEqual([])
+    }
+    paused.wrapped.removeAllListeners('data').resume()
+    await paused.clock.settle()
+    paused.source.head = 6n
+    await paused.clock.advance(40_000)
+    expect(paused.watch.status(), 'of what has not come it is').toMatchObject({ isStalled: true })
+  })
+
   test('neither an idle store, nor a filter that lets nothing through, nor a competing consumer is stalled', async () => {
     const idle = await watched()
     void idle.iterator.next()
@@ -529,6 +590,58 @@ describe('nothing is left behind', () => {
       expect(clock.sleeping).toBe(0)
     },
   )
+
+  test('nor after a stream that was made of it has failed', async () => {
+    const { clock, options } = rig()
+    const watch = watchSubscription(options)
+    const wrapped = watch.wrap(
+      (async function* () {
+        yield event(1n)
+      })(),
+    )
+    await wrapped.next()
+    expect(clock.sleeping).toBe(1)
+    // So `Readable.from(wrapped)`, destroyed with an error.
+    await expect(wrapped.throw(new Error('enough'))).rejects.toThrow('enough')
+    expect(watch.status()).toMatchObject({ state: 'ended' })
+    expect(clock.sleeping).toBe(0)
+  })
+
+  test('a generator that catches what is thrown into it goes on', async () => {
+    const { clock, options } = rig()
+    const watch = watchSubscription(options)
+    const wrapped = watch.wrap(
+      (async function* () {
+        try {
+          yield event(1n)
+        } catch {
+          yield event(2n)
+        }
+      })(),
+    )
+    await wrapped.next()
+    expect(await wrapped.throw(new Error('again'))).toMatchObject({ value: { position: 2n } })
+    expect(clock.sleeping).toBe(1)
+    watch.stop()
+  })
+
+  test('events that have passed, of an iterable whose head cannot be read', async () => {
+    const { options, source } = rig({ from: 0n })
+    source.headFailure = new Error('access denied')
+    const wrapped = monitorSubscription(
+      (async function* () {
+        for (let position = 1n; position < 100n; position++) yield event(position)
+      })(),
+      options,
+    )
+    const passed: WeakRef<object>[] = []
+    for (let i = 0; i < 10; i++) for (const item of await take(wrapped, 1)) passed.push(new WeakRef(item))
+    await new Promise((resolve) => setImmediate(resolve))
+    setFlagsFromString('--expose-gc')
+    runInNewContext('gc')()
+    expect(passed.slice(0, 5).filter((item) => item.deref() !== undefined)).toEqual([])
+    await wrapped.return()
+  })
 
   test('stop ends the watch and withdraws its gauges; the subscription goes on', async () => {
     const { clock, call, iterator, watch, metrics } = await watched()

@@ -171,9 +171,25 @@ function instrumentNext(
   })
 }
 
-/** What `for await` calls when its body breaks or throws. */
+/** What `for await` calls when its body breaks or throws; `throw` is what a stream made of it (`Readable.from`) calls. */
 function instrumentLeaving(iterator: AsyncIterator<unknown>, probe: Probe, leave: () => void): void {
-  const { return: end } = iterator
+  const { return: end, throw: fail } = iterator
+  if (fail !== undefined) {
+    own(iterator, 'throw', async function (this: unknown, error?: unknown) {
+      // A generator may catch it, and go on.
+      let isOver = true
+      try {
+        const result = await fail.call(this as typeof iterator, error)
+        isOver = result.done === true
+        return result
+      } finally {
+        if (isOver) {
+          leave()
+          probe.closed()
+        }
+      }
+    })
+  }
   own(iterator, 'return', async function (this: unknown, value?: unknown) {
     leave()
     try {

@@ -17,6 +17,8 @@ export interface Standing<P> {
   readonly consumption: 'unseen' | 'iterated' | 'handled'
   readonly isPersistent: boolean
   readonly isFiltered: boolean
+  /** Whether something has come that its consumer has not taken yet: paused, or slow behind a pipe. */
+  readonly isBuffered: boolean
   /** It takes what is appended from now on, wherever that begins. */
   readonly beganAtEnd: boolean
   readonly startedAtMs: number | undefined
@@ -64,7 +66,7 @@ export function lagMsOf<P>(standing: Standing<P>): number | undefined {
 export function isStalled<P>(standing: Standing<P>): boolean | undefined {
   const { head, progress, nowMs, stallAfterMs } = standing
   if (!isHeadOurs(standing) || head.readAtMs === undefined) return undefined
-  if (isProcessingSeen(standing) && progress.inHand > 0) return false
+  if (standing.isBuffered || (isProcessingSeen(standing) && progress.inHand > 0)) return false
   return isQuiet(head, progress.arrivals, nowMs, stallAfterMs)
 }
 

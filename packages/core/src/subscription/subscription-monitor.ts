@@ -138,6 +138,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   delivered(item: unknown): void {
+    this.#withdrawFailure()
     try {
       this.#deliver(item as Item)
     } catch (error) {
@@ -207,11 +208,8 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   dropped(error: unknown): void {
-    this.#drop(error, () =>
-      hasCode(error, 'TIDEMARK_CHECKPOINT_BEYOND_HEAD')
-        ? BEYOND_HEAD
-        : this.#options.source.dropReason(error),
-    )
+    if (isAbort(error)) this.left()
+    else this.#drop(error, () => this.#reasonOf(error))
   }
 
   ended(): void {
@@ -265,11 +263,17 @@ export class SubscriptionMonitor<P, Item> implements Probe {
       consumption: this.#consumption,
       isPersistent: this.#isPersistent,
       isFiltered: this.#isFiltered,
+      isBuffered: this.#isBuffered(),
       beganAtEnd: from === 'end',
       startedAtMs: this.#startedAtMs,
       headGoodForMs: 2 * headIntervalMs + LOOK_EVERY_MS,
       stallAfterMs,
     }
+  }
+
+  #isBuffered(): boolean {
+    const { readableLength = 0 } = (this.#subscription?.deref() ?? {}) as { readonly readableLength?: number }
+    return readableLength > 0
   }
 
   #deliver(item: Item): void {
@@ -311,7 +315,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     const reached = reachedBy(this.#progress, order)
     const { arrivals } = this.#progress
     this.#head = observeHead(this.#head, { head, nowMs: clock.nowMs(), reached, arrivals }, order)
-    if (this.#head.unconfirmedStart === undefined) this.failure = undefined
+    if (this.#head.unconfirmedStart === undefined) this.#withdrawFailure()
     const start = this.#head.unconfirmedStart
     if (start !== undefined && isBeyondHead(this.#head)) {
       const end = head === undefined ? undefined : order.format(head)
@@ -331,6 +335,13 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.failure.catch(() => {})
   }
 
+  /** What comes is not beyond the head. A promise that never settles keeps whatever it has raced against. */
+  #withdrawFailure(): void {
+    if (this.failure === undefined) return
+    this.failure = undefined
+    this.#fail = () => {}
+  }
+
   #warnOfStall(): void {
     const { logger, projection, source, stallAfterMs } = this.#options
     const hasStalled = isStalled(this.#standing()) ?? false
@@ -343,6 +354,11 @@ export class SubscriptionMonitor<P, Item> implements Probe {
         ? `tidemark: the subscription of projection "${projection}" has stalled: for ${stallAfterMs / 1_000} s nothing has come from ${source.name}, whose head is ${text(this.#head.head)}, after ${text(reachedBy(this.#progress, source.order))}`
         : `tidemark: the subscription of projection "${projection}" delivers again`,
     )
+  }
+
+  #reasonOf(error: unknown): string {
+    if (hasCode(error, 'TIDEMARK_CHECKPOINT_BEYOND_HEAD')) return BEYOND_HEAD
+    return this.#options.source.dropReason(error)
   }
 
   #drop(error: unknown, reason: () => string): void {
@@ -372,4 +388,9 @@ export class SubscriptionMonitor<P, Item> implements Probe {
       return undefined
     }
   }
+}
+
+/** `await using`, `addAbortSignal` and every API that takes a signal end with it: by the consumer's own wish. */
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
 }

@@ -127,12 +127,14 @@ class Watch<P, Item> implements SubscriptionWatch<P, Item> {
       const end = monitor.handling(item)
       try {
         const result = handler.call(this, item, ...rest)
-        if (!(result instanceof Promise)) {
+        if (!isThenable(result)) {
           end('done')
           return result
         }
+        // Asked once: a query of a query builder (Prisma, Drizzle, Knex) runs when it is asked.
+        const ending = result instanceof Promise ? result : Promise.resolve(result)
         // The same outcome: a rejection that nobody looks at is told of as before.
-        return result.then(
+        return ending.then(
           (value: unknown) => {
             end('done')
             return value
@@ -156,4 +158,12 @@ class Watch<P, Item> implements SubscriptionWatch<P, Item> {
   stop(): void {
     this.#monitor.stop()
   }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    'then' in value &&
+    typeof value.then === 'function'
+  )
 }
