@@ -137,6 +137,14 @@ describe('$all', () => {
     expect(new Set(positions.map((position) => all().order.format(position))).size).toBe(4)
   })
 
+  test('has no mark while there is nothing but what the server writes for itself', async () => {
+    await esdb.server.writeStatistics()
+    const first = await poll(all())
+    await esdb.server.writeStatistics()
+    expect(first.mark).toBeUndefined()
+    expect((await poll(all(), first)).mark).toBeUndefined()
+  })
+
   test('is idle while only the server and Tidemark write: the mark stands still', async () => {
     await esdb.server.write('orders', numbered(0, 1))
     const source = all()
@@ -226,6 +234,26 @@ describe('where a log seems to end before what was there', () => {
     await esdb.server.resume()
     expect((await polling).mark).toBe(9n)
   })
+
+  test.each(['a checkpoint', 'nothing'])(
+    'a look back for the last news that was cut short, from above %s, does not pass for one that found none',
+    async (known) => {
+      const source = all()
+      await esdb.server.write('orders', numbered(0, 0))
+      const before = known === 'nothing' ? undefined : await poll(source)
+      await esdb.server.write('orders', numbered(1, 1))
+      for (let i = 0; i < 20; i++) await esdb.server.writeStatistics()
+      await esdb.server.stall({ kind: 'read' }, 5)
+      const polling = poll(source, before)
+      await reading()
+      await esdb.server.endCalls({ kind: 'read' })
+      await esdb.server.resume()
+      const cut = await polling
+      const { mark } = await poll(source, cut)
+      const page = await load(source, { after: before?.mark, upTo: present(mark) })
+      expect(numbersIn(page)).toEqual(before ? [1] : [0, 1])
+    },
+  )
 
   test('a page that was cut short, without an error, does not pass for one that has looked at everything', async () => {
     await esdb.server.write('orders', numbered(0, 99))

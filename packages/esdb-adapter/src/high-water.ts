@@ -73,7 +73,10 @@ export async function readNewest<P>(
   return newest
 }
 
-/** The last position that is news, up to `newest` and above `since`; `undefined` when there is none. */
+/**
+ * The last position that is news, up to `newest` and above `since`; `undefined` when there is none. Where the look back ended
+ * before `since`, there may be some: then it is `newest`.
+ */
 async function lastNews<P>(
   log: EventLog<P>,
   newest: EsdbRecord,
@@ -83,20 +86,38 @@ async function lastNews<P>(
   const head = log.positionOf(newest)
   if (log.isNews(newest)) return head
   if (isReached(log.order, head, since)) return undefined
-  let looked = 0
+  let oldest = head
+  let isWhole = false
   let news: P | undefined
   await readEach(
     `the last events of ${log.title}`,
     () => log.readBackwards({ from: head, count: LONGEST_LOOK_BACK, requiresLeader: false }),
     limits,
     (event) => {
-      looked++
       const record = originalRecord(event)
       const position = log.positionOf(record)
-      if (isReached(log.order, position, since)) return false
+      isWhole = isReached(log.order, position, since)
+      if (isWhole) return false
+      oldest = position
       if (log.isNews(record)) news = position
       return news === undefined
     },
   )
-  return looked < LONGEST_LOOK_BACK ? news : (news ?? head)
+  if (news !== undefined) return news
+  if (since === undefined) isWhole = await isFirst(log, oldest, limits)
+  return isWhole ? undefined : head
+}
+
+async function isFirst<P>(log: EventLog<P>, position: P, limits: CallLimits): Promise<boolean> {
+  let first: P | undefined
+  await readEach(
+    `the first event of ${log.title}`,
+    () => log.readForwards({ after: undefined, upTo: position, limit: 1 }),
+    limits,
+    (event) => {
+      first = log.positionOf(originalRecord(event))
+      return false
+    },
+  )
+  return isReached(log.order, position, first)
 }
