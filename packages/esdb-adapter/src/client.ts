@@ -36,6 +36,8 @@ export interface EsdbEvent {
   /** Missing where a link's target is gone. */
   readonly event?: EsdbRecord | undefined
   readonly link?: EsdbRecord | undefined
+  /** Of persistent subscriptions: how often it has been handed out before. */
+  readonly retryCount?: number
 }
 
 /** Both clients' `RecordedEvent`. */

@@ -99,6 +99,7 @@ class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
       position: this.yieldsEveryPosition && isTombstone(record) ? undefined : this.#log.positionOf(record),
       appendedAtMs: appendedAtMs(event),
       hasEvent: event.event !== undefined,
+      isRetry: (event.retryCount ?? 0) > 0,
     }
   }
 

@@ -1,3 +1,4 @@
+import { watchSubscription } from '@tidemark/core'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import {
   type EsdbEvent,
@@ -128,6 +129,23 @@ test('monitorPersistentSubscription shows the group in metrics, and gives back t
   await expect.poll(() => shown(registry), POLLING).not.toHaveProperty('parked_messages')
 })
 
+test('a link whose event is gone is one skipped event, however often it is retried before it is parked', async () => {
+  await esdb.server.writeLink('orders', 'deleted', 0n)
+  await group({ resolveLinkTos: true })
+  const watch = watchSubscription({
+    projection: 'mailer',
+    source: esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'mailer' }),
+  })
+  const subscription = watch.wrap(esdb.client.subscribeToPersistentSubscriptionToStream('orders', 'mailer'))
+  for await (const delivery of subscription) {
+    const { retryCount } = delivery
+    await subscription.nack(retryCount < 3 ? 'retry' : 'park', 'no event', delivery)
+    if (retryCount === 3) break
+  }
+  expect(watch.status().deliveredEvents).toBe(4)
+  expect(watch.status().skipped).toEqual({ unknown_event: 1n })
+})
+
 /** Writes its checkpoint with every event. */
 function settings() {
   return clientModule.persistentSubscriptionToAllSettingsFromDefaults({
@@ -140,9 +158,10 @@ function settings() {
   })
 }
 
-async function group(): Promise<void> {
+async function group({ resolveLinkTos = false } = {}): Promise<void> {
   await esdb.client.createPersistentSubscriptionToStream('orders', 'mailer', {
     ...settings(),
+    resolveLinkTos,
     startFrom: 'start',
   } as never)
 }

@@ -51,7 +51,7 @@ export function skipAt<P>(
   yieldsEveryPosition: boolean,
 ): readonly CrossedRun[] {
   const truncated = yieldsEveryPosition ? jumpTo(progress, delivery, order) : NONE
-  if (delivery.hasEvent) return truncated
+  if (delivery.hasEvent || delivery.isRetry) return truncated
   return [...truncated, runAt(delivery, order, 'unknown_event')]
 }
 

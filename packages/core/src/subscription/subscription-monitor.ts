@@ -200,7 +200,9 @@ export class SubscriptionMonitor<P, Item> implements Probe {
       this.#reports.acknowledged(action, events.length)
       if (action === 'skip' || action === 'park') {
         for (const item of events as readonly Item[]) {
-          this.#reports.skippedAt(runAt(source.describe(item), source.order, 'apply_error'), item)
+          const delivery = source.describe(item)
+          // A link without its event was counted when it came.
+          if (delivery.hasEvent) this.#reports.skippedAt(runAt(delivery, source.order, 'apply_error'), item)
         }
       }
       if (this.#over.signal.aborted) this.closed()

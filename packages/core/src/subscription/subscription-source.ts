@@ -60,4 +60,6 @@ export interface Delivery<P> {
   readonly appendedAtMs: number | undefined
   /** Whether there is an event: `false` for a link whose target is gone. */
   readonly hasEvent: boolean
+  /** Whether a server that retries has handed it out before, to whomever: what it shows was counted then. @default false */
+  readonly isRetry?: boolean
 }
