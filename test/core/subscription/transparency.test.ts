@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { AlreadyMonitoredError, monitorSubscription, watchSubscription } from '@tidemark/core'
@@ -256,6 +256,18 @@ describe('any other async iterable', () => {
       for await (const _ of monitorSubscription(failing, options));
     })()
     await expect(loop).rejects.toThrow('gone')
+  })
+
+  test('may be an emitter that is no stream, as a change stream of MongoDB is', async () => {
+    const { options } = rig({ from: 0n })
+    class ChangeStream extends EventEmitter {
+      async *[Symbol.asyncIterator]() {
+        yield* numbered(3n)
+      }
+    }
+    const watch = watchSubscription(options)
+    for await (const { position } of watch.wrap(new ChangeStream())) if (position === 3n) break
+    expect(watch.status()).toMatchObject({ state: 'ended', deliveredEvents: 3, position: 2n })
   })
 
   test('one that is never iterated is not watched: no timer, no gauge', async () => {

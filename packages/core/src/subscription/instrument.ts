@@ -3,6 +3,7 @@ import { AlreadyMonitoredError, InvalidOptionError } from '../errors.ts'
 /** What is used of a subscription: a Node stream of either client, or any other async iterable. */
 interface Instrumentable {
   [Symbol.asyncIterator]?(): AsyncIterator<unknown>
+  read?(): unknown
   emit?(event: string | symbol, ...args: unknown[]): boolean
   unsubscribe?(): unknown
   ack?(...events: unknown[]): unknown
@@ -38,8 +39,10 @@ export function isPersistent(subscription: object): boolean {
   return typeof ack === 'function' && typeof nack === 'function'
 }
 
-export function isEmitter(subscription: object): boolean {
-  return typeof (subscription as Instrumentable).emit === 'function'
+/** What a Node stream yields goes through `emit`, however it is taken; of other emitters only what they themselves emit. */
+export function isStream(subscription: object): boolean {
+  const { emit, read } = subscription as Instrumentable
+  return typeof emit === 'function' && typeof read === 'function'
 }
 
 /**
@@ -62,7 +65,7 @@ export function instrument(subscription: object, probe: Probe): void {
   }
   own(subscription, MONITORED, true)
   const leave = instrumentUnsubscribe(subscription, probe)
-  if (isEmitter(subscription)) instrumentEmit(subscription, probe, leave)
+  if (isStream(subscription)) instrumentEmit(subscription, probe, leave)
   instrumentIterator(subscription, probe, leave)
   if (isPersistent(subscription)) instrumentAcknowledging(subscription, probe)
 }
@@ -122,7 +125,7 @@ function instrumentIterator(subscription: Instrumentable, probe: Probe, leave: (
   const watched = (iterator: AsyncIterator<unknown>): AsyncIterator<unknown> => {
     if (!known.has(iterator)) {
       known.add(iterator)
-      instrumentNext(iterator, probe, leave, isEmitter(subscription))
+      instrumentNext(iterator, probe, leave, isStream(subscription))
       instrumentLeaving(iterator, probe, leave)
     }
     return iterator

@@ -1,5 +1,5 @@
 import { InvalidOptionError, LifecycleError } from '../errors.ts'
-import { instrument, isEmitter, isPersistent } from './instrument.ts'
+import { instrument, isPersistent, isStream } from './instrument.ts'
 import { type MonitorOptions, resolveMonitorOptions } from './options.ts'
 import type { SubscriptionStatus } from './status.ts'
 import { SubscriptionMonitor } from './subscription-monitor.ts'
@@ -96,10 +96,10 @@ class Watch<P, Item> implements SubscriptionWatch<P, Item> {
     monitor.watch({
       subscription,
       isPersistent: isPersistent(subscription),
-      destroy: isEmitter(subscription) ? destroy : undefined,
+      destroy: isStream(subscription) ? destroy : undefined,
     })
     // Whatever else is iterable may never be asked, and would be watched for ever.
-    if (isEmitter(subscription)) monitor.begin()
+    if (isStream(subscription)) monitor.begin()
     return subscription
   }
 
