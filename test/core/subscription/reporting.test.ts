@@ -474,6 +474,14 @@ describe('stalls', () => {
     expect(paused.watch.status(), 'of what has not come it is').toMatchObject({ isStalled: true })
   })
 
+  test('a subscription that nobody reads is one', async () => {
+    const { call, clock, source, watch } = listenedTo()
+    source.head = 5n
+    call.send(event(1n), event(2n), event(3n), event(4n), event(5n))
+    await clock.advance(120_000)
+    expect(watch.status()).toMatchObject({ deliveredEvents: 0, isStalled: true })
+  })
+
   test('neither an idle store, nor a filter that lets nothing through, nor a competing consumer is stalled', async () => {
     const idle = await watched()
     void idle.iterator.next()

@@ -17,7 +17,7 @@ export interface Standing<P> {
   readonly consumption: 'unseen' | 'iterated' | 'handled'
   readonly isPersistent: boolean
   readonly isFiltered: boolean
-  /** Whether something has come that its consumer has not taken yet: paused, or slow behind a pipe. */
+  /** Whether something has come that waits for a consumer: that has paused, that is slow behind a pipe, or that there is none. */
   readonly isBuffered: boolean
   /** It takes what is appended from now on, wherever that begins. */
   readonly beganAtEnd: boolean
@@ -66,7 +66,9 @@ export function lagMsOf<P>(standing: Standing<P>): number | undefined {
 export function isStalled<P>(standing: Standing<P>): boolean | undefined {
   const { head, progress, nowMs, stallAfterMs } = standing
   if (!isHeadOurs(standing) || head.readAtMs === undefined) return undefined
-  if (standing.isBuffered || (isProcessingSeen(standing) && progress.inHand > 0)) return false
+  // One that was never read has no consumer that could be slow: nothing else would tell of it.
+  if (standing.isBuffered && progress.delivered > 0) return false
+  if (isProcessingSeen(standing) && progress.inHand > 0) return false
   return isQuiet(head, progress.arrivals, nowMs, stallAfterMs)
 }
 
