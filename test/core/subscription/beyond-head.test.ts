@@ -87,3 +87,24 @@ test('a filtered subscription is checked too: its checkpoint may stand above wha
   expect(watch.status()).toMatchObject({ state: 'catching_up', lagMs: undefined, isStalled: undefined })
   expect(source.headReads, 'what it is not needed for is not asked').toBe(1)
 })
+
+test('a filtered one is beyond the head only when something was appended below it: a log may end unseen', async () => {
+  const { clock, source, subscription, options } = rig({ from: 500n })
+  source.isFiltered = true
+  source.head = 498n
+  const watch = watchSubscription(options)
+  const outcome = outcomeOf(take(watch.wrap(subscription())[Symbol.asyncIterator](), 1))
+  await clock.advance(60_000)
+  expect(watch.status().state).toBe('catching_up')
+  source.head = 499n
+  await clock.advance(6_000)
+  expect(await outcome).toBeInstanceOf(CheckpointBeyondHeadError)
+})
+
+test('a filtered one of a log that is empty is beyond it', async () => {
+  const { clock, source, subscription, options } = rig({ from: 500n })
+  source.isFiltered = true
+  const outcome = outcomeOf(take(monitorSubscription(subscription(), options)[Symbol.asyncIterator](), 1))
+  await clock.advance(6_000)
+  expect(await outcome).toBeInstanceOf(CheckpointBeyondHeadError)
+})

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { ResolvedEvent } from '@eventstore/db-client'
+import type { Position, ResolvedEvent } from '@eventstore/db-client'
 import { CheckpointBeyondHeadError, type MonitorOptions, watchSubscription } from '@tidemark/core'
 import { esdbEvents } from '@tidemark/esdb-adapter'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -266,6 +266,36 @@ describe('a checkpoint beyond the head', () => {
     expect(await outcomeOf(consume(wrapped))).toBeInstanceOf(CheckpointBeyondHeadError)
     await client.dispose()
     await other.stop()
+  })
+
+  test("a filter's, at a record that no reading shows, is none", async () => {
+    const named = clients.streamNameFilter({ prefixes: ['shown'], maxSearchWindow: 1, checkpointInterval: 1 })
+    const checkpoints: Position[] = []
+    const first = db.subscribeToAll({
+      fromPosition: 'end',
+      filter: { ...named, checkpointReached: (_, at) => void checkpoints.push(at) },
+    })
+    const consumed = consume(first)
+    await new Promise((resolve) => first.once('caughtUp', resolve))
+    // A group of $all keeps its checkpoint so; it is left out of $all.
+    await server.write('$persistentsubscription-$all::mailer-checkpoint', [
+      { type: '$SubscriptionCheckpoint' },
+    ])
+    await vi.waitFor(() => expect(checkpoints).not.toEqual([]), PATIENCE)
+    await first.unsubscribe()
+    await consumed
+
+    const from = checkpoints.at(-1) ?? 'start'
+    const source = esdbEvents({ client: db, filter: named })
+    const watch = watchSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
+    const readHead = vi.spyOn(source, 'readHead')
+    const wrapped = watch.wrap(db.subscribeToAll({ fromPosition: from, filter: watch.filter(named) }))
+    const consuming = outcomeOf(consume(wrapped))
+    await vi.waitFor(() => expect(readHead.mock.calls.length).toBeGreaterThan(4), PATIENCE)
+    await server.write('shown', numbered(1))
+    await vi.waitFor(() => expect(watch.status().deliveredEvents).toBe(1), PATIENCE)
+    await wrapped.unsubscribe()
+    expect(await consuming).toBe('no error')
   })
 
   test('at the head there is none', async () => {

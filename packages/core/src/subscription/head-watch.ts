@@ -12,7 +12,7 @@ export interface HeadWatch<P> {
     | undefined
   /** The checkpoint that the subscription began at, while nothing has shown that the store has come that far. */
   readonly unconfirmedStart: P | undefined
-  /** How many readings in a row stood below it. */
+  /** How many readings in a row stood below it, and told something. */
   readonly belowStart: number
 }
 
@@ -34,15 +34,20 @@ export interface HeadReading<P> {
   readonly reached: P | undefined
   /** How much had arrived by then. */
   readonly arrivals: number
+  readonly isFiltered: boolean
 }
 
 export function observeHead<P>(
   watch: HeadWatch<P>,
-  { head, nowMs, reached, arrivals }: HeadReading<P>,
+  { head, nowMs, reached, arrivals, isFiltered }: HeadReading<P>,
   order: PositionOrder<P>,
 ): HeadWatch<P> {
   const { ahead, unconfirmedStart: start } = watch
   const isBelowStart = arrivals === 0 && !isReached(order, start, head)
+  // A filter's checkpoint may stand at a record of the server's own that no reading shows (a group's checkpoint in $all).
+  // Whatever is appended stands above that one, unless this is another log.
+  const tells =
+    !isFiltered || head === undefined || watch.belowStart === 0 || !isReached(order, head, watch.head)
   const isAhead = !isReached(order, head, reached)
   const quietSinceMs = ahead?.arrivals === arrivals ? ahead.quietSinceMs : nowMs
   return {
@@ -51,7 +56,7 @@ export function observeHead<P>(
     caughtUpAtMs: isAhead ? watch.caughtUpAtMs : nowMs,
     ahead: isAhead ? { quietSinceMs, arrivals, readings: (ahead?.readings ?? 0) + 1 } : undefined,
     unconfirmedStart: isBelowStart ? start : undefined,
-    belowStart: isBelowStart ? watch.belowStart + 1 : 0,
+    belowStart: isBelowStart ? watch.belowStart + (tells ? 1 : 0) : 0,
   }
 }
 

@@ -316,7 +316,8 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     const { order } = source
     const reached = reachedBy(this.#progress, order)
     const { arrivals } = this.#progress
-    this.#head = observeHead(this.#head, { head, nowMs: clock.nowMs(), reached, arrivals }, order)
+    const reading = { head, nowMs: clock.nowMs(), reached, arrivals, isFiltered: this.#isFiltered }
+    this.#head = observeHead(this.#head, reading, order)
     if (this.#head.unconfirmedStart === undefined) this.#withdrawFailure()
     const start = this.#head.unconfirmedStart
     if (start !== undefined && isBeyondHead(this.#head)) {
