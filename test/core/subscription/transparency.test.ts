@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { AlreadyMonitoredError, monitorSubscription, watchSubscription } from '@tidemark/core'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
-import { event, type TestEvent } from './client-subscription.ts'
+import { ClientSubscription, event, type TestEvent } from './client-subscription.ts'
 import { rig, take } from './rig.ts'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -204,6 +204,22 @@ describe('a consumer that leaves ends the call to the server', () => {
     await turn()
     await turn()
     expect(call.cancelled).toBe(1)
+  })
+
+  test('a call that never came about is a drop, and no unsubscribe that failed', async () => {
+    const { clock, options, logger, call } = rig()
+    const failure = new Error('Failed to discover after 10 attempts.')
+    class Unreached extends ClientSubscription {
+      override async unsubscribe(): Promise<void> {
+        throw failure
+      }
+    }
+    const wrapped = monitorSubscription(new Unreached(call), options)
+    const waiting = wrapped[Symbol.asyncIterator]().next()
+    wrapped.emit('error', failure)
+    await expect(waiting).rejects.toBe(failure)
+    await clock.settle()
+    expect(logger.lines).toEqual([expect.stringMatching(/^error .*Failed to discover/)])
   })
 
   test('an unsubscribe that fails is logged, and does not hide what the body threw', async () => {

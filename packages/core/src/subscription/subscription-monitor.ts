@@ -227,6 +227,8 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   unsubscribeFailed(error: unknown): void {
+    // Of a call that never came about there is nothing to end: the clients reject with what that failed with.
+    if (error === this.#error) return
     const { logger, projection } = this.#options
     logger.warn(
       `tidemark: projection "${projection}": unsubscribe() failed, its call to the server may stay open: ${messageOf(error)}`,
