@@ -571,9 +571,9 @@ describe('skipped events', () => {
     await clock.settle()
     expect(watch.status().skipped).toEqual({ unknown_event: 5_000n })
     expect(metrics.counters.get('skipped_events{reason="unknown_event"}')).toBe(5_000)
-    expect(logger.lines.filter((line) => line.includes('links without'))).toEqual([
-      expect.stringContaining('was given 1 links without their events at 0 of orders'),
-      expect.stringContaining('was given 4999 links without their events from 1 to 4999 of orders'),
+    expect(logger.lines.filter((line) => line.includes('without an event'))).toEqual([
+      expect.stringContaining('was given 1 link without an event at 0 of orders'),
+      expect.stringContaining('was given 4999 links without an event from 1 to 4999 of orders'),
     ])
   })
 })

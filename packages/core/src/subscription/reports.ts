@@ -190,10 +190,14 @@ function join<Item>({ run, item }: Skip<Item>, next: Skip<Item>): Skip<Item> {
 
 function describeSkip({ stored, current, count, reason }: CrossedRun, source: string): string {
   if (reason === 'truncated') {
-    return `missed ${count} events between ${stored} and ${current} of ${source}: they were truncated before it came to them`
+    return `missed ${counted(count, 'event')} between ${stored} and ${current} of ${source}: they were truncated before it came to them`
   }
   const where = stored === current ? `at ${stored}` : `from ${stored} to ${current}`
   return reason === 'apply_error'
-    ? `gave up ${count} events ${where} of ${source} (nack)`
-    : `was given ${count} links without their events ${where} of ${source}: the events were deleted`
+    ? `gave up ${counted(count, 'event')} ${where} of ${source} (nack)`
+    : `was given ${counted(count, 'link')} without an event ${where} of ${source}: what they point to was deleted`
+}
+
+function counted(count: bigint, noun: string): string {
+  return `${count} ${noun}${count === 1n ? '' : 's'}`
 }

@@ -17,7 +17,7 @@ export interface Standing<P> {
   readonly consumption: 'unseen' | 'iterated' | 'handled'
   readonly isPersistent: boolean
   readonly isFiltered: boolean
-  /** Whether something has come that waits for a consumer: that has paused, that is slow behind a pipe, or that there is none. */
+  /** Whether something has come that waits: for one that has paused, is slow behind a pipe, or is not there. */
   readonly isBuffered: boolean
   /** It takes what is appended from now on, wherever that begins. */
   readonly beganAtEnd: boolean
