@@ -18,6 +18,7 @@ import {
   tryAgain,
 } from './progress.ts'
 import { SubscriptionReports } from './reports.ts'
+import { StallWarning } from './stall-warning.ts'
 import { isHeadOurs, isStalled, lagMsOf, lagPositionsOf, positionOf, type Standing } from './standing.ts'
 import {
   BEYOND_HEAD,
@@ -51,6 +52,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   readonly #headReader: PeriodicReader<P | undefined>
   readonly #groupReader: PeriodicReader<ConsumerGroup<P> | undefined>
   readonly #completions: Completions<P>
+  readonly #stallWarning: StallWarning<P>
   readonly #over = new AbortController()
   #progress: Progress<P>
   #head: HeadWatch<P>
@@ -65,7 +67,6 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   #serverTells = false
   #fail: (error: Error) => void = () => {}
   #startedAtMs: number | undefined
-  #hasWarnedOfStall = false
   #dropReason: string | undefined
   #error: unknown
 
@@ -75,6 +76,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#options = options
     this.#isFiltered = source.isFiltered ?? false
     this.#completions = new Completions(source.order)
+    this.#stallWarning = new StallWarning(options)
     this.#progress = startProgress(start)
     this.#head = startHeadWatch(start)
     const now = { clock: options.clock, logger: options.logger, intervalMs: options.headIntervalMs }
@@ -306,7 +308,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   #look(): void {
     if (this.#subscription !== undefined && this.#subscription.deref() === undefined) this.left()
     this.#reports.tell(this.#progress)
-    this.#warnOfStall()
+    this.#stallWarning.look(this.#standing())
     const isHeadWanted = isHeadOurs(this.#standing()) || this.#head.unconfirmedStart !== undefined
     if (this.#over.signal.aborted) return
     if (isHeadWanted) this.#headReader.readWhenDue(this.#over.signal)
@@ -345,20 +347,6 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     if (this.failure === undefined) return
     this.failure = undefined
     this.#fail = () => {}
-  }
-
-  #warnOfStall(): void {
-    const { logger, projection, source, stallAfterMs } = this.#options
-    const hasStalled = isStalled(this.#standing()) ?? false
-    if (hasStalled === this.#hasWarnedOfStall) return
-    this.#hasWarnedOfStall = hasStalled
-    const text = (position: P | undefined): string =>
-      position === undefined ? 'none' : source.order.format(position)
-    logger.warn(
-      hasStalled
-        ? `tidemark: the subscription of projection "${projection}" has stalled: for ${stallAfterMs / 1_000} s nothing has come from ${source.name}, whose head is ${text(this.#head.head)}, after ${text(reachedBy(this.#progress, source.order))}`
-        : `tidemark: the subscription of projection "${projection}" delivers again`,
-    )
   }
 
   #reasonOf(error: unknown): string {
