@@ -25,7 +25,7 @@ test('an open transaction that took a number holds the mark, and is named', asyn
   })
   await writer.query('commit')
   await agent.waitFor(5n)
-  expect(agent.status()).toMatchObject({ mark: 5n, holders: [], gaps: [] })
+  await eventually(() => agent.status()).toMatchObject({ mark: 5n, holders: [], gaps: [] })
 })
 
 test('a transaction that begins under the running agent holds the mark at what came before it', async () => {
@@ -105,7 +105,7 @@ test('an unrelated transaction that has written elsewhere, and a repeatable-read
   await reader.query(`select from ${events.name}`)
   const agent = await agentOver({ pool: db.pool, table: events.name })
   await agent.waitFor(await events.append(3))
-  expect(agent.status()).toMatchObject({ mark: 3n, holders: [] })
+  await eventually(() => agent.status()).toMatchObject({ mark: 3n, holders: [] })
 })
 
 test('a transaction in another database, whose sequence has the same oid, holds nothing', async () => {
@@ -128,7 +128,7 @@ test('a transaction in another database, whose sequence has the same oid, holds 
   const agent = await agentOver({ pool: original.pool, table: 'events' })
   await original.pool.query(INSERT('events'))
   await agent.waitFor(1n)
-  expect(agent.status()).toMatchObject({ mark: 1n, holders: [] })
+  await eventually(() => agent.status()).toMatchObject({ mark: 1n, holders: [] })
   await agent.stop()
   await writer.end()
   await db.pool.query(`drop database ${copyName} with (force)`)
