@@ -19,7 +19,11 @@ export interface SubscriptionWatch<P, Item> {
    * A `checkpointReached` of yours is called, and waited for, as before.
    */
   filter<F extends object>(filter: F): F
-  /** For consumers that take callbacks: see `monitorHandler`. */
+  /**
+   * Wraps a callback (`on('data')`) and returns a function that does the same: an event is processed when what `handler`
+   * returns resolves; one that rejects holds the position until it comes again, or `handler` is called with it again and
+   * succeeds.
+   */
   handler<I extends Item, Rest extends unknown[], R>(
     handler: (item: I, ...rest: Rest) => R,
   ): (item: I, ...rest: Rest) => R
@@ -38,7 +42,7 @@ export interface SubscriptionWatch<P, Item> {
  * listeners work as before. It takes a catch-up or persistent subscription of either client, or any other async iterable.
  *
  * - An event is *delivered* when it is handed over, and *processed* when `for await` comes back for the next. Of
- *   `on('data')` alone only the first is seen: give it a `monitorHandler`.
+ *   `on('data')` alone only the first is seen: take `watchSubscription`, and give the listener its `handler`.
  * - When a `for await` breaks or throws, and whenever the stream is destroyed, `unsubscribe()` is called: the clients
  *   leave their call to the server open otherwise.
  * - A checkpoint (`from`) that the store has not reached ends it with a `CheckpointBeyondHeadError`: the stream is destroyed
@@ -60,8 +64,9 @@ export function monitorSubscription<S extends AsyncIterable<unknown>, P>(
 /**
  * Tells what goes on with a consumer that takes a callback (`on('data')`, Emmett's `eachMessage`) and keeps its
  * subscription to itself. Returns a function that does the same. An event is processed when what `handler` returns
- * resolves; one that rejects holds the position until it comes again. Of a subscription that you have, take
- * `watchSubscription(...)`: `wrap` it and give it `handler`; that sees drops too.
+ * resolves; one that rejects holds the position until it comes again. Where you have the subscription yourself, take
+ * `watchSubscription(...)` instead of this: `wrap` it and give it `handler`. That sees drops too, and counts each event
+ * once, which `monitorSubscription` and `monitorHandler` together do not.
  *
  * It reports for the life of the process; `watchSubscription(...).handler(...)` can be stopped.
  */

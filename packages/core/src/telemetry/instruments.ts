@@ -92,7 +92,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     unit: '{event}',
     scope: 'projection',
     labels: PROJECTION,
-    help: 'Events handled and checkpointed; of a wrapped subscription, events whose consumer came back for the next.',
+    help: 'Events handled and checkpointed; of a wrapped subscription, events whose consumer came back for the next, or whose handler resolved.',
     usedBy: ['dashboard', 'alert'],
   },
   proven_empty_positions: {
