@@ -6,7 +6,7 @@
  * - `readStream` and `readAll` give a `Readable` in one and an async generator over a native addon in the other, which
  *   nothing can cancel while it waits for the server;
  * - an event's `created` is exact to the second only where the native addon has read it;
- * - `readAll` knows a `filter` in one only: not used, see load.ts.
+ * - `readAll` knows a `filter` in one only: not used, see all-log.ts.
  */
 export interface EsdbClient {
   readStream(stream: string, options: EsdbReadStreamOptions): AsyncIterable<EsdbEvent>
