@@ -14,23 +14,25 @@ interface EsdbSourceOptions<C> {
   readonly resolveLinkTos?: boolean
   /**
    * Milliseconds without anything from the server after which a poll or a page is given up and tried again. Neither client
-   * has a deadline for reads. Raising it makes a server that hangs go unnoticed for longer; below what the server takes for
-   * an event, nothing ever gets on. @default 30000
+   * has a deadline for reads. Raising it makes a server that hangs go unnoticed for longer; lowered below what the server
+   * takes for one event, no read ever succeeds. @default 30000
    */
   readonly timeoutMs?: number
 }
 
+/** Of `esdbEvents` over one stream. */
 export interface EsdbStreamEventsOptions<C> extends EsdbSourceOptions<C> {
   /** The stream to read, also one of links (`$ce-…`, with `resolveLinkTos`). */
   readonly stream: string
   readonly filter?: never
 }
 
+/** Of `esdbEvents` over `$all`. */
 export interface EsdbAllEventsOptions<C> extends EsdbSourceOptions<C> {
   readonly stream?: never
   /**
    * Which events of `$all` are handed out. It is applied here: all of `$all` comes over the network. Tidemark's own
-   * checkpoints never are, whatever it says. @default all but those whose type or stream begins with `$`
+   * checkpoints are never handed out, whatever it says. @default all but those whose type or stream begins with `$`
    */
   readonly filter?: EsdbFilter
 }

@@ -31,7 +31,7 @@ import {
 import { streamLog } from './stream-log.ts'
 import { wakeUps } from './wake-ups.ts'
 
-/** For `createDaemon` as well as for `monitorSubscription` and `watchSubscription`. */
+/** What `esdbEvents` returns: for `createDaemon` as well as for `monitorSubscription` and `watchSubscription`. */
 export interface EsdbEventSource<P, E> extends EventSource<P, E>, SubscriptionSource<P, E> {}
 
 /** What a client hands out for a stream, and for `$all`: its own `ResolvedEvent` and `AllStreamResolvedEvent`. */
@@ -44,7 +44,8 @@ type EventOf<Read> = Read extends AsyncIterable<infer E> ? E : never
  *
  * Positions of a stream are its revisions, dense; those of `$all` are commit and prepare offsets, of which only the order
  * means something. Handlers get the client's own events. Revisions that a stream has lost to `$maxCount`, `$maxAge`, `$tb`
- * or a scavenge before a projection came to them are passed without a word: they can never come back.
+ * or a scavenge before a projection came to them are passed without a word: they can never come back. Throws
+ * `InvalidOptionError`.
  */
 export function esdbEvents<C extends EsdbClient>(
   options: EsdbStreamEventsOptions<C>,

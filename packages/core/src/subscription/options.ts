@@ -12,8 +12,12 @@ import {
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
 import type { SubscriptionSource } from './subscription-source.ts'
 
+/** Of `monitorSubscription`, `watchSubscription` and `monitorHandler`. */
 export interface MonitorOptions<P, Item> extends TelemetryOptions {
-  /** Names what consumes the subscription, in metrics, spans and messages. */
+  /**
+   * Names what consumes the subscription, in metrics, spans and messages: at most 255 characters. One name is one series:
+   * two subscriptions that live at the same time should not share it.
+   */
   readonly projection: string
   /** What is subscribed to, as an adapter describes it. */
   readonly source: SubscriptionSource<P, Item>
@@ -24,13 +28,14 @@ export interface MonitorOptions<P, Item> extends TelemetryOptions {
    */
   readonly from?: P | 'start' | 'end'
   /**
-   * How long nothing may come while the head stands above, before the subscription counts as stalled. Raising it makes
-   * the alarm later, lowering it calls a slow network a stall. @default 30000
+   * Milliseconds for which nothing may come while the head stands above, before the subscription counts as stalled.
+   * Raising it makes the alarm later, lowering it calls a slow network a stall. Without effect on filtered and persistent
+   * subscriptions, of which no stall can be told. @default 30000
    */
   readonly stallAfterMs?: number
   /**
-   * How often the head is read. Lowering it makes lag and stalls more exact, and costs the store one small read each
-   * time. @default 5000
+   * Milliseconds between two readings of the head, or of the group of a persistent subscription. Lowering it makes lag and
+   * stalls more exact, and costs the store one small read each time. @default 5000
    */
   readonly headIntervalMs?: number
   /**
@@ -38,7 +43,7 @@ export interface MonitorOptions<P, Item> extends TelemetryOptions {
    * @default `traceparent`, or `$traceId` and `$spanId`, in the metadata of the item or of its `event`
    */
   readonly traceContext?: ReadTraceContext<Item>
-  /** @default the system's */
+  /** For tests of your own that are not to wait. @default the system's */
   readonly clock?: Clock
 }
 

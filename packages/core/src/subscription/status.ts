@@ -46,12 +46,13 @@ export function nextState(state: SubscriptionState, signal: SubscriptionSignal):
   return NEXT[state][signal]
 }
 
+/** Where a wrapped subscription stands, as `SubscriptionWatch.status()` computes it. */
 export interface SubscriptionStatus<P> {
   readonly projection: string
   readonly state: SubscriptionState
-  /** Events handed over. */
+  /** Events handed over, since the subscription was wrapped. */
   readonly deliveredEvents: number
-  /** Of these the consumer has come back for the next, or its handler's promise has resolved. */
+  /** Events after which the consumer came back for the next, or whose handler's promise has resolved. */
   readonly processedEvents: number
   /**
    * Everything up to here is processed; of a persistent subscription, by its group. `undefined` where that is not seen
@@ -60,10 +61,14 @@ export interface SubscriptionStatus<P> {
   readonly position: P | undefined
   /** The head as last read. */
   readonly head: P | undefined
-  /** Head (of a group: its last known event) minus position on dense orders, once both are known. */
+  /**
+   * Head (of a group: its last known event) minus position, once both are known; `undefined` on sparse orders, with a
+   * filter, and once the subscription has ended.
+   */
   readonly lagPositions: bigint | undefined
   /**
-   * Now minus the append time of the oldest unprocessed event; 0 when there is none, `undefined` when that is unknown.
+   * Milliseconds: now minus the append time of the oldest unprocessed event; 0 when there is none, `undefined` when that is
+   * unknown, and once the subscription has ended.
    * While the head cannot be read there may always be one: then it counts from the last time that there was none.
    */
   readonly lagMs: number | undefined
@@ -73,7 +78,8 @@ export interface SubscriptionStatus<P> {
   readonly group: ConsumerGroup<P> | undefined
   /** Events passed without being handled, by reason, since the subscription was wrapped. */
   readonly skipped: SkipTotals
-  /** Why it was dropped, as in `subscription_drops`. */
+  /** Why it was dropped, as the label `reason` of `subscription_drops`; `undefined` while it was not. */
   readonly dropReason: string | undefined
+  /** What it was dropped with; `undefined` also for a drop without an error. */
   readonly error: unknown
 }

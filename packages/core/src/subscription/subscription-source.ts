@@ -46,6 +46,7 @@ export interface ConsumerGroup<P> {
   readonly consumers: readonly GroupConsumer[]
 }
 
+/** One consumer of a group, as its server lists it. */
 export interface GroupConsumer {
   readonly name: string
   /** Messages that it has, and has not acknowledged. */
@@ -54,9 +55,11 @@ export interface GroupConsumer {
   readonly isOwn: boolean
 }
 
+/** What one item of a subscription says of itself. */
 export interface Delivery<P> {
   /** Where it stands in what is subscribed to (of a link, its own); `undefined` when it does not say. */
   readonly position: P | undefined
+  /** Milliseconds since the Unix epoch; `undefined` when it does not say. */
   readonly appendedAtMs: number | undefined
   /** Whether there is an event: `false` for a link whose target is gone. */
   readonly hasEvent: boolean

@@ -64,7 +64,9 @@ export interface HandlerFailedReport {
 /** What a wrapped subscription has done since the last of these reports. */
 export interface SubscriptionProgressReport {
   readonly projection: string
+  /** Events handed over. */
   readonly delivered: number
+  /** Events after which the consumer came back for the next, or whose handler resolved. */
   readonly processed: number
   /** Everything up to here is processed, where that is seen. */
   readonly through: string | undefined
@@ -72,15 +74,19 @@ export interface SubscriptionProgressReport {
   readonly delayMs: number | undefined
 }
 
+/** A wrapped subscription ended though nobody unsubscribed. */
 export interface SubscriptionDroppedReport {
   readonly projection: string
+  /** `silent_end`, `checkpoint_beyond_head`, or what the source's `dropReason` says. */
   readonly reason: string
   /** `undefined` when it ended without one. */
   readonly error: unknown
 }
 
+/** What the consumer of a wrapped persistent subscription has acknowledged since the last of these reports. */
 export interface EventsAcknowledgedReport {
   readonly projection: string
+  /** `ack`, or the action of the `nack`: `park`, `retry`, `skip`, `stop`. */
   readonly action: string
   readonly events: number
 }

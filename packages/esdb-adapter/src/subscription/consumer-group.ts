@@ -33,20 +33,26 @@ export interface EsdbGroupInfo {
 }
 
 interface GroupOptions<C> {
-  /** The client that the application has. Reading the group needs the right to do so: an administrator's, by default. */
+  /**
+   * The client that the application has. Reading the group needs the right to do so: an administrator's, by default. Never
+   * disposed here.
+   */
   readonly client: C
   /** The group's name. */
   readonly group: string
   /** Names it in metrics and messages. @default `stream::group`, as the server does */
   readonly name?: string
-  /** Milliseconds after which a read that was not answered is given up. @default 30000 */
+  /** Milliseconds after which a read that was not answered is given up, until the next is due. @default 30000 */
   readonly timeoutMs?: number
 }
 
+/** Of a group of one stream. */
 export interface EsdbStreamGroupOptions<C> extends GroupOptions<C> {
+  /** The stream that the group subscribes to. */
   readonly stream: string
 }
 
+/** Of a group of `$all`. */
 export interface EsdbAllGroupOptions<C> extends GroupOptions<C> {
   readonly stream?: never
 }
@@ -61,7 +67,8 @@ const OPTIONS: Readonly<Record<keyof EsdbStreamGroupOptions<unknown>, true>> = {
 
 /**
  * The group of a persistent subscription to one stream, or to `$all`, for `monitorSubscription` and `watchSubscription`:
- * its position is the one that the server last wrote down, and its server says what is parked and outstanding.
+ * its position is the one that the server last wrote down, and its server says what is parked and outstanding. Throws
+ * `InvalidOptionError`.
  */
 export function esdbConsumerGroup<C extends EsdbGroupClient>(
   options: EsdbStreamGroupOptions<C>,

@@ -12,13 +12,16 @@ import {
   esdbConsumerGroup,
 } from './consumer-group.ts'
 
-/** What says which group it is, and what `monitorSubscription` takes. */
+/** Which group it is, and the options of `monitorSubscription` that mean something for one. */
 export type PersistentSubscriptionOptions = (
   | EsdbStreamGroupOptions<EsdbGroupClient>
   | EsdbAllGroupOptions<EsdbGroupClient>
 ) &
   Omit<MonitorOptions<unknown, never>, 'projection' | 'source' | 'from' | 'traceContext'> & {
-    /** Names what consumes the subscription, in metrics, spans and messages. @default the group's name */
+    /**
+     * Names what consumes the subscription, in metrics, spans and messages. Set it where groups of several streams have one
+     * name. @default the group's name, without its stream
+     */
     readonly projection?: string
   }
 
@@ -40,8 +43,9 @@ const OPTIONS: Readonly<Record<keyof PersistentSubscriptionOptions, true>> = {
 
 /**
  * Tells what goes on with a persistent subscription that you already have, and with its group: besides what
- * `monitorSubscription` tells (the same object comes back, `ack` and `nack` are counted), the server's own word of how far
- * the group has come, what is parked and what is outstanding, every `headIntervalMs`.
+ * `monitorSubscription` tells (the same object comes back, `ack` and `nack` are counted), what the server says of how far
+ * the group has come, what is parked and what is outstanding, every `headIntervalMs`. Throws `AlreadyMonitoredError` when it
+ * is wrapped already, and `InvalidOptionError`.
  *
  * ```ts
  * const mails = monitorPersistentSubscription(

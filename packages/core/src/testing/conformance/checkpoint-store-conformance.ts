@@ -11,6 +11,7 @@ import { SKIP_RULES } from './checkpoint-store/skips.ts'
 import { TEXT_RULES } from './checkpoint-store/texts.ts'
 import { type ConformanceOptions, type ConformanceSuite, conformanceSuite } from './suite.ts'
 
+/** All that there are, for a store that can do everything, or a table of what yours cannot. */
 export const CHECKPOINT_STORE_CAPABILITIES: readonly CheckpointStoreCapability[] = [
   'transactional_effects',
   'locks',
@@ -29,7 +30,7 @@ const RULES: readonly CheckpointStoreRule[] = [
 
 /**
  * What `CheckpointStore` promises, as cases for any test runner; see `eventSourceConformance`. Throws
- * `InvalidOptionError` for a capability that there is none of.
+ * `InvalidOptionError` for an option that is not valid, such as an unknown capability.
  */
 export function checkpointStoreConformance<Tx>(
   options: ConformanceOptions<CheckpointStoreFixture<Tx>, CheckpointStoreCapability>,

@@ -8,6 +8,7 @@ import { POSITION_RULES } from './event-source/positions.ts'
 import { SIGNAL_RULES } from './event-source/signals.ts'
 import { type ConformanceOptions, type ConformanceSuite, conformanceSuite } from './suite.ts'
 
+/** All that there are, for a store that can do everything, or a table of what yours cannot. */
 export const EVENT_SOURCE_CAPABILITIES: readonly EventSourceCapability[] = [
   'dense_positions',
   'type_filter',
@@ -39,7 +40,7 @@ const RULES: readonly EventSourceRule[] = [
  * for (const { name, needs } of leftOut) test.skip(`${name} (${needs})`)
  * ```
  *
- * Throws `InvalidOptionError` for a capability that there is none of.
+ * Throws `InvalidOptionError` for an option that is not valid, such as an unknown capability.
  */
 export function eventSourceConformance<P, E>(
   options: ConformanceOptions<EventSourceFixture<P, E>, EventSourceCapability>,

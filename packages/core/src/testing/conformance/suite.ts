@@ -10,31 +10,34 @@ export interface ConformanceCase {
   readonly run: () => Promise<void>
 }
 
+/** A case that does not run, since the store lacks a capability. */
 export interface LeftOutCase<C extends string> {
   readonly name: string
   /** The capability that would bring it in. */
   readonly needs: C
 }
 
+/** What a suite came to for the capabilities that were named. */
 export interface ConformanceSuite<C extends string> {
   readonly cases: readonly ConformanceCase[]
   /** What was not asked for: to be shown as skipped, so that nobody takes it for tested. */
   readonly leftOut: readonly LeftOutCase<C>[]
 }
 
+/** Of `eventSourceConformance` and `checkpointStoreConformance`. */
 export interface ConformanceOptions<F, C extends string> {
   /** A fresh, empty store. Called once for each case. */
   readonly make: () => Promise<F>
   /** What the store can do besides the port's base. Cases that need something else are left out, and listed. */
   readonly capabilities: readonly C[]
   /**
-   * How long a case waits for what should come at once, before it says what did not come. Keep it below the time limit of
+   * Milliseconds that a case waits for what should come at once, before it says what did not come. Keep it below the limit of
    * your test runner, and well above what your store takes on a busy machine. @default 20000
    */
   readonly patienceMs?: number
 }
 
-/** 20 s: passing cases never wait for it. */
+/** Passing cases never wait for it. */
 const DEFAULT_PATIENCE_MS = 20_000
 
 export interface Rule<F, C extends string> {

@@ -56,6 +56,7 @@ export interface EventSourceFixture<P, E> extends Closable {
   readonly rewind?: () => Promise<void>
 }
 
+/** A transaction of the store under test that is still open. */
 export interface ConformanceTransaction {
   /** Takes the next position; the event is visible once `commit()` has resolved. */
   append(event: ConformanceEvent): Promise<void>
