@@ -109,7 +109,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     return progress
   }
 
-  /** Of no use to a source that settles its whole log with every poll, and to append it would never come to rest. */
+  /** No source of the same store needs it: each of its polls settles the whole log. */
   async saveSettled(): Promise<void> {}
 
   async recordSkips(source: string): Promise<void> {
@@ -184,7 +184,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     }
   }
 
-  /** Before its first event, so that no checkpoint is missing from the list; twice does no harm. */
+  /** Before the checkpoint's first event, so that none is missing from the list; being listed twice does no harm. */
   async #list(listed: ListedCheckpoint, signal: AbortSignal): Promise<void> {
     await this.#answered(`append to stream "${CHECKPOINTS_STREAM}"`, signal, () =>
       this.#client.appendToStream(CHECKPOINTS_STREAM, listingEvent(listed), expecting('any')),
@@ -192,8 +192,8 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
   }
 
   /**
-   * By every process anew, in case that one ended before it had. After an append: metadata written to a stream that was
-   * deleted, in order to project anew, would bring its last event back.
+   * Once in every process, in case the one before ended too early. After an append, not before: metadata written to a stream
+   * that was deleted, in order to project anew, would bring its last event back.
    */
   async #keepLastOnly(projection: string, signal: AbortSignal): Promise<void> {
     if (this.#bounded.has(projection)) return

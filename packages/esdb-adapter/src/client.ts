@@ -143,7 +143,7 @@ export function appendedAtMs(event: EsdbEvent): number | undefined {
  */
 export function abandonRead(read: AsyncIterable<unknown>, rest: AsyncIterator<unknown>): void {
   if (!isReadable(read)) {
-    // Comes to pass when the server has answered what is being waited for.
+    // Takes effect only when the server has answered the read that is pending.
     rest.return?.().catch(() => {})
     return
   }

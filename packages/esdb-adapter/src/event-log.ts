@@ -25,8 +25,8 @@ export interface EventLog<P> {
   /** From now on. */
   subscribe(): EsdbSubscription
   /**
-   * Whether the log has lost what stood up to `position` (or anything) as its owner wanted it, so that it may read as empty
-   * although something was there. Only ever asked where it does.
+   * Whether the log was truncated by its owner (`$maxAge`, `$tb`, deleted) so far that what stood up to `position`, or
+   * anything at all, may be gone. Asked only where the log reads as empty: then it need not be one that went back.
    */
   isTruncated(position: P | undefined, limits: CallLimits): Promise<boolean>
 }

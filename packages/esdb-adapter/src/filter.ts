@@ -21,7 +21,7 @@ export interface AllFilter {
    * would append the next one.
    */
   isNews(record: EsdbRecord): boolean
-  /** Its like on the server, for wake-ups. */
+  /** The same as a filter of the server, for wake-ups; it may let more pass. */
   readonly onServer: EsdbServerFilter
 }
 

@@ -2,7 +2,7 @@ import { isReached, type PositionOrder } from '../position.ts'
 import type { Handled } from './progress.ts'
 import type { Delivery } from './subscription-source.ts'
 
-/** What deliveries that have ended, one after the other, come to. */
+/** What the outcomes of consecutive deliveries, all ended, come to. */
 interface Run<P> {
   /** The last before anything failed. */
   readonly through: Delivery<P> | undefined

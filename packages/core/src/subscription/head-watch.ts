@@ -12,7 +12,7 @@ export interface HeadWatch<P> {
     | undefined
   /** The checkpoint that the subscription began at, while nothing has shown that the store has come that far. */
   readonly unconfirmedStart: P | undefined
-  /** How many readings in a row stood below it, and told something. */
+  /** How many readings in a row stood below it, not counting those that prove nothing (see `observeHead`). */
   readonly belowStart: number
 }
 
@@ -44,8 +44,9 @@ export function observeHead<P>(
 ): HeadWatch<P> {
   const { ahead, unconfirmedStart: start } = watch
   const isBelowStart = arrivals === 0 && !isReached(order, start, head)
-  // A filter's checkpoint may stand at a record of the server's own that no reading shows (a group's checkpoint in $all).
-  // Whatever is appended stands above that one, unless this is another log.
+  // A filter's checkpoint may stand at a record of the server's own that no reading shows (a group's checkpoint in $all), so
+  // that the head stands below it in a healthy store. The next event stands above it, unless this is another log: a second
+  // reading proves something only once the head has moved.
   const tells =
     !isFiltered || head === undefined || watch.belowStart === 0 || !isReached(order, head, watch.head)
   const isAhead = !isReached(order, head, reached)

@@ -51,7 +51,7 @@ export function isStream(subscription: object): boolean {
  * fields, which are not found through one).
  */
 export function instrument(subscription: object, probe: Probe): void {
-  // One that was never handed on is the likeliest of all.
+  // Most likely `undefined`: nothing was passed on. Without `?.` that would be a TypeError of ours.
   if (typeof (subscription as Instrumentable | undefined)?.[Symbol.asyncIterator] !== 'function') {
     throw new InvalidOptionError('subscription', 'a stream or another async iterable', subscription)
   }

@@ -22,7 +22,8 @@ export function lagMs<P>(input: LagInput<P>): number | undefined {
   if (progress.inHandAppendedAtMs !== undefined) return sinceMs(progress.inHandAppendedAtMs, nowMs)
   if (!isHeadOurs || head.readAtMs === undefined) return isLive ? 0 : undefined
   if (!isReached(order, head.head, progress.processedTo)) {
-    // The next event was appended after the last one, and after nothing was there to wait.
+    // The oldest unprocessed event is not at hand. It was appended after the last processed one, and after the last moment
+    // at which none was waiting: the later of the two is the longest that it can have waited.
     const emptyAtMs = head.caughtUpAtMs ?? progress.processedAppendedAtMs ?? startedAtMs
     return sinceMs(Math.max(emptyAtMs, progress.processedAppendedAtMs ?? emptyAtMs), nowMs)
   }

@@ -98,7 +98,7 @@ export class SubscriptionReports<P, Item> {
     this.#session.onError(error)
   }
 
-  /** Of the events that are reported together the first that is live is asked how long it took. */
+  /** Of the events that are reported together, the delay of the first one is reported, while the subscription is live. */
   processing(appendedAtMs: number | undefined, state: SubscriptionState): void {
     if (this.#delayMs !== undefined || appendedAtMs === undefined || state !== 'live') return
     this.#delayMs = Math.max(0, this.#options.clock.nowMs() - appendedAtMs)

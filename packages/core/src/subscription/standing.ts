@@ -17,9 +17,9 @@ export interface Standing<P> {
   readonly consumption: 'unseen' | 'iterated' | 'handled'
   readonly isPersistent: boolean
   readonly isFiltered: boolean
-  /** Whether something has come that waits: for one that has paused, is slow behind a pipe, or is not there. */
+  /** Whether items wait in the stream's buffer: its consumer has paused, is slow behind a pipe, or does not exist. */
   readonly isBuffered: boolean
-  /** It takes what is appended from now on, wherever that begins. */
+  /** It takes only what is appended from now on: at which position that begins is known once something has come. */
   readonly beganAtEnd: boolean
   readonly startedAtMs: number | undefined
   /** How long a reading of the head is good for. */
