@@ -285,7 +285,7 @@ export const ROWS: readonly Row[] = [
       {
         title: 'Outstanding messages',
         description:
-          'What the consumers of a persistent subscription have and have not acknowledged: all, and per process.',
+          'What the consumers of a persistent subscription have received and not yet acknowledged: of the group, and of each process.',
         width: 8,
         view: { kind: 'graph', unit: 'short' },
         queries: [
@@ -310,7 +310,7 @@ export const ROWS: readonly Row[] = [
     panels: [
       {
         title: 'Events processed',
-        description: 'A second; of wrapped subscriptions also what they handed over.',
+        description: 'Per second. Of wrapped subscriptions also the events that were delivered.',
         width: 8,
         view: { kind: 'graph', unit: 'cps' },
         queries: [
@@ -380,7 +380,7 @@ export const ROWS: readonly Row[] = [
       {
         title: 'Events acknowledged',
         description:
-          'A second, of wrapped persistent subscriptions: ack, or the action of the nack. Skip and park are skipped events.',
+          'Per second, of wrapped persistent subscriptions: ack, or the action of the nack. Skip and park count as skipped events too.',
         width: 24,
         view: { kind: 'graph', unit: 'cps' },
         queries: [

@@ -415,7 +415,7 @@ describe('stalls', () => {
     expect(watch.status().isStalled).toBe(true)
     expect(metrics.gauges()).toMatchObject({ subscription_stalled: 1 })
     expect(logger.lines.join()).toContain(
-      'has stalled: for 30 s nothing has come from orders, whose head is 2, after 1',
+      'has stalled: nothing has come from orders for 30 s; its head is 2, the last that came is 1',
     )
     call.send(event(2n))
     await next

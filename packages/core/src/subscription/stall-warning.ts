@@ -29,7 +29,7 @@ export class StallWarning<P> {
     const subscription = `the subscription of projection "${projection}"`
     logger.warn(
       hasStalled
-        ? `tidemark: ${subscription} has stalled: for ${stallAfterMs / 1_000} s nothing has come from ${source.name}, whose head is ${text(head.head)}, after ${text(reachedBy(progress, order))}`
+        ? `tidemark: ${subscription} has stalled: nothing has come from ${source.name} for ${stallAfterMs / 1_000} s; its head is ${text(head.head)}, the last that came is ${text(reachedBy(progress, order))}`
         : `tidemark: ${subscription} delivers again`,
     )
   }

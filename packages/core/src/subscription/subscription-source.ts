@@ -39,9 +39,9 @@ export interface ConsumerGroup<P> {
   readonly checkpoint: P | undefined
   /** The newest event that the group has seen. */
   readonly lastKnown: P | undefined
-  /** Messages that were given up, and wait for an operator. */
+  /** Messages that were given up, until an operator replays or removes them. */
   readonly parked: bigint
-  /** Messages that consumers have, and have not acknowledged. */
+  /** Messages that consumers have received and not yet acknowledged. */
   readonly outstanding: number
   readonly consumers: readonly GroupConsumer[]
 }
@@ -49,7 +49,7 @@ export interface ConsumerGroup<P> {
 /** One consumer of a group, as its server lists it. */
 export interface GroupConsumer {
   readonly name: string
-  /** Messages that it has, and has not acknowledged. */
+  /** Messages that it has received and not yet acknowledged. */
   readonly inFlight: number
   /** Whether it is of this process. */
   readonly isOwn: boolean

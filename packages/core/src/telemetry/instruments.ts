@@ -148,7 +148,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     unit: '{event}',
     scope: 'projection',
     labels: PROJECTION,
-    help: 'Events that a wrapped subscription handed over; whether they were processed is another matter.',
+    help: 'Events that a wrapped subscription handed over, processed or not.',
     usedBy: ['dashboard'],
   },
   acknowledged_events: {
@@ -284,7 +284,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     unit: '{message}',
     scope: 'projection',
     labels: PROJECTION,
-    help: 'Messages of a persistent subscription that were given up, and wait for someone to replay or remove them.',
+    help: 'Messages of a persistent subscription that were parked: given up, until someone replays or removes them.',
     usedBy: ['dashboard'],
   },
   outstanding_messages: {
@@ -292,7 +292,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     unit: '{message}',
     scope: 'projection',
     labels: PROJECTION,
-    help: 'Messages of a persistent subscription that its consumers have and have not acknowledged.',
+    help: 'Messages of a persistent subscription that its consumers have received and not yet acknowledged.',
     usedBy: ['dashboard'],
   },
   group_consumers: {
