@@ -71,7 +71,7 @@ describe.skipIf(isRealCluster)('the examples', () => {
         Promise.all(urls.map(async (url) => (await fetch(url)).text()))
       await vi.waitFor(async () => {
         for (const text of await scrape())
-          expect(text).toMatch(/group_consumers\{projection_name="mailer"\} 2\n/)
+          expect(text).toMatch(/group_consumers\{projection_name="orders::mailer"\} 2\n/)
       }, PATIENCE)
       await server.write(
         'orders',
@@ -79,7 +79,9 @@ describe.skipIf(isRealCluster)('the examples', () => {
       )
       await vi.waitFor(async () => {
         const acknowledged = (await scrape()).map((text) =>
-          Number(/acknowledged_events\{projection_name="mailer",action="ack"\} (\d+)/.exec(text)?.[1]),
+          Number(
+            /acknowledged_events\{projection_name="orders::mailer",action="ack"\} (\d+)/.exec(text)?.[1],
+          ),
         )
         expect(acknowledged.every((count) => count > 0)).toBe(true)
         expect(new Set(handled(first, second)).size).toBe(21)

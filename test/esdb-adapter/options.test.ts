@@ -84,7 +84,7 @@ test('an option of a watched group that does not exist is refused with all that 
       options as unknown as Parameters<typeof monitorPersistentSubscription>[1],
     )
   expect(make).toThrow(
-    'streamName: expected one of the options client, stream, group, projection, name, timeoutMs, stallAfterMs',
+    'streamName: expected one of the options client, stream, group, projection, name, timeoutMs, headIntervalMs',
   )
 })
 

@@ -193,7 +193,9 @@ async function shown(registry: Registry): Promise<Record<string, number>> {
   const values: Record<string, number> = {}
   for (const line of (await registry.metrics()).split('\n')) {
     const [, name, action, value] =
-      /^martend_async_daemon_(\w+)\{projection_name="mailer"(?:,action="(\w+)")?\} (\S+)$/.exec(line) ?? []
+      /^martend_async_daemon_(\w+)\{projection_name="orders::mailer"(?:,action="(\w+)")?\} (\S+)$/.exec(
+        line,
+      ) ?? []
     if (name) values[action ? `${name}{action="${action}"}` : name] = Number(value)
   }
   return values

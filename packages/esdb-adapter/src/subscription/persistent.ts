@@ -17,11 +17,8 @@ export type PersistentSubscriptionOptions = (
   | EsdbStreamGroupOptions<EsdbGroupClient>
   | EsdbAllGroupOptions<EsdbGroupClient>
 ) &
-  Omit<MonitorOptions<unknown, never>, 'projection' | 'source' | 'from' | 'traceContext'> & {
-    /**
-     * Names what consumes the subscription, in metrics, spans and messages. Set it where groups of several streams have one
-     * name. @default the group's name, without its stream
-     */
+  Omit<MonitorOptions<unknown, never>, 'projection' | 'source' | 'from' | 'stallAfterMs' | 'traceContext'> & {
+    /** Names what consumes the subscription, in metrics, spans and messages. @default `name` */
     readonly projection?: string
   }
 
@@ -32,7 +29,6 @@ const OPTIONS: Readonly<Record<keyof PersistentSubscriptionOptions, true>> = {
   projection: true,
   name: true,
   timeoutMs: true,
-  stallAfterMs: true,
   headIntervalMs: true,
   metrics: true,
   logger: true,
@@ -59,7 +55,7 @@ export function monitorPersistentSubscription<S extends AsyncIterable<EsdbEvent>
   options: PersistentSubscriptionOptions,
 ): S {
   requireKnownOptions(options, OPTIONS)
-  const { client, stream, group, name, timeoutMs, projection = group, ...monitoring } = options
+  const { client, stream, group, name, timeoutMs, projection, ...monitoring } = options
   // Whether it is of a stream or of $all makes no difference from here on.
   const source: SubscriptionSource<unknown, never> = esdbConsumerGroup({
     client,
@@ -68,5 +64,5 @@ export function monitorPersistentSubscription<S extends AsyncIterable<EsdbEvent>
     name,
     timeoutMs,
   } as EsdbStreamGroupOptions<EsdbGroupClient>)
-  return monitorSubscription(subscription, { ...monitoring, projection, source })
+  return monitorSubscription(subscription, { ...monitoring, projection: projection ?? source.name, source })
 }
