@@ -111,6 +111,22 @@ test('a locked table fails a poll by name, and leaves no backend behind that wai
   expect(agent.status()).toMatchObject({ state: 'polling', mark: last, error: undefined })
 })
 
+test.each([
+  ['the table', 'proof', 'lock table events in access exclusive mode'],
+  ['the table', 'stale-threshold', 'lock table events in access exclusive mode'],
+  ['the sequence', 'proof', 'alter sequence numbers increment 1'],
+] as const)('a first poll fails by name where %s is locked, in %s mode', async (_, mode, statement) => {
+  const events = await db.events(`create sequence numbers;
+    create table events (position bigint primary key default nextval('numbers'))`)
+  const pool = db.newPool({ application_name: events.schema })
+  const ddl = await db.session()
+  await ddl.query(`set search_path to ${events.schema}; begin; ${statement}`)
+  const agent = await agentOver({ pool, table: events.name, highWater: { mode } })
+  expect(agent.status()).toMatchObject({ state: 'failing', error: { code: '55P03' } })
+  await ddl.query('rollback')
+  await agent.waitFor(await events.append())
+})
+
 test('an idle store with a rolled-back tail is neither stale nor lagging', async () => {
   const events = await db.events()
   await events.run(HANDLED)
