@@ -1,4 +1,4 @@
-import { isReached, type PositionOrder } from '../position.ts'
+import { isReached, laterOf, type PositionOrder } from '../position.ts'
 import type { Handled } from './progress.ts'
 import type { Delivery } from './subscription-source.ts'
 
@@ -13,26 +13,35 @@ interface Run<P> {
 /** A handler that runs, or a run of those that have ended behind one that still runs. */
 interface Entry<P> {
   readonly delivery: Delivery<P>
+  /** How often it was delivered. */
+  calls: number
   ended: Run<P> | undefined
+  isRemoved: boolean
   before: Entry<P> | undefined
   after: Entry<P> | undefined
 }
 
 /**
  * Handlers that run at the same time end in any order: an event is processed through only when all before it are. Those
- * that failed hold the position until each has been tried again with success, or the first of them is delivered anew. What
- * is kept does not grow behind a handler that hangs.
+ * that failed hold the position until each has been tried again with success, or the first of them is delivered anew. Of an
+ * event that is delivered anew while its handler runs, as where an old and a new subscription overlap, the last one counts.
+ * What is kept does not grow behind a handler that hangs.
  */
 export class Completions<P> {
   readonly #order: PositionOrder<P>
   #first: Entry<P> | undefined
   #last: Entry<P> | undefined
+  /** The furthest that was delivered. */
+  #deliveredTo: P | undefined
   /** The first of those that hold the position. */
   #failed: Delivery<P> | undefined
   /** How far all have ended while the position is held. */
   #held: Delivery<P> | undefined
   /** How many have failed, and have not been tried again with success. */
   #failures = 0
+  /** What comes again from here on comes with all of them. Some may stand behind one that still runs. */
+  #lowestFailed: P | undefined
+  #highestFailed: P | undefined
   /** Their items. */
   #failedItems = new WeakSet<object>()
 
@@ -42,9 +51,7 @@ export class Completions<P> {
 
   /** How much is kept. */
   get kept(): number {
-    let count = 0
-    for (let entry = this.#first; entry !== undefined; entry = entry.after) count++
-    return count
+    return [...this.#entries()].length
   }
 
   /** Whether a handler has failed at this very item, so that it is tried again and not delivered anew. */
@@ -54,7 +61,7 @@ export class Completions<P> {
 
   /** Returns what is to be called once, when the handler has ended. */
   begin(delivery: Delivery<P>, item?: unknown): (outcome: 'done' | 'failed') => Handled<P> {
-    const end = this.hasFailedAt(item) ? this.#tryAgain(item) : this.#beginNew(delivery, item)
+    const end = this.hasFailedAt(item) ? this.#tryAgain(delivery, item) : this.#beginNew(delivery, item)
     return (outcome) => ({
       hasFailed: outcome === 'failed',
       through: end(outcome),
@@ -64,49 +71,92 @@ export class Completions<P> {
   }
 
   #beginNew(delivery: Delivery<P>, item: unknown): (outcome: 'done' | 'failed') => Delivery<P> | undefined {
-    if (this.#comesAgain(delivery)) this.#beginAnew()
-    const failedItems = this.#failedItems
-    const entry: Entry<P> = { delivery, ended: undefined, before: this.#last, after: undefined }
-    if (this.#last) this.#last.after = entry
-    else this.#first = entry
-    this.#last = entry
+    const { position } = delivery
+    if (isReachedBy(this.#order, position, this.#lowestFailed)) this.#beginAnew(position)
+    const running = isReachedBy(this.#order, position, this.#deliveredTo) && this.#runningAt(position)
+    this.#deliveredTo = laterOf(this.#order, this.#deliveredTo, position)
+    const entry = running || this.#append(delivery)
+    const call = ++entry.calls
     return (outcome) => {
-      // Everything from the failed one on has been delivered anew since: what becomes of that is what counts.
-      if (failedItems !== this.#failedItems) return undefined
-      if (outcome === 'failed') {
-        this.#failures++
-        if (isObject(item)) failedItems.add(item)
-      }
+      // It has been delivered anew since: what becomes of that is what counts.
+      if (entry.isRemoved || entry.calls !== call) return undefined
+      if (outcome === 'failed') this.#noteFailure(delivery, item)
       return this.#end(entry, outcome)
     }
   }
 
+  #append(delivery: Delivery<P>): Entry<P> {
+    const before = this.#last
+    const entry: Entry<P> = {
+      delivery,
+      calls: 0,
+      ended: undefined,
+      isRemoved: false,
+      before,
+      after: undefined,
+    }
+    if (before) before.after = entry
+    else this.#first = entry
+    this.#last = entry
+    return entry
+  }
+
+  /** What still runs of an earlier delivery of the same event. */
+  #runningAt(position: P): Entry<P> | undefined {
+    for (const entry of this.#entries()) {
+      const at = entry.delivery.position
+      if (!entry.ended && at !== undefined && this.#order.compare(at, position) === 0) return entry
+    }
+    return undefined
+  }
+
+  #noteFailure({ position }: Delivery<P>, item: unknown): void {
+    this.#failures++
+    if (isObject(item)) this.#failedItems.add(item)
+    const isLower = this.#lowestFailed === undefined || isReachedBy(this.#order, position, this.#lowestFailed)
+    if (isLower) this.#lowestFailed = position
+    this.#highestFailed = laterOf(this.#order, this.#highestFailed, position)
+  }
+
   /** It holds the position meanwhile, so that it need not stand among the others. */
-  #tryAgain(item: unknown): (outcome: 'done' | 'failed') => Delivery<P> | undefined {
+  #tryAgain(
+    { position }: Delivery<P>,
+    item: unknown,
+  ): (outcome: 'done' | 'failed') => Delivery<P> | undefined {
     return (outcome) => {
       if (outcome === 'failed' || !isObject(item) || !this.#failedItems.delete(item)) return undefined
       this.#failures--
-      if (this.#failures > 0) return undefined
+      if (this.#failures > 0) {
+        // Where the others stand is not kept, so that it cannot grow.
+        if (isReachedBy(this.#order, position, this.#lowestFailed)) this.#lowestFailed = this.#highestFailed
+        return undefined
+      }
       const held = this.#held
-      this.#failed = undefined
-      this.#held = undefined
+      this.#forgetFailures()
       return held
     }
   }
 
-  #comesAgain({ position }: Delivery<P>): boolean {
-    const failedAt = this.#failed?.position
-    return failedAt !== undefined && position !== undefined && isReached(this.#order, position, failedAt)
+  /** Everything from `position` on is delivered anew, and all that has failed with it: only what came before counts. */
+  #beginAnew(position: P): void {
+    this.#forgetFailures()
+    for (const entry of this.#entries()) {
+      const comesAgain = isReached(this.#order, position, entry.delivery.position)
+      if (entry.ended || comesAgain) this.#remove(entry)
+    }
   }
 
-  /** All that is kept came after the one that failed. */
-  #beginAnew(): void {
-    this.#first = undefined
-    this.#last = undefined
+  #forgetFailures(): void {
     this.#failed = undefined
     this.#held = undefined
     this.#failures = 0
+    this.#lowestFailed = undefined
+    this.#highestFailed = undefined
     this.#failedItems = new WeakSet()
+  }
+
+  *#entries(): Iterable<Entry<P>> {
+    for (let entry = this.#first; entry !== undefined; entry = entry.after) yield entry
   }
 
   /** The last delivery that the position may move to now. */
@@ -138,7 +188,9 @@ export class Completions<P> {
     return wasHeld ? undefined : through
   }
 
-  #remove({ before, after }: Entry<P>): void {
+  #remove(entry: Entry<P>): void {
+    const { before, after } = entry
+    entry.isRemoved = true
     if (before) before.after = after
     else this.#first = after
     if (after) after.before = before
@@ -149,6 +201,11 @@ export class Completions<P> {
 function join<P>(a: Run<P>, b: Run<P>): Run<P> {
   if (a.failed) return { ...a, last: b.last }
   return { through: b.through ?? a.through, failed: b.failed, last: b.last }
+}
+
+/** Unlike `isReached`, of a position that is known. */
+function isReachedBy<P>(order: PositionOrder<P>, position: P | undefined, by: P | undefined): position is P {
+  return position !== undefined && isReached(order, position, by)
 }
 
 function isObject(value: unknown): value is object {
