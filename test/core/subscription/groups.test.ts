@@ -60,6 +60,31 @@ test('is live while its group is, and tells how long its events took', async () 
   expect(watch.status().state).toBe('catching_up')
 })
 
+test.each(['park', 'retry'] as const)(
+  'an event that a handler failed at is the group\'s again, with nack("%s")',
+  async (action) => {
+    const { clock, source, persistent, call, options, metrics } = rig()
+    const readGroup = async () => GROUP
+    const watch = watchSubscription({ ...options, source: Object.assign(source, { readGroup }) })
+    const wrapped = watch.wrap(persistent())
+    await isOpen(metrics)
+    await clock.advance(1_000)
+    const handle = watch.handler(async (_, outcome: 'done' | 'failed') => {
+      if (outcome === 'failed') throw new Error('smtp')
+    })
+    const poison = event(6n, { appendedAtMs: clock.nowMs() })
+    call.send(poison, event(7n, { appendedAtMs: clock.nowMs() }))
+    const iterator = wrapped[Symbol.asyncIterator]()
+    const [first] = await take(iterator, 1)
+    for (let attempt = 1; attempt <= 2; attempt++) await handle(first ?? poison, 'failed').catch(() => {})
+    await wrapped.nack(action, 'smtp', poison)
+    const [second] = await take(iterator, 1)
+    await handle(second ?? poison, 'done')
+    await clock.advance(60_000)
+    expect(watch.status()).toMatchObject({ deliveredEvents: 2, processedEvents: 1, lagMs: undefined })
+  },
+)
+
 test('of sparse positions there is no lag in positions', async () => {
   const { clock, source, persistent, options, metrics } = rig()
   source.order = sparseOrder

@@ -59,9 +59,10 @@ export class Completions<P> {
     return isObject(item) && this.#failedItems.has(item)
   }
 
-  /** Returns what is to be called once, when the handler has ended. */
-  begin(delivery: Delivery<P>, item?: unknown): (outcome: 'done' | 'failed') => Handled<P> {
-    const end = this.hasFailedAt(item) ? this.#tryAgain(delivery, item) : this.#beginNew(delivery, item)
+  /** Returns what is to be called once, when the handler has ended. `holds`: whether the position waits for one that failed. */
+  begin(delivery: Delivery<P>, item?: unknown, holds = true): (outcome: 'done' | 'failed') => Handled<P> {
+    const isAgain = holds && this.hasFailedAt(item)
+    const end = isAgain ? this.#tryAgain(delivery, item) : this.#beginNew(delivery, item, holds)
     return (outcome) => ({
       hasFailed: outcome === 'failed',
       through: end(outcome),
@@ -70,7 +71,11 @@ export class Completions<P> {
     })
   }
 
-  #beginNew(delivery: Delivery<P>, item: unknown): (outcome: 'done' | 'failed') => Delivery<P> | undefined {
+  #beginNew(
+    delivery: Delivery<P>,
+    item: unknown,
+    holds: boolean,
+  ): (outcome: 'done' | 'failed') => Delivery<P> | undefined {
     const { position } = delivery
     if (isReachedBy(this.#order, position, this.#lowestFailed)) this.#beginAnew(position)
     const running = isReachedBy(this.#order, position, this.#deliveredTo) && this.#runningAt(position)
@@ -80,8 +85,9 @@ export class Completions<P> {
     return (outcome) => {
       // It has been delivered anew since: what becomes of that is what counts.
       if (entry.isRemoved || entry.calls !== call) return undefined
-      if (outcome === 'failed') this.#noteFailure(delivery, item)
-      return this.#end(entry, outcome)
+      if (outcome === 'failed' && isObject(item)) this.#failedItems.add(item)
+      if (outcome === 'failed' && holds) this.#noteFailure(delivery)
+      return this.#end(entry, holds ? outcome : 'done')
     }
   }
 
@@ -110,9 +116,8 @@ export class Completions<P> {
     return undefined
   }
 
-  #noteFailure({ position }: Delivery<P>, item: unknown): void {
+  #noteFailure({ position }: Delivery<P>): void {
     this.#failures++
-    if (isObject(item)) this.#failedItems.add(item)
     const isLower = this.#lowestFailed === undefined || isReachedBy(this.#order, position, this.#lowestFailed)
     if (isLower) this.#lowestFailed = position
     this.#highestFailed = laterOf(this.#order, this.#highestFailed, position)

@@ -173,7 +173,8 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     else if (!this.isWatching) this.delivered(item)
     const begun = this.#quietly(() => {
       const delivery = source.describe(item)
-      return { delivery, end: this.#completions.begin(delivery, item) }
+      // What comes of an event that a group's consumer failed at, and to whom it comes next, is for the server to say.
+      return { delivery, end: this.#completions.begin(delivery, item, !this.#isPersistent) }
     })
     return (outcome) =>
       this.#quietly(() => {
