@@ -108,6 +108,32 @@ describe('a handler', () => {
     expect(watch.status()).toMatchObject({ processedEvents: 2, position: 50n })
   })
 
+  test('called again with what it was given up at after a time limit, counts once, by its last call', async () => {
+    const { call, clock, subscription, options, source } = rig()
+    source.head = 9n
+    const watch = watchSubscription(options)
+    const filter = watch.filter({ checkpointReached: (_: object, __: bigint) => {} })
+    const wrapped = watch.wrap(subscription())
+    const [givenUp, slow] = [gate(), gate()]
+    const handle = watch.handler(async ({ position }: TestEvent, attempt: number) => {
+      if (position === 2n) await slow.promise
+      else if (attempt === 1) await givenUp.promise
+    })
+    wrapped.on('data', (each: TestEvent) => {
+      void handle(each, 1)
+      if (each.position === 1n) void handle(each, 2)
+    })
+    call.send(event(1n), event(2n))
+    await clock.settle()
+    givenUp.open()
+    await clock.settle()
+    filter.checkpointReached(wrapped, 50n)
+    expect(watch.status()).toMatchObject({ deliveredEvents: 2, processedEvents: 1, position: 1n })
+    slow.open()
+    await clock.settle()
+    expect(watch.status()).toMatchObject({ processedEvents: 2, position: 50n })
+  })
+
   test('that is slow is no stall, also after another was tried again', async () => {
     const { call, clock, subscription, options, source } = rig()
     source.head = 9n

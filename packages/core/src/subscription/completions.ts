@@ -44,6 +44,8 @@ export class Completions<P> {
   #highestFailed: P | undefined
   /** Their items. */
   #failedItems = new WeakSet<object>()
+  /** The last call with each item whose handler runs. */
+  readonly #running = new WeakMap<object, symbol>()
 
   constructor(order: PositionOrder<P>) {
     this.#order = order
@@ -59,16 +61,28 @@ export class Completions<P> {
     return isObject(item) && this.#failedItems.has(item)
   }
 
+  /** Whether one still runs with it, so that it is called again by who has given that one up: after a time limit. */
+  isRunningWith(item: unknown): boolean {
+    return isObject(item) && this.#running.has(item)
+  }
+
   /** Returns what is to be called once, when the handler has ended. `holds`: whether the position waits for one that failed. */
   begin(delivery: Delivery<P>, item?: unknown, holds = true): (outcome: 'done' | 'failed') => Handled<P> {
     const isAgain = holds && this.hasFailedAt(item)
     const end = isAgain ? this.#tryAgain(delivery, item) : this.#beginNew(delivery, item, holds)
-    return (outcome) => ({
-      hasFailed: outcome === 'failed',
-      through: end(outcome),
-      oldestInHand: this.#failed ?? this.#first?.delivery,
-      isHeld: this.#failed !== undefined,
-    })
+    const call = Symbol('call')
+    if (isObject(item)) this.#running.set(item, call)
+    return (outcome) => {
+      const isGivenUp = isObject(item) && this.#running.get(item) !== call
+      if (isObject(item) && !isGivenUp) this.#running.delete(item)
+      return {
+        isGivenUp,
+        hasFailed: outcome === 'failed',
+        through: end(outcome),
+        oldestInHand: this.#failed ?? this.#first?.delivery,
+        isHeld: this.#failed !== undefined,
+      }
+    }
   }
 
   #beginNew(

@@ -127,6 +127,8 @@ export function processAll<P>(progress: Progress<P>, order: PositionOrder<P>): P
 
 /** What the end of one handler, which resolved or failed, comes to. */
 export interface Handled<P> {
+  /** Whether it was called again with the same before it ended: it is that call's end that counts. */
+  readonly isGivenUp: boolean
   readonly hasFailed: boolean
   /** The last delivery before which all have resolved, where that moved. */
   readonly through: Delivery<P> | undefined
@@ -138,9 +140,10 @@ export interface Handled<P> {
 
 export function handle<P>(
   progress: Progress<P>,
-  { hasFailed, through, oldestInHand, isHeld }: Handled<P>,
+  { isGivenUp, hasFailed, through, oldestInHand, isHeld }: Handled<P>,
   order: PositionOrder<P>,
 ): Progress<P> {
+  if (isGivenUp) return progress
   return withCheckpoint(
     {
       ...progress,

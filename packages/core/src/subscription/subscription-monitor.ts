@@ -169,8 +169,9 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     const { source } = this.#options
     this.begin()
     this.#consumption = 'handled'
-    if (this.#completions.hasFailedAt(item)) this.#progress = tryAgain(this.#progress)
-    else if (!this.isWatching) this.delivered(item)
+    const isInHand = this.#completions.isRunningWith(item)
+    if (!isInHand && this.#completions.hasFailedAt(item)) this.#progress = tryAgain(this.#progress)
+    else if (!isInHand && !this.isWatching) this.delivered(item)
     const begun = this.#quietly(() => {
       const delivery = source.describe(item)
       // What comes of an event that a group's consumer failed at, and to whom it comes next, is for the server to say.
