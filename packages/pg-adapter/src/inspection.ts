@@ -76,7 +76,7 @@ export async function inspect(
 
 async function readFacts(client: PgClient, options: ResolvedPostgresEventsOptions<unknown>): Promise<Facts> {
   try {
-    // 17 and later lock the table to print its default.
+    // Printing a default locks its table on 18, which may wait for DDL.
     const [_set, read] = await transact(client, `${LOCK_TIMEOUT}; ${inspectionSql(options)}`)
     return JSON.parse(String(read?.rows[0]?.facts)) as Facts
   } catch (error) {
