@@ -5,6 +5,7 @@
 export interface PgPool<C extends PgClient = PgClient> {
   connect(): Promise<C>
   on?(event: 'error', listener: (error: Error) => void): unknown
+  on?(event: 'connect', listener: (client: C) => void): unknown
 }
 
 export interface PgClient {
@@ -26,12 +27,15 @@ const listened = new WeakSet<object>()
 
 /**
  * A pool reports an idle connection that died by an `error` event, which ends the process where nobody listens. The
- * pool drops such a connection by itself, and the next statement tells of a server that is gone.
+ * pool drops such a connection by itself, and the next statement tells of a server that is gone. A new connection reports
+ * by an event of its own, and whoever asked for it can listen only a microtask later: too late where the server takes its
+ * leave in the packet that completes the connection, as when it restarts.
  */
 export function survivePoolErrors(pool: PgPool<PgClient>): void {
   if (listened.has(pool)) return
   listened.add(pool)
   pool.on?.('error', () => {})
+  pool.on?.('connect', (client) => client.on('error', () => {}))
 }
 
 /**
