@@ -1,10 +1,11 @@
+import { inspect } from 'node:util'
 import { hasCode } from '@tidemark/core'
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
 import type { Random } from '../core/model/random.ts'
 import { killBackend } from './backends.ts'
 import { eventsOf, PROJECTIONS, startDaemon } from './daemons.ts'
 import { expectExact, untilArrived } from './oracle.ts'
-import { startProxy } from './proxy.ts'
+import { type Proxy as FaultyProxy, startProxy } from './proxy.ts'
 import { type ChaosStore, chaosStore } from './store.ts'
 import { until } from './until.ts'
 import { startBystanders, startWriters } from './writers.ts'
@@ -26,7 +27,7 @@ export async function randomFaults(
     if (hasCode(error, 'TIDEMARK_QUERY_TIMEOUT')) timeouts++
   }
   const queryTimeoutMs = QUERY_TIMEOUT_MS
-  await startDaemon(store, {
+  const daemon = await startDaemon(store, {
     source: eventsOf(store.pool({ connectionString: proxy.url }), { queryTimeoutMs }),
     checkpoints: postgresCheckpoints({
       pool: handled.pool({ connectionString: handledProxy.url, query_timeout: 2 * queryTimeoutMs }),
@@ -42,6 +43,19 @@ export async function randomFaults(
     await server.stop(mode)
     await server.start()
   }
+  /** Those that are still being made then fail in another way. Where there are no others, the next ones go silent too. */
+  const silenced = async (goSilent: (of: FaultyProxy) => void): Promise<void> => {
+    const before = timeouts
+    for (let attempt = 1; timeouts === before; attempt++) {
+      goSilent(proxy)
+      goSilent(handledProxy)
+      await until('the silence was noticed', () => timeouts > before, 10_000).catch((error: unknown) => {
+        if (attempt === 3) throw new Error(inspect(daemon.status(), { depth: 4 }), { cause: error })
+      })
+    }
+    proxy.cutSilent()
+    handledProxy.cutSilent()
+  }
   const faults = {
     crash: () => restart(store, 'immediate'),
     restart: () => restart(store, 'fast'),
@@ -49,22 +63,8 @@ export async function randomFaults(
     'killed backend': () => killBackend(store, random.below(1_000)),
     cut: async () => proxy.cut(),
     'cut to the checkpoints': async () => handledProxy.cut(),
-    silence: async () => {
-      const before = timeouts
-      proxy.silence()
-      handledProxy.silence()
-      await until('the silence was noticed', () => timeouts > before)
-      proxy.cutSilent()
-      handledProxy.cutSilent()
-    },
-    'lost answers': async () => {
-      const before = timeouts
-      handledProxy.swallowAnswers()
-      proxy.swallowAnswers()
-      await until('the silence was noticed', () => timeouts > before)
-      proxy.cutSilent()
-      handledProxy.cutSilent()
-    },
+    silence: () => silenced((of) => of.silence()),
+    'lost answers': () => silenced((of) => of.swallowAnswers()),
   }
   const names = Object.keys(faults) as (keyof typeof faults)[]
   for (let round = 1; round <= rounds; round++) {
