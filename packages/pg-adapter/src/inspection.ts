@@ -3,7 +3,7 @@ import { PostgresConditionError, sqlState } from './errors.ts'
 import { fingerprintSql } from './fingerprint.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { LOCK_TIMEOUT, transact } from './transaction.ts'
+import { transactUnlessLocked } from './transaction.ts'
 
 /** The catalog's word on a table and the sequence behind its position, as `conditions.ts` judges it. */
 export interface Inspection {
@@ -77,7 +77,7 @@ export async function inspect(
 async function readFacts(client: PgClient, options: ResolvedPostgresEventsOptions<unknown>): Promise<Facts> {
   try {
     // Printing a default locks its table on 18, which may wait for DDL.
-    const [_set, read] = await transact(client, `${LOCK_TIMEOUT}; ${inspectionSql(options)}`)
+    const [read] = await transactUnlessLocked(client, inspectionSql(options))
     return JSON.parse(String(read?.rows[0]?.facts)) as Facts
   } catch (error) {
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error

@@ -9,7 +9,7 @@ import { type PgClient, withConnection } from './client.ts'
 import { PostgresConditionError, sqlState } from './errors.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
-import { LOCK_TIMEOUT, transact } from './transaction.ts'
+import { transactUnlessLocked } from './transaction.ts'
 
 /**
  * A page of events; events that share a position are never parted, so it may hold more than `limit`. It is read in a
@@ -67,10 +67,9 @@ async function readRows(
   otherwise: string,
 ): Promise<Row[]> {
   try {
-    const [_set, _locked, read] = await transact(
+    const [_locked, read] = await transactUnlessLocked(
       client,
-      `${LOCK_TIMEOUT};
-      ${lockedSql(sql)};
+      `${lockedSql(sql)};
       select case when row_security_active(${quoteLiteral(table)})
         then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end`,
     )

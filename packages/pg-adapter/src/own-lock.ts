@@ -1,5 +1,5 @@
 import { type PgPool, withConnection } from './client.ts'
-import { LOCK_TIMEOUT, transact } from './transaction.ts'
+import { transactUnlessLocked } from './transaction.ts'
 
 /**
  * Whether `pg_locks` shows a lock that this very transaction holds, as it does in PostgreSQL: stubs and other lock
@@ -12,10 +12,9 @@ export async function showsOwnSequenceLock(
   signal: AbortSignal,
 ): Promise<boolean> {
   return await withConnection(pool, signal, async (client) => {
-    const [_set, _read, looked] = await transact(
+    const [_read, looked] = await transactUnlessLocked(
       client,
-      `${LOCK_TIMEOUT};
-      select pg_sequence_last_value(${sequenceOid}::oid::regclass)::text;
+      `select pg_sequence_last_value(${sequenceOid}::oid::regclass)::text;
       select exists (
         select from pg_locks
         where locktype = 'relation' and relation = ${sequenceOid}::oid and mode = 'RowExclusiveLock'

@@ -11,7 +11,7 @@ import { withConnection } from './client.ts'
 import { requireReadableTable } from './conditions.ts'
 import { inspect } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { LOCK_TIMEOUT, transact } from './transaction.ts'
+import { transactUnlessLocked } from './transaction.ts'
 
 /** Stale-threshold mode proves nothing, so there is nothing that another incarnation would take back. */
 const UNPROVEN_INCARNATION = 'unproven'
@@ -67,11 +67,10 @@ async function readVisible(
   mark: bigint | undefined,
   signal: AbortSignal,
 ): Promise<{ head: bigint | undefined; visible: bigint[] }> {
-  const [_set, seen] = await withConnection(pool, signal, (client) =>
-    transact(
+  const [seen] = await withConnection(pool, signal, (client) =>
+    transactUnlessLocked(
       client,
-      `${LOCK_TIMEOUT};
-       select (select max(${sql.position}) from ${sql.table})::text as head, array_to_string(array(
+      `select (select max(${sql.position}) from ${sql.table})::text as head, array_to_string(array(
          select ${sql.position} from ${sql.table}
          ${mark === undefined ? '' : `where ${sql.position} > ${mark}`}
          order by ${sql.position} limit ${WINDOW}

@@ -40,6 +40,11 @@ export async function transact(client: PgClient, sql: string): Promise<readonly 
   return (await begin(client, `${sql}; commit`)).slice(0, -1)
 }
 
+/** The same for what may wait for DDL: fails where it would wait for longer than that. */
+export async function transactUnlessLocked(client: PgClient, sql: string): Promise<readonly PgResult[]> {
+  return (await transact(client, `${LOCK_TIMEOUT}; ${sql}`)).slice(1)
+}
+
 /** node-postgres returns an array where a message holds several statements. */
 export function manyResults(results: PgResult | readonly PgResult[]): readonly PgResult[] {
   return Array.isArray(results) ? results : [results as PgResult]
