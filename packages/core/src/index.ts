@@ -72,9 +72,10 @@ export {
 } from './high-water/staleness.ts'
 export type { HighWaterStatus } from './high-water/status.ts'
 export { requireKnownOptions } from './known-options.ts'
-export { denseOrder, type PositionOrder } from './position.ts'
+export { denseOrder, isReached, type PositionOrder } from './position.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
+export { SOCKET_FAULTS } from './socket-faults.ts'
 export { MONITOR_DEFAULTS, type MonitorOptions } from './subscription/options.ts'
 export {
   SUBSCRIPTION_STATES,

@@ -1,4 +1,4 @@
-import { TidemarkError } from '@tidemark/core'
+import { SOCKET_FAULTS, TidemarkError } from '@tidemark/core'
 
 /** The server did not answer in time. The call is ended, or left behind where the client cannot end it, and tried again. */
 export class EsdbTimeoutError extends TidemarkError {
@@ -81,19 +81,6 @@ const LASTING_TYPES: Readonly<Record<string, string>> = {
   unsupported: 'the server is too old for it',
 }
 
-/** Faults of sockets, from libuv. */
-const SOCKET_CODES: ReadonlySet<string> = new Set([
-  'ECONNRESET',
-  'ECONNREFUSED',
-  'ECONNABORTED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-])
-
 /** What the clients and grpc-js throw as plain errors. */
 const PLAIN_MESSAGES: readonly RegExp[] = [
   // Client/discovery.js: no node of the cluster answered.
@@ -111,7 +98,7 @@ export function isTransientEsdbError(error: unknown): boolean {
   const type = typeOf(error)
   if (type !== undefined) return type in TRANSIENT_TYPES
   const code = 'code' in error ? error.code : undefined
-  if (typeof code === 'string') return SOCKET_CODES.has(code)
+  if (typeof code === 'string') return SOCKET_FAULTS.has(code)
   // A status of gRPC that the client did not turn into an error of its own.
   if (typeof code === 'number') return 'details' in error
   return PLAIN_MESSAGES.some((message) => message.test(error.message))

@@ -1,7 +1,6 @@
-import type { HighWaterReading, HighWaterRequest } from '@tidemark/core'
+import { type HighWaterReading, type HighWaterRequest, isReached } from '@tidemark/core'
 import { type EsdbRecord, originalRecord } from './client.ts'
 import type { EventLog } from './event-log.ts'
-import { isReached } from './position.ts'
 import { type CallLimits, readEach } from './read.ts'
 import { confirmNewest, furthest, type KnownPosition } from './rewind.ts'
 

@@ -1,8 +1,7 @@
-import type { LoadRequest, Page } from '@tidemark/core'
+import { isReached, type LoadRequest, type Page } from '@tidemark/core'
 import { appendedAtMs, type EsdbEvent, originalRecord } from './client.ts'
 import { EsdbReadEndedEarlyError } from './errors.ts'
 import type { EventLog } from './event-log.ts'
-import { isReached } from './position.ts'
 import { type CallLimits, readEach } from './read.ts'
 
 /**

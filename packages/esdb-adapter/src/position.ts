@@ -1,11 +1,11 @@
-import type { PositionOrder } from '@tidemark/core'
+import { denseOrder, type PositionOrder } from '@tidemark/core'
 import type { EsdbPosition } from './client.ts'
 
 const POSITION = /^(0|[1-9][0-9]*)\/(0|[1-9][0-9]*)$/
 
 /** The order of `$all`: byte offsets, so a distance is not a number of events. Its text is `commit/prepare`. */
 export const allOrder: Required<Omit<PositionOrder<EsdbPosition>, 'distance'>> = {
-  compare: (a, b) => compare(a.commit, b.commit) || compare(a.prepare, b.prepare),
+  compare: (a, b) => denseOrder.compare(a.commit, b.commit) || denseOrder.compare(a.prepare, b.prepare),
   format: ({ commit, prepare }) => `${commit}/${prepare}`,
   parse: (text) => {
     const [, commit, prepare] = POSITION.exec(text) ?? []
@@ -15,13 +15,4 @@ export const allOrder: Required<Omit<PositionOrder<EsdbPosition>, 'distance'>> =
     return { commit: BigInt(commit), prepare: BigInt(prepare) }
   },
   approximate: ({ commit }) => Number(commit),
-}
-
-function compare(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0
-}
-
-/** Whether `position` has been reached by `reached`; `undefined` ("none yet") is below every position. */
-export function isReached<P>(order: PositionOrder<P>, position: P, reached: P | undefined): boolean {
-  return reached !== undefined && order.compare(position, reached) <= 0
 }

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type PositionOrder, type StoredProgress, StoreRewoundError } from '@tidemark/core'
+import { isReached, type PositionOrder, type StoredProgress, StoreRewoundError } from '@tidemark/core'
 import type { EsdbRecord } from './client.ts'
 import type { EventLog } from './event-log.ts'
-import { isReached } from './position.ts'
 import type { CallLimits } from './read.ts'
 
 /** A position that was there. */

@@ -1,4 +1,4 @@
-import { TidemarkError } from '@tidemark/core'
+import { SOCKET_FAULTS, TidemarkError } from '@tidemark/core'
 
 /** What the proof needs of the store (docs/proof.md, "Conditions"). */
 export type PostgresCondition =
@@ -97,18 +97,6 @@ const TRANSIENT_CODES: Readonly<Record<string, string>> = {
   '57P04': 'database_dropped',
   '57P05': 'idle_session_timeout',
 }
-/** Faults of sockets, from libuv. */
-const SOCKET_CODES: ReadonlySet<string> = new Set([
-  'ECONNRESET',
-  'ECONNREFUSED',
-  'ECONNABORTED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-])
 /** What node-postgres and its pool say without a code, for a connection that ended or could not be had. */
 const DRIVER_MESSAGES: readonly RegExp[] = [
   /^Connection terminated/,
@@ -127,7 +115,7 @@ export function isTransientPostgresError(error: unknown): boolean {
   if (PASSING.some((passing) => error instanceof passing)) return true
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
   if (code === undefined) return DRIVER_MESSAGES.some((message) => message.test(error.message))
-  if (SOCKET_CODES.has(code)) return true
+  if (SOCKET_FAULTS.has(code)) return true
   return code in TRANSIENT_CODES || (code.length === 5 && code.slice(0, 2) in TRANSIENT_CLASSES)
 }
 
