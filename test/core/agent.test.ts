@@ -4,6 +4,7 @@ import {
   type HighWaterAgentOptions,
   type HighWaterReading,
   IncarnationChangedError,
+  LateEventsError,
   StoreRewoundError,
 } from '@tidemark/core'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
@@ -413,6 +414,17 @@ describe('a store that stands behind what was processed', () => {
     box.polls = 0
     await clock.advance(60_000)
     expect(box.polls).toBe(0)
+  })
+
+  test('where events became visible that the mark had passed, nobody is told to read on up to that mark', async () => {
+    const { box, source } = variable(reading({ head: 9n, settled: 9n, mark: 9n }))
+    const { agent, clock } = agentOn({ source })
+    await agent.start()
+    expect(agent.mark).toBe(9n)
+    box.next = new LateEventsError('events', [{ position: '7', type: 'Paid' }], [], 'Read the manual.')
+    await clock.until(() => agent.status().state === 'halted')
+    expect(agent.mark).toBeUndefined()
+    await expect(agent.waitFor(5n)).rejects.toThrow('at 7 (Paid)')
   })
 
   test('does not let the process end as if its work was done', async () => {

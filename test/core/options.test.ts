@@ -79,6 +79,15 @@ test('event types are refused where the source would not heed them: the handler 
   expect(daemonWith({ source: blind })).not.toThrow()
 })
 
+test('a type of placeholders is refused as an event type: none would ever come', () => {
+  const filling = altered(source, { placeholderTypes: ['tombstone'] })
+  const projections = [{ ...good, eventTypes: ['opened', 'tombstone'] }]
+  expect(daemonWith({ source: filling, projections })).toThrow(
+    /projections\[0\]\.eventTypes: expected .*placeholderTypes.*found "tombstone"/,
+  )
+  expect(daemonWith({ projections })).not.toThrow()
+})
+
 test('an option given as undefined has its default', () => {
   const projections = [{ ...good, batchSize: undefined, attempts: undefined, eventTypes: undefined }]
   const options = { projections, drainTimeoutMs: undefined, pollIntervalMs: undefined, clock: undefined }

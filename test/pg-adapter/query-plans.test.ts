@@ -1,3 +1,4 @@
+import { MOST_WATCHED_RUNS } from '@tidemark/core'
 import { type PgPool, postgresEvents } from '@tidemark/pg-adapter'
 import { beforeAll, expect, test } from 'vitest'
 import { agentOver, type EventTable, fileDatabase } from '../support/event-table.ts'
@@ -58,19 +59,20 @@ const scansOf = (plan: Plan): string[] => [
 const INDEX_SCAN = /^Index (Only )?Scan events$/
 
 /** Of all that was sent, each one message of many statements, the last statement that has this in it. */
-async function expectIndexed(sent: readonly string[], part: string) {
+async function expectIndexed(sent: readonly string[], part: string, mostBlocks = MOST_BLOCKS) {
   const statement = sent.flatMap((message) => message.split(';')).findLast((sql) => sql.includes(part))
   if (statement === undefined) throw new Error(`no statement has ${part}`)
   const { scans, blocks } = await planOf(statement)
   expect(scans).toHaveLength(1)
   expect(scans[0]).toMatch(INDEX_SCAN)
-  expect(blocks).toBeLessThan(MOST_BLOCKS)
+  expect(blocks).toBeLessThan(mostBlocks)
 }
 
 const PAGE = 'rows with ties'
 const MARK = 'as mark'
 const GREATEST = 'as "greatestVisible"'
 const WINDOW = 'array_to_string(array('
+const LATE = 'as run (first, last)'
 
 test.each([
   ['of every event', undefined],
@@ -107,4 +109,22 @@ test('the mark is looked up, the window read and the greatest position found by 
   // A poll that is on its way may settle the append: its statement counts too.
   await agent.waitFor(await events.append())
   await expectIndexed(sent, WINDOW)
+})
+
+test('every run that is watched costs one descent of the index, idle or not', async () => {
+  const sent: string[] = []
+  const agent = await agentOver({ pool: recording(sent), table: events.name, eventType: 'type' })
+  for (let run = 0; run <= MOST_WATCHED_RUNS; run++) {
+    await db.pool.query(`begin; insert into ${events.name} default values; rollback`)
+    await agent.waitFor(await events.append())
+  }
+  await agent.freshReading()
+  const looks = sent.filter((message) => message.includes(LATE))
+  expect(
+    looks
+      .at(-1)
+      ?.match(/array\[[^\]]*\]::bigint/)?.[0]
+      .split(','),
+  ).toHaveLength(MOST_WATCHED_RUNS)
+  await expectIndexed(sent, LATE, 5 * MOST_WATCHED_RUNS)
 })

@@ -70,7 +70,7 @@ export function resolveDaemonOptions<P, E, Tx>(
   return Object.freeze({
     source,
     checkpoints,
-    projections: resolveProjections(projections, source.filtersByType),
+    projections: resolveProjections(projections, source),
     drainTimeoutMs,
     traceContext,
     highWater: resolved,

@@ -12,6 +12,8 @@ export interface EventSource<P, E> {
   readonly order: PositionOrder<P>
   /** Whether `LoadRequest.eventTypes` is honoured. */
   readonly filtersByType: boolean
+  /** Types of rows that are no events and are never loaded: a projection that asks for one is refused. */
+  readonly placeholderTypes?: readonly string[]
   /**
    * One poll of the store. Rejects with `IncarnationChangedError` when what `previous` learned no longer holds: the
    * caller drops it, reads the stored progress again and polls anew.

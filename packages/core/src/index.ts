@@ -47,6 +47,7 @@ export type {
   StoredProgress,
 } from './event-source.ts'
 export { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
+export { emptyTail, MOST_WATCHED_RUNS, watchEmpty } from './high-water/empty-watch.ts'
 export type { AgedGap } from './high-water/gap-ages.ts'
 export {
   HIGH_WATER_AGENT_DEFAULTS,
@@ -72,6 +73,12 @@ export {
 } from './high-water/staleness.ts'
 export type { HighWaterStatus } from './high-water/status.ts'
 export { requireKnownOptions } from './known-options.ts'
+export {
+  type LateEvent,
+  LateEventsError,
+  type PassedLateEvents,
+  passedLateEvents,
+} from './late-events.ts'
 export { denseOrder, isReached, type PositionOrder } from './position.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'

@@ -1,4 +1,4 @@
-import type { Holder } from '@tidemark/core'
+import type { Gap, Holder, LateEvent } from '@tidemark/core'
 import { isKnownSql } from './backends.ts'
 import { type PgPool, withConnection } from './client.ts'
 import { NotPrimaryError, PostgresConditionError, sqlState } from './errors.ts'
@@ -6,6 +6,7 @@ import { fingerprintSql } from './fingerprint.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
+import { lateEventsSql, parseLateEvents } from './late-events.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { begin, LOCK_TIMEOUT } from './transaction.ts'
 
@@ -20,6 +21,8 @@ export interface PostgresPoll {
   /** Step 3. */
   readonly visible: readonly bigint[]
   readonly windowFull: boolean
+  /** What is visible now of the watched runs. */
+  readonly late: readonly LateEvent[]
   readonly fingerprint: string
   readonly backendKey: string
   /** Read only from a backend that was not known. */
@@ -34,6 +37,8 @@ export interface PollRequest {
   /** `undefined` leaves step 3 out: far behind, the bound is enough. */
   readonly visibleAbove: bigint | undefined
   readonly withGreatestVisible: boolean
+  /** Runs that were proven empty: whether they still are is looked at again. */
+  readonly watched: readonly Gap<bigint>[]
   readonly knownBackends: readonly string[]
 }
 
@@ -73,11 +78,16 @@ const UNDEFINED_NAMES: ReadonlySet<string | undefined> = new Set(['42P01', '4270
 
 /**
  * Step 1 alone, for while `v` equals settled. Says whether that is still so, of the same sequence, on a
- * known backend.
+ * known backend, and what was proven empty is.
  */
 export async function probe(
   options: Options,
-  { inspection, sequence, knownBackends }: Pick<PollRequest, 'inspection' | 'sequence' | 'knownBackends'>,
+  {
+    inspection,
+    sequence,
+    watched,
+    knownBackends,
+  }: Pick<PollRequest, 'inspection' | 'sequence' | 'watched' | 'knownBackends'>,
   lastHandedOut: bigint | undefined,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -87,18 +97,20 @@ export async function probe(
     select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
       (${isKnownSql(knownBackends)})::text as "isKnownBackend",
       ${polledFingerprintSql(options, sequence)} as fingerprint;
+    ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
     commit`,
     signal,
   )
   return (
     row.lastHandedOut === lastHandedOut?.toString() &&
     row.isKnownBackend === 'true' &&
-    row.fingerprint === inspection.fingerprint
+    row.fingerprint === inspection.fingerprint &&
+    parseLateEvents(row.late).length === 0
   )
 }
 
 function pollSql(options: Options, request: PollRequest, readUncalled: string): string {
-  const { inspection, sequence, visibleAbove, withGreatestVisible, knownBackends } = request
+  const { inspection, sequence, visibleAbove, withGreatestVisible, watched, knownBackends } = request
   const { table, position } = options.sql
   const visible =
     visibleAbove === undefined
@@ -118,6 +130,7 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
     ${LOCK_TIMEOUT};
     ${holdersSql(sequence)};
     ${visible};
+    ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
     select ${polledFingerprintSql(options, sequence)} as fingerprint,
       pg_current_wal_insert_lsn()::text as "insertLsn",
       (pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn())::text as "isFlushed",
@@ -203,6 +216,7 @@ function toPoll(row: Row, request: PollRequest, lastHandedOut: bigint): Postgres
     holders: toHolders(String(row.holders)),
     visible,
     windowFull: request.visibleAbove === undefined || visible.length === WINDOW,
+    late: parseLateEvents(row.late),
     fingerprint: String(row.fingerprint),
     backendKey: String(row.backendKey),
     identity: typeof row.identity === 'string' ? (JSON.parse(row.identity) as ServerIdentity) : undefined,

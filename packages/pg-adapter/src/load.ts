@@ -8,6 +8,7 @@ import {
 import { type PgClient, withConnection } from './client.ts'
 import { PostgresConditionError, sqlState } from './errors.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
+import { noPlaceholderSql } from './late-events.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
 import { transactUnlessLocked } from './transaction.ts'
 
@@ -113,9 +114,10 @@ function lockedSql(sql: string): string {
 const ROWS_HIDDEN = 'tidemark: row security hides rows from backend '
 
 function pageSql(
-  { appendedAt, columns, eventType, position, sql }: ResolvedPostgresEventsOptions<unknown>,
+  options: ResolvedPostgresEventsOptions<unknown>,
   { after, upTo, limit, eventTypes }: LoadRequest<bigint>,
 ): string {
+  const { appendedAt, columns, eventType, position, sql } = options
   const selected = columns
     ? [...new Set([position, ...columns, ...(appendedAt === undefined ? [] : [appendedAt])])]
         .map((c) => `e.${quoteIdentifier(c)}`)
@@ -127,7 +129,7 @@ function pageSql(
       ? `and e.${quoteIdentifier(eventType)}::text = any (${quoteTexts(eventTypes)})`
       : ''
   return `select ${selected} from ${sql.table} e
-    where e.${sql.position} <= ${upTo} ${above} ${ofTypes}
+    where e.${sql.position} <= ${upTo} ${above} ${ofTypes} ${noPlaceholderSql(options)}
     order by e.${sql.position} fetch first ${limit} rows with ties`
 }
 

@@ -21,6 +21,12 @@ export interface PostgresEventsOptions<E = PostgresRow> {
   /** The column that holds the event's type; projections may then filter by `eventTypes`. @default none */
   readonly eventType?: string
   /**
+   * Types of rows that fill the number of a failed append on purpose, and are no events: Marten writes `tombstone`,
+   * Eventuous `$tombstone`. They are never handed to a handler. Needs `eventType`. Where one of the two is a type of
+   * your own events, leave it out. @default ['tombstone', '$tombstone'], where `eventType` is set
+   */
+  readonly placeholderTypes?: readonly string[]
+  /**
    * The column with the time at which an event was appended (`timestamptz`), for lag and delay in seconds. Without it lag
    * counts from when this process first saw that an event waits. @default none
    */
@@ -54,6 +60,7 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly position: string
   readonly columns: readonly string[] | undefined
   readonly eventType: string | undefined
+  readonly placeholderTypes: readonly string[]
   readonly appendedAt: string | undefined
   readonly mapRow: (row: PostgresRow, position: bigint) => E
   readonly name: string
@@ -63,12 +70,16 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly sql: { readonly table: string; readonly position: string }
 }
 
-/** position: what most event tables call it; thresholdMs: Marten's. */
-export const POSTGRES_EVENTS_DEFAULTS: { readonly position: string; readonly thresholdMs: number } =
-  Object.freeze({
-    position: 'position',
-    thresholdMs: 3_000,
-  })
+/** position: what most event tables call it; thresholdMs: Marten's; placeholderTypes: Marten's and Eventuous's. */
+export const POSTGRES_EVENTS_DEFAULTS: {
+  readonly position: string
+  readonly thresholdMs: number
+  readonly placeholderTypes: readonly string[]
+} = Object.freeze({
+  position: 'position',
+  thresholdMs: 3_000,
+  placeholderTypes: Object.freeze(['tombstone', '$tombstone']),
+})
 
 const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true>> = {
   pool: true,
@@ -76,6 +87,7 @@ const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true
   position: true,
   columns: true,
   eventType: true,
+  placeholderTypes: true,
   appendedAt: true,
   mapRow: true,
   name: true,
@@ -107,6 +119,7 @@ export function resolvePostgresEventsOptions<E>(
     position,
     columns: options.columns,
     eventType: options.eventType,
+    placeholderTypes: resolvePlaceholderTypes(options),
     appendedAt: options.appendedAt,
     mapRow: options.mapRow ?? ((row) => row as E),
     name,
@@ -140,6 +153,24 @@ export function requireText(option: string, value: unknown): string {
   if (typeof value !== 'string' || value === '' || value.includes('\0'))
     throw new InvalidOptionError(option, 'a non-empty string without NUL', value)
   return value
+}
+
+function resolvePlaceholderTypes({
+  eventType,
+  placeholderTypes,
+}: Pick<PostgresEventsOptions, 'eventType' | 'placeholderTypes'>): readonly string[] {
+  if (placeholderTypes === undefined) return POSTGRES_EVENTS_DEFAULTS.placeholderTypes
+  if (!Array.isArray(placeholderTypes)) {
+    throw new InvalidOptionError('placeholderTypes', 'an array of event types', placeholderTypes)
+  }
+  if (eventType === undefined) {
+    throw new InvalidOptionError(
+      'placeholderTypes',
+      'the option eventType beside it, which names the column of the type',
+      placeholderTypes,
+    )
+  }
+  return Object.freeze(placeholderTypes.map((type) => requireText('placeholderTypes', type)))
 }
 
 function resolveThreshold(highWater: PostgresEventsOptions['highWater']): number | undefined {

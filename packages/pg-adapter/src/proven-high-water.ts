@@ -1,5 +1,7 @@
 import {
   denseOrder,
+  emptyTail,
+  type Gap,
   type HighWaterReading,
   type HighWaterRequest,
   IncarnationChangedError,
@@ -8,6 +10,7 @@ import {
   type StoredProgress,
   settle,
   startSettlement,
+  watchEmpty,
   withMark,
 } from '@tidemark/core'
 import type { KnownBackends } from './backends.ts'
@@ -17,6 +20,7 @@ import { type PostgresPoll, probe } from './high-water.ts'
 import { incarnationOf, parseIncarnation, sequencePart } from './incarnation.ts'
 import { type InspectedPoll, pollInspected } from './inspected-poll.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
+import { lateEventsError } from './late-events.ts'
 import { lookUpMark } from './load.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { requireNotRewound, requireStoredConsistent } from './rewind.ts'
@@ -28,6 +32,8 @@ interface Memory {
   readonly inspection: Inspection
   readonly sequence: InspectedSequence
   readonly settlement: Settlement
+  /** The newest runs that were proven empty. */
+  readonly watched: readonly Gap<bigint>[]
   /** When the greatest visible position was last compared with `v`; the next poll compares it where `undefined`. */
   readonly comparedAtMs: number | undefined
 }
@@ -45,22 +51,30 @@ export async function readProvenHighWater(
   const memory = previous.memory as Memory
   const knownBackends = backends.of(previous.incarnation)
   if (isIdle(memory) && !isComparisonDue(memory)) {
-    const { inspection, sequence, settlement } = memory
-    const found = { inspection, sequence, knownBackends }
+    const { inspection, sequence, settlement, watched } = memory
+    const found = { inspection, sequence, watched, knownBackends }
     if (await probe(options, found, settlement.lastHandedOut, signal)) return previous
   }
   const polled = await pollInspected(
     options,
     memory,
-    { visibleAbove: memory.settlement.settled, withGreatestVisible: isComparisonDue(memory), knownBackends },
+    {
+      visibleAbove: memory.settlement.settled,
+      withGreatestVisible: isComparisonDue(memory),
+      watched: memory.watched,
+      knownBackends,
+    },
     signal,
   )
   requireSameIncarnation(previous.incarnation, polled)
   requireNotRewound(options, memory.settlement, previous.logPosition, polled.poll)
+  const { late } = polled.poll
+  if (late.length > 0) throw lateEventsError(options.name, options, late, await request.stored())
   return await conclude(options, backends, request, {
     ...polled,
     incarnation: previous.incarnation,
     settlement: memory.settlement,
+    watched: memory.watched,
     comparedAtMs: memory.comparedAtMs,
   })
 }
@@ -76,7 +90,7 @@ async function readFirst(
   request: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
   const { stored, sharesLog, signal } = request
-  const first = { visibleAbove: undefined, withGreatestVisible: false, knownBackends: [] }
+  const first = { visibleAbove: undefined, withGreatestVisible: false, watched: [], knownBackends: [] }
   const named = await pollInspected(options, undefined, first, signal)
   const incarnation = nameIncarnation(named)
   backends.add(incarnation, named.poll.backendKey)
@@ -95,6 +109,7 @@ async function readFirst(
     ...polled,
     incarnation,
     settlement: startSettlement(resumeSettled(denseOrder, progress.filter(isProven), incarnation)),
+    watched: [],
     comparedAtMs: undefined,
   })
 }
@@ -103,6 +118,7 @@ interface Judged extends InspectedPoll {
   readonly incarnation: string
   /** As it was before this poll. */
   readonly settlement: Settlement
+  readonly watched: readonly Gap<bigint>[]
   readonly comparedAtMs: number | undefined
 }
 
@@ -110,7 +126,7 @@ async function conclude(
   options: Options,
   backends: KnownBackends,
   { sharesLog, signal }: HighWaterRequest<bigint>,
-  { inspection, sequence, poll, incarnation, settlement: before, comparedAtMs }: Judged,
+  { inspection, sequence, poll, incarnation, settlement: before, watched, comparedAtMs }: Judged,
 ): Promise<HighWaterReading<bigint>> {
   backends.add(incarnation, poll.backendKey)
   if (poll.greatestVisible !== undefined && poll.greatestVisible > poll.lastHandedOut) {
@@ -130,6 +146,12 @@ async function conclude(
     await waitUntilDurable(options.pool, backends, incarnation, poll.insertLsn, signal)
   }
   const concluded = withMark(settlement, lookedUp)
+  // A position is looked for again only where the index finds it.
+  const isWatching = inspection.hasIndex
+  const tail =
+    markNeedsLookup && settlement.settled !== undefined
+      ? emptyTail(settlement.settled, lookedUp, sequence.start)
+      : []
   return {
     head: poll.lastHandedOut,
     settled: concluded.settled,
@@ -144,6 +166,7 @@ async function conclude(
       inspection,
       sequence,
       settlement: concluded,
+      watched: isWatching ? watchEmpty(watched, [...provenEmpty, ...tail]) : [],
       comparedAtMs: nextComparedAtMs(comparedAtMs, poll),
     } satisfies Memory,
   }

@@ -32,6 +32,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   readonly name: string
   readonly order: typeof denseOrder = denseOrder
   readonly filtersByType: boolean
+  readonly placeholderTypes: readonly string[]
   #options: ResolvedPostgresEventsOptions<E>
   readonly #backends = new KnownBackends()
 
@@ -39,6 +40,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
     this.#options = options
     this.name = options.name
     this.filtersByType = options.eventType !== undefined
+    this.placeholderTypes = options.placeholderTypes
   }
 
   async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {

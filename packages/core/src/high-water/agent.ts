@@ -224,6 +224,11 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
       this.#staleWarning.look(this.status(), clock.nowMs())
       if (poll.failed) {
         if (hasCode(poll.error, 'TIDEMARK_STORE_REWOUND')) return await this.#halt(poll.error)
+        if (hasCode(poll.error, 'TIDEMARK_LATE_EVENTS')) {
+          // Nobody reads on up to a mark that was wrong: more events would be passed.
+          this.reading = undefined
+          return await this.#halt(poll.error)
+        }
         continue
       }
       backOffMs = nextBackOffMs(this.#options, {

@@ -4,7 +4,8 @@ import { type AgedGap, ageGaps, type GapAges, type GapChanges, NO_GAPS } from '.
 
 export interface HighWaterStatus<P> {
   /**
-   * `halted`: the store stands behind what was processed, the operator decides. `failing`: polls fail and are retried.
+   * `halted`: the store stands behind what was processed, or events became visible where the mark had passed; the
+   * operator decides. `failing`: polls fail and are retried.
    */
   readonly state: 'idle' | 'polling' | 'failing' | 'halted' | 'stopped'
   readonly head: P | undefined

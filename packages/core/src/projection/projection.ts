@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../errors.ts'
+import type { EventSource } from '../event-source.ts'
 import { requireKnownOptions } from '../known-options.ts'
 
 /** What a user defines: a name, what to read, and what to do with it. */
@@ -57,16 +58,18 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
  */
 const LONGEST_NAME = 255
 
+type TypedSource = Pick<EventSource<unknown, unknown>, 'filtersByType' | 'placeholderTypes'>
+
 export function resolveProjections<E, Tx>(
   projections: readonly Projection<E, Tx>[],
-  filtersByType: boolean,
+  source: TypedSource,
 ): readonly ResolvedProjection<E, Tx>[] {
   if (!Array.isArray(projections) || projections.length === 0) {
     throw new InvalidOptionError('projections', 'at least one projection', projections)
   }
   const names = new Set<string>()
   return projections.map((projection, index) => {
-    const resolved = resolveProjection(projection, `projections[${index}]`, filtersByType)
+    const resolved = resolveProjection(projection, `projections[${index}]`, source)
     if (names.has(resolved.name)) {
       throw new InvalidOptionError(`projections[${index}].name`, 'a name used once', resolved.name)
     }
@@ -78,7 +81,7 @@ export function resolveProjections<E, Tx>(
 function resolveProjection<E, Tx>(
   projection: Projection<E, Tx>,
   option: string,
-  filtersByType: boolean,
+  { filtersByType, placeholderTypes = [] }: TypedSource,
 ): ResolvedProjection<E, Tx> {
   if (typeof projection !== 'object' || projection === null) {
     throw new InvalidOptionError(option, 'a projection', projection)
@@ -107,6 +110,14 @@ function resolveProjection<E, Tx>(
         `${option}.eventTypes`,
         'a source that knows where its event types are',
         eventTypes,
+      )
+    }
+    const placeholder = eventTypes.find((type) => placeholderTypes.includes(type))
+    if (placeholder !== undefined) {
+      throw new InvalidOptionError(
+        `${option}.eventTypes`,
+        "types of events, none of the source's placeholderTypes, which are never handed out",
+        placeholder,
       )
     }
   }

@@ -1,0 +1,77 @@
+import {
+  denseOrder,
+  type Gap,
+  type LateEvent,
+  LateEventsError,
+  passedLateEvents,
+  type StoredProgress,
+} from '@tidemark/core'
+import { quoteIdentifier, quoteTexts } from './identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from './options.ts'
+
+type Options = Pick<ResolvedPostgresEventsOptions<unknown>, 'eventType' | 'placeholderTypes' | 'sql'>
+
+/** Of one run, enough to tell what happens. */
+const MOST_OF_ONE_RUN = 100
+
+/**
+ * The events that are visible now in runs of positions that were proven empty, as JSON: one look into the index for each
+ * run, in a statement that travels with a poll. Rows that fill a dead number on purpose are left out.
+ */
+export function lateEventsSql(options: Options, watched: readonly Gap<bigint>[]): string {
+  const { table, position } = options.sql
+  const numbers = (of: (run: Gap<bigint>) => bigint): string =>
+    `array[${watched.map(of).join(', ')}]::bigint[]`
+  const type = options.eventType === undefined ? 'null' : `e.${quoteIdentifier(options.eventType)}::text`
+  return `select coalesce(json_agg(json_build_object('position', late.position::text, 'type', late.type)
+      order by late.position), '[]')::text as late
+    from unnest(${numbers(({ from }) => from)}, ${numbers(({ to }) => to)}) as run (first, last)
+    cross join lateral (
+      select e.${position} as position, ${type} as type from ${table} e
+      where e.${position} between run.first and run.last ${noPlaceholderSql(options)}
+      order by e.${position} limit ${MOST_OF_ONE_RUN}
+    ) late`
+}
+
+/** A condition on the rows of `e`: what was written to fill a dead number is no event. An event without a type is one. */
+export function noPlaceholderSql({ eventType, placeholderTypes }: Omit<Options, 'sql'>): string {
+  if (eventType === undefined || placeholderTypes.length === 0) return ''
+  return `and (e.${quoteIdentifier(eventType)}::text = any (${quoteTexts(placeholderTypes)})) is not true`
+}
+
+export function parseLateEvents(json: unknown): readonly LateEvent[] {
+  if (typeof json !== 'string') return []
+  const found = JSON.parse(json) as { position: string; type: string | null }[]
+  return found.map(({ position, type }) => ({ position, type: type ?? undefined }))
+}
+
+/** `progress` says which projections have passed them. */
+export function lateEventsError(
+  source: string,
+  options: Options,
+  late: readonly LateEvent[],
+  progress: readonly StoredProgress<bigint>[],
+): LateEventsError {
+  const positions = late.map(({ position }) => BigInt(position))
+  return new LateEventsError(
+    source,
+    late,
+    passedLateEvents(denseOrder, progress, positions),
+    `${WHY(options)} ${WHAT_TO_DO}${options.eventType === undefined ? TYPE_UNKNOWN : ''}`,
+  )
+}
+
+const WHY = ({ sql: { table, position } }: Options): string =>
+  `No transaction that had taken a number up to there was open any more, so somebody writes ${table}.${position} ` +
+  'with a number that was taken outside the transaction that inserts it (Marten in append mode Rich, an allocator of ' +
+  'number blocks), or by hand. Where that goes on, more events are lost, and not all of them are noticed.'
+
+const WHAT_TO_DO =
+  'Nothing is projected until this process is started again. First let every writer take its numbers in the ' +
+  'transaction that inserts them (Marten: append mode Quick). Then see to the projections named here: with the daemon ' +
+  'stopped, delete the checkpoint to project anew, or give each by hand the events that it has missed. Then start again. If the ' +
+  'writers cannot be changed, nothing can be proven here, and events will be lost in any mode.'
+
+const TYPE_UNKNOWN =
+  ' If these rows are placeholders, written on purpose to fill the numbers of failed appends, name the column of the ' +
+  'type in the option eventType, so that placeholderTypes can tell them.'
