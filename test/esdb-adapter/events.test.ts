@@ -191,6 +191,34 @@ describe('$all', () => {
   })
 })
 
+describe('reads are read to their end', () => {
+  const LARGE = { data: { n: 0, padding: 'x'.repeat(1_000) } }
+  /** Some 3 MB: more than a connection holds on its way. */
+  const many = (type: string) => Array.from({ length: 3_000 }, () => ({ ...LARGE, type }))
+
+  test('a look back over records of the system leaves no read open', async () => {
+    const source = all()
+    await esdb.server.write('orders', many('Placed'))
+    for (let round = 0; round < 10; round++) {
+      await esdb.server.writeStatistics()
+      await poll(source)
+    }
+    expect((await esdb.server.counters()).open.read).toBe(0)
+  })
+
+  test('a page that ends at the mark leaves no read open', async () => {
+    const source = all()
+    await esdb.server.write('orders', numbered(0, 9))
+    const upTo = present((await poll(source)).mark)
+    await esdb.server.write('orders', many('Placed'))
+    for (let round = 0; round < 10; round++) {
+      const page = await firstPage(source, { upTo })
+      expect(page.events).toHaveLength(10)
+    }
+    expect((await esdb.server.counters()).open.read).toBe(0)
+  })
+})
+
 describe('where a log seems to end before what was there', () => {
   test.each([
     ['a stream', () => orders() as EventSource<unknown, EsdbEvent>],

@@ -3,8 +3,8 @@ import type { EventLog } from './event-log.ts'
 import type { AllFilter } from './filter.ts'
 import { allOrder } from './position.ts'
 
-/** Where events are left out, a small page may need to look at more of them. */
-const LEAST_READ = 100
+/** Where events are left out, a small page has to look at more of them; what it does not need is read for nothing. */
+const LEAST_READ = 32
 
 /**
  * `$all`, read whole and filtered here. A filtered read of the server does not say how far it has looked, so that one that

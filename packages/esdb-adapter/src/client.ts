@@ -137,24 +137,15 @@ export function appendedAtMs(event: EsdbEvent): number | undefined {
 }
 
 /**
- * Ends a read that is no longer needed, whether or not the server has. Of `@eventstore/db-client` the call is cancelled, and
- * what had come is read on to its end: destroyed or left alone, it would stay in the client for ever, and the client's
- * `dispose()` wait for it. A read of `@kurrent/kurrentdb-client` is left behind, since nothing ends it.
+ * Ends the call of a read that nobody waits for any more, whether or not the server has. What had come has to be read on to
+ * its end all the same: destroyed or left alone, a read of `@eventstore/db-client` would stay in the client for ever, and
+ * the client's `dispose()` wait for it. Nothing ends a read of `@kurrent/kurrentdb-client` before its server does.
  */
-export function abandonRead(read: AsyncIterable<unknown>, rest: AsyncIterator<unknown>): void {
-  if (!isReadable(read)) {
-    // Takes effect only when the server has answered the read that is pending.
-    rest.return?.().catch(() => {})
-    return
-  }
+export function cancelRead(read: AsyncIterable<unknown>): void {
+  if (!isReadable(read)) return
   // It emits errors of the call even now, which would end the process where nobody listens.
   read.on('error', () => {})
   read.cancel().catch(() => {})
-  readToEnd(rest).catch(() => {})
-}
-
-async function readToEnd(rest: AsyncIterator<unknown>): Promise<void> {
-  while (!(await rest.next()).done);
 }
 
 interface CancellableRead {

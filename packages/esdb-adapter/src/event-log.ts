@@ -10,7 +10,7 @@ export interface EventLog<P> {
   positionOf(record: EsdbRecord): P
   isHandedOut(record: EsdbRecord): boolean
   isNews(record: EsdbRecord): boolean
-  /** From `from`, included, or from the end. Links are not resolved. */
+  /** `count` records from the end, or from `from`, which may be among them. Links are not resolved. */
   readBackwards(request: {
     readonly from: P | 'end'
     readonly count: number

@@ -8,10 +8,11 @@ import { confirmNewest, furthest, type KnownPosition } from './rewind.ts'
 const INCARNATION = 'log'
 
 /**
- * How many records of the system and of checkpoints one poll looks through for the last one that is news. Behind more of
- * them the mark is the last record, whatever it is: a projection then looks at them for nothing, and that is all.
+ * How many records of the system and of checkpoints one poll looks through for the last one that is news, read by read: a
+ * checkpoint or two are the usual case, and each read is read to its end. Behind more than all of them the mark is the
+ * last record, whatever it is: a projection then looks at them for nothing, and that is all.
  */
-const LONGEST_LOOK_BACK = 4_096
+const LOOK_BACK = [16, 64, 256, 1_024, 2_736]
 
 interface Memory<P> {
   /** The last record of the last poll, news or not. */
@@ -86,25 +87,30 @@ async function lastNews<P>(
   if (log.isNews(newest)) return head
   if (isReached(log.order, head, since)) return undefined
   let oldest = head
-  let isWhole = false
-  let news: P | undefined
-  await readEach(
-    `the last events of ${log.title}`,
-    () => log.readBackwards({ from: head, count: LONGEST_LOOK_BACK, requiresLeader: false }),
-    limits,
-    (event) => {
-      const record = originalRecord(event)
-      const position = log.positionOf(record)
-      isWhole = isReached(log.order, position, since)
-      if (isWhole) return false
-      oldest = position
-      if (log.isNews(record)) news = position
-      return news === undefined
-    },
-  )
-  if (news !== undefined) return news
-  if (since === undefined) isWhole = await isFirst(log, oldest, limits)
-  return isWhole ? undefined : head
+  for (const count of LOOK_BACK) {
+    let read = 0
+    let reachesSince = false
+    let news: P | undefined
+    await readEach(
+      `the last events of ${log.title}`,
+      () => log.readBackwards({ from: oldest, count, requiresLeader: false }),
+      limits,
+      (event) => {
+        read++
+        const record = originalRecord(event)
+        const position = log.positionOf(record)
+        reachesSince = isReached(log.order, position, since)
+        if (reachesSince) return false
+        oldest = position
+        if (log.isNews(record)) news = position
+        return news === undefined
+      },
+    )
+    if (news !== undefined) return news
+    if (reachesSince) return undefined
+    if (read < count) break
+  }
+  return since === undefined && (await isFirst(log, oldest, limits)) ? undefined : head
 }
 
 async function isFirst<P>(log: EventLog<P>, position: P, limits: CallLimits): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { abandonRead, type EsdbEvent } from './client.ts'
+import { cancelRead, type EsdbEvent } from './client.ts'
 import { EsdbTimeoutError, hasType } from './errors.ts'
 
 /** How long a call may be silent, and what ends it before. */
@@ -8,9 +8,14 @@ export interface CallLimits {
 }
 
 /**
- * Gives each event of a read to `take` until that answers `false`. A stream that is not there has no events. Rejects as
- * soon as the signal fires, or nothing has come for `timeoutMs`, whatever the client does: reads have no deadline in
- * either client (both pass `Infinity`), and those of the native addon cannot be cancelled.
+ * Gives each event of a read to `take` until that answers `false`; the rest is read and dropped. A read is always read to
+ * its end: one that is left early stays open in the native reader of `@kurrent/kurrentdb-client` until the garbage
+ * collector finds it, and what the server has sent for it fills the window of the connection, so that all other reads
+ * stand still. So ask for no more than is needed.
+ *
+ * A stream that is not there has no events. Rejects as soon as the signal fires, or nothing has come for `timeoutMs`,
+ * whatever the client does: reads have no deadline in either client (both pass `Infinity`), and those of the native
+ * reader cannot be cancelled.
  */
 export async function readEach<E extends EsdbEvent>(
   what: string,
@@ -21,23 +26,28 @@ export async function readEach<E extends EsdbEvent>(
   signal.throwIfAborted()
   const read = open()
   const iterator = read[Symbol.asyncIterator]()
-  let isOver = false
-  const events = async (progressed: () => void): Promise<'ended' | 'enough'> => {
-    for (;;) {
-      const { done, value } = await iterator.next()
-      if (done) return 'ended'
-      if (isOver || !take(value)) return 'enough'
+  let isWanted = true
+  const events = async (progressed: () => void): Promise<void> => {
+    const failures: unknown[] = []
+    for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
       progressed()
+      try {
+        isWanted = isWanted && take(next.value)
+      } catch (error) {
+        failures.push(error)
+        isWanted = false
+      }
     }
+    if (failures.length > 0) throw failures[0]
   }
-  let hasEnded = false
   try {
-    hasEnded = (await whileProgressing(what, { timeoutMs, signal }, events)) === 'ended'
+    await whileProgressing(what, { timeoutMs, signal }, events)
   } catch (error) {
-    if (!hasType(error, 'stream-not-found')) throw error
-  } finally {
-    isOver = true
-    if (!hasEnded) abandonRead(read, iterator)
+    if (hasType(error, 'stream-not-found')) return
+    // `events` goes on, and drops what still comes.
+    isWanted = false
+    cancelRead(read)
+    throw error
   }
 }
 
@@ -57,11 +67,14 @@ async function whileProgressing<T>(
     giveUp = reject
   })
   const timer = setTimeout(() => giveUp(new EsdbTimeoutError(what, timeoutMs)), timeoutMs)
+  let isOver = false
   const stop = (): void => giveUp(signal.reason)
   signal.addEventListener('abort', stop)
   try {
-    return await Promise.race([work(() => timer.refresh()), givenUp])
+    // A timer that was cleared would be started again.
+    return await Promise.race([work(() => void (isOver || timer.refresh())), givenUp])
   } finally {
+    isOver = true
     clearTimeout(timer)
     signal.removeEventListener('abort', stop)
   }
