@@ -48,6 +48,42 @@ describe.each([
   })
 })
 
+test('while events come now and then, one subscription stays', async () => {
+  const { hint, stop } = listen(esdbEvents({ client: esdb.client }))
+  await hint()
+  await untilOpen(1)
+  const { received } = await esdb.server.counters()
+  for (let n = 0; n < 20; n++) {
+    await esdb.server.write('orders', numbered(n, n))
+    await hint()
+  }
+  expect((await esdb.server.counters()).received.subscription).toBe(received.subscription)
+  await stop()
+})
+
+test('while many events come, a call is ended, and the next one begins a second later at the earliest', async () => {
+  const listening = new AbortController()
+  const heard = hear(esdbEvents({ client: esdb.client }), listening.signal)
+  await untilOpen(1)
+  const received = async () => (await esdb.server.counters()).received.subscription
+  const before = await received()
+  const begunMs = performance.now()
+  for (let call = 1; call <= 3; call++) {
+    await expect
+      .poll(
+        async () => {
+          await esdb.server.write('orders', numbered(0, 99))
+          return await received()
+        },
+        { timeout: 40_000, interval: 10 },
+      )
+      .toBeGreaterThanOrEqual(before + call)
+  }
+  expect((await received()) - before).toBeLessThanOrEqual(1 + (performance.now() - begunMs) / 1_000)
+  listening.abort()
+  await heard
+})
+
 test('wake-ups reject with what no retry mends', async () => {
   await esdb.server.refuseCalls({ kind: 'subscription' }, 'access-denied', 1)
   const { hint } = listen(esdbEvents({ client: esdb.client }))
@@ -68,6 +104,13 @@ function listen(source: { wakeUps?(signal: AbortSignal): AsyncIterable<void> }) 
       while (!(await rest).done && !(await hints.next()).done);
     },
   }
+}
+
+async function hear(
+  source: { wakeUps?(signal: AbortSignal): AsyncIterable<void> },
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const _ of source.wakeUps?.(signal) ?? []);
 }
 
 async function untilOpen(calls: number): Promise<void> {

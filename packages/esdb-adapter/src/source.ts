@@ -91,7 +91,7 @@ class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
   }
 
   wakeUps(signal: AbortSignal): AsyncIterable<void> {
-    return wakeUps(() => this.#log.subscribe(), signal)
+    return wakeUps(this.#log, signal)
   }
 
   describe(event: E): Delivery<P> {
