@@ -71,7 +71,7 @@ class World {
       lastHandedOut: this.#last,
       holders: this.#holders.map(({ id }) => id),
       visible,
-      windowFull: !readsWindow,
+      windowEnd: readsWindow ? this.#last : undefined,
     })
     this.#watched = watchEmpty(this.#watched, provenEmpty)
     const { settled } = settlement

@@ -13,9 +13,9 @@ function poll(
   lastHandedOut: bigint,
   holders: readonly string[],
   visible: readonly bigint[],
-  windowFull = false,
+  windowEnd: bigint = 1_000n,
 ): SettlementPoll {
-  return { lastHandedOut, holders, visible, windowFull }
+  return { lastHandedOut, holders, visible, windowEnd }
 }
 
 function settleAll(start: Settlement, polls: readonly SettlementPoll[]): SettlementResult[] {
@@ -137,8 +137,22 @@ describe('settle', () => {
     expect(settlement.settled).toBe(10n)
   })
 
+  test('knows what is empty up to the end of the window, also where no row is visible there', () => {
+    const { settlement, provenEmpty, gaps, markNeedsLookup } = lastOf(afterTen, poll(90n, [], [12n], 20n))
+    expect(provenEmpty).toEqual([
+      { from: 11n, to: 11n },
+      { from: 13n, to: 20n },
+    ])
+    expect({ settled: settlement.settled, gaps, markNeedsLookup }).toEqual({
+      settled: 90n,
+      gaps: [],
+      markNeedsLookup: true,
+    })
+    expect(lastOf(afterTen, poll(90n, ['3/1'], [], 20n)).gaps).toEqual([{ from: 11n, to: 20n }])
+  })
+
   test('proves nothing empty beyond the last row of a full window', () => {
-    const { settlement, provenEmpty, markNeedsLookup } = lastOf(afterTen, poll(90n, [], [12n, 14n], true))
+    const { settlement, provenEmpty, markNeedsLookup } = lastOf(afterTen, poll(90n, [], [12n, 14n], 14n))
 
     expect(provenEmpty).toEqual([
       { from: 11n, to: 11n },
@@ -150,7 +164,7 @@ describe('settle', () => {
   })
 
   test('needs no lookup of the mark while the window reaches beyond settled', () => {
-    const { settlement, markNeedsLookup } = lastOf(afterTen, poll(90n, ['3/1'], [11n, 14n], true))
+    const { settlement, markNeedsLookup } = lastOf(afterTen, poll(90n, ['3/1'], [11n, 14n], 14n))
 
     expect(settlement).toMatchObject({ settled: 11n, mark: 11n })
     expect(markNeedsLookup).toBe(false)

@@ -1,13 +1,15 @@
 import { MOST_WATCHED_RUNS } from '@tidemark/core'
 import { type PgPool, postgresEvents } from '@tidemark/pg-adapter'
-import { beforeAll, expect, test } from 'vitest'
-import { agentOver, type EventTable, fileDatabase } from '../support/event-table.ts'
+import { beforeAll, expect, test, vi } from 'vitest'
+import { agentOver, type EventTable, eventually, fileDatabase } from '../support/event-table.ts'
 
 const db = fileDatabase()
 
 const EVENTS = 100_000
 /** Far fewer blocks than the table has: some 30 for a page of 500 rows and its way through the index. */
 const MOST_BLOCKS = 60
+/** The 50,000 rows of one transaction are on some 1,000 blocks, and those of the window on a tenth of them. */
+const FEW_ROWS_BLOCKS = 250
 
 let events: EventTable
 beforeAll(async () => {
@@ -58,9 +60,13 @@ const scansOf = (plan: Plan): string[] => [
 
 const INDEX_SCAN = /^Index (Only )?Scan events$/
 
+function lastStatement(sent: readonly string[], part: string): string | undefined {
+  return sent.flatMap((message) => message.split(';')).findLast((sql) => sql.includes(part))
+}
+
 /** Of all that was sent, each one message of many statements, the last statement that has this in it. */
 async function expectIndexed(sent: readonly string[], part: string, mostBlocks = MOST_BLOCKS) {
-  const statement = sent.flatMap((message) => message.split(';')).findLast((sql) => sql.includes(part))
+  const statement = lastStatement(sent, part)
   if (statement === undefined) throw new Error(`no statement has ${part}`)
   const { scans, blocks } = await planOf(statement)
   expect(scans).toHaveLength(1)
@@ -127,4 +133,22 @@ test('every run that is watched costs one descent of the index, idle or not', as
       .split(','),
   ).toHaveLength(MOST_WATCHED_RUNS)
   await expectIndexed(sent, LATE, 5 * MOST_WATCHED_RUNS)
+})
+
+test('of the rows that a transaction still open has written, however many, a poll looks at few', async () => {
+  const sent: string[] = []
+  const agent = await agentOver({ pool: recording(sent), table: events.name })
+  const writer = await db.session()
+  await writer.query(`begin;
+    insert into ${events.name} (data) select repeat('x', 100) from generate_series(1, 50000)`)
+  await eventually(() => agent.status()).toMatchObject({ holders: [{}], gaps: [{}] })
+  sent.length = 0
+  const now = performance.now.bind(performance)
+  // Time to look for the greatest position again.
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + 10_000)
+  for (const part of [GREATEST, WINDOW]) {
+    await eventually(() => lastStatement(sent, part)).toBeDefined()
+    expect((await planOf(lastStatement(sent, part) ?? '')).blocks).toBeLessThan(FEW_ROWS_BLOCKS)
+  }
+  await writer.query('rollback')
 })

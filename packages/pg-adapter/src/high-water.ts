@@ -12,15 +12,18 @@ import { begin, LOCK_TIMEOUT } from './transaction.ts'
 
 /** What one poll saw. */
 export interface PostgresPoll {
-  /** The greatest visible position, read *before* `lastHandedOut`; only where it was asked for. */
+  /** The greatest visible position above `compareAbove`, read *before* `lastHandedOut`. */
   readonly greatestVisible: bigint | undefined
+  /** Whether that was looked for. */
+  readonly isCompared: boolean
   /** Step 1, `v`. */
   readonly lastHandedOut: bigint
   /** Step 2, `W`. */
   readonly holders: readonly Holder[]
   /** Step 3. */
   readonly visible: readonly bigint[]
-  readonly windowFull: boolean
+  /** How far step 3 has looked. */
+  readonly windowEnd: bigint | undefined
   /** What is visible now of the watched runs. */
   readonly late: readonly LateEvent[]
   readonly fingerprint: string
@@ -36,7 +39,11 @@ export interface PollRequest {
   readonly sequence: InspectedSequence
   /** `undefined` leaves step 3 out: far behind, the bound is enough. */
   readonly visibleAbove: bigint | undefined
-  readonly withGreatestVisible: boolean
+  /**
+   * A number that was handed out: a visible position above it is compared with `v`. `undefined` compares none. From the
+   * end of the table down to there every row of a transaction still open would be looked at.
+   */
+  readonly compareAbove: bigint | undefined
   /** Runs that were proven empty: whether they still are is looked at again. */
   readonly watched: readonly Gap<bigint>[]
   readonly knownBackends: readonly string[]
@@ -44,8 +51,10 @@ export interface PollRequest {
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
-/** Positions read by step 3; with them the mark runs right up to the gap of a slow writer. */
+/** Events read by step 3; with them the mark runs right up to the gap of a slow writer. */
 const WINDOW = 500
+/** Positions looked at by step 3: rows that are not committed yet cost as much, and there may be millions of them. */
+const WINDOW_POSITIONS = 5_000n
 /** `pg_get_sequence_data` came with 18. */
 const HAS_SEQUENCE_DATA = 180_000
 
@@ -110,17 +119,19 @@ export async function probe(
 }
 
 function pollSql(options: Options, request: PollRequest, readUncalled: string): string {
-  const { inspection, sequence, visibleAbove, withGreatestVisible, watched, knownBackends } = request
+  const { inspection, sequence, visibleAbove, compareAbove, watched, knownBackends } = request
   const { table, position } = options.sql
   const visible =
     visibleAbove === undefined
       ? "select '' as visible"
       : `select array_to_string(array(
-           select ${position} from ${table} where ${position} > ${visibleAbove} order by ${position} limit ${WINDOW}
+           select ${position} from ${table}
+           where ${position} > ${visibleAbove} and ${position} <= ${visibleAbove + WINDOW_POSITIONS}
+           order by ${position} limit ${WINDOW}
          ), ',') as visible`
   return `
     ${LOCK_TIMEOUT};
-    ${withGreatestVisible ? `select max(${position})::text as "greatestVisible" from ${table};` : ''}
+    ${compareAbove === undefined ? '' : `select max(${position})::text as "greatestVisible" from ${table} where ${position} > ${compareAbove};`}
     ${readUncalled}
     select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
       exists (select from pg_class where oid = ${sequence.oid}::oid)::text as "sequenceExists",
@@ -212,10 +223,11 @@ function toPoll(row: Row, request: PollRequest, lastHandedOut: bigint): Postgres
   const visible = row.visible === '' ? [] : String(row.visible).split(',').map(BigInt)
   return {
     greatestVisible: typeof row.greatestVisible === 'string' ? BigInt(row.greatestVisible) : undefined,
+    isCompared: request.compareAbove !== undefined,
     lastHandedOut,
     holders: toHolders(String(row.holders)),
     visible,
-    windowFull: request.visibleAbove === undefined || visible.length === WINDOW,
+    windowEnd: windowEndOf(request.visibleAbove, visible),
     late: parseLateEvents(row.late),
     fingerprint: String(row.fingerprint),
     backendKey: String(row.backendKey),
@@ -223,6 +235,11 @@ function toPoll(row: Row, request: PollRequest, lastHandedOut: bigint): Postgres
     insertLsn: String(row.insertLsn),
     isFlushed: row.isFlushed === 'true',
   }
+}
+
+function windowEndOf(visibleAbove: bigint | undefined, visible: readonly bigint[]): bigint | undefined {
+  if (visibleAbove === undefined) return undefined
+  return visible.length === WINDOW ? visible.at(-1) : visibleAbove + WINDOW_POSITIONS
 }
 
 /** One lock may be listed twice. */

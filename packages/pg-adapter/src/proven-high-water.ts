@@ -60,7 +60,7 @@ export async function readProvenHighWater(
     memory,
     {
       visibleAbove: memory.settlement.settled,
-      withGreatestVisible: isComparisonDue(memory),
+      compareAbove: isComparisonDue(memory) ? memory.settlement.lastHandedOut : undefined,
       watched: memory.watched,
       knownBackends,
     },
@@ -90,7 +90,7 @@ async function readFirst(
   request: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
   const { stored, sharesLog, signal } = request
-  const first = { visibleAbove: undefined, withGreatestVisible: false, watched: [], knownBackends: [] }
+  const first = { visibleAbove: undefined, compareAbove: undefined, watched: [], knownBackends: [] }
   const named = await pollInspected(options, undefined, first, signal)
   const incarnation = nameIncarnation(named)
   backends.add(incarnation, named.poll.backendKey)
@@ -100,7 +100,7 @@ async function readFirst(
   const polled = await pollInspected(
     options,
     named,
-    { ...first, withGreatestVisible: true, knownBackends },
+    { ...first, compareAbove: named.poll.lastHandedOut, knownBackends },
     signal,
   )
   requireSameIncarnation(incarnation, polled)
@@ -136,7 +136,7 @@ async function conclude(
     lastHandedOut: poll.lastHandedOut,
     holders: poll.holders.map((holder) => holder.transaction),
     visible: poll.visible,
-    windowFull: poll.windowFull,
+    windowEnd: poll.windowEnd,
   })
   const lookedUp =
     markNeedsLookup && settlement.settled !== undefined
@@ -203,7 +203,7 @@ function isComparisonDue({ comparedAtMs }: Pick<Memory, 'comparedAtMs'>): boolea
 
 /** A backend that was met for the first time makes the next poll compare. */
 function nextComparedAtMs(before: number | undefined, poll: PostgresPoll): number | undefined {
-  if (poll.greatestVisible !== undefined) return performance.now()
+  if (poll.isCompared) return performance.now()
   return poll.identity === undefined ? before : undefined
 }
 

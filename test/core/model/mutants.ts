@@ -141,14 +141,19 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'positions beyond a full window are proven empty',
     harm: 'proven empty but not empty',
-    changes: [settlement('if (!poll.windowFull || bound === undefined) return bound', 'return bound')],
+    changes: [
+      settlement(
+        'missingRuns(previous.settled, lesser(bound, poll.windowEnd)',
+        'missingRuns(previous.settled, bound',
+      ),
+    ],
   },
   {
     name: 'the mark is not looked up behind a full window',
     harm: 'lost',
     changes: [
       settlement(
-        'const markNeedsLookup = settled !== undefined && (mark === undefined || !windowCovers(settled))',
+        'const markNeedsLookup = settled !== undefined && (mark === undefined || !windowCovers)',
         'windowCovers(0n); const markNeedsLookup = false',
       ),
     ],

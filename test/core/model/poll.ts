@@ -4,6 +4,8 @@ import type { ModelServer } from './server.ts'
 
 const IN_ORDER = ['lastHandedOut', 'holders', 'visible'] as const
 
+const ABOVE_EVERY_NUMBER = 2n ** 63n
+
 /** The three steps of a poll, one message on one backend; each has a snapshot of its own. */
 export class PollMessage {
   readonly backend: number
@@ -56,6 +58,7 @@ export class PollMessage {
   #readVisible(): void {
     const events = this.#server.table.visible(this.#settled, undefined, this.#window)
     this.#seen.visible = events.map((event) => BigInt(event.position))
-    this.#seen.windowFull = events.length === this.#window
+    const isFull = events.length === this.#window
+    this.#seen.windowEnd = isFull ? this.#seen.visible.at(-1) : ABOVE_EVERY_NUMBER
   }
 }

@@ -26,8 +26,8 @@ export interface SettlementPoll {
   readonly holders: readonly string[]
   /** Step 3: the visible positions above the previous `settled`, ascending. */
   readonly visible: readonly bigint[]
-  /** Whether step 3 may have left out positions after its last one. */
-  readonly windowFull: boolean
+  /** How far step 3 has looked: every visible position up to here is in `visible`. The floor where it was left out. */
+  readonly windowEnd: bigint | undefined
 }
 
 export interface SettlementResult {
@@ -37,7 +37,7 @@ export interface SettlementResult {
   /** Open gaps within the window. */
   readonly gaps: readonly Gap<bigint>[]
   /**
-   * The window does not tell the mark, because it ended below `settled` or because none is known yet: it is the last
+   * The window does not tell the mark, because it ends below `settled` or because none is known yet: it is the last
    * visible position up to `settled`, to be looked up after the poll.
    */
   readonly markNeedsLookup: boolean
@@ -54,16 +54,14 @@ export function settle(previous: Settlement, poll: SettlementPoll): SettlementRe
   const proven = greater(previous.settled, bound)
   const settled = endOfVisibleRun(proven, poll.visible)
 
-  const lastVisible = poll.visible.at(-1)
-  const windowCovers = (position: bigint): boolean =>
-    !poll.windowFull || (lastVisible !== undefined && position <= lastVisible)
   const mark = greater(previous.mark, lastAtOrBelow(poll.visible, settled))
-  const markNeedsLookup = settled !== undefined && (mark === undefined || !windowCovers(settled))
+  const windowCovers = poll.windowEnd !== undefined && settled !== undefined && settled <= poll.windowEnd
+  const markNeedsLookup = settled !== undefined && (mark === undefined || !windowCovers)
 
   return {
     settlement: { settled, mark, lastHandedOut: poll.lastHandedOut, bound, holderBounds },
-    provenEmpty: missingRuns(previous.settled, provenEmptyEnd(bound, poll), poll.visible),
-    gaps: missingRuns(settled, poll.windowFull ? lastVisible : poll.lastHandedOut, poll.visible),
+    provenEmpty: missingRuns(previous.settled, lesser(bound, poll.windowEnd), poll.visible),
+    gaps: missingRuns(settled, lesser(poll.lastHandedOut, poll.windowEnd), poll.visible),
     markNeedsLookup,
   }
 }
@@ -114,14 +112,6 @@ function endOfVisibleRun(start: bigint | undefined, visible: readonly bigint[]):
   return end
 }
 
-/** In a full window only the positions up to its last row are known not to be there. */
-function provenEmptyEnd(bound: bigint | undefined, poll: SettlementPoll): bigint | undefined {
-  if (!poll.windowFull || bound === undefined) return bound
-  const lastVisible = poll.visible.at(-1)
-  if (lastVisible === undefined) return undefined
-  return bound < lastVisible ? bound : lastVisible
-}
-
 /** The runs of integers in `(after, upTo]` that `visible` lacks. Nothing is counted from the floor. */
 function missingRuns(
   after: bigint | undefined,
@@ -149,4 +139,9 @@ function lastAtOrBelow(visible: readonly bigint[], limit: bigint | undefined): b
 function greater(a: bigint | undefined, b: bigint | undefined): bigint | undefined {
   if (a === undefined) return b
   return b === undefined || b <= a ? a : b
+}
+
+function lesser(a: bigint | undefined, b: bigint | undefined): bigint | undefined {
+  if (a === undefined || b === undefined) return undefined
+  return a < b ? a : b
 }

@@ -98,7 +98,7 @@ class InMemoryEventStore<T> implements InMemoryEvents<T> {
       lastHandedOut: this.#lastHandedOut,
       holders: [...this.#open],
       visible: this.#visible.map((event) => event.position).filter((p) => p > (before.settled ?? -1n)),
-      windowFull: false,
+      windowEnd: this.#lastHandedOut,
     })
     return {
       head: this.#lastHandedOut,
