@@ -5,10 +5,10 @@ import { NotPrimaryError, PostgresConditionError, sqlState } from './errors.ts'
 import { fingerprintSql } from './fingerprint.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
-import type { InspectedSequence, Inspection } from './inspection.ts'
+import { type InspectedSequence, type Inspection, inspectionSql, parseInspection } from './inspection.ts'
 import { lateEventsSql, parseLateEvents } from './late-events.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { begin, LOCK_TIMEOUT } from './transaction.ts'
+import { begin, LOCK_TIMEOUT, locksSql } from './transaction.ts'
 
 /** What one poll saw. */
 export interface PostgresPoll {
@@ -27,6 +27,8 @@ export interface PostgresPoll {
   /** What is visible now of the watched runs. */
   readonly late: readonly LateEvent[]
   readonly fingerprint: string
+  /** What the catalog said at the end of this poll; where it was asked for, and one statement can tell. */
+  readonly inspection: Inspection | undefined
   readonly backendKey: string
   /** Read only from a backend that was not known. */
   readonly identity: ServerIdentity | undefined
@@ -47,6 +49,8 @@ export interface PollRequest {
   /** Runs that were proven empty: whether they still are is looked at again. */
   readonly watched: readonly Gap<bigint>[]
   readonly knownBackends: readonly string[]
+  /** Whether the catalog is read too, at the end. */
+  readonly inspects: boolean
 }
 
 type Options = ResolvedPostgresEventsOptions<unknown>
@@ -70,12 +74,12 @@ export async function readPoll(
   const { sequence } = request
   try {
     const row = await send(options.pool, pollSql(options, request, NO_UNCALLED), signal)
-    if (row.lastHandedOut !== null) return toPoll(row, request, BigInt(String(row.lastHandedOut)))
+    if (row.lastHandedOut !== null) return toPoll(options, row, request, BigInt(String(row.lastHandedOut)))
     if (!isReadable(row, sequence)) return undefined
     // 14 to 17 answer NULL for a sequence that was never called, or set back by setval(s, n, false).
     const uncalled = await send(options.pool, pollSql(options, request, uncalledSql(sequence)), signal)
     const lastHandedOut = lastHandedOutOfUncalled(uncalled, sequence)
-    return lastHandedOut === undefined ? undefined : toPoll(uncalled, request, lastHandedOut)
+    return lastHandedOut === undefined ? undefined : toPoll(options, uncalled, request, lastHandedOut)
   } catch (error) {
     if (UNDEFINED_NAMES.has(sqlState(error))) return undefined
     throw error
@@ -119,16 +123,14 @@ export async function probe(
 }
 
 function pollSql(options: Options, request: PollRequest, readUncalled: string): string {
-  const { inspection, sequence, visibleAbove, compareAbove, watched, knownBackends } = request
+  const { inspection, sequence, visibleAbove, compareAbove, watched, knownBackends, inspects } = request
   const { table, position } = options.sql
-  const visible =
+  const window =
     visibleAbove === undefined
-      ? "select '' as visible"
-      : `select array_to_string(array(
-           select ${position} from ${table}
-           where ${position} > ${visibleAbove} and ${position} <= ${visibleAbove + WINDOW_POSITIONS}
-           order by ${position} limit ${WINDOW}
-         ), ',') as visible`
+      ? undefined
+      : `select ${position} from ${table}
+         where ${position} > ${visibleAbove} and ${position} <= ${visibleAbove + WINDOW_POSITIONS}
+         order by ${position} limit ${WINDOW}`
   return `
     ${LOCK_TIMEOUT};
     ${compareAbove === undefined ? '' : `select max(${position})::text as "greatestVisible" from ${table} where ${position} > ${compareAbove};`}
@@ -140,13 +142,15 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
     begin isolation level read committed;
     ${LOCK_TIMEOUT};
     ${holdersSql(sequence)};
-    ${visible};
+    ${inspects && window !== undefined ? locksSql(window) : ''}
+    select ${window === undefined ? "''" : `array_to_string(array(${window}), ',')`} as visible;
     ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
     select ${polledFingerprintSql(options, sequence)} as fingerprint,
       pg_current_wal_insert_lsn()::text as "insertLsn",
       (pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn())::text as "isFlushed",
       ${BACKEND_KEY_SQL} as "backendKey",
       case when ${isKnownSql(knownBackends)} then null else ${SERVER_IDENTITY_SQL}::text end as identity;
+    ${inspects ? `${inspectionSql(options)};` : ''}
     commit`
 }
 
@@ -219,7 +223,7 @@ async function send(pool: PgPool, sql: string, signal: AbortSignal): Promise<Row
   }
 }
 
-function toPoll(row: Row, request: PollRequest, lastHandedOut: bigint): PostgresPoll {
+function toPoll(options: Options, row: Row, request: PollRequest, lastHandedOut: bigint): PostgresPoll {
   const visible = row.visible === '' ? [] : String(row.visible).split(',').map(BigInt)
   return {
     greatestVisible: typeof row.greatestVisible === 'string' ? BigInt(row.greatestVisible) : undefined,
@@ -230,6 +234,7 @@ function toPoll(row: Row, request: PollRequest, lastHandedOut: bigint): Postgres
     windowEnd: windowEndOf(request.visibleAbove, visible),
     late: parseLateEvents(row.late),
     fingerprint: String(row.fingerprint),
+    inspection: typeof row.facts === 'string' ? parseInspection(row.facts, options) : undefined,
     backendKey: String(row.backendKey),
     identity: typeof row.identity === 'string' ? (JSON.parse(row.identity) as ServerIdentity) : undefined,
     insertLsn: String(row.insertLsn),

@@ -17,34 +17,44 @@ interface Inspected {
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
-/** A table that is altered all the time cannot be inspected. */
-const MOST_INSPECTIONS = 3
+/** A table that takes its numbers from another sequence at each look cannot be polled. */
+const MOST_POLLS = 4
 
-/** Polls; where the column's definition is no longer the inspected one, checks every condition again and polls anew. */
+/**
+ * Polls; where the catalog no longer says what was inspected, polls anew and reads the catalog with it, so that both are
+ * of one moment: partitions may be made all the time. Every condition is then checked again. A poll counts only where the
+ * sequence and its file, which its first step has read, are those that the catalog names after its last one.
+ */
 export async function pollInspected(
   options: Options,
   known: Inspected | undefined,
-  request: Omit<PollRequest, keyof Inspected>,
+  request: Omit<PollRequest, keyof Inspected | 'inspects'>,
   signal: AbortSignal,
 ): Promise<InspectedPoll> {
   let { inspection, sequence } = known ?? (await inspectAndCheck(options, signal))
-  for (let inspections = 1; ; inspections++) {
-    const poll = await readPoll(options, { ...request, inspection, sequence }, signal)
+  for (let polls = 1; polls <= MOST_POLLS; polls++) {
+    const inspects = polls > 1
+    const poll = await readPoll(options, { ...request, inspection, sequence, inspects }, signal)
     if (poll?.fingerprint === inspection.fingerprint) return { inspection, sequence, poll }
-    if (inspections === MOST_INSPECTIONS) {
-      throw new PostgresConditionError('sequence_found', `${options.sql.table} is being altered at each look`)
+    const now = poll?.inspection && requireConditions(poll.inspection, options)
+    if (poll?.inspection && now && isSameFile(now, sequence)) {
+      return { inspection: poll.inspection, sequence: now, poll }
     }
-    ;({ inspection, sequence } = await inspectAndCheck(options, signal))
+    if (poll === undefined || inspects) ({ inspection, sequence } = await inspectAndCheck(options, signal))
   }
+  throw new PostgresConditionError(
+    'sequence_found',
+    `the sequence of ${options.sql.table} was replaced or altered at each of ${MOST_POLLS} looks; nothing is passed meanwhile`,
+  )
+}
+
+function isSameFile(a: InspectedSequence, b: InspectedSequence): boolean {
+  return a.oid === b.oid && a.relfilenode === b.relfilenode
 }
 
 async function inspectAndCheck(options: Options, signal: AbortSignal): Promise<Inspected> {
   const inspection = await inspect(options, signal)
-  if (inspection.inRecovery) {
-    throw new NotPrimaryError('this server is in recovery: polls and loads need the primary')
-  }
-  requireReadableTable(inspection, options)
-  const sequence = requireProvableSequence(inspection, options)
+  const sequence = requireConditions(inspection, options)
   if (!(await showsOwnSequenceLock(options.pool, sequence.oid, signal))) {
     throw new PostgresConditionError(
       'pg_locks',
@@ -53,4 +63,12 @@ async function inspectAndCheck(options: Options, signal: AbortSignal): Promise<I
     )
   }
   return { inspection, sequence }
+}
+
+function requireConditions(inspection: Inspection, options: Options): InspectedSequence {
+  if (inspection.inRecovery) {
+    throw new NotPrimaryError('this server is in recovery: polls and loads need the primary')
+  }
+  requireReadableTable(inspection, options)
+  return requireProvableSequence(inspection, options)
 }

@@ -58,20 +58,33 @@ export async function inspect(
   signal: AbortSignal,
 ): Promise<Inspection> {
   return await withConnection(options.pool, signal, async (client) => {
-    const { tableOid, hasCitus, sequence, ...facts } = await readFacts(client, options)
-    if (tableOid === undefined) {
-      throw new PostgresConditionError(
-        'table_exists',
-        `table: no table ${options.sql.table} on the search path of this role; ` +
-          'name it with its schema, as schema.table, case included',
-      )
-    }
-    return {
-      ...facts,
-      isCitusTable: hasCitus && (await isDistributed(client, tableOid)),
-      sequence: sequence && { ...sequence, start: BigInt(sequence.start) },
-    }
+    const facts = await readFacts(client, options)
+    const tableOid = requireTable(facts, options)
+    return toInspection(facts, facts.hasCitus && (await isDistributed(client, tableOid)))
   })
+}
+
+/** What a poll read with `inspectionSql`; `undefined` where that cannot tell all: it takes a look of its own. */
+export function parseInspection(
+  json: string,
+  options: ResolvedPostgresEventsOptions<unknown>,
+): Inspection | undefined {
+  const facts = JSON.parse(json) as Facts
+  requireTable(facts, options)
+  return facts.hasCitus ? undefined : toInspection(facts, false)
+}
+
+function toInspection({ tableOid, hasCitus, sequence, ...facts }: Facts, isCitusTable: boolean): Inspection {
+  return { ...facts, isCitusTable, sequence: sequence && { ...sequence, start: BigInt(sequence.start) } }
+}
+
+function requireTable({ tableOid }: Facts, options: ResolvedPostgresEventsOptions<unknown>): string {
+  if (tableOid !== undefined) return tableOid
+  throw new PostgresConditionError(
+    'table_exists',
+    `table: no table ${options.sql.table} on the search path of this role; ` +
+      'name it with its schema, as schema.table, case included',
+  )
 }
 
 async function readFacts(client: PgClient, options: ResolvedPostgresEventsOptions<unknown>): Promise<Facts> {
@@ -116,7 +129,7 @@ const NUMBER_ALONE = String.raw`^\(?(pg_catalog\.)?nextval\('([^']|'')*'::regcla
  * A partition or child of a table with an identity column that has no sequence of its own takes numbers from the
  * parent's (17 and later) or from none (before).
  */
-function inspectionSql({
+export function inspectionSql({
   sql,
   position,
   columns,

@@ -10,7 +10,7 @@ import { PostgresConditionError, sqlState } from './errors.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import { noPlaceholderSql } from './late-events.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
-import { transactUnlessLocked } from './transaction.ts'
+import { locksSql, transactUnlessLocked } from './transaction.ts'
 
 /**
  * A page of events; events that share a position are never parted, so it may hold more than `limit`. It is read in a
@@ -70,7 +70,7 @@ async function readRows(
   try {
     const [_locked, read] = await transactUnlessLocked(
       client,
-      `${lockedSql(sql)};
+      `${locksSql(sql)} ${sql};
       select case when row_security_active(${quoteLiteral(table)})
         then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end`,
     )
@@ -98,16 +98,6 @@ async function readProvenRows(
       readRows(client, options, sql, requireKnownSql(keys)),
     ),
   )
-}
-
-/**
- * The statement, and before it one that takes its locks and reads nothing. A statement looks up the partitions, then waits
- * for their locks, then takes its snapshot: one that waited while rows of the default partition were moved to a new one
- * would see them gone from there, and not look at the new one. Planned anew behind the wait it does, and the lock on the
- * default partition keeps further ones from being attached.
- */
-function lockedSql(sql: string): string {
-  return `select from (${sql}) as locked limit 0; ${sql}`
 }
 
 /** What fails as a cast. It is never folded: it hangs on the backend's pid. */

@@ -18,6 +18,16 @@ const BEGIN = 'begin isolation level repeatable read; set transaction isolation 
  */
 export const LOCK_TIMEOUT = 'set local lock_timeout = 2000'
 
+/**
+ * Takes the locks of a query and reads nothing. A statement looks up the partitions, then waits for their locks, then
+ * takes its snapshot: one that waited while rows of the default partition were moved to a new one would see them gone
+ * from there, and not look at the new one. Planned anew behind the wait it does, and the lock on the default partition
+ * keeps further ones from being attached.
+ */
+export function locksSql(query: string): string {
+  return `select from (${query}) as locked limit 0;`
+}
+
 /** active_sql_transaction; in_failed_sql_transaction */
 const STILL_OPEN: ReadonlySet<string | undefined> = new Set(['25001', '25P02'])
 

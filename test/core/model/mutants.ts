@@ -154,7 +154,7 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       settlement(
         'const markNeedsLookup = settled !== undefined && (mark === undefined || !windowCovers)',
-        'windowCovers(0n); const markNeedsLookup = false',
+        'const markNeedsLookup = windowCovers && false',
       ),
     ],
   },

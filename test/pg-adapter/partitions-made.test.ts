@@ -1,0 +1,90 @@
+import { postgresEvents } from '@tidemark/pg-adapter'
+import { expect, test } from 'vitest'
+import {
+  agentOver,
+  checkpointsBeside,
+  fileDatabase,
+  HANDLED,
+  handledBy,
+  recorder,
+  refusal,
+  startDaemon,
+} from '../support/event-table.ts'
+
+const db = fileDatabase()
+
+const PARTITIONED = `create sequence numbers;
+  create table events (position bigint not null default nextval('numbers'), tenant int not null default 0)
+    partition by list (tenant);
+  create table events_0 partition of events for values in (0); create index on events (position)`
+
+/** The pool; before each message that is sent over it, `before` runs. */
+function poolThatRuns(before: () => Promise<void>) {
+  return {
+    connect: async () => {
+      const client = await db.pool.connect()
+      return Object.assign(Object.create(client), {
+        query: async (text: string, values?: unknown[]) => {
+          await before()
+          return client.query(text, values)
+        },
+        release: (destroy?: boolean) => client.release(destroy),
+      })
+    },
+  }
+}
+
+test('starts, and polls, while a partition is made between any two of its statements', async () => {
+  const events = await db.events(PARTITIONED)
+  await events.append(2)
+  let tenant = 0
+  const pool = poolThatRuns(() => {
+    tenant++
+    return events.run(`create table events_${tenant} partition of events for values in (${tenant})`)
+  })
+  const agent = await agentOver({ pool, table: events.name })
+  expect(agent.status()).toMatchObject({ state: 'polling', mark: 2n })
+  await agent.waitFor(await events.append())
+  expect(agent.status()).toMatchObject({ state: 'polling', mark: 3n, error: undefined })
+})
+
+test('refuses a partition with numbers of its own that is made between any two of its statements', async () => {
+  const events = await db.events(`${PARTITIONED}; create sequence others`)
+  let statements = 0
+  const pool = poolThatRuns(async () => {
+    statements++
+    await events.run(`create table events_${statements} partition of events for values in (${statements});
+      alter table events_${statements} alter position set default nextval('others')`)
+  })
+  expect(await refusal({ pool, table: events.name })).toMatchObject({
+    condition: 'sequence_shared_by_partitions',
+  })
+})
+
+test('a sequence that is replaced between any two of its statements is an error', async () => {
+  const events = await db.events('create table events (position bigserial primary key)')
+  const pool = poolThatRuns(() => events.run('alter sequence events_position_seq minvalue 1'))
+  const error = await refusal({ pool, table: events.name })
+  expect(error.condition).toBe('sequence_found')
+  expect(error.message).toMatch(/at each of 4 looks/)
+})
+
+test('rows moved from the default partition to new ones under the polls are all handled, once', async () => {
+  const events = await db.events(
+    `${PARTITIONED}; create table events_rest partition of events default; ${HANDLED}`,
+  )
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'all')],
+    pollIntervalMs: 1,
+  })
+  for (let tenant = 1; tenant <= 20; tenant++) {
+    await events.run(`insert into events (tenant) values (${tenant}), (0)`)
+    await events.run(`create table new_${tenant} (like events including all);
+      with moved as (delete from events_rest where tenant = ${tenant} returning *) insert into new_${tenant} select * from moved;
+      alter table events attach partition new_${tenant} for values in (${tenant})`)
+  }
+  await daemon.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'all')).toEqual(Array.from({ length: 40 }, (_, n) => BigInt(n + 1)))
+})
