@@ -41,7 +41,7 @@ export async function runTrial(
       data jsonb not null, transaction_id xid8 not null default pg_current_xact_id());
     create index on events (transaction_id, position);
     create table elsewhere (n int)`)
-  await postgresCheckpoints({ pool }).prepare?.()
+  await postgresCheckpoints({ pool }).prepare?.(new AbortController().signal)
   const unrelated = trial.withOpenTransaction ? await openTransaction(pool) : undefined
   const method = createMethod(trial.method, pool, 'events', { ...trial, ...options })
   await method.agent.start()

@@ -32,7 +32,7 @@ export function tidemark(contender: TidemarkContender): Contender {
     rounds: contender.rounds,
     prepare: async () => {
       await contender.prepare?.()
-      await checkpoints.prepare?.()
+      await checkpoints.prepare?.(new AbortController().signal)
       await emptyTables(pool, ['balances', 'tidemark.checkpoints', 'tidemark.settled'])
     },
     run: async () => {

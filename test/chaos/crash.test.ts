@@ -1,6 +1,7 @@
 import { type Daemon, hasCode } from '@tidemark/core'
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
+import { never } from '../support/never.ts'
 import { killBackend } from './backends.ts'
 import { eventsOf, PROJECTIONS, projection, replaced, startDaemon } from './daemons.ts'
 import { append, flush, lastPosition } from './events.ts'
@@ -117,12 +118,12 @@ test.each([
       },
     }),
     checkpoints: {
-      prepare: () => checkpoints.prepare?.() ?? Promise.resolve(),
-      read: (name, of) => checkpoints.read(name, of),
-      progress: (of) => checkpoints.progress(of),
-      saveSettled: (of, evidence) => checkpoints.saveSettled(of, evidence),
-      recordSkips: (of, runs) => checkpoints.recordSkips(of, runs),
-      sharesLogWith: (incarnation) => checkpoints.sharesLogWith(incarnation),
+      prepare: () => checkpoints.prepare?.(never()) ?? Promise.resolve(),
+      read: (name, of) => checkpoints.read(name, of, never()),
+      progress: (of) => checkpoints.progress(of, never()),
+      saveSettled: (of, evidence) => checkpoints.saveSettled(of, evidence, never()),
+      recordSkips: (of, runs) => checkpoints.recordSkips(of, runs, never()),
+      sharesLogWith: (incarnation) => checkpoints.sharesLogWith(incarnation, never()),
       isTransient: (error) => checkpoints.isTransient(error),
       advance: async (request, work) => {
         if (waitsAt === 'advance') await runner.pass()

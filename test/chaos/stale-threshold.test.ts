@@ -1,5 +1,6 @@
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
+import { never } from '../support/never.ts'
 import { eventsOf, PROJECTIONS, startDaemon } from './daemons.ts'
 import { untilArrived } from './oracle.ts'
 import { seeded } from './seed.ts'
@@ -27,12 +28,12 @@ test('stale-threshold mode counts each skip once, also where the daemon is kille
 test('runs that two daemons passed with different views are recorded without overlap, and nothing of them is left out', async () => {
   const store = await chaosStore()
   const checkpoints = postgresCheckpoints({ pool: store.pool() })
-  await checkpoints.prepare?.()
-  await checkpoints.read('all', 'events')
+  await checkpoints.prepare?.(never())
+  await checkpoints.read('all', 'events', never())
   // The one has seen 12 appear, the other not yet: it must not pass 13 and 14 uncounted.
-  await checkpoints.recordSkips('events', [{ stored: '10', current: '12', count: 1n }])
-  await checkpoints.recordSkips('events', [{ stored: '10', current: '15', count: 4n }])
-  await checkpoints.recordSkips('events', [{ stored: '12', current: '14', count: 1n }])
+  await checkpoints.recordSkips('events', [{ stored: '10', current: '12', count: 1n }], never())
+  await checkpoints.recordSkips('events', [{ stored: '10', current: '15', count: 4n }], never())
+  await checkpoints.recordSkips('events', [{ stored: '12', current: '14', count: 1n }], never())
   const { rows } = await store.query(
     'select stored::int, current::int, count::int from tidemark.skips order by current',
   )

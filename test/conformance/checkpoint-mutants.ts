@@ -56,7 +56,7 @@ const notShared = (fixture: Fixture): Fixture => {
       const late = (request: Advance[0]): Advance[0] => ({ ...request, projection: crypto.randomUUID() })
       return {
         ...shared,
-        read: (projection, source) => own.read(projection, source),
+        read: (projection, source, signal) => own.read(projection, source, signal),
         advance: (request, work) =>
           own.advance(request, async () => {
             // What it writes is kept by the shared one.
@@ -84,7 +84,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
         prepare: async () => {
           store = inMemoryCheckpoints()
         },
-        read: (projection, source) => store.read(projection, source),
+        read: (projection, source, signal) => store.read(projection, source, signal),
         advance: (request, work) => store.advance(request, () => work([])),
       }))(fixture)
     },
@@ -94,8 +94,8 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'a new projection starts at 0',
     breaks: opens((store) => ({
-      read: async (projection, source) => {
-        const checkpoint = await store.read(projection, source)
+      read: async (projection, source, signal) => {
+        const checkpoint = await store.read(projection, source, signal)
         return { ...checkpoint, position: checkpoint.position ?? '0' }
       },
     })),
@@ -200,7 +200,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     name: 'the last one to write wins',
     breaks: opens((store) => ({
       advance: async (request, work) => {
-        const { position } = await store.read(request.projection, request.source)
+        const { position } = await store.read(request.projection, request.source, request.signal)
         return await store.advance({ ...request, from: position }, work)
       },
     })),
@@ -254,8 +254,8 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'positions are kept as numbers',
     breaks: opens((store) => ({
-      read: async (projection, source) => {
-        const { position, ...rest } = await store.read(projection, source)
+      read: async (projection, source, signal) => {
+        const { position, ...rest } = await store.read(projection, source, signal)
         return { ...rest, position: position === undefined ? undefined : String(Number(position)) }
       },
     })),
@@ -271,7 +271,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'names of projections are trimmed and lower-cased',
     breaks: opens((store) => ({
-      read: (projection, source) => store.read(projection.trim().toLowerCase(), source),
+      read: (projection, source, signal) => store.read(projection.trim().toLowerCase(), source, signal),
       advance: (request, work) =>
         store.advance({ ...request, projection: request.projection.trim().toLowerCase() }, work),
     })),
@@ -281,9 +281,9 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'a source is found by the beginning of its name',
     breaks: opens((store) => ({
-      progress: async (source) => [
-        ...(await store.progress(source)),
-        ...(await store.progress(`${source}-v2`)),
+      progress: async (source, signal) => [
+        ...(await store.progress(source, signal)),
+        ...(await store.progress(`${source}-v2`, signal)),
       ],
     })),
     caughtBy: 'every name is a source of its own, whatever characters it has',
@@ -298,15 +298,17 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'a checkpoint is stored without its evidence',
     breaks: opens((store) => ({
-      progress: async (source) =>
-        (await store.progress(source)).map(({ projection, position }) => ({ projection, position })),
+      progress: async (source, signal) =>
+        (await store.progress(source, signal)).map(({ projection, position }) => ({ projection, position })),
     })),
     caughtBy: 'a checkpoint is stored with the evidence that it rests on',
     says: /the evidence of the checkpoint; found/,
   },
   {
     name: 'the settled position of one source is that of every source',
-    breaks: opens((store) => ({ saveSettled: (_, evidence) => store.saveSettled('events', evidence) })),
+    breaks: opens((store) => ({
+      saveSettled: (_, evidence, signal) => store.saveSettled('events', evidence, signal),
+    })),
     caughtBy: 'a settled position is stored alone, the last one of each source, and moves no checkpoint',
     says: /the settled position that is stored for the source|found/,
   },
@@ -364,9 +366,9 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'the runs of one source are those of every source',
     breaks: opens((store) => ({
-      recordSkips: async (source, runs) => {
-        await store.recordSkips(source, runs)
-        await store.recordSkips('other events', runs)
+      recordSkips: async (source, runs, signal) => {
+        await store.recordSkips(source, runs, signal)
+        await store.recordSkips('other events', runs, signal)
       },
     })),
     caughtBy: 'each projection counts the runs that it crosses, those of its own source alone',
@@ -389,6 +391,60 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     })),
     caughtBy: 'an advance whose work fails counts nothing',
     says: /after work that failed/,
+  },
+  {
+    name: 'a read does not look whether its signal has fired',
+    breaks: opens((store) => ({ read: (projection, source) => store.read(projection, source, never()) })),
+    caughtBy: 'reading a checkpoint, or the progress, rejects when its signal has fired',
+    says: /read with a fired signal: it should reject/,
+  },
+  {
+    name: 'a settled position is stored whatever its signal says',
+    breaks: opens((store) => ({
+      saveSettled: (source, evidence) => store.saveSettled(source, evidence, never()),
+    })),
+    caughtBy: 'a settled position whose signal has fired is not stored',
+    says: /saveSettled with a fired signal: it should reject/,
+  },
+  {
+    name: 'a settled position is stored before its signal is looked at',
+    breaks: opens((store) => ({
+      saveSettled: async (source, evidence, signal) => {
+        await store.saveSettled(source, evidence, never())
+        signal.throwIfAborted()
+      },
+    })),
+    caughtBy: 'a settled position whose signal has fired is not stored',
+    says: /what is stored of the source; found \[/,
+  },
+  {
+    name: 'skips are recorded before their signal is looked at',
+    breaks: opens((store) => ({
+      recordSkips: async (source, runs, signal) => {
+        await store.recordSkips(source, runs, never())
+        signal.throwIfAborted()
+      },
+    })),
+    caughtBy: 'skips whose signal has fired are not recorded',
+    says: /the runs that an advance has crossed; found \[/,
+  },
+  {
+    name: 'a reading of the progress listens to its signal for ever',
+    breaks: opens((store) => ({
+      progress: (source, signal) => {
+        signal.addEventListener('abort', () => {})
+        return store.progress(source, signal)
+      },
+    })),
+    caughtBy: 'no call leaves anything behind on a signal that outlives it',
+    says: /how many listeners progress has left on its signal; found 1/,
+  },
+  {
+    name: 'the answer of a store that stalls is waited for whatever the signal says',
+    breaks: opens((store) => ({ read: (projection, source) => store.read(projection, source, never()) })),
+    caughtBy: 'a call that waits for a store that does not answer ends when its signal fires',
+    says: /read of a store that does not answer, its signal fired: nothing happened within/,
+    hangs: true,
   },
   {
     name: 'checkpoints end with their process',

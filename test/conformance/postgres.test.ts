@@ -118,9 +118,18 @@ register(
           const { rows } = await db.pool.query<{ text: string }>(`select text from ${schema}.effects`)
           return rows.map(({ text }) => text)
         },
+        stall: async () => {
+          const client = new Client(db.url)
+          await client.connect()
+          const tables = ['migrations', 'checkpoints', 'settled', 'skips'].map(
+            (table) => `${schema}.${table}`,
+          )
+          await client.query(`begin; lock table ${tables.join(', ')} in access exclusive mode`)
+          return () => client.end()
+        },
         close: () => run('drop table effects'),
       }
     },
-    capabilities: ['transactional_effects', 'locks', 'stores_evidence', 'counts_skips'],
+    capabilities: ['transactional_effects', 'locks', 'stores_evidence', 'counts_skips', 'stalls'],
   }),
 )

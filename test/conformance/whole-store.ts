@@ -116,7 +116,7 @@ function wholeSource(state: State): WholeSource {
 }
 
 /** Waits for the store, until `signal` fires. */
-async function answered({ stalled }: State, signal: AbortSignal): Promise<void> {
+async function answered({ stalled }: Pick<State, 'stalled'>, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   let stop = (): void => {}
   const stopped = new Promise<never>((_, reject) => {
@@ -155,26 +155,41 @@ async function visible({ events, incarnation }: State): Promise<readonly WholeEv
 /** What was written in one transaction. */
 export type Writes = string[]
 
-/** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. */
+/** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. They can stall. */
 export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>> {
   const checkpoints = inMemoryCheckpoints()
   const committed: string[] = []
+  const state = { stalled: Promise.resolve() }
+  const after = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
+    await answered(state, signal)
+    return await call()
+  }
   return {
     open: () => ({
-      read: (projection, source) => checkpoints.read(projection, source),
+      read: (projection, source, signal) => after(signal, () => checkpoints.read(projection, source, signal)),
       advance: async (request, work) => {
         const writes: Writes = []
         const advanced = await checkpoints.advance(request, () => work(writes))
         committed.push(...writes)
         return advanced
       },
-      progress: (source) => checkpoints.progress(source),
-      saveSettled: (source, evidence) => checkpoints.saveSettled(source, evidence),
-      recordSkips: (source, runs) => checkpoints.recordSkips(source, runs),
-      sharesLogWith: (incarnation) => checkpoints.sharesLogWith(incarnation),
+      progress: (source, signal) => after(signal, () => checkpoints.progress(source, signal)),
+      saveSettled: (source, evidence, signal) =>
+        after(signal, () => checkpoints.saveSettled(source, evidence, signal)),
+      recordSkips: (source, runs, signal) =>
+        after(signal, () => checkpoints.recordSkips(source, runs, signal)),
+      sharesLogWith: (incarnation, signal) =>
+        after(signal, () => checkpoints.sharesLogWith(incarnation, signal)),
       isTransient: (error) => checkpoints.isTransient(error),
     }),
     write: async (tx, text) => void tx.push(text),
     written: async () => [...committed],
+    stall: async () => {
+      let goOn = (): void => {}
+      state.stalled = new Promise((resolve) => {
+        goOn = resolve
+      })
+      return async () => goOn()
+    },
   }
 }

@@ -10,6 +10,7 @@ import {
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
+import { never } from '../support/never.ts'
 import { altered, alteredCheckpoints, gate, reading, scripted, TransientError } from './rig.ts'
 
 const agents: { readonly agent: HighWaterAgent<bigint>; readonly clock: FakeClock }[] = []
@@ -440,7 +441,11 @@ describe('a store that stands behind what was processed', () => {
 describe('a change of incarnation', () => {
   test('drops what was learned and reads the stored progress again', async () => {
     const checkpoints = inMemoryCheckpoints()
-    await checkpoints.saveSettled('scripted', { incarnation: 'second', settled: '30', logPosition: '0/3' })
+    await checkpoints.saveSettled(
+      'scripted',
+      { incarnation: 'second', settled: '30', logPosition: '0/3' },
+      never(),
+    )
     const requests: { previous: string | undefined; stored: unknown }[] = []
     let incarnation = 'first'
     const source = scripted(async ({ previous, stored }) => {

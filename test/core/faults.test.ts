@@ -5,6 +5,7 @@ import {
   type LoadRequest,
 } from '@tidemark/core'
 import { afterEach, describe, expect, test } from 'vitest'
+import { never } from '../support/never.ts'
 import {
   altered,
   alteredCheckpoints,
@@ -230,7 +231,7 @@ describe('a passing fault', () => {
     const store = alteredCheckpoints(checkpoints, {
       read: async (projection, source) => {
         failWhenDown()
-        return await checkpoints.read(projection, source)
+        return await checkpoints.read(projection, source, never())
       },
       advance: async (request, work) => {
         failWhenDown()
@@ -258,7 +259,7 @@ describe('a passing fault', () => {
     const store = alteredCheckpoints(checkpoints, {
       read: async (projection, source) => {
         if (++reads <= 3) throw new TransientError('connection reset')
-        return await checkpoints.read(projection, source)
+        return await checkpoints.read(projection, source, never())
       },
       isTransient: (error) => error instanceof TransientError,
     })
@@ -387,7 +388,7 @@ describe('a change of the store', () => {
     const store = alteredCheckpoints(checkpoints, {
       read: async (projection, of) => {
         reads++
-        return await checkpoints.read(projection, of)
+        return await checkpoints.read(projection, of, never())
       },
     })
     const opened = recording('opened', { eventTypes: ['opened'] })

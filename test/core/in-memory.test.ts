@@ -1,5 +1,6 @@
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { describe, expect, test } from 'vitest'
+import { never } from '../support/never.ts'
 
 const evidence = { incarnation: 'only', settled: '9', logPosition: undefined }
 const request = (from: string | undefined, to: string) => ({
@@ -49,7 +50,7 @@ describe('checkpoints in memory', () => {
       throw new Error('boom')
     }
     await expect(checkpoints.advance(request(undefined, '3'), work)).rejects.toThrow('boom')
-    expect((await checkpoints.read('all', 'events')).position).toBeUndefined()
+    expect((await checkpoints.read('all', 'events', never())).position).toBeUndefined()
   })
 
   test('refuse to be moved from where they do not stand, without doing the work', async () => {
@@ -68,21 +69,25 @@ describe('checkpoints in memory', () => {
   test('are remembered as progress, for the source they are of', async () => {
     const checkpoints = inMemoryCheckpoints()
     await checkpoints.advance(request(undefined, '3'), async () => {})
-    await checkpoints.saveSettled('events', { ...evidence, settled: '12' })
-    expect(await checkpoints.progress('events')).toMatchObject([
+    await checkpoints.saveSettled('events', { ...evidence, settled: '12' }, never())
+    expect(await checkpoints.progress('events', never())).toMatchObject([
       { projection: 'all', position: '3', settled: '9' },
       { projection: undefined, position: undefined, settled: '12' },
     ])
-    expect(await checkpoints.progress('others')).toEqual([])
+    expect(await checkpoints.progress('others', never())).toEqual([])
   })
 
   test('leave out what of a run another daemon has already passed', async () => {
     const checkpoints = inMemoryCheckpoints()
-    await checkpoints.recordSkips('events', [{ stored: '4', current: '7', count: 2n }])
-    await checkpoints.recordSkips('events', [
-      { stored: '4', current: '7', count: 2n },
-      { stored: '5', current: '10', count: 4n },
-    ])
+    await checkpoints.recordSkips('events', [{ stored: '4', current: '7', count: 2n }], never())
+    await checkpoints.recordSkips(
+      'events',
+      [
+        { stored: '4', current: '7', count: 2n },
+        { stored: '5', current: '10', count: 4n },
+      ],
+      never(),
+    )
     const { crossed, skipped } = await checkpoints.advance(request(undefined, '10'), async () => {})
     expect(crossed.map(({ current, count }) => ({ current, count }))).toEqual([
       { current: '7', count: 2n },
@@ -105,6 +110,6 @@ describe('checkpoints in memory', () => {
         throw new Error('not even begun')
       }),
     ).rejects.toThrow('stopped')
-    expect((await checkpoints.read('all', 'events')).position).toBeUndefined()
+    expect((await checkpoints.read('all', 'events', never())).position).toBeUndefined()
   })
 })

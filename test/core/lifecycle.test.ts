@@ -1,6 +1,7 @@
 import { createDaemon, type HighWaterReading } from '@tidemark/core'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { never } from '../support/never.ts'
 import {
   altered,
   alteredCheckpoints,
@@ -128,7 +129,7 @@ describe('stop', () => {
     await clock.run(stop)
     expect(seen).toEqual([1n, 2n])
     expect(signal?.aborted, 'the signal is for those that come too late').toBe(false)
-    expect((await checkpoints.read('all', events.name)).position).toBe('2')
+    expect((await checkpoints.read('all', events.name, never())).position).toBe('2')
     expect(stateOf(running, 'all')).toBe('stopped')
   })
 
@@ -141,9 +142,9 @@ describe('stop', () => {
     await clock.run(running.waitUntilProjected())
     for (let i = 0; i < 5; i++) events.append('other', i)
     await clock.settle()
-    expect((await checkpoints.read('all', events.name)).position).toBe('1')
+    expect((await checkpoints.read('all', events.name, never())).position).toBe('1')
     await clock.run(running.stop())
-    expect((await checkpoints.read('all', events.name)).position).toBe('6')
+    expect((await checkpoints.read('all', events.name, never())).position).toBe('6')
     expect(all.seen).toEqual([1n])
   })
 
@@ -160,7 +161,7 @@ describe('stop', () => {
     const moved = { projection: 'all', source: events.name, from: '1', to: '3', startedAtHead: undefined }
     await checkpoints.advance({ ...moved, evidence, signal }, async () => {})
     await clock.run(running.stop())
-    expect((await checkpoints.read('all', events.name)).position).toBe('3')
+    expect((await checkpoints.read('all', events.name, never())).position).toBe('3')
     expect(stateOf(running, 'all')).toBe('stopped')
   })
 
@@ -218,7 +219,7 @@ describe('stop', () => {
     expect(signal?.aborted).toBe(true)
     forever.open()
     await clock.settle()
-    expect((await checkpoints.read('hung', events.name)).position).toBeUndefined()
+    expect((await checkpoints.read('hung', events.name, never())).position).toBeUndefined()
   })
 
   test('resolves also when the checkpoint store does not heed its signal either', async () => {

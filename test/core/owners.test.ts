@@ -1,6 +1,7 @@
 import { CheckpointConflictError } from '@tidemark/core'
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
+import { never } from '../support/never.ts'
 import {
   alteredCheckpoints,
   gate,
@@ -73,7 +74,7 @@ test('a daemon that stands by does not look at the checkpoint while no events wa
   const store = alteredCheckpoints(checkpoints, {
     read: async (projection, source) => {
       reads++
-      return await checkpoints.read(projection, source)
+      return await checkpoints.read(projection, source, never())
     },
   })
   const other = daemon([recording('all')], { checkpoints: store })
@@ -95,7 +96,7 @@ test('a passing fault while standing by does not end the projection', async () =
   const store = alteredCheckpoints(checkpoints, {
     read: async (projection, source) => {
       if (++reads > 1 && reads < 6) throw new TransientError('connection reset')
-      return await checkpoints.read(projection, source)
+      return await checkpoints.read(projection, source, never())
     },
     advance: async (request, work) => {
       if (++advances === 1) throw new CheckpointConflictError('all', 'another owner is working on it')

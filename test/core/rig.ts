@@ -44,13 +44,13 @@ export function alteredCheckpoints<Tx>(
   by: Partial<CheckpointStore<Tx>>,
 ): CheckpointStore<Tx> {
   return {
-    prepare: async () => await store.prepare?.(),
-    read: (projection, source) => store.read(projection, source),
+    prepare: async (signal) => await store.prepare?.(signal),
+    read: (projection, source, signal) => store.read(projection, source, signal),
     advance: (request, work) => store.advance(request, work),
-    progress: (source) => store.progress(source),
-    saveSettled: (source, evidence) => store.saveSettled(source, evidence),
-    recordSkips: (source, runs) => store.recordSkips(source, runs),
-    sharesLogWith: (incarnation) => store.sharesLogWith(incarnation),
+    progress: (source, signal) => store.progress(source, signal),
+    saveSettled: (source, evidence, signal) => store.saveSettled(source, evidence, signal),
+    recordSkips: (source, runs, signal) => store.recordSkips(source, runs, signal),
+    sharesLogWith: (incarnation, signal) => store.sharesLogWith(incarnation, signal),
     isTransient: (error) => store.isTransient(error),
     ...by,
   }

@@ -1,6 +1,7 @@
 import type { AdvanceRequest, CheckpointStore } from '@tidemark/core'
 import { type EsdbEvent, esdbCheckpoints } from '@tidemark/esdb-adapter'
 import { describe, expect, test } from 'vitest'
+import { never } from '../support/never.ts'
 import { type Client, client as clientModule, connect, expecting } from './client.ts'
 import { useServer } from './rig.ts'
 
@@ -8,9 +9,9 @@ const esdb = useServer()
 
 test('a checkpoint keeps its position as it is, for whoever reads it', async () => {
   const [one, two] = [store(), store(esdb.connect())]
-  expect(await one.read('mailer', '$all')).toEqual({ position: undefined, skipped: {} })
+  expect(await one.read('mailer', '$all', never())).toEqual({ position: undefined, skipped: {} })
   await one.advance(move(undefined, '18446744073709551615/18446744073709551614'), work)
-  expect(await two.read('mailer', '$all')).toEqual({
+  expect(await two.read('mailer', '$all', never())).toEqual({
     position: '18446744073709551615/18446744073709551614',
     skipped: {},
   })
@@ -29,7 +30,7 @@ test('the work comes first, and a checkpoint whose work failed stands where it w
 describe('two owners', () => {
   test('the one that comes second, whenever it began, meets a conflict', async () => {
     const [one, two] = [store(), store(esdb.connect())]
-    await Promise.all([one.read('mailer', '$all'), two.read('mailer', '$all')])
+    await Promise.all([one.read('mailer', '$all', never()), two.read('mailer', '$all', never())])
     await two
       .advance(move(undefined, '1/1'), async () => {
         await expect(one.advance(move(undefined, '2/2'), work)).resolves.toMatchObject({ position: '2/2' })
@@ -41,7 +42,7 @@ describe('two owners', () => {
     await expect(two.advance(move(undefined, '3/3'), work)).rejects.toMatchObject({
       code: 'TIDEMARK_CHECKPOINT_CONFLICT',
     })
-    expect((await two.read('mailer', '$all')).position).toBe('2/2')
+    expect((await two.read('mailer', '$all', never())).position).toBe('2/2')
     await two.advance(move('2/2', '3/3'), work)
     await expect(one.advance(move('2/2', '4/4'), work)).rejects.toMatchObject({
       code: 'TIDEMARK_CHECKPOINT_CONFLICT',
@@ -54,7 +55,7 @@ describe('two owners', () => {
     })
     try {
       const [one, two] = [store(), store(lenient)]
-      await two.read('mailer', '$all')
+      await two.read('mailer', '$all', never())
       await one.advance(move(undefined, '1/1'), work)
       await expect(two.advance(move(undefined, '2/2'), work)).rejects.toMatchObject({
         code: 'TIDEMARK_CHECKPOINT_CONFLICT',
@@ -97,19 +98,19 @@ test('an append that was not answered in time is given up, and what is known of 
   expect(checkpoints.isTransient(advancing)).toBe(true)
   esdb.server.thaw()
   // Written or not: it goes on from what the store says.
-  const { position } = await checkpoints.read('mailer', '$all')
+  const { position } = await checkpoints.read('mailer', '$all', never())
   await checkpoints.advance(move(position, '3/3'), work)
-  expect((await store().read('mailer', '$all')).position).toBe('3/3')
+  expect((await store().read('mailer', '$all', never())).position).toBe('3/3')
 })
 
 test('a stream that was deleted, to project anew, begins from nothing', async () => {
   await store().advance(move(undefined, '1/1'), work)
   await esdb.client.deleteStream('tidemark-checkpoint-mailer')
   const checkpoints = store()
-  expect((await checkpoints.read('mailer', '$all')).position).toBeUndefined()
+  expect((await checkpoints.read('mailer', '$all', never())).position).toBeUndefined()
   await checkpoints.advance(move(undefined, '2/2'), work)
   await checkpoints.advance(move('2/2', '3/3'), work)
-  expect((await store().read('mailer', '$all')).position).toBe('3/3')
+  expect((await store().read('mailer', '$all', never())).position).toBe('3/3')
 })
 
 test('progress lists the checkpoints of a source, and of no other', async () => {
@@ -118,17 +119,17 @@ test('progress lists the checkpoints of a source, and of no other', async () => 
   await checkpoints.advance({ ...move(undefined, '7'), projection: 'orders', source: 'orders' }, work)
   await checkpoints.advance({ ...move(undefined, '2/2'), projection: 'billing' }, work)
   await checkpoints.advance(move('1/1', '3/3'), work)
-  expect(await store().progress('$all')).toEqual([
+  expect(await store().progress('$all', never())).toEqual([
     { projection: 'mailer', position: '3/3' },
     { projection: 'billing', position: '2/2' },
   ])
-  expect(await store().progress('orders')).toEqual([{ projection: 'orders', position: '7' }])
-  expect(await store().progress('customers')).toEqual([])
+  expect(await store().progress('orders', never())).toEqual([{ projection: 'orders', position: '7' }])
+  expect(await store().progress('customers', never())).toEqual([])
 })
 
 test('the checkpoint of another source is not taken over', async () => {
   await store().advance(move(undefined, '1/1'), work)
-  await expect(store().read('mailer', 'orders')).rejects.toMatchObject({
+  await expect(store().read('mailer', 'orders', never())).rejects.toMatchObject({
     code: 'TIDEMARK_PROJECTION_SOURCE',
     message: expect.stringContaining('delete stream "tidemark-checkpoint-mailer"'),
   })
@@ -137,13 +138,13 @@ test('the checkpoint of another source is not taken over', async () => {
 test('what someone else wrote to a checkpoint stream is not taken for a checkpoint', async () => {
   const event = clientModule.jsonEvent({ type: 'Something', data: { position: 7 } })
   await esdb.client.appendToStream('tidemark-checkpoint-mailer', event, expecting('no_stream'))
-  await expect(store().read('mailer', '$all')).rejects.toMatchObject({
+  await expect(store().read('mailer', '$all', never())).rejects.toMatchObject({
     code: 'TIDEMARK_ESDB_CHECKPOINT_FORMAT',
   })
 })
 
 test('runs that were skipped cannot be kept, and that is said', async () => {
-  const recording = store().recordSkips('events', [{ stored: '1', current: '3', count: 1n }])
+  const recording = store().recordSkips('events', [{ stored: '1', current: '3', count: 1n }], never())
   await expect(recording).rejects.toMatchObject({ code: 'TIDEMARK_ESDB_SKIPS_NOT_KEPT' })
 })
 

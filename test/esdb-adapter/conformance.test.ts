@@ -102,8 +102,16 @@ register(
   checkpointStoreConformance({
     make: async () => {
       await reconnected()
-      return { open: () => esdbCheckpoints({ client: esdb.client }) }
+      return {
+        open: () => esdbCheckpoints({ client: esdb.client }),
+        stall: async () => {
+          for (const stream of ['tidemark-checkpoints', 'tidemark-checkpoint-all']) {
+            await esdb.server.stall({ kind: 'read', stream })
+          }
+          return () => esdb.server.resume()
+        },
+      }
     },
-    capabilities: [],
+    capabilities: ['stalls'],
   }),
 )

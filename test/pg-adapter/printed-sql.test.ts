@@ -3,6 +3,7 @@ import { type PostgresEventsOptions, postgresCheckpoints, postgresEvents } from 
 import type { Pool } from 'pg'
 import { expect, test } from 'vitest'
 import { asRole, fileDatabase } from '../support/event-table.ts'
+import { never } from '../support/never.ts'
 
 const db = fileDatabase()
 
@@ -85,21 +86,21 @@ test('the grants that errors print, one after the other, are all that a role nee
 test('the statement for an unlogged table of checkpoints can be run as it stands', async () => {
   const { schema, quoted } = await oddlyNamed(db.pool)
   const store = postgresCheckpoints({ pool: db.pool, schema })
-  await store.prepare?.()
+  await store.prepare?.(never())
   await db.pool.query(`alter table ${quoted}.checkpoints set unlogged`)
-  const { message } = await failure(store.prepare?.())
+  const { message } = await failure(store.prepare?.(never()))
   await db.pool.query(message.match(/ALTER TABLE .+ SET LOGGED/)?.[0] ?? '')
-  await store.prepare?.()
+  await store.prepare?.(never())
 })
 
 test('the statement for a source that was renamed can be run as it stands', async () => {
   const { schema } = await oddlyNamed(db.pool)
   const store = postgresCheckpoints({ pool: db.pool, schema })
-  await store.prepare?.()
+  await store.prepare?.(never())
   const projection = "Bob's \\ mailer"
-  await store.read(projection, 'before')
-  const error = await failure(store.read(projection, "Bob's events"))
+  await store.read(projection, 'before', never())
+  const error = await failure(store.read(projection, "Bob's events", never()))
   expect(error).toMatchObject({ code: 'TIDEMARK_PROJECTION_SOURCE' })
   for (const sql of error.message.match(LINES) ?? []) await db.pool.query(sql)
-  expect(await store.read(projection, "Bob's events")).toMatchObject({ position: undefined })
+  expect(await store.read(projection, "Bob's events", never())).toMatchObject({ position: undefined })
 })

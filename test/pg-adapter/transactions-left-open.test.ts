@@ -19,6 +19,7 @@ import {
   recorder,
   startDaemon,
 } from '../support/event-table.ts'
+import { never } from '../support/never.ts'
 
 const db = fileDatabase()
 
@@ -112,15 +113,16 @@ test.each(TRANSACTIONS)(
 type Call = (store: CheckpointStore<PgClient>, source: string, evidence: StoredEvidence) => Promise<unknown>
 
 const CALLS: [string, Call][] = [
-  ['prepare()', async (store) => await store.prepare?.()],
-  ['read()', async (store, source) => await store.read('new', source)],
-  ['progress()', async (store, source) => await store.progress(source)],
-  ['saveSettled()', async (store, source, evidence) => await store.saveSettled(source, evidence)],
+  ['prepare()', async (store) => await store.prepare?.(never())],
+  ['read()', async (store, source) => await store.read('new', source, never())],
+  ['progress()', async (store, source) => await store.progress(source, never())],
+  ['saveSettled()', async (store, source, evidence) => await store.saveSettled(source, evidence, never())],
   [
     'recordSkips()',
-    async (store, source) => await store.recordSkips(source, [{ stored: '1', current: '3', count: 1n }]),
+    async (store, source) =>
+      await store.recordSkips(source, [{ stored: '1', current: '3', count: 1n }], never()),
   ],
-  ['sharesLogWith()', async (store, _, { incarnation }) => await store.sharesLogWith(incarnation)],
+  ['sharesLogWith()', async (store, _, { incarnation }) => await store.sharesLogWith(incarnation, never())],
   [
     'advance()',
     async (store, source, evidence) =>
@@ -151,8 +153,8 @@ test.each(
     await events.append(2)
     const { evidence } = await polled(events)
     const before = checkpointsBeside(events, db.pool)
-    await before.prepare?.()
-    await before.read('known', events.name)
+    await before.prepare?.(never())
+    await before.read('known', events.name, never())
 
     const pool = db.newPool({ max: 1 })
     const store = postgresCheckpoints({ pool, schema: events.schema })
@@ -172,10 +174,12 @@ test('a transaction that was begun and left with nothing done in it does not kee
   const { evidence } = await polled(events)
   const pool = db.newPool({ max: 1 })
   const store = postgresCheckpoints({ pool, schema: events.schema })
-  await store.prepare?.()
+  await store.prepare?.(never())
   await leaveOpen(pool, ['begin isolation level repeatable read'])
-  await store.saveSettled(events.name, { ...evidence, settled: '2' })
-  expect(await checkpointsBeside(events, db.pool).progress(events.name)).toMatchObject([{ settled: '2' }])
+  await store.saveSettled(events.name, { ...evidence, settled: '2' }, never())
+  expect(await checkpointsBeside(events, db.pool).progress(events.name, never())).toMatchObject([
+    { settled: '2' },
+  ])
 })
 
 test('a look of stale-threshold mode on a connection with an old snapshot fails, and skips nothing', async () => {

@@ -3,13 +3,16 @@ import type { SkippedRun, StoredProgress } from './event-source.ts'
 /**
  * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source.
  *
+ * Every method that takes a signal rejects at once when it fires, and lets go of what it has taken for the call: the
+ * connection, the timer, the lock. `stop()` waits for no store that does not answer.
+ *
  * @typeParam Tx - what a handler gets to make its effects part of the checkpoint's transaction
  */
 export interface CheckpointStore<Tx> {
   /** Makes what the store needs (tables); may run many times and from several processes at once. */
-  prepare?(): Promise<void>
+  prepare?(signal: AbortSignal): Promise<void>
   /** The projection's checkpoint; its row is made here when there is none. */
-  read(projection: string, source: string): Promise<Checkpoint>
+  read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint>
   /**
    * Runs `work` and moves the checkpoint from `from` to `to`: both, or neither. A store that can lock does so before
    * `work` runs; in one that cannot, the loser of two owners may have worked before it is found out. Rejects with what
@@ -19,22 +22,22 @@ export interface CheckpointStore<Tx> {
    */
   advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced>
   /** What is remembered of this source, to resume from. */
-  progress(source: string): Promise<readonly StoredProgress<string>[]>
+  progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]>
   /**
    * Stores a settled position alone, for when nothing was projected meanwhile. May do nothing in a store for sources that
    * settle their whole log with every poll.
    */
-  saveSettled(source: string, evidence: StoredEvidence): Promise<void>
+  saveSettled(source: string, evidence: StoredEvidence, signal: AbortSignal): Promise<void>
   /**
    * Remembers runs that a mark passed without proof, before it is passed on. What of them another daemon has already
    * passed is left out. Rejects where the store does not count skips: they must not be lost in silence.
    */
-  recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void>
+  recordSkips(source: string, runs: readonly SkippedRun<string>[], signal: AbortSignal): Promise<void>
   /**
    * Whether progress and the events of that incarnation live in one log, so that a crash or failover keeps them
    * consistent. `false` makes the mark wait until events are durable.
    */
-  sharesLogWith(incarnation: string): Promise<boolean>
+  sharesLogWith(incarnation: string, signal: AbortSignal): Promise<boolean>
   /** Whether an error is a passing fault of the store or the way to it. */
   isTransient(error: unknown): boolean
 }

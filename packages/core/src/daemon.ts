@@ -139,7 +139,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     const { checkpoints, clock, highWater } = this.#options
     for (let inARow = 1; !this.#isStopping(); inARow++) {
       try {
-        return await checkpoints.prepare?.()
+        return await checkpoints.prepare?.(this.#stopping.signal)
       } catch (error) {
         if (!checkpoints.isTransient(error)) throw error
         if (inARow === 1) {

@@ -66,8 +66,8 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     this.#timeoutMs = timeoutMs
   }
 
-  async read(projection: string, source: string): Promise<Checkpoint> {
-    const { position, skipped = {}, source: owner = source } = await this.#readStored(projection)
+  async read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint> {
+    const { position, skipped = {}, source: owner = source } = await this.#readStored(projection, signal)
     if (owner !== source) {
       throw new ProjectionSourceError(
         `projection "${projection}" has a checkpoint of the source "${owner}", and now reads "${source}": choose another ` +
@@ -80,7 +80,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
   async advance(request: AdvanceRequest, work: (tx: undefined) => Promise<void>): Promise<Advanced> {
     const { projection, source, from, to, signal } = request
     signal.throwIfAborted()
-    const stored = this.#known.get(projection) ?? (await this.#readStored(projection))
+    const stored = this.#known.get(projection) ?? (await this.#readStored(projection, signal))
     // Whatever happens from here on, only the store knows where the checkpoint stands, until this has succeeded.
     this.#known.delete(projection)
     if (stored.position !== from) {
@@ -95,15 +95,20 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     return { position: to, skipped: moved.skipped, crossed: [] }
   }
 
-  async progress(source: string): Promise<readonly StoredProgress<string>[]> {
+  async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
     const projections = new Set<string>()
-    await this.#readEach(CHECKPOINTS_STREAM, { direction: 'forwards', fromRevision: 'start' }, (record) => {
-      const listed = parseListing(record)
-      if (listed.source === source) projections.add(listed.projection)
-    })
+    await this.#readEach(
+      CHECKPOINTS_STREAM,
+      { direction: 'forwards', fromRevision: 'start' },
+      signal,
+      (record) => {
+        const listed = parseListing(record)
+        if (listed.source === source) projections.add(listed.projection)
+      },
+    )
     const progress: StoredProgress<string>[] = []
     for (const projection of projections) {
-      const { position, source: owner } = await this.#readStored(projection)
+      const { position, source: owner } = await this.#readStored(projection, signal)
       if (owner === source) progress.push({ projection, position })
     }
     return progress
@@ -124,12 +129,17 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     return isTransientEsdbError(error)
   }
 
-  async #readStored(projection: string): Promise<Stored> {
+  async #readStored(projection: string, signal: AbortSignal): Promise<Stored> {
     let stored: Stored = { revision: undefined }
     const stream = checkpointStream(projection)
-    await this.#readEach(stream, { direction: 'backwards', fromRevision: 'end', maxCount: 1 }, (record) => {
-      stored = { ...parseCheckpoint(record), revision: record.revision }
-    })
+    await this.#readEach(
+      stream,
+      { direction: 'backwards', fromRevision: 'end', maxCount: 1 },
+      signal,
+      (record) => {
+        stored = { ...parseCheckpoint(record), revision: record.revision }
+      },
+    )
     this.#known.set(projection, stored)
     return stored
   }
@@ -141,6 +151,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
       readonly fromRevision: 'start' | 'end'
       readonly maxCount?: number
     },
+    signal: AbortSignal,
     take: (record: Parameters<typeof parseCheckpoint>[0]) => void,
   ): Promise<void> {
     await readEach(
@@ -153,7 +164,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
           // Another node may not have the last one yet, and work would be done twice for nothing.
           requiresLeader: true,
         }),
-      { timeoutMs: this.#timeoutMs, signal: new AbortController().signal },
+      { timeoutMs: this.#timeoutMs, signal },
       (event) => {
         take(originalRecord(event))
         return true

@@ -75,21 +75,22 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     this.#tables = checkpointTables(schema)
   }
 
-  prepare(): Promise<void> {
-    return migrate(this.#pool, this.#schema)
+  prepare(signal: AbortSignal): Promise<void> {
+    return migrate(this.#pool, this.#schema, this.#queryTimeoutMs, signal)
   }
 
-  async read(projection: string, source: string): Promise<Checkpoint> {
+  async read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint> {
     const { checkpoints } = this.#tables
     const select = `select source, position, skipped::text as skipped from ${checkpoints}
       where projection = ${quoteLiteral(projection)}`
-    let [row] = await this.#query(select)
+    let [row] = await this.#query(select, signal)
     if (row === undefined) {
       await this.#query(
         `insert into ${checkpoints} (projection, source) values (${quoteLiteral(projection)}, ${quoteLiteral(source)})
          on conflict (projection) do nothing`,
+        signal,
       )
-      row = (await this.#query(select))[0]
+      row = (await this.#query(select, signal))[0]
     }
     if (row === undefined) throw new CheckpointConflictError(projection, 'its row was deleted as it was made')
     if (row.source !== source) {
@@ -103,21 +104,23 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async advance(request: AdvanceRequest, work: (tx: C) => Promise<void>): Promise<Advanced> {
-    const backends = (await this.sharesLogWith(request.evidence.incarnation)) ? this.#backends : undefined
-    return await withConnection(this.#pool, request.signal, (client) =>
+    const { evidence, signal } = request
+    const backends = (await this.sharesLogWith(evidence.incarnation, signal)) ? this.#backends : undefined
+    return await withConnection(this.#pool, signal, (client) =>
       advanceCheckpoint(boundedClient(client, this.#queryTimeoutMs), this.#tables, backends, request, () =>
         work(client),
       ),
     )
   }
 
-  async progress(source: string): Promise<readonly StoredProgress<string>[]> {
+  async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
     const { checkpoints, settled } = this.#tables
     const rows = await this.#query(
       `select projection, position, settled, incarnation, log_position from ${checkpoints}
          where source = ${quoteLiteral(source)}
        union all
        select null, null, settled, incarnation, log_position from ${settled} where source = ${quoteLiteral(source)}`,
+      signal,
     )
     return rows.map((row) => {
       const incarnation = textOf(row.incarnation)
@@ -131,17 +134,22 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     })
   }
 
-  async saveSettled(source: string, { settled, incarnation, logPosition }: StoredEvidence): Promise<void> {
+  async saveSettled(
+    source: string,
+    { settled, incarnation, logPosition }: StoredEvidence,
+    signal: AbortSignal,
+  ): Promise<void> {
     await this.#query(
       `insert into ${this.#tables.settled} (source, settled, incarnation, log_position)
        values (${[source, settled, incarnation, logPosition].map(quoteLiteral).join(', ')})
        on conflict (source) do update
        set settled = excluded.settled, incarnation = excluded.incarnation, log_position = excluded.log_position,
          updated_at = now()`,
+      signal,
     )
   }
 
-  async recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void> {
+  async recordSkips(source: string, runs: readonly SkippedRun<string>[], signal: AbortSignal): Promise<void> {
     const { skips } = this.#tables
     const numbers = (of: (run: SkippedRun<string>) => string): string =>
       `${quoteTexts(runs.map(of))}::numeric[]`
@@ -155,15 +163,19 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
        cross join (select max(current) as upto from ${skips} where source = ${quoteLiteral(source)}) as passed
        where passed.upto is null or run.current > passed.upto + 1
        on conflict do nothing`,
+      signal,
     )
   }
 
   /** The same server: one log, whatever the database. */
-  async sharesLogWith(incarnation: string): Promise<boolean> {
+  async sharesLogWith(incarnation: string, signal: AbortSignal): Promise<boolean> {
     const parsed = parseIncarnation(incarnation)
     if (parsed === undefined) return false
     if (this.#systemIdentifier === undefined) {
-      const [row] = await this.#query('select system_identifier::text as identifier from pg_control_system()')
+      const [row] = await this.#query(
+        'select system_identifier::text as identifier from pg_control_system()',
+        signal,
+      )
       this.#systemIdentifier = textOf(row?.identifier)
     }
     return parsed.systemIdentifier === this.#systemIdentifier
@@ -173,9 +185,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return isTransientPostgresError(error)
   }
 
-  async #query(sql: string): Promise<Record<string, unknown>[]> {
-    // A signal of its own: Node warns of a leak where many statements listen to one.
-    const { signal } = new AbortController()
+  async #query(sql: string, signal: AbortSignal): Promise<Record<string, unknown>[]> {
     const [result] = await withConnection(this.#pool, signal, (client) =>
       transact(boundedClient(client, this.#queryTimeoutMs), sql),
     )

@@ -8,6 +8,7 @@ import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { never } from '../../support/never.ts'
 import { altered, gate, recording, rig, stopAll } from '../rig.ts'
 import { samplesOf } from './scrape.ts'
 
@@ -49,7 +50,7 @@ async function projects(options: Parameters<ReturnType<typeof rig>['daemon']>[1]
   }
   expect(seen).toEqual([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n, 9n, 10n])
   await clock.run(running.stop())
-  expect((await checkpoints.read('all', events.name)).position).toBe('10')
+  expect((await checkpoints.read('all', events.name, never())).position).toBe('10')
 }
 
 describe('projections go on with nothing lost', () => {

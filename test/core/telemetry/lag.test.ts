@@ -2,6 +2,7 @@ import type { Daemon } from '@tidemark/core'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test } from 'vitest'
+import { never } from '../../support/never.ts'
 import { startOn } from '../../support/start.ts'
 import { TimedStore } from '../../support/timed-store.ts'
 import { alteredCheckpoints, gate, recording, rig, stopAll } from '../rig.ts'
@@ -208,7 +209,7 @@ describe('what is unknown is absent', () => {
     const hanging = alteredCheckpoints(checkpoints, {
       read: async (projection, source) => {
         await reading.promise
-        return await checkpoints.read(projection, source)
+        return await checkpoints.read(projection, source, never())
       },
     })
     await start(observedDaemon([recording('all')], { checkpoints: hanging }))

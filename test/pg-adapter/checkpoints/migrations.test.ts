@@ -2,11 +2,12 @@ import { postgresCheckpoints, postgresCheckpointsSql } from '@tidemark/pg-adapte
 import type { Pool } from 'pg'
 import { expect, test } from 'vitest'
 import { asRole, fileDatabase } from '../../support/event-table.ts'
+import { never } from '../../support/never.ts'
 
 const db = fileDatabase()
 
 const prepare = async (pool: Pool, schema: string) => {
-  await postgresCheckpoints({ pool, schema }).prepare?.()
+  await postgresCheckpoints({ pool, schema }).prepare?.(never())
 }
 
 /** Columns, defaults, keys and comments: all that a migration makes, without oids. */
@@ -63,7 +64,7 @@ test('its printed SQL makes the same tables, after which it does nothing', async
 
 test('the default schema is tidemark', async () => {
   await db.pool.query(postgresCheckpointsSql())
-  await postgresCheckpoints({ pool: db.pool }).prepare?.()
+  await postgresCheckpoints({ pool: db.pool }).prepare?.(never())
   expect(await versions('tidemark')).toEqual([1])
 })
 
@@ -71,8 +72,8 @@ test('takes a schema whose name needs quotes', async () => {
   const schema = 'Odd "Schema".x\'y'
   await prepare(db.pool, schema)
   const store = postgresCheckpoints({ pool: db.pool, schema })
-  await store.prepare?.()
-  expect(await store.read('p', 's')).toEqual({ position: undefined, skipped: {} })
+  await store.prepare?.(never())
+  expect(await store.read('p', 's', never())).toEqual({ position: undefined, skipped: {} })
   expect(await shapeOf(schema)).not.toEqual([])
 })
 
@@ -82,7 +83,7 @@ test('a role that may create nothing uses tables that are there', async () => {
     grant select, insert, update on all tables in schema given to :role`)
   const pool = db.newPool(asRole(db.url, role))
   await prepare(pool, 'given')
-  expect(await postgresCheckpoints({ pool, schema: 'given' }).read('p', 's')).toEqual({
+  expect(await postgresCheckpoints({ pool, schema: 'given' }).read('p', 's', never())).toEqual({
     position: undefined,
     skipped: {},
   })

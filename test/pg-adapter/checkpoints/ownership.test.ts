@@ -14,6 +14,7 @@ import {
   recorder,
   startDaemon,
 } from '../../support/event-table.ts'
+import { never } from '../../support/never.ts'
 
 const db = fileDatabase()
 
@@ -23,8 +24,8 @@ async function twoOwners() {
   await events.append(5)
   const one = checkpointsBeside(events, db.pool)
   const two = checkpointsBeside(events, db.pool)
-  await one.prepare?.()
-  await one.read('all', events.name)
+  await one.prepare?.(never())
+  await one.read('all', events.name, never())
   const agent = await agentOver({ pool: db.pool, table: events.name })
   return { events, one, two, evidence: evidenceOf(agent.reading) }
 }
@@ -62,7 +63,7 @@ test('a checkpoint that another owner has moved is not moved from where it was',
   await expect(late).rejects.toMatchObject(CONFLICT)
   await expect(late).rejects.toThrow(/moved its checkpoint to 3, expected none/)
   expect(worked).toBe(false)
-  expect(await two.read('all', events.name)).toEqual({ position: '3', skipped: {} })
+  expect(await two.read('all', events.name, never())).toEqual({ position: '3', skipped: {} })
 })
 
 test('the checkpoint is locked before the handler runs: the loser does no work, and does not wait', async () => {
@@ -80,7 +81,7 @@ test('the checkpoint is locked before the handler runs: the loser does no work, 
 test('a checkpoint that is locked can still be read', async () => {
   const { events, one, two, evidence } = await twoOwners()
   await one.advance(advance(events, evidence, undefined, '3'), async () => {
-    expect(await two.read('all', events.name)).toEqual({ position: undefined, skipped: {} })
+    expect(await two.read('all', events.name, never())).toEqual({ position: undefined, skipped: {} })
   })
 })
 
@@ -98,7 +99,7 @@ test.each([
   })
   await expect(stale).rejects.toMatchObject({ code: 'TIDEMARK_INCARNATION_CHANGED' })
   expect(worked).toBe(false)
-  expect(await one.read('all', events.name)).toEqual({ position: undefined, skipped: {} })
+  expect(await one.read('all', events.name, never())).toEqual({ position: undefined, skipped: {} })
 })
 
 test('a checkpoint whose row was deleted is a conflict', async () => {
@@ -111,7 +112,7 @@ test('a checkpoint whose row was deleted is a conflict', async () => {
 
 test('a projection name that belongs to another source is refused, and says how to go on', async () => {
   const { events, one } = await twoOwners()
-  const error = one.read('all', 'another source')
+  const error = one.read('all', 'another source', never())
   await expect(error).rejects.toMatchObject({ code: 'TIDEMARK_PROJECTION_SOURCE' })
   await expect(error).rejects.toThrow(
     `has a checkpoint of the source "${events.name}", and now reads "another source": choose another name`,
@@ -179,12 +180,12 @@ test.each(["it's", 'back\\slash', "\\' or true --", '"quoted"', 'größe ✓', '
   'a projection and a source named %o are taken as they stand',
   async (odd) => {
     const { events, one, evidence } = await twoOwners()
-    await one.read(odd, odd)
+    await one.read(odd, odd, never())
     const request = { ...advance(events, evidence, undefined, '3'), projection: odd, source: odd }
     await one.advance(request, async () => {})
-    expect(await one.read(odd, odd)).toEqual({ position: '3', skipped: {} })
-    expect(await one.read('all', events.name)).toEqual({ position: undefined, skipped: {} })
-    expect(await one.progress(odd)).toMatchObject([{ projection: odd, position: '3', ...evidence }])
+    expect(await one.read(odd, odd, never())).toEqual({ position: '3', skipped: {} })
+    expect(await one.read('all', events.name, never())).toEqual({ position: undefined, skipped: {} })
+    expect(await one.progress(odd, never())).toMatchObject([{ projection: odd, position: '3', ...evidence }])
   },
 )
 
@@ -211,9 +212,9 @@ test('shares the log with every database of the same server, and with nothing el
   const other = await testDatabase()
   const elsewhere = postgresCheckpoints({ pool: other.pool })
   const { incarnation } = evidence
-  expect(await one.sharesLogWith(incarnation)).toBe(true)
-  expect(await elsewhere.sharesLogWith(incarnation)).toBe(true)
-  expect(await elsewhere.sharesLogWith(incarnation.replace(/^\d+/, '42'))).toBe(false)
-  expect(await elsewhere.sharesLogWith('unproven')).toBe(false)
+  expect(await one.sharesLogWith(incarnation, never())).toBe(true)
+  expect(await elsewhere.sharesLogWith(incarnation, never())).toBe(true)
+  expect(await elsewhere.sharesLogWith(incarnation.replace(/^\d+/, '42'), never())).toBe(false)
+  expect(await elsewhere.sharesLogWith('unproven', never())).toBe(false)
   await other.drop()
 })

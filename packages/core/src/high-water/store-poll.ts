@@ -37,7 +37,7 @@ export class StorePoll<P> {
     })
     const { source, checkpoints } = this.#options
     if (reading.skipped.length > 0)
-      await checkpoints?.recordSkips(source.name, reading.skipped.map(this.#formatRun))
+      await checkpoints?.recordSkips(source.name, reading.skipped.map(this.#formatRun), this.#signal)
     // `stop()` may have gone on without this poll.
     this.#signal.throwIfAborted()
     return reading
@@ -52,7 +52,7 @@ export class StorePoll<P> {
     if (saved && now - saved.atMs < SAVE_SETTLED_EVERY_MS) return
     const isSame = saved?.reading.incarnation === reading.incarnation
     if (isSame && isReached(source.order, reading.settled, saved.reading.settled)) return
-    await checkpoints.saveSettled(source.name, formatEvidence(source.order.format, reading))
+    await checkpoints.saveSettled(source.name, formatEvidence(source.order.format, reading), this.#signal)
     this.#savedSettled = { reading, atMs: now }
   }
 
@@ -70,7 +70,7 @@ export class StorePoll<P> {
     return source.readHighWater({
       previous,
       stored: async () =>
-        checkpoints ? await readProgress(source.order.parse, checkpoints, source.name) : [],
+        checkpoints ? await readProgress(source.order.parse, checkpoints, source.name, this.#signal) : [],
       sharesLog: this.#sharesLog,
       signal: this.#signal,
     })
@@ -80,7 +80,7 @@ export class StorePoll<P> {
     const { checkpoints } = this.#options
     if (!checkpoints) return false
     if (this.#sharedLog?.incarnation !== incarnation) {
-      this.#sharedLog = { incarnation, shared: await checkpoints.sharesLogWith(incarnation) }
+      this.#sharedLog = { incarnation, shared: await checkpoints.sharesLogWith(incarnation, this.#signal) }
     }
     return this.#sharedLog.shared
   }
@@ -103,8 +103,9 @@ async function readProgress<P>(
   parse: (text: string) => P,
   checkpoints: ProgressMemory,
   source: string,
+  signal: AbortSignal,
 ): Promise<readonly StoredProgress<P>[]> {
-  const stored = await checkpoints.progress(source)
+  const stored = await checkpoints.progress(source, signal)
   return stored.map(({ position, settled, ...rest }) => ({
     ...rest,
     position: position === undefined ? undefined : parse(position),

@@ -288,7 +288,7 @@ export class ProjectionRunner<P, E, Tx> {
 
   async #readCheckpoint(incarnation: string | undefined): Promise<void> {
     const { checkpoints, source } = this.#parts
-    const { position, skipped } = await checkpoints.read(this.name, source.name)
+    const { position, skipped } = await checkpoints.read(this.name, source.name, this.#stopping.signal)
     this.checkpoint = { position: position === undefined ? undefined : source.order.parse(position), skipped }
     this.#isCheckpointRead = true
     // A cursor above the checkpoint is in memory only, and worth nothing in another incarnation.

@@ -30,7 +30,8 @@ class InMemoryCheckpoints implements CheckpointStore<undefined> {
   readonly #skips = new Map<string, SkippedRun<string>[]>()
   readonly #busy = new Set<string>()
 
-  async read(projection: string, source: string): Promise<Checkpoint> {
+  async read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint> {
+    signal.throwIfAborted()
     const row = this.#rows.get(projection)
     if (row) return row
     const fresh = { position: undefined, skipped: {}, source, startedAtHead: undefined, evidence: undefined }
@@ -60,7 +61,8 @@ class InMemoryCheckpoints implements CheckpointStore<undefined> {
     }
   }
 
-  async progress(source: string): Promise<readonly StoredProgress<string>[]> {
+  async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
+    signal.throwIfAborted()
     const rows = [...this.#rows].filter(([, row]) => row.source === source)
     const settled = this.#settled.get(source)
     return [
@@ -69,11 +71,13 @@ class InMemoryCheckpoints implements CheckpointStore<undefined> {
     ]
   }
 
-  async saveSettled(source: string, evidence: StoredEvidence): Promise<void> {
+  async saveSettled(source: string, evidence: StoredEvidence, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
     this.#settled.set(source, evidence)
   }
 
-  async recordSkips(source: string, runs: readonly SkippedRun<string>[]): Promise<void> {
+  async recordSkips(source: string, runs: readonly SkippedRun<string>[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
     const known = this.#skips.get(source) ?? []
     const last = known.at(-1)?.current
     this.#skips.set(source, [...known, ...runs.flatMap((run) => partAbove(run, last) ?? [])])

@@ -1,16 +1,24 @@
 import { type PgClient, type PgPool, withConnection } from '../client.ts'
 import { PostgresConditionError } from '../errors.ts'
 import { quoteIdentifier, quoteLiteral } from '../identifiers.ts'
+import { boundedPool } from '../query-timeout.ts'
 import { begin, manyResults } from '../transaction.ts'
 import { createVersions, insertVersion, LATEST_VERSION, MIGRATIONS } from './migrations.ts'
 
 /** One for every schema: migrations are rare, and waiting is cheap. Any constant will do. */
 const ADVISORY_LOCK = 7_463_827_365n
 
-/** Brings the tables to the newest version. Where they are, nothing but SELECT is needed. */
-export async function migrate(pool: PgPool, schemaName: string): Promise<void> {
-  const { signal } = new AbortController()
-  await withConnection(pool, signal, async (client) => {
+/**
+ * Brings the tables to the newest version. Where they are, nothing but SELECT is needed. A statement that is not answered
+ * within `timeoutMs` rejects, also one that waits for the migration of another process: the next try finds it done.
+ */
+export async function migrate(
+  pool: PgPool,
+  schemaName: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  await withConnection(boundedPool(pool, timeoutMs), signal, async (client) => {
     const migrations = `${quoteIdentifier(schemaName)}.migrations`
     const [found] = await begin(client, `select to_regclass(${quoteLiteral(migrations)})::text as migrations`)
     const isEmpty = found?.rows[0]?.migrations == null

@@ -7,6 +7,7 @@ import type {
 import { MOVE_RULES } from './checkpoint-store/moves.ts'
 import { OWNER_RULES } from './checkpoint-store/owners.ts'
 import { PROGRESS_RULES } from './checkpoint-store/progress.ts'
+import { SIGNAL_RULES } from './checkpoint-store/signals.ts'
 import { SKIP_RULES } from './checkpoint-store/skips.ts'
 import { TEXT_RULES } from './checkpoint-store/texts.ts'
 import { type ConformanceOptions, type ConformanceSuite, conformanceSuite } from './suite.ts'
@@ -17,6 +18,7 @@ export const CHECKPOINT_STORE_CAPABILITIES: readonly CheckpointStoreCapability[]
   'locks',
   'stores_evidence',
   'counts_skips',
+  'stalls',
 ]
 
 const RULES: readonly CheckpointStoreRule[] = [
@@ -25,6 +27,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...TEXT_RULES,
   ...PROGRESS_RULES,
   ...SKIP_RULES,
+  ...SIGNAL_RULES,
   ...DAEMON_RULES,
 ]
 

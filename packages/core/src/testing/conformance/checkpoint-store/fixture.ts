@@ -17,6 +17,8 @@ export type CheckpointStoreCapability =
   | 'stores_evidence'
   /** `recordSkips`, for sources that pass gaps without proof. Their positions are integers. */
   | 'counts_skips'
+  /** The store can be made not to answer: `stall`. */
+  | 'stalls'
 
 /**
  * One fresh, empty store, and what the suite does to it.
@@ -30,6 +32,8 @@ export interface CheckpointStoreFixture<Tx> extends Closable {
   readonly write?: (tx: Tx, text: string) => Promise<void>
   /** For `transactional_effects`: every text that was written and committed, in any order. */
   readonly written?: () => Promise<readonly string[]>
+  /** For `stalls`: from now on the store answers nothing, until the returned function is called. */
+  readonly stall?: () => Promise<() => Promise<void>>
 }
 
 export interface CheckpointStoreRule
@@ -52,7 +56,7 @@ export const EVIDENCE: StoredEvidence = {
 /** An owner whose store is prepared, as the daemon does first. */
 export async function owner<Tx>(fixture: CheckpointStoreFixture<Tx>): Promise<CheckpointStore<Tx>> {
   const store = fixture.open()
-  await store.prepare?.()
+  await store.prepare?.(never())
   return store
 }
 
@@ -62,7 +66,7 @@ export async function owners<Tx>(
   projection = 'all',
 ): Promise<readonly [CheckpointStore<Tx>, CheckpointStore<Tx>]> {
   const pair = [await owner(fixture), await owner(fixture)] as const
-  for (const store of pair) await store.read(projection, SOURCE)
+  for (const store of pair) await store.read(projection, SOURCE, never())
   return pair
 }
 
@@ -91,7 +95,12 @@ export async function expectPosition<Tx>(
   claim: string,
   projection = 'all',
 ): Promise<Checkpoint> {
-  const checkpoint = await within(store.read(projection, SOURCE), 'reading a checkpoint')
+  const checkpoint = await within(store.read(projection, SOURCE, never()), 'reading a checkpoint')
   expectEqual(checkpoint.position, position, claim)
   return checkpoint
+}
+
+/** A signal that never fires. */
+export function never(): AbortSignal {
+  return new AbortController().signal
 }

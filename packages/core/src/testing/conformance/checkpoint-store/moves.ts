@@ -6,6 +6,7 @@ import {
   type CheckpointStoreRule,
   expectPosition,
   move,
+  never,
   noWork,
   owner,
   owners,
@@ -19,10 +20,10 @@ export const MOVE_RULES: readonly CheckpointStoreRule[] = [
     check: async (fixture) => {
       await Promise.all(Array.from({ length: 4 }, () => owner(fixture)))
       const store = await owner(fixture)
-      await store.read('all', SOURCE)
+      await store.read('all', SOURCE, never())
       await store.advance(move(undefined, '7'), noWork)
       await Promise.all(Array.from({ length: 2 }, () => owner(fixture)))
-      await store.prepare?.()
+      await store.prepare?.(never())
       await expectPosition(store, '7', 'the checkpoint after prepare ran again')
     },
   },
@@ -30,7 +31,7 @@ export const MOVE_RULES: readonly CheckpointStoreRule[] = [
     name: 'a projection that was never read has processed and skipped nothing, whoever reads it first',
     check: async (fixture) => {
       const stores = await Promise.all([owner(fixture), owner(fixture), owner(fixture)])
-      const found = await Promise.all(stores.map((store) => store.read('all', SOURCE)))
+      const found = await Promise.all(stores.map((store) => store.read('all', SOURCE, never())))
       for (const { position, skipped } of found) {
         expectEqual(position, undefined, 'the position of a projection that was never read')
         const counted = Object.values(skipped).filter((count) => count !== 0n)

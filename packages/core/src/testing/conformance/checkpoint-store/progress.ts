@@ -6,6 +6,7 @@ import {
   EVIDENCE,
   expectPosition,
   move,
+  never,
   noWork,
   owner,
   owners,
@@ -18,18 +19,18 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
     name: 'progress lists the checkpoints of a source where they stand, and of no other',
     check: async (fixture) => {
       const [store, other] = [await owner(fixture), await owner(fixture)]
-      expectEqual(await store.progress(SOURCE), [], 'the progress of a source that there is none of')
+      expectEqual(await store.progress(SOURCE, never()), [], 'the progress of a source that there is none of')
       for (const [projection, source] of [
         ['one', SOURCE],
         ['two', SOURCE],
         ['elsewhere', 'other events'],
       ] as const) {
-        await store.read(projection, source)
+        await store.read(projection, source, never())
         await store.advance(move(undefined, '3', { projection, source }), noWork)
       }
       await store.advance(move('3', '12', { projection: 'two' }), noWork)
       expectEqual(
-        checkpointsIn(await other.progress(SOURCE)),
+        checkpointsIn(await other.progress(SOURCE, never())),
         [
           ['one', '3'],
           ['two', '12'],
@@ -37,7 +38,7 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
         'the checkpoints of the source',
       )
       expectEqual(
-        checkpointsIn(await other.progress('other events')),
+        checkpointsIn(await other.progress('other events', never())),
         [['elsewhere', '3']],
         'those of another source',
       )
@@ -50,10 +51,14 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
       const [store, other] = await owners(fixture)
       await store.advance(move(undefined, '3'), noWork)
       const later = { incarnation: 'another run', settled: undefined, logPosition: undefined }
-      expectEqual(evidenceIn(await other.progress(SOURCE)), [EVIDENCE], 'the evidence of the checkpoint')
+      expectEqual(
+        evidenceIn(await other.progress(SOURCE, never())),
+        [EVIDENCE],
+        'the evidence of the checkpoint',
+      )
       await store.advance(move('3', '4', { evidence: later }), noWork)
       expectEqual(
-        evidenceIn(await other.progress(SOURCE)),
+        evidenceIn(await other.progress(SOURCE, never())),
         [later],
         'the evidence of the checkpoint that was moved on',
       )
@@ -65,10 +70,12 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
     check: async (fixture) => {
       const [store, other] = await owners(fixture)
       await store.advance(move(undefined, '3'), noWork)
-      await store.saveSettled(SOURCE, { ...EVIDENCE, settled: '10' })
-      await other.saveSettled(SOURCE, { ...EVIDENCE, settled: '11', incarnation: 'another run' })
-      await store.saveSettled('other events', { ...EVIDENCE, settled: '77' })
-      const alone = (await store.progress(SOURCE)).filter(({ projection }) => projection === undefined)
+      await store.saveSettled(SOURCE, { ...EVIDENCE, settled: '10' }, never())
+      await other.saveSettled(SOURCE, { ...EVIDENCE, settled: '11', incarnation: 'another run' }, never())
+      await store.saveSettled('other events', { ...EVIDENCE, settled: '77' }, never())
+      const alone = (await store.progress(SOURCE, never())).filter(
+        ({ projection }) => projection === undefined,
+      )
       expectEqual(
         alone.map(({ position, settled, incarnation, logPosition }) => ({
           position,
@@ -93,9 +100,9 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
     name: 'saving a settled position is always possible, whether it is of use or not, and moves no checkpoint',
     check: async (fixture) => {
       const [store] = await owners(fixture)
-      await store.saveSettled(SOURCE, EVIDENCE)
+      await store.saveSettled(SOURCE, EVIDENCE, never())
       await store.advance(move(undefined, '3'), noWork)
-      await store.saveSettled(SOURCE, { ...EVIDENCE, settled: '901' })
+      await store.saveSettled(SOURCE, { ...EVIDENCE, settled: '901' }, never())
       await expectPosition(store, '3', 'the checkpoint')
     },
   },
@@ -105,7 +112,7 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
       const store = await owner(fixture)
       for (const incarnation of [EVIDENCE.incarnation, '', '/', '1/2/3/4/5/6', 'x'.repeat(500)]) {
         expectEqual(
-          await store.sharesLogWith(incarnation),
+          await store.sharesLogWith(incarnation, never()),
           false,
           `sharesLogWith(${JSON.stringify(incarnation)})`,
         )

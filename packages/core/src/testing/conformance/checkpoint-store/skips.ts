@@ -1,6 +1,6 @@
 import type { Advanced, SkipTotals } from '../../../checkpoint-store.ts'
 import { expectEqual, rejectionOf } from '../expectations.ts'
-import { type CheckpointStoreRule, expectPosition, move, noWork, owners, SOURCE } from './fixture.ts'
+import { type CheckpointStoreRule, expectPosition, move, never, noWork, owners, SOURCE } from './fixture.ts'
 
 const NEEDS = 'counts_skips'
 /** 5 and 6, then 9 were passed without proof. */
@@ -16,7 +16,7 @@ export const SKIP_RULES: readonly CheckpointStoreRule[] = [
     needs: NEEDS,
     check: async (fixture) => {
       const [store, other] = await owners(fixture)
-      await store.recordSkips(SOURCE, RUNS)
+      await store.recordSkips(SOURCE, RUNS, never())
       const moves = [
         await store.advance(move(undefined, '6'), noWork),
         await store.advance(move('6', '7'), noWork),
@@ -30,7 +30,7 @@ export const SKIP_RULES: readonly CheckpointStoreRule[] = [
       )
       const totals = moves.map(({ skipped }) => totalOf(skipped))
       expectEqual(totals, [0n, 2n, 3n, 3n], 'the totals after each advance')
-      const { skipped } = await store.read('all', SOURCE)
+      const { skipped } = await store.read('all', SOURCE, never())
       expectEqual(skipped.stale_high_water_mark, 3n, 'the total under the reason stale_high_water_mark')
     },
   },
@@ -39,10 +39,10 @@ export const SKIP_RULES: readonly CheckpointStoreRule[] = [
     needs: NEEDS,
     check: async (fixture) => {
       const [one, two] = await owners(fixture)
-      await one.recordSkips(SOURCE, RUNS.slice(0, 1))
-      await two.recordSkips(SOURCE, RUNS.slice(0, 1))
+      await one.recordSkips(SOURCE, RUNS.slice(0, 1), never())
+      await two.recordSkips(SOURCE, RUNS.slice(0, 1), never())
       // From 5 to 10 without 6, 7 and 9; of which 7 is where the other run ended.
-      await two.recordSkips(SOURCE, [{ stored: '5', current: '10', count: 4n }])
+      await two.recordSkips(SOURCE, [{ stored: '5', current: '10', count: 4n }], never())
       const advanced = await one.advance(move(undefined, '10'), noWork)
       expectEqual(
         crossedBy(advanced),
@@ -59,9 +59,9 @@ export const SKIP_RULES: readonly CheckpointStoreRule[] = [
     needs: NEEDS,
     check: async (fixture) => {
       const [store] = await owners(fixture)
-      await store.read('second', SOURCE)
-      await store.read('elsewhere', 'other events')
-      await store.recordSkips(SOURCE, RUNS)
+      await store.read('second', SOURCE, never())
+      await store.read('elsewhere', 'other events', never())
+      await store.recordSkips(SOURCE, RUNS, never())
       const totals: bigint[] = []
       for (const more of [
         {},
@@ -78,11 +78,11 @@ export const SKIP_RULES: readonly CheckpointStoreRule[] = [
     needs: NEEDS,
     check: async (fixture) => {
       const [store, other] = await owners(fixture)
-      await store.recordSkips(SOURCE, RUNS)
+      await store.recordSkips(SOURCE, RUNS, never())
       await store.advance(move(undefined, '2', { startedAtHead: '8' }), noWork)
       // The head at the start of a later process does not matter.
       await other.advance(move('2', '30', { startedAtHead: '30' }), noWork)
-      const { skipped } = await store.read('all', SOURCE)
+      const { skipped } = await store.read('all', SOURCE, never())
       expectEqual(
         { historical: skipped.historical_gap, stale: skipped.stale_high_water_mark },
         { historical: 2n, stale: 1n },
@@ -95,7 +95,7 @@ export const SKIP_RULES: readonly CheckpointStoreRule[] = [
     needs: NEEDS,
     check: async (fixture) => {
       const [store] = await owners(fixture)
-      await store.recordSkips(SOURCE, RUNS)
+      await store.recordSkips(SOURCE, RUNS, never())
       const failing = store.advance(move(undefined, '30'), async () => {
         throw new Error('the handler failed')
       })

@@ -4,6 +4,7 @@ import {
   CONFLICT,
   expectPosition,
   move,
+  never,
   noWork,
   owner,
   owners,
@@ -79,14 +80,14 @@ export const TEXT_RULES: readonly CheckpointStoreRule[] = [
     name: 'every name is a projection of its own, whatever characters it has',
     check: async (fixture) => {
       const [store, other] = [await owner(fixture), await owner(fixture)]
-      for (const name of ODD_NAMES) await store.read(name, SOURCE)
+      for (const name of ODD_NAMES) await store.read(name, SOURCE, never())
       for (const [n, projection] of ODD_NAMES.entries()) {
         await store.advance(move(undefined, `${n}`, { projection }), noWork)
       }
       for (const [n, name] of ODD_NAMES.entries()) {
         await expectPosition(other, `${n}`, `the checkpoint of ${JSON.stringify(name)}`, name)
       }
-      const stored = (await other.progress(SOURCE)).flatMap(({ projection }) => projection ?? [])
+      const stored = (await other.progress(SOURCE, never())).flatMap(({ projection }) => projection ?? [])
       expectEqual(stored.sort(), [...ODD_NAMES].sort(), 'the projections that progress lists')
     },
   },
@@ -95,11 +96,11 @@ export const TEXT_RULES: readonly CheckpointStoreRule[] = [
     check: async (fixture) => {
       const store = await owner(fixture)
       for (const [n, source] of ODD_NAMES.entries()) {
-        await store.read(`projection ${n}`, source)
+        await store.read(`projection ${n}`, source, never())
         await store.advance(move(undefined, `${n}`, { projection: `projection ${n}`, source }), noWork)
       }
       for (const [n, source] of ODD_NAMES.entries()) {
-        const stored = await store.progress(source)
+        const stored = await store.progress(source, never())
         const projections = stored.flatMap(({ projection }) => projection ?? [])
         expectEqual(
           projections,
