@@ -31,7 +31,7 @@ const DROPS_IN_A_ROW = 3
 
 const recordedSkips = `max by (${ofSkips}) (${known('skipped_events_recorded', [NOT_HISTORICAL])})`
 const skippedEvents = counter('skipped_events', [NOT_HISTORICAL])
-const running = `max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|live|retrying"'])}) == 1`
+const running = `max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|live|retrying"'])}) >= 1`
 const anyState = `max by (${ofProjection}) (${known('projection_state')})`
 const furthestPosition = `max by (${ofProjection}) (${gauge('projection_position')})`
 
@@ -70,7 +70,7 @@ sum by (${ofSkips}) (
       'The high-water mark of {{ $labels.source }} has been stale for a minute: every projection waits',
     description:
       'A transaction that took a position has neither committed nor rolled back, or the store cannot be polled. Nothing is lost: projections go on when it ends. The log of the daemon names the holder; pg_locks on the sequence shows it too.',
-    expr: `max by (${ofSource}) (${gauge('high_water_mark_stale')}) == 1`,
+    expr: `max by (${ofSource}) (${gauge('high_water_mark_stale')}) >= 1`,
   },
   {
     name: 'TidemarkPollsFailing',
@@ -110,7 +110,7 @@ ${block(increaseInProcess('polls', '5m:15s', ['outcome!="failed"']))}
     summary: 'Projection {{ $labels.projection_name }} is paused or stopped, and no other process runs it',
     description:
       'Paused: its handler or its row mapping failed too often; the log has the error. Its checkpoint stays where it is, nothing is lost. Mend the cause and restart the daemon.',
-    expr: `max by (${ofProjection}) (${gauge('projection_state', ['state=~"paused|stopped"'])}) == 1
+    expr: `max by (${ofProjection}) (${gauge('projection_state', ['state=~"paused|stopped"'])}) >= 1
 unless
 ${running}`,
   },
@@ -123,7 +123,7 @@ ${running}`,
       'The subscription of projection {{ $labels.projection_name }} was dropped and nobody has resubscribed, or it is dropped again and again',
     description:
       'The server or the way to it ended it, or its checkpoint lies beyond the head. The client does not resubscribe by itself: until the process does, the projection gets no events. They wait in the store. The log has the error and subscription_drops its type.',
-    expr: `max by (${ofProjection}) (${gauge('projection_state', ['state="dropped"'])}) == 1
+    expr: `max by (${ofProjection}) (${gauge('projection_state', ['state="dropped"'])}) >= 1
 unless
 ${running}
 or
@@ -138,7 +138,7 @@ ${increase('subscription_drops', ofProjection, '15m:15s')} > ${DROPS_IN_A_ROW}`,
       'Nothing comes from the subscription of projection {{ $labels.projection_name }}, though there are newer events',
     description:
       'The head of what it is subscribed to stands above what it has delivered, the consumer is waiting, and nothing has arrived for longer than stallAfterMs. The connection looks open. Resubscribing from the checkpoint is safe: restart the process.',
-    expr: `max by (${ofProjection}) (${gauge('subscription_stalled')}) == 1`,
+    expr: `max by (${ofProjection}) (${gauge('subscription_stalled')}) >= 1`,
   },
   {
     name: 'TidemarkDaemonGone',

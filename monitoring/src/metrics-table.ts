@@ -12,15 +12,15 @@ function table(kind: Instrument['kind']): string {
   return [
     `### ${HEADINGS[kind]}`,
     '',
-    '| name after the prefix | unit | scope | labels | what it tells | used by |',
-    '| --- | --- | --- | --- | --- | --- |',
+    '| name after the prefix | unit | scope | across processes | labels | what it tells | used by |',
+    '| --- | --- | --- | --- | --- | --- | --- |',
     ...rows.map(([name, instrument]) => row(name, instrument)),
   ].join('\n')
 }
 
-function row(name: string, { unit, scope, labels, help, buckets, usedBy }: Instrument): string {
+function row(name: string, { unit, scope, aggregator, labels, help, buckets, usedBy }: Instrument): string {
   const within = buckets ? ` Buckets: ${buckets.join(', ')}.` : ''
-  return `| \`${name}\` | \`${unit}\` | ${scope} | ${labelsOf(labels)} | ${help}${within} | ${usedBy.join(', ')} |`
+  return `| \`${name}\` | \`${unit}\` | ${scope} | ${aggregator} | ${labelsOf(labels)} | ${help}${within} | ${usedBy.join(', ')} |`
 }
 
 function labelsOf(labels: Instrument['labels']): string {

@@ -1,4 +1,5 @@
 import {
+  type Aggregator,
   type CounterName,
   type GaugeName,
   type HistogramName,
@@ -7,17 +8,14 @@ import {
   SKIP_REASONS,
 } from '@tidemark/core'
 
-export type { CounterName, GaugeName, HistogramName, InstrumentName }
+export type { Aggregator, CounterName, GaugeName, HistogramName, InstrumentName }
 
 /** Matchers of labels, as PromQL writes them: `state=~"paused|stopped"`. */
 export type Matchers = readonly string[]
 
-/**
- * How series of one metric become one per `by`, replicas aside. Each replica sees the same store, so what they count of
- * it is the same and must not be added up; what they do is not.
- */
-export function acrossReplicas(name: InstrumentName): 'max' | 'sum' {
-  return INSTRUMENTS[name].scope === 'store' ? 'max' : 'sum'
+/** How the series that several replicas export of one metric become one. */
+export function acrossReplicas(name: InstrumentName): Aggregator {
+  return INSTRUMENTS[name].aggregator
 }
 
 /** Not a loss to alarm on: it lay below the head when the projection first started. */

@@ -26,6 +26,11 @@ export function gauge(name: GaugeName, matchers: Matchers = []): string {
   return selector(name, '', matchers)
 }
 
+/** A gauge, the replicas of each `by` made one. */
+export function across(name: GaugeName, by: string): string {
+  return `${acrossReplicas(name)} by (${by}) (${gauge(name)})`
+}
+
 /** A counter's rate a second, or its `increase` a window, under the names of both backends. */
 export function counted(
   how: 'rate' | 'increase',

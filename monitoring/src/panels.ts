@@ -1,6 +1,7 @@
 import type { ProjectionState, SubscriptionState } from '@tidemark/core'
 import { NOT_HISTORICAL, NOT_RECORDED } from './names.ts'
 import {
+  across,
   average,
   counted,
   gauge,
@@ -57,8 +58,9 @@ const stateNumber = (state: ProjectionState | SubscriptionState): number =>
 const STATE_TEXTS: Readonly<Record<number, string>> = Object.fromEntries(
   MOST_ALIVE_FIRST.map((state) => [stateNumber(state), state]),
 )
+/** A state that a sum over processes shows as more than 1 is still one. */
 const projectionState = `max by (projection_name) (${MOST_ALIVE_FIRST.map(
-  (state) => `(${gauge('projection_state', [`state="${state}"`])} == 1) * ${stateNumber(state)}`,
+  (state) => `clamp_max(${gauge('projection_state', [`state="${state}"`])} >= 1, 1) * ${stateNumber(state)}`,
 ).join(' or ')})`
 
 const whoHoldsIt = (
@@ -146,16 +148,14 @@ export const ROWS: readonly Row[] = [
           'Stale: settled has stood below the head, or no poll has succeeded, for longer than the threshold.',
         width: 4,
         view: { kind: 'number', unit: 'short', bad: 1, texts: { 0: 'moving', 1: 'stale' } },
-        queries: [perSource('', `max by (source) (${gauge('high_water_mark_stale')})`)],
+        queries: [perSource('', across('high_water_mark_stale', 'source'))],
       },
       {
         title: 'Last successful poll',
         description: 'Seconds ago, of the replica where it is longest ago.',
         width: 4,
         view: { kind: 'number', unit: 's', bad: 60 },
-        queries: [
-          perSource('', `time() - min by (source) (${gauge('last_successful_poll_timestamp_seconds')})`),
-        ],
+        queries: [perSource('', `time() - ${across('last_successful_poll_timestamp_seconds', 'source')}`)],
       },
       {
         title: 'Projection states',
@@ -170,8 +170,8 @@ export const ROWS: readonly Row[] = [
         width: 8,
         view: { kind: 'graph', unit: 'short', style: 'steps' },
         queries: [
-          perSource('gaps', `max by (source) (${gauge('open_gaps')})`),
-          perSource('holders', `max by (source) (${gauge('gap_holders')})`),
+          perSource('gaps', across('open_gaps', 'source')),
+          perSource('holders', across('gap_holders', 'source')),
         ],
       },
       {
@@ -179,7 +179,7 @@ export const ROWS: readonly Row[] = [
         description: 'Absent while there is none.',
         width: 8,
         view: { kind: 'graph', unit: 's' },
-        queries: [perSource('', `max by (source) (${gauge('oldest_gap_age_seconds')})`)],
+        queries: [perSource('', across('oldest_gap_age_seconds', 'source'))],
       },
       {
         title: 'Who holds it',
@@ -220,7 +220,7 @@ export const ROWS: readonly Row[] = [
           'Nothing has come from a wrapped subscription for longer than its threshold, while its head stands above.',
         width: 8,
         view: { kind: 'number', unit: 'short', bad: 1, texts: { 0: 'delivering', 1: 'stalled' } },
-        queries: [perProjection(`max by (projection_name) (${gauge('subscription_stalled')})`)],
+        queries: [perProjection(across('subscription_stalled', 'projection_name'))],
       },
       {
         title: 'Subscription drops',
@@ -245,14 +245,14 @@ export const ROWS: readonly Row[] = [
         description: 'How long ago the oldest unprocessed event was appended; 0 when there is none.',
         width: 8,
         view: { kind: 'graph', unit: 's' },
-        queries: [perProjection(`min by (projection_name) (${gauge('projection_lag_seconds')})`)],
+        queries: [perProjection(across('projection_lag_seconds', 'projection_name'))],
       },
       {
         title: 'Lag in positions',
         description: 'Positions, not events: rolled-back numbers count. Absent where positions are sparse.',
         width: 8,
         view: { kind: 'graph', unit: 'short' },
-        queries: [perProjection(`min by (projection_name) (${gauge('projection_lag_positions')})`)],
+        queries: [perProjection(across('projection_lag_positions', 'projection_name'))],
       },
       {
         title: 'Positions',
@@ -260,13 +260,10 @@ export const ROWS: readonly Row[] = [
         width: 8,
         view: { kind: 'graph', unit: 'none' },
         queries: [
-          perSource('head', `max by (source) (${gauge('store_head')})`),
-          perSource('settled', `max by (source) (${gauge('settled_position')})`),
-          perSource('mark', `max by (source) (${gauge('high_water_mark')})`),
-          perProjection(
-            `max by (projection_name) (${gauge('projection_position')})`,
-            '{{projection_name}} checkpoint',
-          ),
+          perSource('head', across('store_head', 'source')),
+          perSource('settled', across('settled_position', 'source')),
+          perSource('mark', across('high_water_mark', 'source')),
+          perProjection(across('projection_position', 'projection_name'), '{{projection_name}} checkpoint'),
         ],
       },
     ],
@@ -280,7 +277,7 @@ export const ROWS: readonly Row[] = [
           'Given up by the consumers of a persistent subscription, until someone replays or removes them.',
         width: 8,
         view: { kind: 'graph', unit: 'short' },
-        queries: [perProjection(`max by (projection_name) (${gauge('parked_messages')})`)],
+        queries: [perProjection(across('parked_messages', 'projection_name'))],
       },
       {
         title: 'Outstanding messages',
@@ -289,9 +286,9 @@ export const ROWS: readonly Row[] = [
         width: 8,
         view: { kind: 'graph', unit: 'short' },
         queries: [
-          perProjection(`max by (projection_name) (${gauge('outstanding_messages')})`),
+          perProjection(across('outstanding_messages', 'projection_name')),
           perProjection(
-            `max by (projection_name, instance) (${gauge('consumer_messages_in_hand')})`,
+            across('consumer_messages_in_hand', 'projection_name, instance'),
             '{{projection_name}} {{instance}}',
           ),
         ],
@@ -301,7 +298,7 @@ export const ROWS: readonly Row[] = [
         description: 'Connected to the group of a persistent subscription.',
         width: 8,
         view: { kind: 'graph', unit: 'short' },
-        queries: [perProjection(`max by (projection_name) (${gauge('group_consumers')})`)],
+        queries: [perProjection(across('group_consumers', 'projection_name'))],
       },
     ],
   },

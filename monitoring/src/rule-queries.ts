@@ -1,5 +1,12 @@
 import { INSTRUMENTS } from '@tidemark/core'
-import { acrossReplicas, block, type CounterName, type GaugeName, type Matchers } from './names.ts'
+import {
+  type Aggregator,
+  acrossReplicas,
+  block,
+  type CounterName,
+  type GaugeName,
+  type Matchers,
+} from './names.ts'
 
 /**
  * Labels that tell one installation from another and outlive a pod: an alert is one for each combination. Where one does
@@ -44,7 +51,7 @@ export function increase(
   by: string,
   window: string,
   matchers: Matchers = [],
-  aggregate: 'max' | 'sum' = acrossReplicas(name),
+  aggregate: Aggregator = acrossReplicas(name),
 ): string {
   const named = `label_replace(${counter(name, matchers)}, "metric", "$1", "__name__", "(.+)")`
   return `${aggregate} by (${by}) (\n${block(`increase(${named}[${window}])`)}\n)`

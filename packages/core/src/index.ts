@@ -103,6 +103,7 @@ export {
   watchSubscription,
 } from './subscription/watch-subscription.ts'
 export {
+  type Aggregator,
   type CounterName,
   type GaugeName,
   type HistogramName,

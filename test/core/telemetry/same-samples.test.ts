@@ -6,6 +6,8 @@ import { type TelemetryScenario, telemetryScenario } from '../../support/telemet
 import { prometheusSdk, samplesOf } from './scrape.ts'
 
 // Standbys look at random times.
+// Each test runs the whole scenario twice, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 })
 vi.spyOn(Math, 'random').mockReturnValue(0.5)
 
 const scenarios: TelemetryScenario[] = []

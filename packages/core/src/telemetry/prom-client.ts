@@ -123,8 +123,8 @@ class PromClientRecorder implements MetricsRecorder {
   }
 
   #make(name: InstrumentName, fullName: string): Metric {
-    const { kind, help, labels, buckets } = INSTRUMENTS[name]
-    const common = { name: fullName, help, labelNames: Object.keys(labels), registers: [] }
+    const { kind, help, labels, buckets, aggregator } = INSTRUMENTS[name]
+    const common = { name: fullName, help, labelNames: Object.keys(labels), aggregator, registers: [] }
     if (kind === 'counter') return new Counter(common)
     if (kind === 'histogram') {
       return new Histogram({ ...common, buckets: [...(buckets ?? [])], enableExemplars: this.#isOpenMetrics })
