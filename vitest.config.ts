@@ -79,7 +79,12 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'core', include: ['test/core/**/*.test.ts'], exclude: [MODEL, FAULTS, PGBOUNCER] },
+        test: {
+          name: 'core',
+          include: ['test/core/**/*.test.ts'],
+          exclude: [MODEL, FAULTS, PGBOUNCER],
+          testTimeout: 60_000,
+        },
       },
       {
         extends: true,

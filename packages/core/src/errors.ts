@@ -115,12 +115,14 @@ export class CheckpointBeyondHeadError extends TidemarkError {
   readonly code = 'TIDEMARK_CHECKPOINT_BEYOND_HEAD'
   readonly projection: string
   readonly from: string
+  /** Where the store ended below the checkpoint, or the event at or below it; `undefined` in an empty store. */
   readonly head: string | undefined
-  constructor(projection: string, source: string, from: string, head: string | undefined) {
+  constructor(projection: string, from: string, head: string | undefined, seen: string) {
     super(
-      `projection "${projection}": its checkpoint (from) is ${from}, but ${source} ${head === undefined ? 'is empty' : `ends at ${head}`}; ` +
+      `projection "${projection}": its checkpoint (from) is ${from}, but ${seen}; ` +
         'everything appended up to that checkpoint would be left out in silence. Check that this is the right cluster and ' +
-        'stream. If the store was restored from a backup, set the checkpoint back to its head, or rebuild the projection',
+        'stream. If the store was restored from a backup, set the checkpoint back to where the backup ended, or rebuild the ' +
+        'projection',
     )
     this.projection = projection
     this.from = from

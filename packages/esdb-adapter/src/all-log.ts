@@ -39,6 +39,14 @@ export function allLog(
         resolveLinkTos,
         requiresLeader: false,
       }),
+    readNext: (after) =>
+      client.readAll({
+        direction: 'forwards',
+        fromPosition: after,
+        maxCount: 2,
+        resolveLinkTos: false,
+        requiresLeader: true,
+      }),
     subscribe: () => client.subscribeToAll({ fromPosition: 'end', filter: filter.onServer }),
     // There is always something in it.
     isTruncated: async () => false,

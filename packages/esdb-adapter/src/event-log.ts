@@ -22,6 +22,8 @@ export interface EventLog<P> {
     readonly upTo: P
     readonly limit: number
   }): AsyncIterable<EsdbEvent>
+  /** The first event after `after`, handed out or not, as the leader has it; may begin with `after` itself. */
+  readNext(after: P): AsyncIterable<EsdbEvent>
   /** From now on. */
   subscribe(): EsdbSubscription
   /**

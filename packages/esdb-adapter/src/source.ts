@@ -1,12 +1,13 @@
-import type {
-  Delivery,
-  EventSource,
-  HighWaterReading,
-  HighWaterRequest,
-  LoadRequest,
-  Page,
-  PositionOrder,
-  SubscriptionSource,
+import {
+  type Delivery,
+  type EventSource,
+  type HighWaterReading,
+  type HighWaterRequest,
+  isReached,
+  type LoadRequest,
+  type Page,
+  type PositionOrder,
+  type SubscriptionSource,
 } from '@tidemark/core'
 import { allLog } from './all-log.ts'
 import {
@@ -28,6 +29,7 @@ import {
   type ResolvedEsdbEventsOptions,
   resolveEsdbEventsOptions,
 } from './options.ts'
+import { readEach } from './read.ts'
 import { streamLog } from './stream-log.ts'
 import { wakeUps } from './wake-ups.ts'
 
@@ -104,13 +106,29 @@ class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
     }
   }
 
-  async readHead(signal: AbortSignal): Promise<P | undefined> {
+  async readHead(signal: AbortSignal, how?: { readonly requiresLeader: boolean }): Promise<P | undefined> {
     const log = this.#log
     const limits = { timeoutMs: this.#timeoutMs, signal }
-    const newest = await readNewest(log, limits)
+    const newest = await readNewest(log, limits, how)
     if (newest !== undefined) return log.positionOf(newest)
     if (await log.isTruncated(undefined, limits)) throw new EsdbHeadUnknownError(log.title)
     return undefined
+  }
+
+  async readNext(after: P, signal: AbortSignal): Promise<P | undefined> {
+    const { title, positionOf, readNext } = this.#log
+    let next: P | undefined
+    await readEach(
+      `the event after ${this.order.format(after)} of ${title}`,
+      () => readNext(after),
+      { timeoutMs: this.#timeoutMs, signal },
+      (event) => {
+        const position = positionOf(originalRecord(event))
+        if (!isReached(this.order, position, after)) next ??= position
+        return true
+      },
+    )
+    return next
   }
 
   isTransient(error: unknown): boolean {

@@ -30,6 +30,14 @@ export function streamLog(client: EsdbClient, stream: string, resolveLinkTos: bo
         requiresLeader: false,
       })
     },
+    readNext: (after) =>
+      client.readStream(stream, {
+        direction: 'forwards',
+        fromRevision: after + 1n,
+        maxCount: 1,
+        resolveLinkTos: false,
+        requiresLeader: true,
+      }),
     subscribe: () => client.subscribeToStream(stream, { fromRevision: 'end' }),
     isTruncated: (revision, limits) => isTruncated(client, stream, revision, limits),
   }

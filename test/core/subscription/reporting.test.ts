@@ -200,6 +200,41 @@ describe('lag and delay', () => {
     expect(lagMs).toBeLessThanOrEqual(25_000)
   })
 
+  test('without append times it counts from when nothing waited, though everything has arrived since', async () => {
+    const { clock, source, call, subscription, options } = rig()
+    const watch = watchSubscription(options)
+    let end = () => {}
+    const hanging = new Promise<void>((resolve) => {
+      end = resolve
+    })
+    const handle = watch.handler(({ position }) => (position === 2n ? hanging : Promise.resolve()))
+    watch.wrap(subscription()).on('data', (item) => void handle(item))
+    source.head = 1n
+    call.send(event(1n))
+    await clock.advance(20_000)
+    expect(watch.status().lagMs).toBe(0)
+    source.head = 2n
+    call.send(event(2n))
+    await clock.advance(60_000)
+    expect(watch.status().lagMs).toBeGreaterThanOrEqual(60_000)
+    end()
+    await clock.advance(10_000)
+    expect(watch.status().lagMs).toBe(0)
+  })
+
+  test('of events that a clock ahead of ours has stamped it is never below 0, nor is their delay', async () => {
+    const { clock, source, call, iterator, watch, metrics } = await watched()
+    source.head = 2n
+    call.tell('caughtUp')
+    call.send(event(1n, { appendedAtMs: clock.nowMs() + 3_600_000 }), event(2n))
+    await take(iterator, 1)
+    expect(watch.status().lagMs).toBe(0)
+    void iterator.next()
+    await clock.advance(10_000)
+    expect(watch.status().lagMs).toBeGreaterThanOrEqual(0)
+    expect(Math.min(...(metrics.histograms.get('event_delay_seconds') ?? [-1]))).toBe(0)
+  })
+
   test('is not known of what begins at the end, before anything has come', async () => {
     const { clock, source, iterator, watch } = await watched({ from: 'end' })
     source.head = 900n
@@ -541,6 +576,7 @@ describe('skipped events', () => {
   test('$all, filtered subscriptions and persistent ones have no jumps', async () => {
     const all = rig({ from: 4n })
     all.source.yieldsEveryPosition = false
+    all.source.head = 90n
     const group = rig({ from: 4n })
     for (const [{ call, options }, subscription] of [
       [all, all.subscription()],
@@ -674,6 +710,7 @@ describe('telemetry never reaches the subscription', () => {
       telemetry: { skipped: failing, subscriptionProgressed: failing },
     })
     const { clock, source, call, subscription, options, telemetryErrors } = all
+    source.head = 5n
     source.describe = failing
     source.dropReason = failing
     const wrapped = monitorSubscription(subscription(), options)

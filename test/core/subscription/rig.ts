@@ -30,7 +30,11 @@ class TestSource implements SubscriptionSource<bigint, TestEvent> {
   yieldsEveryPosition = true
   isFiltered = false
   head: bigint | undefined
+  /** What the leader says, where that differs. */
+  leaderHead: bigint | undefined
   headFailure: Error | undefined
+  /** What stands in the log, for `readNext`. */
+  log: bigint[] = []
   headReads = 0
   /** How many reads of the head were on their way at once. */
   mostReadsAtOnce = 0
@@ -42,16 +46,20 @@ class TestSource implements SubscriptionSource<bigint, TestEvent> {
     return { position, appendedAtMs, hasEvent }
   }
 
-  async readHead(): Promise<bigint | undefined> {
+  async readHead(_: AbortSignal, how?: { readonly requiresLeader: boolean }): Promise<bigint | undefined> {
     this.headReads++
     this.mostReadsAtOnce = Math.max(this.mostReadsAtOnce, ++this.#readsAtOnce)
     try {
       await this.headGate
       if (this.headFailure) throw this.headFailure
-      return this.head
+      return how?.requiresLeader ? (this.leaderHead ?? this.head) : this.head
     } finally {
       this.#readsAtOnce--
     }
+  }
+
+  async readNext(after: bigint): Promise<bigint | undefined> {
+    return this.log.find((position) => position > after)
   }
 
   dropReason(error: unknown): string {

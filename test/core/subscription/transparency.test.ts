@@ -275,7 +275,8 @@ describe('any other async iterable', () => {
   })
 
   test('may be an emitter that is no stream, as a change stream of MongoDB is', async () => {
-    const { options } = rig({ from: 0n })
+    const { options, source } = rig({ from: 0n })
+    source.head = 3n
     class ChangeStream extends EventEmitter {
       async *[Symbol.asyncIterator]() {
         yield* numbered(3n)

@@ -28,8 +28,8 @@ export interface Probe {
   closed(): void
   acknowledged(action: string, events: readonly unknown[]): void
   unsubscribeFailed(error: unknown): void
-  /** The error that the next wait for an item ends with, where one is to be expected. */
-  readonly failure: Promise<never> | undefined
+  /** Waits for the next item, or for the error that this subscription is ended with. */
+  orFailure<T>(coming: Promise<T>): Promise<T>
 }
 
 const MONITORED = Symbol.for('tidemark.monitored')
@@ -158,8 +158,7 @@ function instrumentNext(
     probe.iterating()
     probe.cameBack()
     try {
-      const coming = Reflect.apply(next, this, args)
-      const result = await (probe.failure === undefined ? coming : Promise.race([coming, probe.failure]))
+      const result = await probe.orFailure(Reflect.apply(next, this, args))
       if (result.done) {
         probe.ended()
         probe.closed()

@@ -24,7 +24,7 @@ export function lagMs<P>(input: LagInput<P>): number | undefined {
   if (!isReached(order, head.head, progress.processedTo)) {
     // The oldest unprocessed event is not at hand. It was appended after the last processed one, and after the last moment
     // at which none was waiting: the later of the two is the longest that it can have waited.
-    const emptyAtMs = head.caughtUpAtMs ?? progress.processedAppendedAtMs ?? startedAtMs
+    const emptyAtMs = head.processedAllAtMs ?? progress.processedAppendedAtMs ?? startedAtMs
     return sinceMs(Math.max(emptyAtMs, progress.processedAppendedAtMs ?? emptyAtMs), nowMs)
   }
   const ageMs = nowMs - head.readAtMs

@@ -1,7 +1,7 @@
 import { CheckpointBeyondHeadError, hasCode, messageOf } from '../errors.ts'
 import { subscriptionGauges } from '../telemetry/gauge-readings.ts'
 import { Completions } from './completions.ts'
-import { type HeadWatch, isBeyondHead, observeHead, phaseOf, startHeadWatch } from './head-watch.ts'
+import { type HeadWatch, observeHead, phaseOf, startHeadWatch } from './head-watch.ts'
 import type { Probe } from './instrument.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
 import { PeriodicReader } from './periodic-reader.ts'
@@ -20,6 +20,8 @@ import {
 import { SubscriptionReports } from './reports.ts'
 import { StallWarning } from './stall-warning.ts'
 import { isHeadOurs, isStalled, lagMsOf, lagPositionsOf, positionOf, type Standing } from './standing.ts'
+import { type BeyondHead, describeBeyondHead } from './start-check.ts'
+import { StartWatch } from './start-watch.ts'
 import {
   BEYOND_HEAD,
   nextState,
@@ -46,7 +48,6 @@ export interface Watched {
  * tell it (`Probe`), lets the pure parts decide, and reports. Whatever goes wrong in here stays in here.
  */
 export class SubscriptionMonitor<P, Item> implements Probe {
-  failure: Promise<never> | undefined
   readonly #options: ResolvedMonitorOptions<P, Item>
   readonly #reports: SubscriptionReports<P, Item>
   readonly #headReader: PeriodicReader<P | undefined>
@@ -55,7 +56,8 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   readonly #stallWarning: StallWarning<P>
   readonly #over = new AbortController()
   #progress: Progress<P>
-  #head: HeadWatch<P>
+  #head: HeadWatch<P> = startHeadWatch()
+  #start: StartWatch<P>
   #state: SubscriptionState = 'catching_up'
   #consumption: Standing<P>['consumption'] = 'unseen'
   /** Weak, so that one that nobody holds any more can be collected. */
@@ -65,7 +67,10 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   #isFiltered: boolean
   /** Whether the server says itself when everything older was delivered. */
   #serverTells = false
-  #fail: (error: Error) => void = () => {}
+  /** Ends the subscription with that error. What is no subscription of ours cannot be ended. */
+  #fail: (error: Error) => void = (error) => this.#options.logger.error(`tidemark: ${error.message}`)
+  #failure: Error | undefined
+  #rejectWait: (error: Error) => void = () => {}
   #startedAtMs: number | undefined
   #dropReason: string | undefined
   #error: unknown
@@ -78,7 +83,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#completions = new Completions(source.order)
     this.#stallWarning = new StallWarning(options)
     this.#progress = startProgress(start)
-    this.#head = startHeadWatch(start)
+    this.#start = this.#startWatch(start)
     const now = { clock: options.clock, logger: options.logger, intervalMs: options.headIntervalMs }
     this.#headReader = new PeriodicReader({
       ...now,
@@ -107,14 +112,20 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#isPersistent = isPersistent
     if (isPersistent) {
       this.#progress = startProgress<P>(undefined)
-      this.#head = startHeadWatch<P>(undefined)
+      this.#start = this.#startWatch(undefined)
     }
     if (destroy) {
       this.#fail = (error) => {
         const found = weakly.deref()
         if (found) destroy.call(found, error)
       }
-    } else if (this.#head.unconfirmedStart !== undefined) this.#failThroughIterator()
+    } else {
+      this.#fail = (error) => {
+        this.#failure = error
+        this.dropped(error)
+        this.#rejectWait(error)
+      }
+    }
   }
 
   get isWatching(): boolean {
@@ -130,6 +141,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#startedAtMs = this.#options.clock.nowMs()
     // What happened meanwhile was kept back.
     void this.#reports.open(this.#isPersistent).then(() => this.closed())
+    void this.#start.run(() => this.#isFiltered, this.#over.signal)
     void this.#lookNowAndThen()
   }
 
@@ -140,7 +152,6 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   delivered(item: unknown): void {
-    this.#withdrawFailure()
     try {
       this.#deliver(item as Item)
     } catch (error) {
@@ -162,6 +173,16 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     } catch (error) {
       this.#reports.failed(error)
     }
+  }
+
+  orFailure<T>(coming: Promise<T>): Promise<T> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#start.isOver) return coming
+    // Of many waits the last one is kept, and of none when nothing is to be feared any more.
+    return new Promise((resolve, reject) => {
+      this.#rejectWait = reject
+      Promise.resolve(coming).then(resolve, reject)
+    })
   }
 
   /** A handler was called; returns what is to be called once, when it has ended. */
@@ -290,6 +311,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     const isGapless = source.yieldsEveryPosition && !this.#isPersistent
     const skips = skipAt(this.#progress, delivery, source.order, isGapless)
     this.#progress = deliver(this.#progress, delivery, source.order)
+    if (this.isWatching) this.#start.arrived(delivery.position)
     for (const run of skips) this.#reports.skippedAt(run, item)
     this.#reportWhenDue()
   }
@@ -311,44 +333,30 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     if (this.#subscription !== undefined && this.#subscription.deref() === undefined) this.left()
     this.#reports.tell(this.#progress)
     this.#stallWarning.look(this.#standing())
-    const isHeadWanted = isHeadOurs(this.#standing()) || this.#head.unconfirmedStart !== undefined
     if (this.#over.signal.aborted) return
-    if (isHeadWanted) this.#headReader.readWhenDue(this.#over.signal)
+    if (isHeadOurs(this.#standing())) this.#headReader.readWhenDue(this.#over.signal)
     if (this.#isPersistent) this.#groupReader.readWhenDue(this.#over.signal)
   }
 
   #seeHead(head: P | undefined): void {
-    const { source, clock, projection } = this.#options
-    const { order } = source
-    const reached = reachedBy(this.#progress, order)
-    const { arrivals } = this.#progress
-    const reading = { head, nowMs: clock.nowMs(), reached, arrivals, isFiltered: this.#isFiltered }
-    this.#head = observeHead(this.#head, reading, order)
-    if (this.#head.unconfirmedStart === undefined) this.#withdrawFailure()
-    const start = this.#head.unconfirmedStart
-    if (start !== undefined && isBeyondHead(this.#head)) {
-      const end = head === undefined ? undefined : order.format(head)
-      this.#fail(new CheckpointBeyondHeadError(projection, source.name, order.format(start), end))
-    }
+    const { source, clock } = this.#options
+    const { arrivals, processedTo } = this.#progress
+    const reached = reachedBy(this.#progress, source.order)
+    const reading = { head, nowMs: clock.nowMs(), reached, processedTo, arrivals }
+    this.#head = observeHead(this.#head, reading, source.order)
     const phase = phaseOf(this.#head)
     if (phase !== undefined && !this.#serverTells && isHeadOurs(this.#standing())) this.#enter(phase)
   }
 
-  #failThroughIterator(): void {
-    this.failure = new Promise<never>((_, reject) => {
-      this.#fail = (error) => {
-        this.dropped(error)
-        reject(error)
-      }
-    })
-    this.failure.catch(() => {})
-  }
-
-  /** What comes is not beyond the head. A promise that never settles keeps whatever it has raced against. */
-  #withdrawFailure(): void {
-    if (this.failure === undefined) return
-    this.failure = undefined
-    this.#fail = () => {}
+  #startWatch(from: P | undefined): StartWatch<P> {
+    const { source, projection } = this.#options
+    const { format } = source.order
+    const onBeyond = (found: BeyondHead<P> & { readonly from: P }): void => {
+      const at = found.at === undefined ? undefined : format(found.at)
+      const seen = describeBeyondHead({ how: found.how, at }, source.name)
+      this.#fail(new CheckpointBeyondHeadError(projection, format(found.from), at, seen))
+    }
+    return new StartWatch(from, { ...this.#options, onBeyond })
   }
 
   #reasonOf(error: unknown): string {

@@ -22,9 +22,16 @@ export interface SubscriptionSource<P, Item> {
   /**
    * The newest position of the stream or log that the subscription reads, whether its filter lets it through or not;
    * `undefined` when nothing was ever appended. Where it cannot be told (all events of a stream are truncated), it
-   * rejects: a checkpoint above an `undefined` head ends the subscription.
+   * rejects: a checkpoint above an `undefined` head ends the subscription. `requiresLeader`: as the node says that has
+   * everything, where another one may be behind.
    */
-  readHead(signal: AbortSignal): Promise<P | undefined>
+  readHead(signal: AbortSignal, how?: { readonly requiresLeader: boolean }): Promise<P | undefined>
+  /**
+   * For a source that may be filtered: the first position after `after`, whether its filter lets it through or not, as the
+   * leader says; `undefined` while there is none. Without it, a store that grows past a filtered subscription's checkpoint
+   * between two readings of the head is not told from one that had always been there.
+   */
+  readNext?(after: P, signal: AbortSignal): Promise<P | undefined>
   /** For a source of persistent subscriptions: what the server says of the group that they belong to. */
   readGroup?(signal: AbortSignal): Promise<ConsumerGroup<P>>
   /** Why a subscription ended with this error: a stable name of few values, for a label. */

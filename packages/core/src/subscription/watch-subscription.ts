@@ -46,8 +46,8 @@ export interface SubscriptionWatch<P, Item> {
  * - When a `for await` breaks or throws, and whenever the stream is destroyed, `unsubscribe()` is called: the clients
  *   leave their call to the server open otherwise.
  * - A checkpoint (`from`) that the store has not reached ends it with a `CheckpointBeyondHeadError`: the stream is destroyed
- *   with it, so that `for await` throws and `error` is emitted, as after any other drop. Two readings of the head have to
- *   say so, `headIntervalMs` apart.
+ *   with it, so that `for await` throws and `error` is emitted, as after any other drop. Two things have to say so: readings
+ *   of the head, from the leader, or an event that comes from at or below it.
  * - Its timer does not keep the process alive, and ends with the subscription. The state that it ended in is shown until
  *   another subscription of the same `projection` is wrapped.
  *

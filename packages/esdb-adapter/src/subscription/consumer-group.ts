@@ -115,7 +115,7 @@ function groupOf<P, E extends EsdbEvent>(
     // Competing consumers and retries: no consumer gets everything, nor in order.
     yieldsEveryPosition: false,
     describe: (event) => events.describe(event),
-    readHead: (signal) => events.readHead(signal),
+    readHead: (signal, how) => events.readHead(signal, how),
     readGroup: async (signal) => {
       const { checkpoint, lastKnown, stats, connections, status } = await readInfo(signal)
       return {
