@@ -1,5 +1,5 @@
 import { cancelRead, type EsdbEvent } from './client.ts'
-import { EsdbTimeoutError, hasType } from './errors.ts'
+import { EsdbTimeoutError, explain, hasType } from './errors.ts'
 
 /** How long a call may be silent, and what ends it before. */
 export interface CallLimits {
@@ -47,14 +47,18 @@ export async function readEach<E extends EsdbEvent>(
     // `events` goes on, and drops what still comes.
     isWanted = false
     cancelRead(read)
-    throw error
+    throw explain(what, error)
   }
 }
 
 /** The answer of a call that is no read. */
 export async function answered<T>(what: string, limits: CallLimits, call: () => Promise<T>): Promise<T> {
   limits.signal.throwIfAborted()
-  return await whileProgressing(what, limits, call)
+  try {
+    return await whileProgressing(what, limits, call)
+  } catch (error) {
+    throw explain(what, error)
+  }
 }
 
 async function whileProgressing<T>(

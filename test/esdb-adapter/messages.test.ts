@@ -1,0 +1,76 @@
+import { createDaemon } from '@tidemark/core'
+import { esdbCheckpoints, esdbEvents } from '@tidemark/esdb-adapter'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import type { ErrorName } from '../support/esdb-server/errors.ts'
+import { never, numbered, useServer } from './rig.ts'
+
+const rig = useServer()
+
+const outcomeOf = (call: Promise<unknown>): Promise<Error> =>
+  call.then(
+    () => Promise.reject(new Error('it succeeded')),
+    (error: Error) => error,
+  )
+
+const ERRORS: readonly ErrorName[] = [
+  'not-leader',
+  'no-leader-info',
+  'access-denied',
+  'unauthenticated',
+  'stream-deleted',
+  'server-not-ready',
+  'timeout',
+  'deadline-exceeded',
+  'cancelled',
+  'unknown',
+]
+
+describe('an error of the client says what went wrong, not only its own name:', () => {
+  test('whichever it is, of a read and of an append', async () => {
+    const { server, client } = rig
+    await server.write('orders', numbered(0, 2))
+    for (const name of ERRORS) await holds(server, client, name)
+  })
+
+  async function holds(server: typeof rig.server, client: typeof rig.client, name: ErrorName) {
+    await server.refuseCalls({ kind: 'read', stream: 'orders' }, name, 1, {
+      host: '127.0.0.1',
+      port: server.port,
+    })
+    const ofRead = await outcomeOf(esdbEvents({ client, stream: 'orders' }).readHead(never()))
+    await server.refuseCalls({ kind: 'append' }, name, 1, { host: '127.0.0.1', port: server.port })
+    const advance = { projection: 'p', source: 's', from: undefined, to: '1', signal: never() }
+    const ofAppend = await outcomeOf(esdbCheckpoints({ client }).advance(advance as never, async () => {}))
+    for (const { message, stack } of [ofRead, ofAppend]) {
+      expect(message, name).toMatch(/\w+ \w+/)
+      expect(stack).toContain(message)
+    }
+  }
+
+  test('a stream that was deleted for good, when the daemon starts, in its status and in the log', async () => {
+    const { server, client } = rig
+    await server.write('orders', numbered(0, 2))
+    const lines: string[] = []
+    const line = (text: string): void => void lines.push(text)
+    const start = () => {
+      const daemon = createDaemon({
+        source: esdbEvents({ client, stream: 'orders' }),
+        checkpoints: esdbCheckpoints({ client }),
+        projections: [{ name: 'p', handle: () => {} }],
+        logger: { info: line, warn: line, error: line },
+      })
+      onTestFinished(() => daemon.stop())
+      return daemon
+    }
+    const daemon = start()
+    await daemon.start()
+    await daemon.waitUntilProjected()
+    await client.tombstoneStream('orders')
+    daemon.wake()
+    await vi.waitFor(() => expect(daemon.status().highWater.state).toBe('failing'), 30_000)
+    const said = /stream "orders".*deleted for good|'orders' is deleted/
+    expect((daemon.status().highWater.error as Error).message).toMatch(said)
+    await vi.waitFor(() => expect(lines.join('\n')).toMatch(said), 30_000)
+    expect((await outcomeOf(start().start())).message).toMatch(said)
+  })
+})
