@@ -3,6 +3,7 @@ import { isReadable, readPage, START_OF_LOG } from './all-reads.ts'
 import { ERRORS } from './errors.ts'
 import { eventResponse } from './event-responses.ts'
 import { filterOf, isShown, PAGE_SIZE } from './filters.ts'
+import type { Generation } from './generations.ts'
 import { resolve } from './links.ts'
 import { LiveBuffer } from './live-buffer.ts'
 import type { Log, LogRecord } from './log.ts'
@@ -10,6 +11,10 @@ import { comparePositions, type LogPosition } from './log-position.ts'
 import type { OpenCall } from './open-calls.ts'
 import type { streams } from './protocol.ts'
 import { caughtUp, checkpoint, confirmation } from './read-responses.ts'
+import { END } from './stream-reads.ts'
+
+/** Position.FromInt64 of (-1, -1): what servers to 24.10.3 send where there is no position. */
+const NONE: LogPosition = { commit: END, prepare: END }
 
 type Live = { readonly record: LogRecord } | { readonly checkpoint: LogPosition }
 
@@ -24,6 +29,7 @@ export async function subscribeToAll(
   log: Log,
   open: OpenCall<Buffer>,
   options: streams.ReadReq.Options,
+  { saysWhen, checkpointWhenCaughtUp }: Generation,
 ): Promise<void> {
   const filter = filterOf(options.getFilter())
   const known = log.last
@@ -44,8 +50,26 @@ export async function subscribeToAll(
     await open.send(eventResponse(resolve(log, record, options.getResolveLinks()), '$all'))
     reached = { commit: record.commit, prepare: record.prepare }
   }
-  const sendCheckpoint = async (): Promise<void> => {
-    if (reached) await open.send(checkpoint(reached))
+  let sentCheckpoint: LogPosition | undefined
+  const sendCheckpoint = async (position: LogPosition | undefined): Promise<void> => {
+    // None is sent twice, nor one below another (MoveNextAsync).
+    if (!isAfter(position, sentCheckpoint)) return
+    sentCheckpoint = position
+    if (position) await open.send(checkpoint(position, saysWhen))
+  }
+
+  /** Whether the place where a page began is a checkpoint. */
+  const movesTo = (from: LogPosition, next: LogPosition, isEnd: boolean, isDue: boolean): boolean => {
+    switch (checkpointWhenCaughtUp) {
+      case 'none':
+      case 'last-sent':
+        return !isEnd && isDue
+      case 'last-page':
+        return isEnd || isDue
+      case 'last-record':
+        // The record at a position that is the end of the log was not looked at.
+        return comparePositions(from, next) < 0
+    }
   }
 
   /** Resolves to whether the log could be read. */
@@ -61,15 +85,15 @@ export async function subscribeToAll(
         if (isAfter(record, reached)) await send(record)
       }
       if (filter) {
-        // Never behind what was looked at last: the checkpoint is where that page began.
-        if (isAfter(from, reached) && comparePositions(from, page.next) < 0) reached = from
         considered += page.considered
+        const isDue = considered >= filter.checkpointInterval
+        if (movesTo(from, page.next, page.isEnd, isDue) && isAfter(from, reached)) reached = from
         if (page.isEnd) {
-          reached ??= START_OF_LOG
-          await sendCheckpoint()
-        } else if (considered >= filter.checkpointInterval) {
+          if (checkpointWhenCaughtUp === 'last-record') reached ??= START_OF_LOG
+          await sendCheckpoint(reached ?? NONE)
+        } else if (isDue) {
           considered %= filter.checkpointInterval
-          await sendCheckpoint()
+          await sendCheckpoint(reached)
         }
       }
       if (page.isEnd) return true
@@ -80,7 +104,7 @@ export async function subscribeToAll(
 
   for (let behind = known !== undefined && isAfter(known, reached); !open.ended.aborted; behind = true) {
     if (behind && !(await catchUp())) return open.fail(ERRORS['invalid-position']({}))
-    await open.send(caughtUp(reached && { position: reached }))
+    await open.send(caughtUp(reached && { position: reached }, saysWhen))
     for (;;) {
       const next = await live.take()
       if (next === undefined) return
@@ -89,13 +113,13 @@ export async function subscribeToAll(
       const { item } = next
       if ('record' in item ? !isAfter(item.record, reached) : isAfter(reached, item.checkpoint)) continue
       if (!inSequence) {
-        if (filter) await sendCheckpoint()
+        if (filter) await sendCheckpoint(reached)
         break
       }
       if ('record' in item) await send(item.record)
       else {
         reached = item.checkpoint
-        await sendCheckpoint()
+        await sendCheckpoint(reached)
       }
     }
   }

@@ -1,3 +1,4 @@
+import { GENERATIONS, type Generation, NEWEST } from './generations.ts'
 import type { Log } from './log.ts'
 import { Misbehaviour } from './misbehaviour.ts'
 import { OpenCalls } from './open-calls.ts'
@@ -7,11 +8,13 @@ import { Groups } from './persistent-subscriptions/groups.ts'
 export class Database {
   readonly calls: OpenCalls = new OpenCalls()
   readonly misbehaviour: Misbehaviour = new Misbehaviour()
+  readonly generation: Generation
   eventsAppended = 0
   #log: Log
   #groups: Groups
 
-  constructor(log: Log) {
+  constructor(log: Log, generation: Generation = GENERATIONS[NEWEST]) {
+    this.generation = generation
     this.#log = log
     this.#groups = new Groups(log)
   }

@@ -26,6 +26,7 @@ export type ErrorName =
   | 'server-busy'
   | 'timeout'
   | 'consumer-too-slow'
+  | 'consumer-too-slow-transitioning'
   | 'deadline-exceeded'
   | 'cancelled'
   | 'unknown'
@@ -53,11 +54,16 @@ export const ERRORS: Readonly<Record<ErrorName, (context: ErrorContext) => Servi
   'server-not-ready': () => failure(status.UNAVAILABLE, 'Server Is Not Ready'),
   'server-busy': () => failure(status.UNAVAILABLE, 'Server Is Too Busy'),
   timeout: () => failure(status.ABORTED, 'Operation timed out: '),
-  // EventStoreDB 20 to 22 (Enumerators.StreamSubscription.cs) and issue 4007 of KurrentDB; later ones go back to the log.
+  // EventStoreDB 20 to 23.10 (Enumerators.StreamSubscription.cs, ConsumerTooSlow); later ones go back to the log.
   'consumer-too-slow': () =>
     failure(
       status.ABORTED,
       'Operation timed out: Consumer too slow to handle event while live. Client resubscription required.',
+    ),
+  'consumer-too-slow-transitioning': () =>
+    failure(
+      status.ABORTED,
+      'Operation timed out: Consumer too slow to handle event while transitioning to live. Client resubscription required.',
     ),
   'deadline-exceeded': () => failure(status.DEADLINE_EXCEEDED, 'Deadline Exceeded'),
   cancelled: () => failure(status.CANCELLED, 'Call canceled'),

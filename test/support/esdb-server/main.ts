@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { commands } from './commands.ts'
 import { Database } from './database.ts'
+import { GENERATIONS, isGeneration, NEWEST } from './generations.ts'
 import { Listener } from './listener.ts'
 import { newLog } from './new-log.ts'
 import { addServices } from './services.ts'
@@ -8,10 +9,16 @@ import type { Reply, Request } from './steering.ts'
 
 // The server's process. It is steered over IPC, and ends when the process that started it does.
 const { values } = parseArgs({
-  options: { port: { type: 'string', default: '0' }, 'base-position': { type: 'string', default: '0' } },
+  options: {
+    port: { type: 'string', default: '0' },
+    'base-position': { type: 'string', default: '0' },
+    generation: { type: 'string', default: NEWEST },
+  },
 })
 const base = BigInt(values['base-position'])
-const database = new Database(newLog(base))
+const { generation } = values
+if (!isGeneration(generation)) throw new Error(`no generation of servers: ${generation}`)
+const database = new Database(newLog(base), GENERATIONS[generation])
 const listener = new Listener(Number(values.port), (server) =>
   addServices(server, database, () => listener.port),
 )

@@ -14,15 +14,13 @@ export function confirmation(subscriptionId: string): Buffer {
   )
 }
 
-export function checkpoint(position: LogPosition): Buffer {
-  return bytes(
-    new ReadResp().setCheckpoint(
-      new ReadResp.Checkpoint()
-        .setCommitPosition(String(position.commit))
-        .setPreparePosition(String(position.prepare))
-        .setTimestamp(now()),
-    ),
-  )
+/** @param saysWhen - older servers do not */
+export function checkpoint(position: LogPosition, saysWhen: boolean): Buffer {
+  const message = new ReadResp.Checkpoint()
+    .setCommitPosition(String(position.commit))
+    .setPreparePosition(String(position.prepare))
+  if (saysWhen) message.setTimestamp(now())
+  return bytes(new ReadResp().setCheckpoint(message))
 }
 
 export function streamNotFound(stream: string): Buffer {
@@ -35,9 +33,14 @@ export function streamNotFound(stream: string): Buffer {
 
 export type Reached = { readonly revision: bigint } | { readonly position: LogPosition } | undefined
 
-/** Without `reached` for an empty stream or database (streams.proto, CaughtUp). */
-export function caughtUp(reached: Reached): Buffer {
-  return bytes(new ReadResp().setCaughtUp(reach(new ReadResp.CaughtUp(), reached)))
+/**
+ * Without `reached` for an empty stream or database (streams.proto, CaughtUp).
+ *
+ * @param saysWhen - older servers say neither when nor where
+ */
+export function caughtUp(reached: Reached, saysWhen: boolean): Buffer {
+  const message = new ReadResp.CaughtUp()
+  return bytes(new ReadResp().setCaughtUp(saysWhen ? reach(message, reached) : message))
 }
 
 export function fellBehind(reached: Reached): Buffer {

@@ -9,6 +9,7 @@ import { resolve } from './links.ts'
 import type { Log, LogRecord } from './log.ts'
 import type { LogPosition } from './log-position.ts'
 import { streamName } from './names.ts'
+import { subscribeAsBefore24 } from './old-subscription.ts'
 import { OpenCall } from './open-calls.ts'
 import type { streams } from './protocol.ts'
 import { firstStreamPosition, lastStreamPosition, streamNotFound } from './read-responses.ts'
@@ -32,9 +33,11 @@ export async function read(database: Database, call: ReadCall): Promise<void> {
   const refusal = database.misbehaviour.refusalOf(open)
   if (refusal) return open.fail(refusal)
   if (kind === 'subscription') {
+    const { log, generation } = database
+    if (generation.subscriptions === 'ends-when-slow') return subscribeAsBefore24(log, open, options)
     return options.hasAll()
-      ? subscribeToAll(database.log, open, options)
-      : subscribeToStream(database.log, open, options)
+      ? subscribeToAll(log, open, options, generation)
+      : subscribeToStream(log, open, options, generation)
   }
   await (options.hasAll() ? readAll(database.log, open, options) : readStream(database.log, open, options))
 }

@@ -5,7 +5,10 @@ import { features } from './protocol.ts'
  * ServerFeatures.cs, for the methods that are served and no others: a client calls what is advertised, and waits for the
  * answer for ever.
  */
-export function supportedMethods(services: readonly ServiceDefinition[]): features.SupportedMethods {
+export function supportedMethods(
+  services: readonly ServiceDefinition[],
+  version: string,
+): features.SupportedMethods {
   const methods = services
     .flatMap((service) => Object.values(service))
     .map(({ path }) => {
@@ -17,5 +20,5 @@ export function supportedMethods(services: readonly ServiceDefinition[]): featur
         method.setFeaturesList(['position', 'events'])
       return method
     })
-  return new features.SupportedMethods().setMethodsList(methods).setEventStoreServerVersion('25.1.0')
+  return new features.SupportedMethods().setMethodsList(methods).setEventStoreServerVersion(version)
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { type GenerationName, NEWEST } from './generations.ts'
 import { COMMANDS, type Command, type Reply, type Request, type Steering } from './steering.ts'
 
 export interface StartOptions {
@@ -8,6 +9,8 @@ export interface StartOptions {
   readonly port?: number
   /** The offset at which the log begins. @default 0n */
   readonly basePosition?: bigint
+  /** How it behaves: see generations.ts. @default `TIDEMARK_ESDB_GENERATION`, or the newest */
+  readonly generation?: GenerationName
 }
 
 type Steer = {
@@ -46,6 +49,7 @@ export async function startEsdbServer(options: StartOptions = {}): Promise<EsdbS
   // From TypeScript sources the program is what `tsc -b` made of it; compiled, it lies beside this file.
   const main = new URL(import.meta.url.endsWith('.ts') ? './dist/main.js' : './main.js', import.meta.url)
   const args = ['--port', String(options.port ?? 0), '--base-position', String(options.basePosition ?? 0n)]
+  args.push('--generation', options.generation ?? process.env.TIDEMARK_ESDB_GENERATION ?? NEWEST)
   const child = fork(fileURLToPath(main), args, {
     serialization: 'advanced',
     execArgv: [],

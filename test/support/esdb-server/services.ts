@@ -46,12 +46,10 @@ export function addServices(server: Server, database: Database, port: () => numb
     list: administration.list(database),
     restartSubsystem: administration.restartSubsystem(database),
   })
-  const supported = supportedMethods([
-    StreamsService,
-    PersistentSubscriptionsService,
-    GossipService,
-    ServerFeaturesService,
-  ])
+  const supported = supportedMethods(
+    [StreamsService, PersistentSubscriptionsService, GossipService, ServerFeaturesService],
+    database.generation.version,
+  )
   const getSupportedMethods: handleUnaryCall<shared.Empty, features.SupportedMethods> = (_call, answer) =>
     answer(null, supported)
   server.addService(ServerFeaturesService, { getSupportedMethods })

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { ERRORS } from './errors.ts'
 import { eventResponse } from './event-responses.ts'
+import type { Generation } from './generations.ts'
 import { resolve } from './links.ts'
 import { LiveBuffer } from './live-buffer.ts'
 import type { Log, LogRecord } from './log.ts'
@@ -20,6 +21,7 @@ export async function subscribeToStream(
   log: Log,
   open: OpenCall<Buffer>,
   options: streams.ReadReq.Options,
+  { saysWhen }: Generation,
 ): Promise<void> {
   const name = open.stream
   const deleted = () => open.fail(ERRORS['stream-deleted']({ stream: name }))
@@ -45,7 +47,7 @@ export async function subscribeToStream(
         for (const record of forwards(log, name, reached + 1n)) await send(record, 'log')
       }
     }
-    await open.send(caughtUp(reached < 0n ? undefined : { revision: reached }))
+    await open.send(caughtUp(reached < 0n ? undefined : { revision: reached }, saysWhen))
     for (;;) {
       const next = await live.take()
       if (next === undefined) return
