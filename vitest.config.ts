@@ -98,6 +98,7 @@ export default defineConfig({
       onPostgres('demo', ['test/demo/**/*.test.ts']),
       onPostgres('monitoring', ['test/monitoring/**/*.test.ts']),
       onPostgres('support', ['test/support/**/*.test.ts']),
+      patient({ extends: true, test: { name: 'packages', include: ['test/packages/**/*.test.ts'] } }, 60_000),
       patient(onPostgres('extra-faults', [`test/chaos/${FAULTS}`], []), 600_000),
       patient(onEsdb('extra-faults-eventstore', 'eventstore', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
       patient(onEsdb('extra-faults-kurrentdb', 'kurrentdb', [`test/esdb-adapter/${FAULTS}`], []), 600_000),

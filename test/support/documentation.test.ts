@@ -26,3 +26,26 @@ test("the README's programs for both clients are typed", () => {
   expect(programs.length).toBe(2)
   expect(typeErrors(programs)).toEqual([])
 }, 120_000)
+
+/** What the page leaves to its reader: types of their tables, and how a handler is declared. */
+const FIRST_WEEK = `
+import type { Projection } from '@tidemark/core'
+import type { PgTable } from 'drizzle-orm/pg-core'
+import type { PoolClient } from 'pg'
+declare global {
+  type Deposited = { account: string; amount: number }
+  type Tables = { balances: Deposited }
+  type Handle = Projection<Deposited, PoolClient>['handle']
+  namespace pg {
+    type PoolClient = import('pg').PoolClient
+  }
+  const balances: PgTable
+}
+export {}
+`
+
+test('every snippet of the first week is typed', () => {
+  const snippets = snippetsOf('docs/first-week.md')
+  expect(snippets.length).toBe(4)
+  expect(typeErrors(snippets, FIRST_WEEK)).toEqual([])
+}, 120_000)

@@ -46,8 +46,17 @@ interface TracedSkip<E> {
 const MOST_LINKS = 32
 
 export async function openTracing<E>(readContext: ReadTraceContext<E>): Promise<Tracing<E>> {
-  const api = await import('@opentelemetry/api').catch(() => undefined)
+  const api = await installedApi()
   return api === undefined ? NO_TRACING : new ApiTracing(api, readContext)
+}
+
+async function installedApi(): Promise<Api | undefined> {
+  // In a `try`: only there webpack takes an import for optional. After `.catch()` it refuses to build without the package.
+  try {
+    return await import('@opentelemetry/api')
+  } catch {
+    return undefined
+  }
 }
 
 export const NO_TRACING: Tracing<unknown> = {

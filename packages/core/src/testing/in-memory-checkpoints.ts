@@ -9,13 +9,28 @@ import type {
 } from '../checkpoint-store.ts'
 import { CheckpointConflictError } from '../errors.ts'
 import type { SkippedRun, StoredProgress } from '../event-source.ts'
+import { requireKnownOptions } from '../known-options.ts'
+
+export interface InMemoryCheckpointsOptions<Tx> {
+  /** What handlers get as `tx`: a stand-in for the client of your database, or a client of a test database. */
+  readonly tx: Tx
+}
+
+const IN_MEMORY_CHECKPOINTS_OPTIONS: Readonly<Record<keyof InMemoryCheckpointsOptions<unknown>, true>> = {
+  tx: true,
+}
 
 /**
- * Checkpoints in memory, for tests: handlers get no transaction, so a handler's effects and its checkpoint are not one.
- * Positions must be integers where runs are skipped.
+ * Checkpoints in memory, for tests. What a handler writes through `tx` is not undone when it throws: the checkpoint stays,
+ * and the batch is handled again. Where the source skips runs of positions, its positions must be integers.
  */
-export function inMemoryCheckpoints(): CheckpointStore<undefined> {
-  return new InMemoryCheckpoints()
+export function inMemoryCheckpoints(): CheckpointStore<undefined>
+export function inMemoryCheckpoints<Tx>(options: InMemoryCheckpointsOptions<Tx>): CheckpointStore<Tx>
+export function inMemoryCheckpoints(
+  options: Partial<InMemoryCheckpointsOptions<unknown>> = {},
+): CheckpointStore<unknown> {
+  requireKnownOptions(options, IN_MEMORY_CHECKPOINTS_OPTIONS)
+  return new InMemoryCheckpoints(options.tx)
 }
 
 interface Row extends Checkpoint {
@@ -24,11 +39,16 @@ interface Row extends Checkpoint {
   readonly evidence: StoredEvidence | undefined
 }
 
-class InMemoryCheckpoints implements CheckpointStore<undefined> {
+class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
+  readonly #tx: Tx
   readonly #rows = new Map<string, Row>()
   readonly #settled = new Map<string, StoredEvidence>()
   readonly #skips = new Map<string, SkippedRun<string>[]>()
   readonly #busy = new Set<string>()
+
+  constructor(tx: Tx) {
+    this.#tx = tx
+  }
 
   async read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint> {
     signal.throwIfAborted()
@@ -39,7 +59,7 @@ class InMemoryCheckpoints implements CheckpointStore<undefined> {
     return fresh
   }
 
-  async advance(request: AdvanceRequest, work: (tx: undefined) => Promise<void>): Promise<Advanced> {
+  async advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced> {
     const { projection, source, from, to, evidence } = request
     if (this.#busy.has(projection))
       throw new CheckpointConflictError(projection, 'another owner is working on it')
@@ -49,7 +69,7 @@ class InMemoryCheckpoints implements CheckpointStore<undefined> {
       if (row?.position !== from) {
         throw new CheckpointConflictError(projection, `checkpoint is ${row?.position}, expected ${from}`)
       }
-      await abortable(() => work(undefined), request.signal)
+      await abortable(() => work(this.#tx), request.signal)
       const startedAtHead = from === undefined ? request.startedAtHead : row?.startedAtHead
       const crossed = this.#crossed(source, from, to, startedAtHead)
       const skipped: Partial<Record<SkipReason, bigint>> = { ...row?.skipped }

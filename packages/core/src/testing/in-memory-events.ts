@@ -1,6 +1,7 @@
 import type { EventSource, HighWaterReading, HighWaterRequest, LoadRequest, Page } from '../event-source.ts'
 import { resumeSettled } from '../high-water/resume.ts'
 import { type Settlement, settle, startSettlement } from '../high-water/settlement.ts'
+import { requireKnownOptions } from '../known-options.ts'
 import { denseOrder } from '../position.ts'
 
 export interface InMemoryEvent<T> {
@@ -9,8 +10,32 @@ export interface InMemoryEvent<T> {
   readonly data: T
 }
 
-/** An event store in memory that behaves as a Postgres table behind a sequence does, gaps included. */
-export interface InMemoryEvents<T> extends EventSource<bigint, InMemoryEvent<T>> {
+/** An event as a row of a table with the columns `position`, `type` and `data`: what `mapRow` of an adapter gets. */
+export type InMemoryRow<T> = InMemoryEvent<T> & Readonly<Record<string, unknown>>
+
+export interface InMemoryEventsOptions {
+  /** Names this store in checkpoints and metrics. @default 'in-memory' */
+  readonly name?: string
+}
+
+export interface MappedInMemoryEventsOptions<T, E> extends InMemoryEventsOptions {
+  /** Makes an event of a row, as `mapRow` of `postgresEvents` does: give both the same function. */
+  readonly mapRow: (row: InMemoryRow<T>, position: bigint) => E
+}
+
+const IN_MEMORY_EVENTS_OPTIONS: Readonly<Record<keyof MappedInMemoryEventsOptions<unknown, unknown>, true>> =
+  {
+    name: true,
+    mapRow: true,
+  }
+
+/**
+ * An event store in memory that behaves as a Postgres table behind a sequence does, gaps included.
+ *
+ * @typeParam T - the data of an appended event
+ * @typeParam E - what handlers get
+ */
+export interface InMemoryEvents<T, E = InMemoryEvent<T>> extends EventSource<bigint, E> {
   /** Takes a number and commits at once. */
   append(type: string, data: T): bigint
   /** Takes numbers that become visible at `commit()`, or never, after `rollback()`. */
@@ -23,23 +48,31 @@ export interface InMemoryTransaction<T> {
   rollback(): void
 }
 
-export function inMemoryEvents<T>(options: { readonly name?: string } = {}): InMemoryEvents<T> {
-  return new InMemoryEventStore(options.name ?? 'in-memory')
+export function inMemoryEvents<T>(options?: InMemoryEventsOptions): InMemoryEvents<T>
+export function inMemoryEvents<T, E>(options: MappedInMemoryEventsOptions<T, E>): InMemoryEvents<T, E>
+export function inMemoryEvents<T>(
+  options: Partial<MappedInMemoryEventsOptions<T, unknown>> = {},
+): InMemoryEvents<T, unknown> {
+  requireKnownOptions(options, IN_MEMORY_EVENTS_OPTIONS)
+  const { name = 'in-memory', mapRow = (row) => row } = options
+  return new InMemoryEventStore(name, mapRow)
 }
 
-class InMemoryEventStore<T> implements InMemoryEvents<T> {
+class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
   readonly name: string
+  readonly #mapRow: (row: InMemoryRow<T>, position: bigint) => E
   readonly order: typeof denseOrder = denseOrder
   readonly filtersByType = true
   readonly #incarnation = `in-memory-${Math.random().toString(36).slice(2)}`
   #lastHandedOut = 0n
   #transactions = 0
   readonly #open = new Set<string>()
-  readonly #visible: InMemoryEvent<T>[] = []
+  readonly #visible: InMemoryRow<T>[] = []
   readonly #listeners = new Set<() => void>()
 
-  constructor(name: string) {
+  constructor(name: string, mapRow: (row: InMemoryRow<T>, position: bigint) => E) {
     this.name = name
+    this.#mapRow = mapRow
   }
 
   append(type: string, data: T): bigint {
@@ -51,12 +84,12 @@ class InMemoryEventStore<T> implements InMemoryEvents<T> {
 
   begin(): InMemoryTransaction<T> {
     const id = `memory/${++this.#transactions}`
-    const written: InMemoryEvent<T>[] = []
+    const written: InMemoryRow<T>[] = []
     let ended = false
     const requireOpen = (): void => {
       if (ended) throw new Error('this transaction has already ended')
     }
-    const end = (events: readonly InMemoryEvent<T>[]): void => {
+    const end = (events: readonly InMemoryRow<T>[]): void => {
       requireOpen()
       ended = true
       this.#open.delete(id)
@@ -76,7 +109,7 @@ class InMemoryEventStore<T> implements InMemoryEvents<T> {
     }
   }
 
-  #show(events: readonly InMemoryEvent<T>[]): void {
+  #show(events: readonly InMemoryRow<T>[]): void {
     const [first] = events
     const last = this.#visible.at(-1)
     this.#visible.push(...events)
@@ -121,13 +154,7 @@ class InMemoryEventStore<T> implements InMemoryEvents<T> {
     }
   }
 
-  async load({
-    after,
-    upTo,
-    limit,
-    eventTypes,
-    signal,
-  }: LoadRequest<bigint>): Promise<Page<bigint, InMemoryEvent<T>>> {
+  async load({ after, upTo, limit, eventTypes, signal }: LoadRequest<bigint>): Promise<Page<bigint, E>> {
     signal.throwIfAborted()
     const events = this.#visible
       .filter(
@@ -137,7 +164,7 @@ class InMemoryEventStore<T> implements InMemoryEvents<T> {
       .slice(0, limit)
     const last = events.at(-1)
     return {
-      events,
+      events: events.map((row) => this.#mapRow(row, row.position)),
       positions: events.map((event) => event.position),
       through: last && events.length === limit ? last.position : upTo,
     }

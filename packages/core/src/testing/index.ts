@@ -22,10 +22,13 @@ export type {
   ConformanceSuite,
   LeftOutCase,
 } from './conformance/suite.ts'
-export { inMemoryCheckpoints } from './in-memory-checkpoints.ts'
+export { type InMemoryCheckpointsOptions, inMemoryCheckpoints } from './in-memory-checkpoints.ts'
 export {
   type InMemoryEvent,
   type InMemoryEvents,
+  type InMemoryEventsOptions,
+  type InMemoryRow,
   type InMemoryTransaction,
   inMemoryEvents,
+  type MappedInMemoryEventsOptions,
 } from './in-memory-events.ts'
