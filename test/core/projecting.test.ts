@@ -414,3 +414,24 @@ test('a page that a source cut short of the mark tells no delay: it is not live'
   await clock.run(running.waitUntilProjected())
   expect(delays.map((delayMs) => delayMs !== undefined)).toEqual([false, true])
 })
+
+test('an event from the future, by a clock that is ahead, has waited for no time: never less', async () => {
+  const { events, clock, daemon } = rig()
+  events.append('Happened', 1)
+  const delays: (number | undefined)[] = []
+  const future = clock.nowMs() + 3_600_000
+  const source = altered(events, {
+    load: async (request) => ({
+      ...(await events.load(request)),
+      appendedAtMs: { first: future, last: future },
+    }),
+  })
+  const running = daemon([recording('all')], {
+    source,
+    telemetry: { batchProcessed: ({ delayMs }) => void delays.push(delayMs) },
+  })
+  await clock.run(running.start())
+  await clock.run(running.waitUntilProjected())
+  expect(delays).toEqual([0])
+  expect(running.status().projections[0]?.lagMs).toBe(0)
+})

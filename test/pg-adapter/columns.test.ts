@@ -1,6 +1,11 @@
 import { createDaemon } from '@tidemark/core'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
-import { type PostgresEventsOptions, type PostgresRow, postgresEvents } from '@tidemark/pg-adapter'
+import {
+  type PostgresEventsOptions,
+  type PostgresRow,
+  postgresCheckpoints,
+  postgresEvents,
+} from '@tidemark/pg-adapter'
 import { types } from 'pg'
 import { expect, test } from 'vitest'
 import { eventually, fileDatabase, startDaemon } from '../support/event-table.ts'
@@ -97,9 +102,25 @@ test('reads a table, schema and columns whose names need quotes', async () => {
     { 'The Position': 2n, "Type's": 'two', 'a"b.c': 'second' },
   ])
   expect(await projected({ ...options, columns: ['a"b.c'] })).toEqual([
-    { 'The Position': 1n, 'a"b.c': 'first' },
-    { 'The Position': 2n, 'a"b.c': 'second' },
+    { 'The Position': 1n, "Type's": 'one', 'a"b.c': 'first' },
+    { 'The Position': 2n, "Type's": 'two', 'a"b.c': 'second' },
   ])
+})
+
+const MANY_COLUMNS = `create table events (position bigint generated always as identity primary key, type text,
+  at timestamptz not null default '2024-05-06T07:08:09Z', data text, more text)`
+
+test.each([
+  ['every column', undefined, { type: 'a', data: 'b', more: 'c' }],
+  ['some columns', ['data'], { type: 'a', data: 'b' }],
+  ['no column', [], { type: 'a' }],
+  ['columns named twice', ['data', 'type', 'data', 'at', 'position'], { type: 'a', data: 'b' }],
+])('the event type and the time of the append are read where %s are asked for', async (_, columns, row) => {
+  const events = await db.events(MANY_COLUMNS)
+  await events.run("insert into events (type, data, more) values ('a', 'b', 'c')")
+  const options = { pool: db.pool, table: events.name, eventType: 'type', appendedAt: 'at' }
+  const at = new Date('2024-05-06T07:08:09Z')
+  expect(await projected({ ...options, ...(columns && { columns }) })).toEqual([{ position: 1n, at, ...row }])
 })
 
 test('takes names as they stand, case included, without quotes', async () => {
@@ -151,28 +172,91 @@ const parsing = (parsers: Readonly<Record<number, (text: string) => unknown>>) =
     },
   })
 
-test.each([
-  ['int8 as numbers', { [types.builtins.INT8]: Number }],
-  ['int8 as bigints', { [types.builtins.INT8]: BigInt }],
-  ['json and bool as text', { [types.builtins.JSON]: String, [types.builtins.BOOL]: String }],
-])('the parsers that the pool has for types (%s) change no position', async (_, parsers) => {
-  const events = await db.events()
+/** As `Temporal.Instant` does, which refuses to be a number. */
+class Instant {
+  readonly text: string
+  constructor(text: string) {
+    this.text = text
+  }
+  valueOf(): never {
+    throw new TypeError('compare instants with compare()')
+  }
+}
+
+const toInstant = (text: string) => new Instant(text)
+const spoilt = () => ({ spoilt: true })
+const {
+  INT2,
+  INT4,
+  INT8,
+  BOOL,
+  JSON: JSON_TYPE,
+  JSONB,
+  NUMERIC,
+  OID,
+  TIMESTAMP,
+  TIMESTAMPTZ,
+  XID,
+} = types.builtins
+
+test.each<[string, Record<number, (text: string) => unknown>]>([
+  ['int8 as numbers', { [INT8]: Number }],
+  ['int8 as bigints', { [INT8]: BigInt }],
+  ['int8 as halves', { [INT8]: (text) => Number(text) / 2 }],
+  ['timestamps as text', { [TIMESTAMPTZ]: String, [TIMESTAMP]: String }],
+  ['timestamps as numbers', { [TIMESTAMPTZ]: Date.parse }],
+  ['timestamps as bigints', { [TIMESTAMPTZ]: (text) => BigInt(Date.parse(text)) * 1000n }],
+  ['timestamps as instants', { [TIMESTAMPTZ]: toInstant, [TIMESTAMP]: toInstant }],
+  [
+    'everything but text as something else',
+    Object.fromEntries(
+      [BOOL, INT2, INT4, INT8, JSON_TYPE, JSONB, NUMERIC, OID, TIMESTAMP, TIMESTAMPTZ, XID, 19, 2281, 3220]
+        .concat([705, 1005, 1007, 1009, 1016, 2205, 5069])
+        .map((type) => [type, spoilt]),
+    ),
+  ],
+])('the parsers that the pool has for types (%s) change nothing that Tidemark reads', async (_, parsers) => {
+  const events = await db.events(`create sequence numbers start 9007199254740993;
+    create table events (position bigint primary key default nextval('numbers'), type text default 'a',
+      at timestamptz default now())`)
   await events.append(2)
-  expect(positions(await projected({ pool: parsing(parsers), table: events.name }))).toEqual([1n, 2n])
+  const pool = parsing(parsers)
+  const seen: PostgresRow[] = []
+  const source = postgresEvents({ pool, table: events.name, eventType: 'type', appendedAt: 'at' })
+  const options = {
+    source,
+    checkpoints: postgresCheckpoints({ pool, schema: events.schema }),
+    projections: [
+      { name: 'all', attempts: 1, handle: (page: readonly PostgresRow[]) => void seen.push(...page) },
+    ],
+  }
+  const daemon = await startDaemon(options)
+  await daemon.waitUntilProjected()
+  // A transaction that is open, so that there is a holder to be read too.
+  const open = await db.session()
+  await open.query('begin')
+  await open.query(`insert into ${events.name} default values`)
+  await events.append()
+  await eventually(() => daemon.status().highWater.holders).toHaveLength(1)
+  await open.query('commit')
+  await daemon.waitUntilProjected()
+  await daemon.stop()
+  const restarted = await startDaemon(options)
+  await restarted.waitUntilProjected()
+  expect(positions(seen)).toEqual([
+    9007199254740993n,
+    9007199254740994n,
+    9007199254740995n,
+    9007199254740996n,
+  ])
 })
 
-test.each([
-  [
-    'mapRow throws on',
-    { mapRow: (_: PostgresRow, position: bigint) => (position === 2n ? JSON.parse('{') : position) },
-    {},
-  ],
-  ['whose position a parser has spoilt', {}, { [types.builtins.INT8]: (text: string) => Number(text) / 2 }],
-])('an event %s pauses its projection, which names the position', async (_, options, parsers) => {
+test('an event that mapRow throws on pauses its projection, which names the position', async () => {
   const events = await db.events()
   await events.append(3)
+  const mapRow = (_: PostgresRow, position: bigint) => (position === 2n ? JSON.parse('{') : position)
   const daemon = await startDaemon({
-    source: postgresEvents({ pool: parsing(parsers), table: events.name, ...options }),
+    source: postgresEvents({ pool: db.pool, table: events.name, mapRow }),
     checkpoints: inMemoryCheckpoints(),
     projections: [{ name: 'all', attempts: 1, handle: () => {} }],
   })

@@ -116,26 +116,3 @@ test('a page that waits while events are moved from the default partition to a n
   await session.query('commit')
   expect((await page).positions).toEqual([1n, 2n, 3n, 4n])
 })
-
-test('the time at which an event was appended is unknown where its column is NULL, not 1970', async () => {
-  const events = await db.events(`create table events (
-    position bigint generated always as identity primary key, appended_at timestamptz)`)
-  await events.run("insert into events (appended_at) values (null), ('2024-05-06T07:08:09Z')")
-  const agent = await agentOver({ pool: db.pool, table: events.name })
-  const { incarnation, settled, logPosition } = await agent.freshReading()
-  const source = postgresEvents({ pool: db.pool, table: events.name, appendedAt: 'appended_at' })
-  const appendedAtOf = async (after: bigint | undefined) => {
-    const { appendedAtMs } = await source.load({
-      after,
-      upTo: 2n,
-      limit: 100,
-      eventTypes: undefined,
-      evidence: { incarnation, settled, logPosition },
-      signal: new AbortController().signal,
-    })
-    return appendedAtMs
-  }
-  const second = Date.UTC(2024, 4, 6, 7, 8, 9)
-  expect(await appendedAtOf(undefined)).toBeUndefined()
-  expect(await appendedAtOf(1n)).toEqual({ first: second, last: second })
-})

@@ -25,9 +25,10 @@ export function requireReadableTable(inspection: Inspection, options: Options): 
     fail(
       'columns_exist',
       `${table} has no column ${quoteIdentifier(missing)}, which the option ` +
-        `${missing === options.eventType ? 'eventType' : 'columns'} names, case included`,
+        `${optionThatNames(missing, options)} names, case included`,
     )
   }
+  requireTimeOfAppend(inspection, options)
   if (inspection.unreadableColumns.length > 0) {
     fail(
       'table_privilege',
@@ -47,6 +48,29 @@ export function requireReadableTable(inspection: Inspection, options: Options): 
   const [first] = mendable
   if (first) fail(first.condition, mendable.map(({ message }) => message).join('\n'))
 }
+
+function optionThatNames(column: string, { eventType, appendedAt }: Options): string {
+  if (column === eventType) return 'eventType'
+  return column === appendedAt?.column ? 'appendedAt' : 'columns'
+}
+
+/** A time without zone would be read in that of this process, hours off. */
+function requireTimeOfAppend({ appendedAtType }: Inspection, { appendedAt, sql }: Options): void {
+  if (appendedAt === undefined) return
+  const { column, timeZone } = appendedAt
+  const expected = timeZone === undefined ? TIMESTAMPTZ : TIMESTAMP
+  if (appendedAtType === expected) return
+  const advice =
+    appendedAtType === TIMESTAMP
+      ? `name the time zone that its times are in, as appendedAt: { column: '${column}', timeZone: 'UTC' }`
+      : appendedAtType === TIMESTAMPTZ
+        ? `it has a time zone already: write appendedAt: '${column}'`
+        : 'leave the option appendedAt out, or add a column of type timestamptz'
+  fail('appended_at', `${sql.table}.${quoteIdentifier(column)} is of type ${appendedAtType}: ${advice}`)
+}
+
+const TIMESTAMP = 'timestamp without time zone'
+const TIMESTAMPTZ = 'timestamp with time zone'
 
 interface Violation {
   readonly condition: PostgresCondition

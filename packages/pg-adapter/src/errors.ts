@@ -8,6 +8,7 @@ export type PostgresCondition =
   | 'permanent'
   | 'position_column'
   | 'columns_exist'
+  | 'appended_at'
   | 'sequence_found'
   | 'sequence_shared_by_partitions'
   | 'sequence_cache'

@@ -14,6 +14,8 @@ export interface Inspection {
   readonly missingColumns: readonly string[]
   /** Columns to be read that this role may not read. */
   readonly unreadableColumns: readonly string[]
+  /** The type of the column `appendedAt`, below any domain; `undefined`: no such column was asked for or found. */
+  readonly appendedAtType?: string
   readonly hasIndex: boolean
   readonly isCitusTable: boolean
   /** The table, its partitions and whatever inherits from it; the table first. */
@@ -93,6 +95,13 @@ async function readFacts(client: PgClient, options: ResolvedPostgresEventsOption
     const [read] = await transactUnlessLocked(client, inspectionSql(options))
     return JSON.parse(String(read?.rows[0]?.facts)) as Facts
   } catch (error) {
+    if (sqlState(error) === INVALID_PARAMETER_VALUE) {
+      throw new PostgresConditionError(
+        'appended_at',
+        `appendedAt: the server does not know the time zone ${options.appendedAt?.timeZone}: ${String(error)}`,
+        { cause: error },
+      )
+    }
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
     throw new PostgresConditionError(
       'table_privilege',
@@ -104,6 +113,8 @@ async function readFacts(client: PgClient, options: ResolvedPostgresEventsOption
 }
 
 const INSUFFICIENT_PRIVILEGE = '42501'
+/** What AT TIME ZONE says to a name that it does not know. */
+const INVALID_PARAMETER_VALUE = '22023'
 
 /** `Inspection` as JSON can tell it. */
 interface Facts extends Omit<Inspection, 'isCitusTable' | 'sequence'> {
@@ -136,7 +147,10 @@ export function inspectionSql({
   eventType,
   appendedAt,
 }: ResolvedPostgresEventsOptions<unknown>): string {
-  const named = [...(columns ?? []), ...[eventType, appendedAt].filter((column) => column !== undefined)]
+  const named = [
+    ...(columns ?? []),
+    ...[eventType, appendedAt?.column].filter((column) => column !== undefined),
+  ]
   const isEveryColumnRead = columns === undefined
   return `
 with recursive target as (
@@ -167,8 +181,14 @@ relation as (
   left join pg_attrdef ad on ad.adrelid = f.oid and ad.adnum = a.attnum
 ),
 existing as (
-  select a.attrelid, a.attnum, a.attname::text from pg_attribute a
+  select a.attrelid, a.attnum, a.attname::text, a.atttypid from pg_attribute a
   where a.attrelid = (select oid from target) and a.attnum > 0 and not a.attisdropped
+),
+appended_at_type as (
+  select t.oid, t.typbasetype from existing join pg_type t on t.oid = atttypid
+  where attname = ${quoteLiteral(appendedAt?.column)}
+  union
+  select t.oid, t.typbasetype from appended_at_type d join pg_type t on t.oid = d.typbasetype
 ),
 sequence as (
   select s.seqrelid, s.seqstart, s.seqincrement, s.seqcache, s.seqcycle, c.relpersistence, c.relfilenode,
@@ -192,6 +212,8 @@ select json_strip_nulls(json_build_object(
       and not has_column_privilege(attrelid, attnum, 'SELECT')
     order by attnum
   ),
+  'appendedAtType', (select oid::regtype::text from appended_at_type where typbasetype = 0),
+  'timeZone', now() at time zone ${quoteLiteral(appendedAt?.timeZone)}::text,
   'hasIndex', exists (
     select from pg_index i
     join pg_class ic on ic.oid = i.indexrelid

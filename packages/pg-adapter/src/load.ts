@@ -1,4 +1,5 @@
 import { EventMappingError, type LoadRequest, type Page } from '@tidemark/core'
+import { appendedAtMs, appendedAtSql, type ClockReading, nowMs, SERVER_NOW_SQL } from './append-time.ts'
 import {
   INVALID_TEXT_REPRESENTATION,
   type KnownBackends,
@@ -24,17 +25,17 @@ export async function loadPage<E>(
 ): Promise<Page<bigint, E>> {
   const { upTo, limit, evidence, signal } = request
   const sql = pageSql(options, request)
-  const rows =
+  const { rows, clock } =
     backends === undefined
       ? await withConnection(options.pool, signal, (client) => readRows(client, options, sql, 'true'))
       : await readProvenRows(options, backends, evidence.incarnation, sql, signal)
   const positions = rows.map((row) => toPosition(row, options))
   const last = positions.at(-1)
-  const appendedAtMs = appendedAtOf(rows, options)
+  const appendTimes = appendTimesOf(rows, clock, options)
   return {
     events: rows.map((row, index) => mapRow(row, positions[index], options)),
     positions,
-    appendedAtMs,
+    appendedAtMs: appendTimes,
     through: last !== undefined && rows.length >= limit ? last : upTo,
   }
 }
@@ -50,11 +51,17 @@ export async function lookUpMark(
   const { table, position } = options.sql
   const sql = `select ${position}::text as mark from ${table}
     where ${position} <= ${settled} order by ${position} desc limit 1`
-  const [row] = await readProvenRows(options, backends, incarnation, sql, signal)
+  const { rows } = await readProvenRows(options, backends, incarnation, sql, signal)
+  const [row] = rows
   return typeof row?.mark === 'string' ? BigInt(row.mark) : undefined
 }
 
 type Row = Record<string, unknown>
+
+interface Read {
+  readonly rows: Row[]
+  readonly clock: ClockReading
+}
 
 /**
  * Fails where rows of the table are hidden. That is a statement of its own, since PostgreSQL asks for no part of one that
@@ -66,15 +73,17 @@ async function readRows(
   { sql: { table } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
   sql: string,
   otherwise: string,
-): Promise<Row[]> {
+): Promise<Read> {
+  const sentAtMs = nowMs()
   try {
-    const [_locked, read] = await transactUnlessLocked(
+    const [_locked, read, checked] = await transactUnlessLocked(
       client,
       `${locksSql(sql)} ${sql};
       select case when row_security_active(${quoteLiteral(table)})
-        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end`,
+        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end, ${SERVER_NOW_SQL} as now`,
     )
-    return read?.rows ?? []
+    const serverMs = Number(checked?.rows[0]?.now)
+    return { rows: read?.rows ?? [], clock: { sentAtMs, serverMs, answeredAtMs: nowMs() } }
   } catch (error) {
     if (sqlState(error) !== INVALID_TEXT_REPRESENTATION || !String(error).includes(ROWS_HIDDEN)) throw error
     throw new PostgresConditionError(
@@ -92,7 +101,7 @@ async function readProvenRows(
   incarnation: string,
   sql: string,
   signal: AbortSignal,
-): Promise<Row[]> {
+): Promise<Read> {
   return await withConnection(options.pool, signal, (client) =>
     onKnownBackend(client, backends, incarnation, (keys) =>
       readRows(client, options, sql, requireKnownSql(keys)),
@@ -103,49 +112,57 @@ async function readProvenRows(
 /** What fails as a cast. It is never folded: it hangs on the backend's pid. */
 const ROWS_HIDDEN = 'tidemark: row security hides rows from backend '
 
+/** What the adapter itself reads is text: a pool makes of other types what its users want. */
 function pageSql(
   options: ResolvedPostgresEventsOptions<unknown>,
   { after, upTo, limit, eventTypes }: LoadRequest<bigint>,
 ): string {
   const { appendedAt, columns, eventType, position, sql } = options
-  const selected = columns
-    ? [...new Set([position, ...columns, ...(appendedAt === undefined ? [] : [appendedAt])])]
-        .map((c) => `e.${quoteIdentifier(c)}`)
-        .join(', ')
-    : 'e.*'
+  const selected = [
+    ...selectedColumns(columns, eventType, appendedAt?.column),
+    // Last, since of two columns of one name the driver keeps the last one.
+    `e.${sql.position}::text as ${quoteIdentifier(position)}`,
+    ...(appendedAt === undefined ? [] : [`${appendedAtSql(appendedAt)} as ${quoteIdentifier(APPENDED_AT)}`]),
+  ]
   const above = after === undefined ? '' : `and e.${sql.position} > ${after}`
   const ofTypes =
     eventTypes && eventType !== undefined
       ? `and e.${quoteIdentifier(eventType)}::text = any (${quoteTexts(eventTypes)})`
       : ''
-  return `select ${selected} from ${sql.table} e
+  return `select ${selected.join(', ')} from ${sql.table} e
     where e.${sql.position} <= ${upTo} ${above} ${ofTypes} ${noPlaceholderSql(options)}
     order by e.${sql.position} fetch first ${limit} rows with ties`
 }
 
-function toPosition(row: PostgresRow, { position, sql }: ResolvedPostgresEventsOptions<unknown>): bigint {
-  const value = row[position]
-  if (typeof value === 'bigint') return value
-  if (typeof value === 'string' || Number.isSafeInteger(value)) return BigInt(value as string | number)
-  throw new EventMappingError(
-    String(value),
-    new TypeError(`${sql.table}.${sql.position} is no integer: ${String(value)}`),
-  )
+/** A row without what its options name would be empty where the user looks, and say nothing. */
+function selectedColumns(
+  columns: readonly string[] | undefined,
+  ...named: readonly (string | undefined)[]
+): readonly string[] {
+  if (columns === undefined) return ['e.*']
+  const all = new Set([...columns, ...named.filter((column) => column !== undefined)])
+  return [...all].map((column) => `e.${quoteIdentifier(column)}`)
 }
 
-/** Read before `mapRow` has seen the rows. A value that is no time is unknown. */
-function appendedAtOf(
-  rows: readonly PostgresRow[],
+/** A column that is taken off each row again, under a name that no table has. */
+const APPENDED_AT = 'tidemark: appended at (ms)'
+
+function toPosition(row: PostgresRow, { position, sql }: ResolvedPostgresEventsOptions<unknown>): bigint {
+  const value = row[position]
+  if (typeof value === 'string') return BigInt(value)
+  throw new TypeError(`${sql.table}.${sql.position} was read as text, and came as ${typeof value}`)
+}
+
+function appendTimesOf(
+  rows: readonly Row[],
+  clock: ClockReading,
   { appendedAt }: Pick<ResolvedPostgresEventsOptions<unknown>, 'appendedAt'>,
 ): Page<bigint, unknown>['appendedAtMs'] {
   if (appendedAt === undefined) return undefined
-  const [first, last] = [rows[0], rows.at(-1)].map((row) => {
-    // NULL, which the driver also makes of a date in another style, would be 1970.
-    const at = row?.[appendedAt] ?? Number.NaN
-    return new Date(at as string | number | Date).getTime()
-  })
-  if (first === undefined || last === undefined || Number.isNaN(first) || Number.isNaN(last)) return undefined
-  return { first, last }
+  const [first, last] = [rows[0], rows.at(-1)].map((row) => appendedAtMs(row?.[APPENDED_AT], clock))
+  // The last property of an object goes without a trace; each row becomes an event.
+  for (const row of rows) delete row[APPENDED_AT]
+  return first === undefined || last === undefined ? undefined : { first, last }
 }
 
 function mapRow<E>(

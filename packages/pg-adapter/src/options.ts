@@ -16,7 +16,7 @@ export interface PostgresEventsOptions<E = PostgresRow> {
   readonly table: string
   /** The column filled by the sequence. @default 'position' */
   readonly position?: string
-  /** The columns to read besides the position. @default every column */
+  /** The columns to read besides `position`, `eventType` and `appendedAt`, which are always read. @default every column */
   readonly columns?: readonly string[]
   /** The column that holds the event's type; projections may then filter by `eventTypes`. @default none */
   readonly eventType?: string
@@ -27,10 +27,12 @@ export interface PostgresEventsOptions<E = PostgresRow> {
    */
   readonly placeholderTypes?: readonly string[]
   /**
-   * The column with the time at which an event was appended (`timestamptz`), for lag and delay in seconds. Without it lag
-   * counts from when this process first saw that an event waits. @default none
+   * The column with the time at which an event was appended, by the database's clock, for lag and delay in seconds. It is
+   * of type `timestamptz`; a `timestamp` without time zone needs the zone that its times are in, as in
+   * `{ column: 'time', timeZone: 'UTC' }`. NULL and infinity are unknown times. Without this option lag counts from when
+   * this process first saw that an event waits. @default none
    */
-  readonly appendedAt?: string
+  readonly appendedAt?: string | { readonly column: string; readonly timeZone: string }
   /** Makes an event of a row. Throwing pauses the projection after its attempts. @default the row itself */
   readonly mapRow?: (row: PostgresRow, position: bigint) => E
   /** Names this store in checkpoints and metrics. @default the table's name as given */
@@ -61,13 +63,19 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly columns: readonly string[] | undefined
   readonly eventType: string | undefined
   readonly placeholderTypes: readonly string[]
-  readonly appendedAt: string | undefined
+  readonly appendedAt: AppendedAt | undefined
   readonly mapRow: (row: PostgresRow, position: bigint) => E
   readonly name: string
   readonly staleThresholdMs: number | undefined
   readonly allowMissingIndex: boolean
   /** Quoted, for SQL. */
   readonly sql: { readonly table: string; readonly position: string }
+}
+
+export interface AppendedAt {
+  readonly column: string
+  /** Of a `timestamp` without time zone; `undefined` for a `timestamptz`. */
+  readonly timeZone: string | undefined
 }
 
 /** position: what most event tables call it; thresholdMs: Marten's; placeholderTypes: Marten's and Eventuous's. */
@@ -104,7 +112,6 @@ export function resolvePostgresEventsOptions<E>(
   const position = requireText('position', options.position ?? POSTGRES_EVENTS_DEFAULTS.position)
   const name = requireText('name', options.name ?? options.table)
   if (options.eventType !== undefined) requireText('eventType', options.eventType)
-  if (options.appendedAt !== undefined) requireText('appendedAt', options.appendedAt)
   if (options.columns !== undefined && !Array.isArray(options.columns)) {
     throw new InvalidOptionError('columns', 'an array of column names', options.columns)
   }
@@ -120,7 +127,7 @@ export function resolvePostgresEventsOptions<E>(
     columns: options.columns,
     eventType: options.eventType,
     placeholderTypes: resolvePlaceholderTypes(options),
-    appendedAt: options.appendedAt,
+    appendedAt: resolveAppendedAt(options.appendedAt),
     mapRow: options.mapRow ?? ((row) => row as E),
     name,
     staleThresholdMs: resolveThreshold(options.highWater),
@@ -171,6 +178,30 @@ function resolvePlaceholderTypes({
     )
   }
   return Object.freeze(placeholderTypes.map((type) => requireText('placeholderTypes', type)))
+}
+
+function resolveAppendedAt(appendedAt: PostgresEventsOptions['appendedAt']): AppendedAt | undefined {
+  if (appendedAt === undefined) return undefined
+  if (typeof appendedAt !== 'object' || appendedAt === null) {
+    return { column: requireText('appendedAt', appendedAt), timeZone: undefined }
+  }
+  requireKnownOptions(appendedAt, { column: true, timeZone: true }, 'appendedAt')
+  return {
+    column: requireText('appendedAt.column', appendedAt.column),
+    timeZone: requireTimeZone('appendedAt.timeZone', appendedAt.timeZone),
+  }
+}
+
+/** A name alone: PostgreSQL reads the sign of an offset the other way round ('+02:00' is west of Greenwich there). */
+function requireTimeZone(option: string, value: unknown): string {
+  const zone = requireText(option, value)
+  try {
+    if (!/^[A-Z]/i.test(zone)) throw new RangeError('an offset')
+    new Intl.DateTimeFormat('en', { timeZone: zone })
+  } catch {
+    throw new InvalidOptionError(option, "the name of a time zone, as 'UTC' or 'Europe/Berlin'", value)
+  }
+  return zone
 }
 
 function resolveThreshold(highWater: PostgresEventsOptions['highWater']): number | undefined {

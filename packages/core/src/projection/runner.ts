@@ -178,7 +178,9 @@ export class ProjectionRunner<P, E, Tx> {
         events: page.events.length,
         durationMs: now - startedMs,
         through,
-        delayMs: page.reachesMark && page.appendedAtMs ? now - page.appendedAtMs.first : undefined,
+        // The clock of who appended may be ahead.
+        delayMs:
+          page.reachesMark && page.appendedAtMs ? Math.max(0, now - page.appendedAtMs.first) : undefined,
       })
     })
     this.#waitingSinceMs = page.appendedAtMs?.last ?? clock.nowMs()

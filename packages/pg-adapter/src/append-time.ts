@@ -1,0 +1,44 @@
+import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
+import type { AppendedAt } from './options.ts'
+
+/**
+ * The time of an append in milliseconds since 1970, in SQL, as text: whatever the pool makes of `timestamptz`, and
+ * whatever the time zone of session and process, the number is the same.
+ */
+export function appendedAtSql({ column, timeZone }: AppendedAt): string {
+  const time = `e.${quoteIdentifier(column)}`
+  const instant = timeZone === undefined ? time : `(${time} at time zone ${quoteLiteral(timeZone)})`
+  return `(extract(epoch from ${instant}) * 1000)::text`
+}
+
+/** The server's clock, read as a page is. */
+export const SERVER_NOW_SQL = '(extract(epoch from clock_timestamp()) * 1000)::text'
+
+/** The clock that core counts lag and delay by. */
+export function nowMs(): number {
+  return performance.timeOrigin + performance.now()
+}
+
+/** The server's clock between two times of this process. */
+export interface ClockReading {
+  readonly sentAtMs: number
+  readonly serverMs: number
+  readonly answeredAtMs: number
+}
+
+/**
+ * When, by the clock of this process, something happened at `serverMs` by the server's: else a server whose clock is
+ * ahead would tell of events that come from the future. Clocks that agree within the time that the answer took are taken
+ * to agree. `undefined` for what is no time (NULL, infinity).
+ */
+export function appendedAtMs(server: unknown, clock: ClockReading): number | undefined {
+  const serverMs = typeof server === 'string' ? Number(server) : Number.NaN
+  if (!Number.isFinite(serverMs)) return undefined
+  return Math.min(serverMs - aheadMs(clock), clock.answeredAtMs)
+}
+
+/** By how much the server's clock is ahead of this process's, at the least; negative where it is behind. */
+function aheadMs({ sentAtMs, serverMs, answeredAtMs }: ClockReading): number {
+  if (serverMs > answeredAtMs) return serverMs - answeredAtMs
+  return Math.min(0, serverMs - sentAtMs)
+}
