@@ -1,3 +1,4 @@
+import { inBackground } from './background.ts'
 import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './daemon-options.ts'
 import { type Deferred, deferred, untilAborted, whenAborted } from './deferred.ts'
 import { InvalidOptionError, LifecycleError, messageOf, WaitFailedError, WaitTimeoutError } from './errors.ts'
@@ -115,7 +116,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       throw new LifecycleError(`this daemon was already ${this.#life}; make a new one to start again`)
     }
     this.#life = 'started'
-    this.#starting = this.#begin()
+    this.#starting = inBackground(() => this.#begin())
     try {
       await this.#starting
     } catch (error) {

@@ -1,3 +1,4 @@
+export { traced } from './background.ts'
 export {
   type Advanced,
   type AdvanceRequest,

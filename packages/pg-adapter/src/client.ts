@@ -1,3 +1,5 @@
+import { traced } from '@tidemark/core'
+
 /**
  * The part of node-postgres that is used, as structural types, so that any pool with its shape will do and no driver is
  * imported at run time.
@@ -55,7 +57,8 @@ export async function withConnection<C extends PgClient, T>(
     released = true
     // A destroyed connection may still report its end.
     if (!destroy) client.removeListener('error', onError)
-    client.release(destroy)
+    // What waits for a connection may be a statement of the application's, which the pool then sends from in here.
+    traced(() => client.release(destroy))
   }
   // A connection lost between two statements is reported by an event, and by the next statement.
   const onError = (): void => {}
@@ -92,7 +95,7 @@ async function connectUntil<C extends PgClient>(pool: PgPool<C>, signal: AbortSi
     return await Promise.race([connecting, aborted])
   } catch (error) {
     connecting.then(
-      (client) => client.release(),
+      (client) => traced(() => client.release()),
       () => {},
     )
     throw error

@@ -1,3 +1,4 @@
+import { inBackground } from '../background.ts'
 import { type Deferred, deferred, untilAborted } from '../deferred.ts'
 import { hasCode, LifecycleError, messageOf, WaitFailedError } from '../errors.ts'
 import type { HighWaterReading } from '../event-source.ts'
@@ -113,7 +114,11 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     return this.reading?.mark
   }
 
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return inBackground(() => this.#begin())
+  }
+
+  async #begin(): Promise<void> {
     if (this.#state !== 'idle') {
       throw new LifecycleError(
         `the high-water agent was already started or stopped; make a new one to start again`,

@@ -1,3 +1,4 @@
+import { traced } from '../background.ts'
 import type { Advanced, CheckpointStore } from '../checkpoint-store.ts'
 import type { Clock } from '../clock.ts'
 import { untilAborted } from '../deferred.ts'
@@ -166,7 +167,7 @@ export class ProjectionRunner<P, E, Tx> {
     }
     await session.tracing.batch(batch, async () => {
       await this.#advance(page.through, reading, page, async (tx) => {
-        const handled = projection.handle(page.events, { tx, signal: this.#giveUp.signal })
+        const handled = traced(() => projection.handle(page.events, { tx, signal: this.#giveUp.signal }))
         // Only now that the handler's first statement is on its way: what takes this process time (parsing the next page)
         // then falls into the server's work on it, and an owner that lost the checkpoint loads nothing.
         this.#pages.prefetch(page.through, agent.reading ?? reading)

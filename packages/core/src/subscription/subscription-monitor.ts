@@ -1,3 +1,5 @@
+import { AsyncResource } from 'node:async_hooks'
+import { inBackground } from '../background.ts'
 import { CheckpointBeyondHeadError, hasCode, messageOf } from '../errors.ts'
 import { subscriptionGauges } from '../telemetry/gauge-readings.ts'
 import { Completions } from './completions.ts'
@@ -115,16 +117,17 @@ export class SubscriptionMonitor<P, Item> implements Probe {
       this.#start = this.#startWatch(undefined)
     }
     if (destroy) {
-      this.#fail = (error) => {
+      // Bound to here: who listens to its `error` may subscribe anew, which is the consumer's own work again.
+      this.#fail = AsyncResource.bind((error: Error) => {
         const found = weakly.deref()
         if (found) destroy.call(found, error)
-      }
+      })
     } else {
-      this.#fail = (error) => {
+      this.#fail = AsyncResource.bind((error: Error) => {
         this.#failure = error
         this.dropped(error)
         this.#rejectWait(error)
-      }
+      })
     }
   }
 
@@ -139,10 +142,12 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   begin(): void {
     if (this.#startedAtMs !== undefined || this.#over.signal.aborted) return
     this.#startedAtMs = this.#options.clock.nowMs()
-    // What happened meanwhile was kept back.
-    void this.#reports.open(this.#isPersistent).then(() => this.closed())
-    void this.#start.run(() => this.#isFiltered, this.#over.signal)
-    void this.#lookNowAndThen()
+    inBackground(() => {
+      // What happened meanwhile was kept back.
+      void this.#reports.open(this.#isPersistent).then(() => this.closed())
+      void this.#start.run(() => this.#isFiltered, this.#over.signal)
+      void this.#lookNowAndThen()
+    })
   }
 
   /** Ends the watch and withdraws what it shows; the subscription goes on. */

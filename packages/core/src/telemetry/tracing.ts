@@ -1,5 +1,6 @@
-import type { Attributes, Link, Span, SpanContext, Tracer } from '@opentelemetry/api'
+import type { Attributes, Link, Span, SpanContext, SpanOptions, Tracer } from '@opentelemetry/api'
 import { ATTR_ERROR_TYPE } from '@opentelemetry/semantic-conventions'
+import { traced } from '../background.ts'
 import type { CrossedRun } from '../checkpoint-store.ts'
 import { hasCode } from '../errors.ts'
 import { ATTRIBUTES } from './attributes.ts'
@@ -99,7 +100,8 @@ class ApiTracing<E> implements Tracing<E> {
   }
 
   #startBatch({ projection, events, firstPosition, lastPosition }: TracedBatch<E>): Span {
-    const span = this.#tracer.startSpan(`process ${projection}`, {
+    const span = this.#startSpan(`process ${projection}`, {
+      root: true,
       kind: this.#api.SpanKind.CONSUMER,
       attributes: {
         [ATTRIBUTES.projection]: projection,
@@ -128,7 +130,7 @@ class ApiTracing<E> implements Tracing<E> {
       ...(isCounted ? { [ATTRIBUTES.skippedCount]: Number(count) } : {}),
       ...(isOneRun ? { [ATTRIBUTES.markDifference]: Number(count + 1n) } : {}),
     }
-    const span = this.#tracer.startSpan('marten.projection.skipped_events', {
+    const span = this.#startSpan('marten.projection.skipped_events', {
       attributes,
       links: this.#linksTo(nextEvent === undefined ? [] : [nextEvent]).links,
     })
@@ -154,7 +156,8 @@ class ApiTracing<E> implements Tracing<E> {
     const oldest = others.reduce((a, b) => (b.openForMs > a.openForMs ? b : a), first)
     const pids = oldest.holders.flatMap(({ pid }) => (pid === undefined ? [] : [pid]))
     const applications = oldest.holders.flatMap(({ applicationName }) => applicationName ?? [])
-    const span = this.#tracer.startSpan('tidemark.gap_closed', {
+    const span = this.#startSpan('tidemark.gap_closed', {
+      root: true,
       startTime: nowMs - oldest.openForMs,
       attributes: {
         [ATTRIBUTES.source]: source,
@@ -168,6 +171,10 @@ class ApiTracing<E> implements Tracing<E> {
       },
     })
     span.end(nowMs)
+  }
+
+  #startSpan(name: string, options: SpanOptions): Span {
+    return traced(() => this.#tracer.startSpan(name, options))
   }
 
   currentSpan(): Exemplar | undefined {
