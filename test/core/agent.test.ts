@@ -283,6 +283,58 @@ describe('a wake-up', () => {
     expect(agent.status()).toMatchObject({ state: 'polling', error: undefined })
   })
 
+  test.each([
+    ['3 s', 3_000],
+    ['20 min', 1_200_000],
+  ])('ends the rest after a poll that hung for %s', async (_, hungMs) => {
+    const clock = new FakeClock()
+    let polls = 0
+    const source = scripted(async () => {
+      await clock.sleep(++polls === 5 ? hungMs : 1, new AbortController().signal)
+      return reading({ head: BigInt(polls), settled: BigInt(polls), mark: BigInt(polls) })
+    })
+    const { agent } = agentOn({ source, pollTimeShare: 0.02 }, clock)
+    await clock.run(agent.start())
+    await clock.until(() => agent.mark === 5n)
+    const before = clock.nowMs()
+    agent.wake()
+    await clock.until(() => polls === 6)
+    expect(clock.nowMs() - before, 'no more than polls usually cost').toBe(49)
+  })
+
+  test('is not needed for long: no rest is longer than the poll interval', async () => {
+    const clock = new FakeClock()
+    let polls = 0
+    const source = scripted(async () => {
+      polls++
+      await clock.sleep(200, new AbortController().signal)
+      return reading({ head: BigInt(polls), settled: BigInt(polls), mark: BigInt(polls) })
+    })
+    const { agent } = agentOn({ source, pollTimeShare: 0.02, pollIntervalMs: 500 }, clock)
+    await clock.run(agent.start())
+    polls = 0
+    await clock.advance(7_000)
+    expect(polls).toBe(10)
+    expect(agent.status().stale).toBe(false)
+  })
+
+  test('finds no rest at all where a poll waited for a connection only', async () => {
+    const clock = new FakeClock()
+    let polls = 0
+    const source = scripted(async ({ waiting }) => {
+      polls++
+      waiting?.('connection')
+      await clock.sleep(400, new AbortController().signal)
+      waiting?.('answer')
+      return reading({ head: BigInt(polls), settled: BigInt(polls), mark: BigInt(polls) })
+    })
+    const { agent } = agentOn({ source }, clock)
+    await clock.run(agent.start())
+    polls = 0
+    await clock.advance(4_000)
+    expect(polls).toBe(10)
+  })
+
   test('a hundred times a millisecond does not make polls exceed their share of time', async () => {
     const clock = new FakeClock()
     let polls = 0

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { nextBackOffMs, restMs } from '../../packages/core/src/high-water/cadence.ts'
+import { leastRestMs, nextBackOffMs, restMs } from '../../packages/core/src/high-water/cadence.ts'
 
 const cadence = { pollIntervalMs: 1_000, pollTimeShare: 0.5 }
 
@@ -52,7 +52,13 @@ describe('polling', () => {
     expect(restMs({ ...cadence, pollTimeShare: 0.2 }, 8)).toBe(32)
   })
 
-  test('rests 10 s at most, after a poll during which the machine slept', () => {
-    expect(restMs(cadence, 3_600_000)).toBe(10_000)
+  test('never rests longer than the poll interval, also after a poll during which the machine slept', () => {
+    expect(restMs(cadence, 3_600_000)).toBe(1_000)
+    expect(restMs({ pollIntervalMs: 200, pollTimeShare: 0.02 }, 20)).toBe(200)
+  })
+
+  test('after a wake-up rests only for what the quickest of the last polls asks for', () => {
+    expect(leastRestMs(cadence, [5, 900, 4, 7_000])).toBe(4)
+    expect(leastRestMs(cadence, [7_000])).toBe(1_000)
   })
 })

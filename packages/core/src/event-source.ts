@@ -48,7 +48,15 @@ export interface HighWaterRequest<P> {
   readonly sharesLog: (incarnation: string) => Promise<boolean>
   /** Fires when nobody waits for the answer any more: the poll rejects at once. */
   readonly signal: AbortSignal
+  /**
+   * For sources that take connections from a pool: called whenever a poll begins to wait for one, and when it has one. The
+   * wait for a connection does not count towards `pollTimeShare`, and the log says which of the two a poll hangs in.
+   */
+  readonly waiting?: (what: PollWait) => void
 }
+
+/** What a poll waits for: a connection of a pool, or the store's answer. */
+export type PollWait = 'connection' | 'answer'
 
 /** What one poll saw, and what follows from it. */
 export interface HighWaterReading<P> {

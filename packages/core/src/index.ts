@@ -44,6 +44,7 @@ export type {
   Holder,
   LoadRequest,
   Page,
+  PollWait,
   SkippedRun,
   StoredProgress,
 } from './event-source.ts'

@@ -1,4 +1,4 @@
-import { traced } from '@tidemark/core'
+import { type PollWait, traced } from '@tidemark/core'
 
 /**
  * The part of node-postgres that is used, as structural types, so that any pool with its shape will do and no driver is
@@ -38,6 +38,18 @@ export function survivePoolErrors(pool: PgPool<PgClient>): void {
   listened.add(pool)
   pool.on?.('error', () => {})
   pool.on?.('connect', (client) => client.on('error', () => {}))
+}
+
+/** The same pool, that tells of each connection that it is asked for, and that it has given it. */
+export function toldPool(pool: PgPool, waiting: ((what: PollWait) => void) | undefined): PgPool {
+  return {
+    connect: async () => {
+      waiting?.('connection')
+      const client = await pool.connect()
+      waiting?.('answer')
+      return client
+    },
+  }
 }
 
 /**

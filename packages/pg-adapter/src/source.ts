@@ -8,6 +8,7 @@ import {
   type Page,
 } from '@tidemark/core'
 import { KnownBackends } from './backends.ts'
+import { toldPool } from './client.ts'
 import { isTransientPostgresError } from './errors.ts'
 import { loadPage } from './load.ts'
 import {
@@ -44,7 +45,8 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   }
 
   async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
-    const options = (await this.#located(request.signal)) as ResolvedPostgresEventsOptions<unknown>
+    const located = (await this.#located(request.signal)) as ResolvedPostgresEventsOptions<unknown>
+    const options = { ...located, pool: toldPool(located.pool, request.waiting) }
     return options.staleThresholdMs === undefined
       ? await readProvenHighWater(options, this.#backends, request)
       : await readStaleHighWater(options, options.staleThresholdMs, request)

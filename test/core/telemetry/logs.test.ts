@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { GuessingStore } from '../../support/guessing-store.ts'
 import { startOn } from '../../support/start.ts'
 import { TimedStore } from '../../support/timed-store.ts'
-import { recording, rig, stopAll } from '../rig.ts'
+import { alteredCheckpoints, gate, reading, recording, rig, scripted, stopAll } from '../rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
@@ -48,7 +48,7 @@ describe('a mark that goes stale', () => {
     holder.commit()
     await clock.advance(60_000)
     expect(warnings()).toHaveLength(2)
-    expect(warnings()[1]).toMatch(/orders moves again, \d+\.\d s after/)
+    expect(warnings()[1]).toMatch(/orders is no longer stale, \d+\.\d s after/)
   })
 
   test('because polls fail is one warning that says why', async () => {
@@ -62,6 +62,63 @@ describe('a mark that goes stale', () => {
     store.failure = undefined
     await clock.advance(10_000)
     expect(logger.warn).toHaveBeenCalledTimes(2)
+  })
+
+  test.each([
+    ['connection', /a poll has waited [34]\.\d s for a connection/],
+    ['answer', /a poll has had no answer for [34]\.\d s/],
+    [undefined, /a poll has had no answer for [34]\.\d s/],
+  ] as const)('because a poll hangs (%s) is one warning while it still hangs', async (what, text) => {
+    const { clock, daemon } = rig()
+    const logger = spied()
+    const [begun, hung] = [gate(), gate()]
+    const source = scripted(async ({ previous, waiting }) => {
+      if (previous) {
+        if (what) waiting?.(what)
+        begun.open()
+        await hung.promise
+      }
+      return reading({ head: 1n, settled: 1n, mark: 1n })
+    })
+    await daemon([recording('all')], { source, logger }).start()
+    await begun.promise
+    await clock.advance(2_500)
+    expect(logger.warn).not.toHaveBeenCalled()
+    await clock.advance(60_000)
+    expect(logger.warn.mock.calls).toEqual([[expect.stringMatching(text)]])
+    hung.open()
+    await clock.advance(1_000)
+    expect(logger.warn.mock.calls.slice(1)).toEqual([[expect.stringContaining('is no longer stale')]])
+  })
+
+  test('because the first poll hangs is one warning, though start() has not returned', async () => {
+    const { clock, daemon } = rig()
+    const logger = spied()
+    const [begun, hung] = [gate(), gate()]
+    const source = scripted(async () => {
+      begun.open()
+      await hung.promise
+      return reading()
+    })
+    const starting = daemon([recording('all')], { source, logger }).start()
+    await begun.promise
+    await clock.advance(10_000)
+    expect(logger.warn.mock.calls).toEqual([[expect.stringContaining('a poll has had no answer for')]])
+    hung.open()
+    await starting
+  })
+
+  test('because the checkpoint store hangs when settled is saved is one warning', async () => {
+    const { clock, checkpoints, daemon } = rig()
+    const logger = spied()
+    const hung = gate()
+    const store = alteredCheckpoints(checkpoints, { saveSettled: () => hung.promise })
+    const source = scripted(() => reading({ head: 1n, settled: 1n, mark: 1n }))
+    const starting = daemon([recording('all')], { source, checkpoints: store, logger }).start()
+    await clock.advance(10_000)
+    expect(logger.warn.mock.calls).toEqual([[expect.stringContaining('a poll has had no answer for')]])
+    hung.open()
+    await starting
   })
 
   test('is not what an idle store is, nor a short transaction', async () => {

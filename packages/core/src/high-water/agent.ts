@@ -8,12 +8,13 @@ import { storeGauges } from '../telemetry/gauge-readings.ts'
 import type { GaugeReading } from '../telemetry/metrics.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
 import { StaleWarning } from '../telemetry/stale-warning.ts'
-import { nextBackOffMs, restMs } from './cadence.ts'
+import { leastRestMs, nextBackOffMs, POLLS_REMEMBERED, restMs } from './cadence.ts'
 import {
   type HighWaterAgentOptions,
   type ResolvedHighWaterAgentOptions,
   resolveHighWaterAgentOptions,
 } from './options.ts'
+import { PollStopwatch } from './poll-stopwatch.ts'
 import { HighWaterObservation, type HighWaterStatus } from './status.ts'
 import { StorePoll } from './store-poll.ts'
 
@@ -63,9 +64,11 @@ export function createHighWaterAgent<P>(options: HighWaterAgentOptions<P>): High
 /** How long `stop()` waits for a poll that does not heed its signal. */
 const STOP_GRACE_MS = 1_000
 const HALTED_TURN_MS = 3_600_000
+/** How soon the log follows what `status()` says. */
+const LOOK_EVERY_MS = 1_000
 
 type PollResult =
-  | { readonly failed: false }
+  | { readonly failed: false; readonly storeMs: number }
   | { readonly failed: true; readonly transient: boolean; readonly error: unknown }
 
 /**
@@ -89,6 +92,8 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   #change: Deferred = deferred()
   #loop: Promise<void> | undefined
   #doubted: string | undefined
+  #stopwatch: PollStopwatch | undefined
+  #lastPollsMs: readonly number[] = []
 
   constructor(
     options: ResolvedHighWaterAgentOptions<P>,
@@ -127,11 +132,13 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     this.#state = 'polling'
     if (this.#opensSession) await this.#openSession()
     if (this.#stopping.signal.aborted) return
+    void this.#watchStaleness()
     const firstPoll = this.#pollOnce()
     this.#loop = firstPoll.then(() => {})
     const begun = await firstPoll
     if (this.#stopping.signal.aborted) return
     if (begun.failed && !begun.transient) {
+      this.#stopping.abort()
       if (this.#opensSession) this.#session.close()
       this.#enter('stopped', begun.error)
       throw begun.error
@@ -195,7 +202,8 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   }
 
   status(): HighWaterStatus<P> {
-    return this.#observation.status(this.#state, this.#error, this.#options.clock.nowMs())
+    const nowMs = this.#options.clock.nowMs()
+    return this.#observation.status(this.#state, this.#error, nowMs, this.#stopwatch?.waitsFor)
   }
 
   async #until(condition: () => boolean, signal: AbortSignal | undefined): Promise<void> {
@@ -221,12 +229,10 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
       if (this.#wakeUp.signal.aborted) this.#wakeUp = new AbortController()
 
       const before = this.reading
-      const startedMs = clock.nowMs()
       const poll = await this.#pollOnce()
       if (signal.aborted) return
       failures = poll.failed ? failures + 1 : 0
       if (poll.failed) this.#enter('failing', poll.error)
-      this.#staleWarning.look(this.status(), clock.nowMs())
       if (poll.failed) {
         if (hasCode(poll.error, 'TIDEMARK_STORE_REWOUND')) return await this.#halt(poll.error)
         if (hasCode(poll.error, 'TIDEMARK_LATE_EVENTS')) {
@@ -241,7 +247,26 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
         behind: this.#observation.isBehind,
         backOffMs,
       })
-      await clock.sleep(restMs(this.#options, clock.nowMs() - startedMs), signal)
+      await this.#rest(poll.storeMs)
+    }
+  }
+
+  async #rest(storeMs: number): Promise<void> {
+    const { clock } = this.#options
+    this.#lastPollsMs = [...this.#lastPollsMs, storeMs].slice(-POLLS_REMEMBERED)
+    const leastMs = leastRestMs(this.#options, this.#lastPollsMs)
+    const furtherMs = restMs(this.#options, storeMs) - leastMs
+    await clock.sleep(leastMs, this.#stopping.signal)
+    if (furtherMs > 0) await clock.sleep(furtherMs, this.#wakeUp.signal)
+  }
+
+  /** By a timer of its own: of a poll that hangs, nothing else tells. */
+  async #watchStaleness(): Promise<void> {
+    const { clock } = this.#options
+    const { signal } = this.#stopping
+    while (!signal.aborted && this.#state !== 'halted') {
+      this.#staleWarning.look(this.status(), clock.nowMs())
+      await clock.sleep(LOOK_EVERY_MS, signal)
     }
   }
 
@@ -271,18 +296,20 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   async #pollOnce(): Promise<PollResult> {
     const { source, clock } = this.#options
     const poll = ++this.#pollsBegun
-    const startedMs = clock.nowMs()
-    this.#observation.begin(startedMs)
+    const stopwatch = new PollStopwatch(clock)
+    this.#stopwatch = stopwatch
+    this.#observation.begin(clock.nowMs())
     try {
       if (this.#doubted !== undefined && this.#doubted === this.reading?.incarnation) this.#forget()
       this.#doubted = undefined
       const before = this.reading
-      const reading = await this.#poll.read(before)
+      const reading = await this.#poll.read(before, (what) => stopwatch.waiting(what))
       const now = clock.nowMs()
+      const storeMs = stopwatch.storeMs()
+      const durationMs = stopwatch.totalMs()
       this.reading = reading
       this.#readingOfPoll = poll
       const closedGaps = this.#observation.succeed(reading, now)
-      const durationMs = now - startedMs
       const { telemetry, tracing } = this.#session
       telemetry.polled({
         source: source.name,
@@ -293,8 +320,11 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
       })
       tracing.gapsClosed(source.name, closedGaps, now, (position) => source.order.format(position as P))
       this.#enter('polling', undefined)
+      // This may hang or fail as well.
+      this.#observation.begin(now)
       await this.#poll.saveSettled(reading)
-      return { failed: false }
+      this.#observation.answered()
+      return { failed: false, storeMs }
     } catch (error) {
       if (!this.#stopping.signal.aborted) this.#session.telemetry.pollFailed({ source: source.name, error })
       return { failed: true, transient: this.#poll.isTransient(error), error }

@@ -1,6 +1,6 @@
 /** When to poll next. Pure. */
 export interface Cadence {
-  /** The longest wait while nothing is open. */
+  /** The longest wait between two polls. */
   readonly pollIntervalMs: number
   /** The share of time that polls may take, above 0 and at most 1. */
   readonly pollTimeShare: number
@@ -35,12 +35,20 @@ export function nextBackOffMs(cadence: Cadence, { moved, behind, backOffMs }: Po
   return Math.min(longest, Math.max(FIRST_BACK_OFF_MS, backOffMs * growth))
 }
 
-const LONGEST_REST_MS = 10_000
+/**
+ * The least wait after a poll that keeps polling within its share of time, and at most the poll interval: a poll that took
+ * long met a suspended machine, a hung server or a full disk, which says nothing about what the next one costs.
+ */
+export function restMs({ pollIntervalMs, pollTimeShare }: Cadence, storeMs: number): number {
+  return Math.min(pollIntervalMs, storeMs * (1 / pollTimeShare - 1))
+}
 
 /**
- * The least wait after a poll that keeps polling within its share of time, and at most 10 s: a poll that seems to have
- * taken minutes met a suspended machine or a hung server, which says nothing about what the next one costs.
+ * The part of that rest that a wake-up does not end: what the quickest of the last polls asks for. So wake-ups, however
+ * many, keep within the share of time, and one slow poll keeps nobody waiting.
  */
-export function restMs(cadence: Cadence, durationMs: number): number {
-  return Math.min(LONGEST_REST_MS, durationMs * (1 / cadence.pollTimeShare - 1))
+export function leastRestMs(cadence: Cadence, lastPollsMs: readonly number[]): number {
+  return restMs(cadence, Math.min(...lastPollsMs))
 }
+
+export const POLLS_REMEMBERED = 8

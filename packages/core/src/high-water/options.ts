@@ -23,13 +23,14 @@ export interface HighWaterAgentOptions<P> extends TelemetryOptions {
    */
   readonly checkpoints?: ProgressMemory
   /**
-   * The longest wait between two polls while nothing is open. Raising it costs latency after an idle time, lowering it
+   * The longest wait between two polls. Raising it costs latency after an idle time, lowering it
    * costs queries. @default 1000
    */
   readonly pollIntervalMs?: number
   /**
    * The share of one connection's time that polls may take while events flow: above 0, at most 1. Raising it lowers
-   * the mark's delay and costs the server CPU. @default 0.5
+   * the mark's delay and costs the server CPU. The rest after a slow poll is never longer than `pollIntervalMs`, and a
+   * wake-up ends it; a wait for a connection counts for nothing. @default 0.5
    */
   readonly pollTimeShare?: number
   /** How long settled may stand below the head, or polls may fail, before the mark is called stale. @default 3000 */

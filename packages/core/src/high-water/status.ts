@@ -1,4 +1,4 @@
-import type { HighWaterReading, Holder } from '../event-source.ts'
+import type { HighWaterReading, Holder, PollWait } from '../event-source.ts'
 import { isReached, type PositionOrder } from '../position.ts'
 import { type AgedGap, ageGaps, type GapAges, type GapChanges, NO_GAPS } from './gap-ages.ts'
 
@@ -19,6 +19,8 @@ export interface HighWaterStatus<P> {
   readonly lastPollAtMs: number | undefined
   /** Whether the above is about now: not while polls fail, or hang for longer than the threshold. */
   readonly isCurrent: boolean
+  /** Polls that have failed or hung for longer than the threshold: for how long, and what the one at hand waits for. */
+  readonly unanswered: { readonly forMs: number; readonly waitsFor: PollWait | undefined } | undefined
   readonly error: unknown
 }
 
@@ -48,6 +50,11 @@ export class HighWaterObservation<P> {
     this.#unansweredSinceMs ??= nowMs
   }
 
+  /** Ends what was begun. */
+  answered(): void {
+    this.#unansweredSinceMs = undefined
+  }
+
   /** Another incarnation: nothing seen before says anything about it. */
   forget(): void {
     this.#reading = undefined
@@ -61,14 +68,19 @@ export class HighWaterObservation<P> {
     const settledMoved = before === undefined || !isReached(this.#order, reading.settled, before.settled)
     if (settledMoved || !wasBehind) this.#settledMovedAtMs = nowMs
     this.#lastPollAtMs = nowMs
-    this.#unansweredSinceMs = undefined
+    this.answered()
     this.#reading = reading
     const { closed, ...gaps } = ageGaps(this.#order, this.#gaps, reading, nowMs)
     this.#gaps = gaps
     return closed
   }
 
-  status(state: HighWaterStatus<P>['state'], error: unknown, nowMs: number): HighWaterStatus<P> {
+  status(
+    state: HighWaterStatus<P>['state'],
+    error: unknown,
+    nowMs: number,
+    waitsFor: PollWait | undefined,
+  ): HighWaterStatus<P> {
     return {
       state,
       head: this.#reading?.head,
@@ -80,6 +92,7 @@ export class HighWaterObservation<P> {
       eventsHeldSinceMs: this.#eventsHeldSinceMs(),
       lastPollAtMs: this.#lastPollAtMs,
       isCurrent: state === 'polling' && !this.#isUnanswered(nowMs),
+      unanswered: this.#isUnanswered(nowMs) ? { forMs: this.#unansweredForMs(nowMs), waitsFor } : undefined,
       error,
     }
   }
@@ -92,7 +105,11 @@ export class HighWaterObservation<P> {
   }
 
   #isUnanswered(nowMs: number): boolean {
-    return this.#unansweredSinceMs !== undefined && nowMs - this.#unansweredSinceMs > this.#staleAfterMs
+    return this.#unansweredForMs(nowMs) > this.#staleAfterMs
+  }
+
+  #unansweredForMs(nowMs: number): number {
+    return this.#unansweredSinceMs === undefined ? 0 : nowMs - this.#unansweredSinceMs
   }
 
   /** Settled, not the mark: an idle store with a rolled-back tail is not stale. */

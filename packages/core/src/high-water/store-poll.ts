@@ -1,5 +1,11 @@
 import { hasCode } from '../errors.ts'
-import type { Evidence, HighWaterReading, SkippedRun, StoredProgress } from '../event-source.ts'
+import type {
+  Evidence,
+  HighWaterReading,
+  HighWaterRequest,
+  SkippedRun,
+  StoredProgress,
+} from '../event-source.ts'
 import { isReached } from '../position.ts'
 import type { ProgressMemory, ResolvedHighWaterAgentOptions } from './options.ts'
 
@@ -29,11 +35,14 @@ export class StorePoll<P> {
    * A poll that saw another incarnation is thrown away: everything learned is dropped, progress is read again. Skipped
    * runs are recorded before the reading that passed them is used.
    */
-  async read(previous: HighWaterReading<P> | undefined): Promise<HighWaterReading<P>> {
-    const reading = await this.#readFrom(previous).catch(async (error: unknown) => {
+  async read(
+    previous: HighWaterReading<P> | undefined,
+    waiting: NonNullable<HighWaterRequest<P>['waiting']>,
+  ): Promise<HighWaterReading<P>> {
+    const reading = await this.#readFrom(previous, waiting).catch(async (error: unknown) => {
       if (!hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) throw error
       this.#onForget()
-      return await this.#readFrom(undefined)
+      return await this.#readFrom(undefined, waiting)
     })
     const { source, checkpoints } = this.#options
     if (reading.skipped.length > 0)
@@ -65,7 +74,10 @@ export class StorePoll<P> {
     )
   }
 
-  #readFrom(previous: HighWaterReading<P> | undefined): Promise<HighWaterReading<P>> {
+  #readFrom(
+    previous: HighWaterReading<P> | undefined,
+    waiting: NonNullable<HighWaterRequest<P>['waiting']>,
+  ): Promise<HighWaterReading<P>> {
     const { source, checkpoints } = this.#options
     return source.readHighWater({
       previous,
@@ -73,6 +85,7 @@ export class StorePoll<P> {
         checkpoints ? await readProgress(source.order.parse, checkpoints, source.name, this.#signal) : [],
       sharesLog: this.#sharesLog,
       signal: this.#signal,
+      waiting,
     })
   }
 

@@ -3,7 +3,7 @@ import type { Holder } from '../event-source.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import type { Logger } from './logger.ts'
 
-/** One warning when the mark goes stale and one when it recovers, never one a poll. */
+/** One warning when the mark goes stale and one when it no longer is, never one a poll. */
 export class StaleWarning<P> {
   readonly #source: string
   readonly #logger: Logger
@@ -31,16 +31,17 @@ export class StaleWarning<P> {
       const seconds = ((nowMs - this.#warnedAtMs) / 1_000).toFixed(1)
       this.#warnedAtMs = undefined
       this.#logger.warn(
-        `tidemark: the high-water mark of ${this.#source} moves again, ${seconds} s after it was called stale`,
+        `tidemark: the high-water mark of ${this.#source} is no longer stale, ${seconds} s after it was called so`,
       )
     }
   }
 
   #describe(status: HighWaterStatus<P>, nowMs: number): string {
-    const { head, settled, gaps, holders, error } = status
+    const { head, settled, gaps, holders, unanswered, error } = status
     const position = (value: P | undefined): string => (value === undefined ? 'none' : this.#format(value))
     const where = `tidemark: the high-water mark of ${this.#source} is stale: settled ${position(settled)}, head ${position(head)}`
     if (error !== undefined) return `${where}; polls fail: ${messageOf(error)}`
+    if (unanswered) return `${where}; ${describeHang(unanswered)}`
     const oldest = gaps[0]
     const open = oldest
       ? `; position ${position(oldest.from)} has been open for ${(oldest.openForMs / 1_000).toFixed(1)} s`
@@ -50,6 +51,14 @@ export class StaleWarning<P> {
     const closer = this.#lookCloser ? `; look closer: ${this.#lookCloser(holders)}` : ''
     return `${where}${open}; held by ${held}${closer}`
   }
+}
+
+function describeHang({ forMs, waitsFor }: NonNullable<HighWaterStatus<unknown>['unanswered']>): string {
+  const seconds = `${(forMs / 1_000).toFixed(1)} s`
+  if (waitsFor === 'connection') {
+    return `a poll has waited ${seconds} for a connection: the pool has none to give, or the server takes none`
+  }
+  return `a poll has had no answer for ${seconds}: the store, or the way to it, hangs`
 }
 
 function describeHolder({ pid, applicationName, startedAt, transaction }: Holder, nowMs: number): string {
