@@ -7,6 +7,7 @@ export type PostgresCondition =
   | 'table_kind'
   | 'permanent'
   | 'position_column'
+  | 'position_order'
   | 'columns_exist'
   | 'appended_at'
   | 'sequence_found'

@@ -1,9 +1,10 @@
-import { requireProvableSequence, requireReadableTable } from './conditions.ts'
+import { requireReadableInOrder, requireTable } from './conditions.ts'
 import { NotPrimaryError, PostgresConditionError } from './errors.ts'
 import { type PollRequest, type PostgresPoll, readPoll } from './high-water.ts'
 import { type InspectedSequence, type Inspection, inspect } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { showsOwnSequenceLock } from './own-lock.ts'
+import { LAST_RESORT, requireProvableSequence } from './sequence-conditions.ts'
 
 /** A poll, and the catalog's word that held when it was taken. */
 export interface InspectedPoll extends Inspected {
@@ -58,8 +59,8 @@ async function inspectAndCheck(options: Options, signal: AbortSignal): Promise<I
   if (!(await showsOwnSequenceLock(options.pool, sequence.oid, signal))) {
     throw new PostgresConditionError(
       'pg_locks',
-      "pg_locks does not show this session's own lock: this server is no PostgreSQL, or has another lock model; " +
-        "choose highWater: { mode: 'stale-threshold' }, which may lose events",
+      "pg_locks does not show this session's own lock: this server is no PostgreSQL, or has another lock model. " +
+        `Keep the events in PostgreSQL. ${LAST_RESORT}`,
     )
   }
   return { inspection, sequence }
@@ -69,6 +70,8 @@ function requireConditions(inspection: Inspection, options: Options): InspectedS
   if (inspection.inRecovery) {
     throw new NotPrimaryError('this server is in recovery: polls and loads need the primary')
   }
-  requireReadableTable(inspection, options)
-  return requireProvableSequence(inspection, options)
+  requireTable(inspection, options)
+  const sequence = requireProvableSequence(inspection, options)
+  requireReadableInOrder(inspection, options)
+  return sequence
 }

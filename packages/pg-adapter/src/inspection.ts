@@ -17,12 +17,22 @@ export interface Inspection {
   /** The type of the column `appendedAt`, below any domain; `undefined`: no such column was asked for or found. */
   readonly appendedAtType?: string
   readonly hasIndex: boolean
+  /** An index makes sure that no two rows of the table have one position. */
+  readonly isPositionUnique: boolean
+  /** The table's integer columns that belong to a sequence: by an identity, a default, or OWNED BY alone. */
+  readonly numberedColumns: readonly NumberedColumn[]
   readonly isCitusTable: boolean
   /** The table, its partitions and whatever inherits from it; the table first. */
   readonly relations: readonly InspectedRelation[]
   readonly sequence: InspectedSequence | undefined
   /** What the catalog said of the column when all this was read; each poll asks again and compares. */
   readonly fingerprint: string
+}
+
+export interface NumberedColumn {
+  readonly column: string
+  /** With its schema, quoted where it needs it. */
+  readonly sequence: string
 }
 
 export interface InspectedRelation {
@@ -35,6 +45,13 @@ export interface InspectedRelation {
   readonly positionNotNull: boolean
   /** The sequences that fill its position: an identity's own, or those that its default calls. */
   readonly sequences: readonly string[]
+  /** The column is an identity of this very table. */
+  readonly isIdentity: boolean
+  /**
+   * Of a partition: a sequence that it seems to take its numbers from, other than its parent's: one that its position owns
+   * while it has no default, or one named after it (Marten's `mt_events_sequence_a` beside `mt_events_a`).
+   */
+  readonly ownSequence?: string
   /** A default fills the column, whether or not the catalog knows from which sequence. */
   readonly hasDefault: boolean
   /** Its default, where that is not `nextval` of one sequence alone. */
@@ -162,8 +179,8 @@ family as (
   select i.inhrelid, f.depth + 1 from pg_inherits i join family f on i.inhparent = f.oid
 ),
 relation as (
-  select f.oid, f.depth, format('%I.%I', n.nspname, c.relname) as name, c.relkind, c.relpersistence, a.attnum,
-    a.atttypid::regtype::text as position_type, a.attnotnull,
+  select f.oid, f.depth, format('%I.%I', n.nspname, c.relname) as name, c.relname, c.relkind, c.relpersistence, a.attnum,
+    a.atttypid::regtype::text as position_type, a.attnotnull, a.attidentity <> '' as is_identity,
     ad.oid is not null as has_default, pg_get_expr(ad.adbin, ad.adrelid) as default_expression,
     array(
       select distinct d.objid::text from pg_depend d
@@ -192,11 +209,45 @@ appended_at_type as (
 ),
 sequence as (
   select s.seqrelid, s.seqstart, s.seqincrement, s.seqcache, s.seqcycle, c.relpersistence, c.relfilenode,
-    n.nspname, c.relname
+    n.nspname, c.relname, c.relnamespace
   from pg_sequence s
   join pg_class c on c.oid = s.seqrelid
   join pg_namespace n on n.oid = c.relnamespace
   where s.seqrelid::text = (select sequences[1] from relation where depth = 0 and cardinality(sequences) = 1)
+),
+numbered as (
+  select e.attname, format('%I.%I', n.nspname, s.relname) as sequence
+  from existing e
+  cross join lateral (
+    select d.objid as oid from pg_depend d
+    where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = e.attrelid
+      and d.refobjsubid = e.attnum and d.deptype in ('i', 'a')
+    union
+    select d.refobjid from pg_attrdef ad
+    join pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = ad.oid and d.refclassid = 'pg_class'::regclass
+    where ad.adrelid = e.attrelid and ad.adnum = e.attnum
+  ) of_column
+  join pg_class s on s.oid = of_column.oid and s.relkind = 'S'
+  join pg_namespace n on n.oid = s.relnamespace
+  where e.atttypid in ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype)
+),
+own_sequence as (
+  select r.oid, min(format('%I.%I', n.nspname, s.relname)) as name
+  from relation r
+  join relation root on root.depth = 0
+  cross join sequence named
+  join pg_class s on s.relkind = 'S' and s.oid <> named.seqrelid and (
+    s.relnamespace = named.relnamespace and starts_with(r.relname, root.relname || '_')
+      and s.relname = named.relname || substr(r.relname, length(root.relname) + 1)
+    or not r.has_default and not coalesce(r.is_identity, false) and exists (
+      select from pg_depend d
+      where d.classid = 'pg_class'::regclass and d.objid = s.oid and d.refclassid = 'pg_class'::regclass
+        and d.refobjid = r.oid and d.refobjsubid = r.attnum and d.deptype = 'a'
+    )
+  )
+  join pg_namespace n on n.oid = s.relnamespace
+  where r.depth > 0
+  group by r.oid
 )
 select json_strip_nulls(json_build_object(
   'serverVersion', current_setting('server_version_num')::int,
@@ -221,10 +272,20 @@ select json_strip_nulls(json_build_object(
     join relation r on r.depth = 0 and r.oid = i.indrelid and i.indkey[0] = r.attnum
     where i.indisvalid and i.indpred is null
   ),
+  'isPositionUnique', exists (
+    select from pg_index i
+    join relation r on r.depth = 0 and r.oid = i.indrelid and i.indkey[0] = r.attnum
+    where i.indisvalid and i.indisunique and i.indnkeyatts = 1 and i.indpred is null
+      and (r.relkind = 'p' or not exists (select from relation where depth > 0))
+  ),
+  'numberedColumns', coalesce((
+    select json_agg(json_build_object('column', attname, 'sequence', sequence) order by attname, sequence) from numbered
+  ), '[]'),
   'hasCitus', to_regclass('pg_dist_partition') is not null,
   'relations', coalesce((
     select json_agg(json_build_object('name', name, 'kind', relkind, 'persistence', relpersistence,
       'positionType', position_type, 'positionNotNull', coalesce(attnotnull, false), 'sequences', sequences,
+      'isIdentity', coalesce(is_identity, false), 'ownSequence', (select o.name from own_sequence o where o.oid = relation.oid),
       'hasDefault', has_default, 'computedDefault', case
         when replace(default_expression, '"', '') !~ ${quoteLiteral(NUMBER_ALONE)} then default_expression
       end) order by depth, oid)

@@ -8,7 +8,8 @@ import {
   startStaleThreshold,
 } from '@tidemark/core'
 import { withConnection } from './client.ts'
-import { requireReadableTable } from './conditions.ts'
+import { requireReadableInOrder, requireTable } from './conditions.ts'
+import { requireGlobalOrder } from './global-order.ts'
 import { inspect } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { transactUnlessLocked } from './transaction.ts'
@@ -57,7 +58,9 @@ async function start(
   signal: AbortSignal,
 ): Promise<StaleThreshold> {
   const inspection = await inspect(options, signal)
-  requireReadableTable(inspection, options)
+  requireTable(inspection, options)
+  await requireGlobalOrder(inspection, options, signal)
+  requireReadableInOrder(inspection, options)
   const mark = resumeSettled(denseOrder, await stored(), UNPROVEN_INCARNATION)
   return startStaleThreshold(mark, inspection.sequence && inspection.sequence.start - 1n)
 }

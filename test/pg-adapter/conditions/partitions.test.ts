@@ -43,6 +43,30 @@ test.each([
   await agentOver({ pool: db.pool, table: events.name })
 })
 
+test('refuses partitions that are numbered each by a sequence named after it, once the named one is ahead of them too', async () => {
+  const events = await db.events(`create sequence numbers; create sequence numbers_a;
+    create table events (position bigint not null default nextval('numbers'), tenant text,
+      primary key (position, tenant)) partition by list (tenant);
+    create table events_a partition of events for values in ('a');
+    insert into events values (nextval('numbers_a'), 'a'); select setval('numbers', 1000)`)
+  const error = await refusal({ pool: db.pool, table: events.name })
+  expect(error).toMatchObject({ condition: 'sequence_shared_by_partitions' })
+  expect(error.message).toMatch(
+    /events_a seems to take its numbers from a sequence of its own, \S*numbers_a, and not from \S*numbers:/,
+  )
+  await events.run("alter table events_a alter position set default nextval('numbers_a')")
+  await agentOver({ pool: db.pool, table: `${events.name}_a` })
+})
+
+test('refuses a partition without a default whose position owns a sequence', async () => {
+  const events = await db.events(`${PARTITIONED} alter sequence others owned by events_2.position;
+    alter table events_2 alter position drop default`)
+  const error = await refusal({ pool: db.pool, table: events.name })
+  expect(error).toMatchObject({ condition: 'sequence_shared_by_partitions' })
+  await events.run("alter table events_2 alter position set default nextval('numbers')")
+  await agentOver({ pool: db.pool, table: events.name })
+})
+
 test('a partition that takes no numbers of its own is accepted', async () => {
   const events = await db.events(`${PARTITIONED} alter table events_2 alter position drop default`)
   await agentOver({ pool: db.pool, table: events.name })

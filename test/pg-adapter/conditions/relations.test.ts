@@ -29,13 +29,13 @@ const violations: Record<string, Violation> = {
       create table events (position bigint primary key default nextval('numbers')) partition by range (position);
       create unlogged table events_1 partition of events for values from (1) to (1000)`,
     condition: 'permanent',
-    says: [/events_1 is unlogged/, /ALTER TABLE \S*events_1 SET LOGGED/],
+    says: [/events_1 is unlogged/, /ALTER TABLE \S*events_1 SET LOGGED;/],
     remedy: 'alter table events_1 set logged',
   },
   'no such column': {
     ddl: 'create table events (id bigint generated always as identity primary key)',
     condition: 'position_column',
-    says: [/events has no column "position"/, /set the option position/],
+    says: [/events has no column "position"/, /Set the option position: "id"/],
     remedy: 'alter table events rename id to position',
   },
   'a position of another type': {

@@ -26,7 +26,11 @@ const violations: Record<string, Violation> = {
   'an increment of 50': {
     ddl: 'create table events (position bigint generated always as identity (increment 50) primary key)',
     condition: 'sequence_increment',
-    says: [/events_position_seq has INCREMENT 50/, /use INCREMENT 1/],
+    says: [
+      /events_position_seq has INCREMENT 50/,
+      /block size to 1 in every writer/,
+      /ALTER SEQUENCE \S*events_position_seq INCREMENT 1;/,
+    ],
     remedy: 'alter sequence events_position_seq increment 1',
   },
   'a negative increment': {
@@ -72,7 +76,8 @@ const violations: Record<string, Violation> = {
     ddl: `create sequence numbers; ${withDefault("nextval('numbers') - 1")}`,
     condition: 'sequence_found',
     says: [
-      /its default is \(nextval\('\S*numbers'::regclass\) - 1\); write it as nextval\('name'::regclass\)/,
+      /its default is \(nextval\('\S*numbers'::regclass\) - 1\); run/,
+      /ALTER COLUMN "position" SET DEFAULT nextval\('\S*numbers'::regclass\);/,
     ],
     remedy: "alter table events alter position set default nextval('numbers')",
   },
@@ -115,7 +120,7 @@ test('refuses an unlogged table before its sequence is looked at', async () => {
   )
   const error = await refusal({ pool: db.pool, table: events.name })
   expect(error).toMatchObject({ condition: 'permanent' })
-  expect(error.message).toMatch(/events is unlogged.* ALTER TABLE \S*events SET LOGGED/)
+  expect(error.message).toMatch(/events is unlogged.*\n {2}ALTER TABLE \S*events SET LOGGED;/)
   await events.run('alter table events set logged')
   await agentOver({ pool: db.pool, table: events.name })
 })

@@ -1,0 +1,65 @@
+import { withConnection } from './client.ts'
+import type { Inspection } from './inspection.ts'
+import type { ResolvedPostgresEventsOptions } from './options.ts'
+import { fail, mayNotRead, otherColumns, requireSharedByPartitions } from './sequence-conditions.ts'
+import { transactUnlessLocked } from './transaction.ts'
+
+type Options = ResolvedPostgresEventsOptions<unknown>
+
+/**
+ * Throws unless the position orders all events of the table, which even a mode that proves nothing needs: a position within
+ * a stream or a tenant begins anew in each, and events below the mark would be passed without being counted. An index
+ * that makes it unique shows it, or one sequence that fills it (rows may share a number) and stands above every row.
+ */
+export async function requireGlobalOrder(
+  inspection: Inspection,
+  options: Options,
+  signal: AbortSignal,
+): Promise<void> {
+  if (inspection.isPositionUnique) return
+  const { sequence } = inspection
+  if (sequence === undefined) return fail('position_order', notShown(inspection, options))
+  requireSharedByPartitions(inspection, sequence, options)
+  if (!sequence.mayRead) fail('sequence_privilege', mayNotRead(sequence.name))
+  const { greatest, last } = await readEnds(options, sequence.oid, signal)
+  const handedOut = last ?? sequence.start - 1n
+  if (greatest === undefined || greatest <= handedOut) return
+  fail(
+    'position_order',
+    `${options.sql.table} has an event at position ${greatest}, but ${sequence.name} has only handed out numbers up to ` +
+      `${handedOut}, and no unique index shows that two events never share a position: they may be numbered by stream, ` +
+      `tenant or partition. ${showIt(inspection, options)}`,
+  )
+}
+
+function notShown(inspection: Inspection, options: Options): string {
+  const found = `nothing shows that ${options.sql.table}.${options.position} orders all events: no sequence fills it, and no unique index has it as its only column; it may be a position within one stream or tenant.`
+  return `${found} ${otherColumns(inspection, options) ?? showIt(inspection, options)}`
+}
+
+function showIt({ relations }: Inspection, { sql }: Options): string {
+  const isWhole = relations.length === 1
+  return isWhole
+    ? `If two events never share a position, show it; run\n  CREATE UNIQUE INDEX CONCURRENTLY ON ${sql.table} (${sql.position});`
+    : 'Read each partition by a source of its own'
+}
+
+async function readEnds(
+  { pool, sql }: Options,
+  sequenceOid: string,
+  signal: AbortSignal,
+): Promise<{ readonly greatest: bigint | undefined; readonly last: bigint | undefined }> {
+  // The greatest first: what is appended meanwhile is no sign of anything.
+  const results = await withConnection(pool, signal, (client) =>
+    transactUnlessLocked(
+      client,
+      `select max(${sql.position})::text as greatest from ${sql.table};
+       select pg_sequence_last_value(${sequenceOid}::oid::regclass)::text as last`,
+    ),
+  )
+  const { greatest, last } = Object.assign({}, ...results.flatMap(({ rows }) => rows))
+  return { greatest: toPosition(greatest), last: toPosition(last) }
+}
+
+const toPosition = (value: unknown): bigint | undefined =>
+  typeof value === 'string' ? BigInt(value) : undefined

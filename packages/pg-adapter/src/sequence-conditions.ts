@@ -1,0 +1,172 @@
+import { type PostgresCondition, PostgresConditionError } from './errors.ts'
+import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
+import type { InspectedRelation, InspectedSequence, Inspection } from './inspection.ts'
+import type { ResolvedPostgresEventsOptions } from './options.ts'
+
+type Options = ResolvedPostgresEventsOptions<unknown>
+
+const PERMANENT = 'p'
+
+/** What is left where the writers cannot be changed, and what it costs: always the last thing that a message names. */
+export const LAST_RESORT: string =
+  "Only where that cannot be done: highWater: { mode: 'stale-threshold' } passes a gap after thresholdMs, and every " +
+  'event that appears there later is lost to every projection'
+
+/** Throws the first violated condition of the proof, of what fills the position. */
+export function requireProvableSequence(inspection: Inspection, options: Options): InspectedSequence {
+  const table = options.sql.table
+  if (inspection.isCitusTable) {
+    fail(
+      'citus',
+      `${table} is a Citus distributed table: its numbers are taken on other servers, which cannot be asked. Keep the ` +
+        `events in a local table. ${LAST_RESORT}`,
+    )
+  }
+  const sequence = requireOneSequence(inspection, options)
+  const { name } = sequence
+  if (!sequence.mayRead) fail('sequence_privilege', mayNotRead(name))
+  if (sequence.persistence !== PERMANENT) {
+    fail(
+      'permanent',
+      `the sequence ${name} is unlogged or temporary; a crash resets it: run\n  ALTER SEQUENCE ${name} SET LOGGED;`,
+    )
+  }
+  if (sequence.cache !== '1') {
+    fail(
+      'sequence_cache',
+      `the sequence ${name} has CACHE ${sequence.cache}: sessions take numbers ahead, outside the transaction that ` +
+        `inserts them; run\n  ALTER SEQUENCE ${name} CACHE 1;\n(sessions then drop what they had taken)`,
+    )
+  }
+  if (sequence.increment !== '1') {
+    fail(
+      'sequence_increment',
+      `the sequence ${name} has INCREMENT ${sequence.increment}, which is how hi/lo allocators announce themselves: a ` +
+        'writer takes one number and makes a block of positions of it, in its memory. First set the block size to 1 in ' +
+        `every writer (Hibernate: allocationSize = 1). Then run\n  ALTER SEQUENCE ${name} INCREMENT 1;\n${LAST_RESORT}`,
+    )
+  }
+  if (sequence.cycle) {
+    fail(
+      'sequence_cycle',
+      `the sequence ${name} has CYCLE: numbers come back; run\n  ALTER SEQUENCE ${name} NO CYCLE;`,
+    )
+  }
+  return sequence
+}
+
+export const mayNotRead = (sequence: string): string =>
+  `this role may not read the sequence ${sequence}; GRANT SELECT ON SEQUENCE ${sequence} TO the role`
+
+function requireOneSequence(inspection: Inspection, options: Options): InspectedSequence {
+  const sequence = requireSequence(inspection, options)
+  requireSharedByPartitions(inspection, sequence, options)
+  for (const { name, computedDefault } of inspection.relations) {
+    if (computedDefault === undefined) continue
+    fail(
+      'sequence_found',
+      `${name}.${options.position} must be filled with the very number that the sequence hands out, but its default is ` +
+        `${computedDefault}; run\n  ${setDefaultSql(name, sequence.name, options)}`,
+    )
+  }
+  return sequence
+}
+
+/** The one sequence that fills the table's position, by its default or identity. */
+export function requireSequence(inspection: Inspection, options: Options): InspectedSequence {
+  if (inspection.sequence !== undefined) return inspection.sequence
+  const [root] = inspection.relations
+  const column = `${options.sql.table}.${options.position}`
+  if (root !== undefined && root.sequences.length > 1) {
+    return fail(
+      'sequence_found',
+      `${column} must be filled by one sequence: its default calls several sequences; write it as nextval('name'::regclass)`,
+    )
+  }
+  if (root?.hasDefault) {
+    return fail(
+      'sequence_found',
+      `${column} must be filled by one sequence: its default calls no sequence that the catalog knows; write it as ` +
+        `nextval('name'::regclass). ${LAST_RESORT}`,
+    )
+  }
+  const owned = inspection.numberedColumns.find(({ column }) => column === options.position)
+  if (owned) {
+    return fail(
+      'sequence_found',
+      `${column} has no default. It owns the sequence ${owned.sequence}, from which its writers seem to take their ` +
+        'numbers. First make sure that each of them takes its numbers in the transaction that inserts them. Marten does ' +
+        'so in append mode Quick (its default since 9), and not in append mode Rich (its default in 8): in Rich events ' +
+        `would be passed and lost. Then run\n  ${setDefaultSql(options.sql.table, owned.sequence, options)}\n` +
+        LAST_RESORT,
+    )
+  }
+  const others = otherColumns(inspection, options)
+  return fail(
+    'sequence_found',
+    others === undefined
+      ? `${column} must be filled by one sequence: it has neither a default nor an identity, and no column of this table ` +
+          'has one. If each writer takes its number from a sequence, in the transaction that inserts it, make ' +
+          `nextval of that sequence the default of ${column}. ${LAST_RESORT}`
+      : `${column} has neither a default nor an identity, so it is not in the order in which all events were appended ` +
+          `(it may be a position within one stream). ${others}`,
+  )
+}
+
+/** Which column to name instead, where a sequence fills another one. */
+export function otherColumns({ numberedColumns }: Inspection, { position }: Options): string | undefined {
+  const others = numberedColumns.filter(({ column }) => column !== position)
+  if (others.length === 0) return undefined
+  const named = others.map(({ column, sequence }) => `${quoteIdentifier(column)} (by ${sequence})`)
+  const options = others.map(({ column }) => `position: ${JSON.stringify(column)}`)
+  return `Filled by a sequence: ${named.join(', ')}. Set the option ${options.join(' or ')}`
+}
+
+/** Throws where a partition takes its numbers from elsewhere than the table does. */
+export function requireSharedByPartitions(
+  { relations }: Inspection,
+  sequence: InspectedSequence,
+  options: Options,
+): void {
+  for (const partition of relations.slice(1)) {
+    const { name, ownSequence, hasDefault, sequences } = partition
+    const isFilledElsewhere =
+      sequences.some((oid) => oid !== sequence.oid) || (hasDefault && sequences.length === 0)
+    if (isFilledElsewhere) {
+      fail(
+        'sequence_shared_by_partitions',
+        `${name} fills ${options.position} from another sequence than ${options.sql.table} does (${sequence.name}); give ` +
+          `it the same default:\n${takeOverSql(partition, sequence, options)}`,
+      )
+    }
+    if (ownSequence === undefined) continue
+    fail(
+      'sequence_shared_by_partitions',
+      `${name} seems to take its numbers from a sequence of its own, ${ownSequence}, and not from ${sequence.name}: ` +
+        `${options.sql.table} then has no order of all its events. Read each partition by a source of its own (table: ` +
+        `'${name}'), whose position has that sequence as its default. If no writer uses ${ownSequence} any more, run\n  ` +
+        (hasDefault ? `DROP SEQUENCE ${ownSequence};` : setDefaultSql(name, sequence.name, options)),
+    )
+  }
+}
+
+function takeOverSql(
+  { name, isIdentity }: InspectedRelation,
+  sequence: InspectedSequence,
+  options: Options,
+): string {
+  const dropped = isIdentity
+    ? `  ALTER TABLE ${name} ALTER COLUMN ${options.sql.position} DROP IDENTITY;\n`
+    : ''
+  return `${dropped}  ${setDefaultSql(name, sequence.name, options)}`
+}
+
+export function setDefaultSql(table: string, sequence: string, { sql }: Options): string {
+  return `ALTER TABLE ${table} ALTER COLUMN ${sql.position} SET DEFAULT ${nextval(sequence)};`
+}
+
+const nextval = (sequence: string): string => `nextval(${quoteLiteral(sequence)}::regclass)`
+
+export function fail(condition: PostgresCondition, message: string): never {
+  throw new PostgresConditionError(condition, message)
+}
