@@ -1,13 +1,15 @@
 import { postgresEvents } from '@tidemark/pg-adapter'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { testedMajor } from '../support/database.ts'
 import {
   agentOver,
   asRole,
   checkpointsBeside,
+  type EventTable,
   eventually,
   fileDatabase,
   HANDLED,
+  handledBy,
   recorder,
   startDaemon,
 } from '../support/event-table.ts'
@@ -68,6 +70,71 @@ test('goes on over a sequence that was replaced while another transaction holds 
   await changed
   const last = await events.append(2)
   await eventually(() => agent.mark).toBe(last)
+})
+
+describe('a transaction that took its number before the default moved to another sequence', () => {
+  const SWITCHED = `create sequence numbers; create sequence others start 1000;
+    create table events (position bigint primary key default nextval('numbers'), type text); ${HANDLED}`
+  const SWITCH = "alter table events alter position set default nextval('others')"
+
+  /** Two statements of one transaction, as an ORM makes them: it has not touched the table when the default moves. */
+  async function takeNumber(events: EventTable) {
+    const holder = await db.session()
+    await holder.query('begin')
+    const { rows } = await holder.query(`select nextval('${events.schema}.numbers')::text as number`)
+    const insert = async () => {
+      await holder.query(`insert into ${events.name} (position) values ($1)`, [rows[0].number])
+      await holder.query('commit')
+    }
+    return { number: BigInt(rows[0].number), insert }
+  }
+
+  const projecting = (events: EventTable) => ({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'all')],
+  })
+
+  test('is waited for by a running daemon, by name', async () => {
+    const events = await db.events(SWITCHED)
+    await events.append(2)
+    const daemon = await startDaemon(projecting(events))
+    await daemon.waitUntilProjected()
+    const taken = await takeNumber(events)
+    await events.append()
+    await daemon.waitUntilProjected({ timeoutMs: 100 }).catch(() => {})
+    await events.run(SWITCH)
+    await events.append(2)
+    await eventually(() => daemon.status().highWater).toMatchObject({
+      state: 'polling',
+      head: 1001n,
+      settled: 2n,
+      holders: [{ pid: expect.any(Number) }],
+    })
+    // One that comes later to the old sequence is in nobody's way.
+    const later = await takeNumber(events)
+    await taken.insert()
+    await daemon.waitUntilProjected()
+    expect(await handledBy(db.pool, events, 'all')).toEqual([1n, 2n, 3n, 4n, 1000n, 1001n])
+    expect(daemon.status().highWater).toMatchObject({ settled: 1001n, holders: [] })
+    expect(later.number).toBe(5n)
+  })
+
+  test('is waited for by a daemon that was not running meanwhile', async () => {
+    const events = await db.events(SWITCHED)
+    await events.append(2)
+    const before = await startDaemon(projecting(events))
+    await before.waitUntilProjected()
+    await before.stop()
+    const taken = await takeNumber(events)
+    await events.run(SWITCH)
+    await events.append(2)
+    const daemon = await startDaemon(projecting(events))
+    expect(daemon.status().highWater).toMatchObject({ settled: 2n, mark: 2n })
+    await taken.insert()
+    await daemon.waitUntilProjected()
+    expect(await handledBy(db.pool, events, 'all')).toEqual([1n, 2n, 3n, 1000n, 1001n])
+  })
 })
 
 test('a sequence dropped under the running agent is an error that names the column, until there is one again', async () => {

@@ -20,6 +20,8 @@ export interface PostgresPoll {
   readonly lastHandedOut: bigint
   /** Step 2, `W`. */
   readonly holders: readonly Holder[]
+  /** Those that hold the lock of a sequence that filled the column before, and not this one's. */
+  readonly formerHolders: readonly Holder[]
   /** Step 3. */
   readonly visible: readonly bigint[]
   /** How far step 3 has looked. */
@@ -39,6 +41,8 @@ export interface PostgresPoll {
 export interface PollRequest {
   readonly inspection: Inspection
   readonly sequence: InspectedSequence
+  /** The oids of sequences that filled the column before. */
+  readonly formerSequences: readonly string[]
   /** `undefined` leaves step 3 out: far behind, the bound is enough. */
   readonly visibleAbove: bigint | undefined
   /**
@@ -141,7 +145,7 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
     commit;
     begin isolation level read committed;
     ${LOCK_TIMEOUT};
-    ${holdersSql(sequence)};
+    ${holdersSql(sequence, request.formerSequences)};
     ${inspects && window !== undefined ? locksSql(window) : ''}
     select ${window === undefined ? "''" : `array_to_string(array(${window}), ',')`} as visible;
     ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
@@ -191,14 +195,17 @@ function lastHandedOutOfUncalled(row: Row, sequence: InspectedSequence): bigint 
  * writer in the tail of its commit shows as `N/0`: it has ended. Prepared holders have no pid. Any role may see the
  * application's name; the start time needs pg_read_all_stats.
  */
-function holdersSql({ oid }: InspectedSequence): string {
+function holdersSql({ oid }: InspectedSequence, formerSequences: readonly string[]): string {
+  const former = formerSequences.map((former) => `${former}::oid`).join(', ')
+  const isFormer = `l.relation in (${former}) and (select c.relkind from pg_class c where c.oid = l.relation) = 'S'`
   return `select coalesce(json_agg(json_build_object(
       'transaction', l.virtualtransaction, 'pid', l.pid, 'applicationName', nullif(a.application_name, ''),
-      'startedAt', a.xact_start
+      'startedAt', a.xact_start, 'isFormer', l.relation <> ${oid}::oid
     )), '[]')::text as holders
     from pg_locks l
     left join lateral pg_stat_get_activity(coalesce(l.pid, ${NO_SUCH_PID})) a on true
-    where l.locktype = 'relation' and l.relation = ${oid}::oid and l.mode = 'RowExclusiveLock' and l.granted
+    where l.locktype = 'relation' and ${former === '' ? '' : `(${isFormer} or`} l.relation = ${oid}::oid${former === '' ? '' : ')'}
+      and l.mode = 'RowExclusiveLock' and l.granted
       and l.database = (select oid from pg_database where datname = current_database())
       and l.pid is distinct from pg_backend_pid() and l.virtualtransaction not like '%/0'`
 }
@@ -229,7 +236,7 @@ function toPoll(options: Options, row: Row, request: PollRequest, lastHandedOut:
     greatestVisible: typeof row.greatestVisible === 'string' ? BigInt(row.greatestVisible) : undefined,
     isCompared: request.compareAbove !== undefined,
     lastHandedOut,
-    holders: toHolders(String(row.holders)),
+    ...toHolders(String(row.holders)),
     visible,
     windowEnd: windowEndOf(request.visibleAbove, visible),
     late: parseLateEvents(row.late),
@@ -247,21 +254,35 @@ function windowEndOf(visibleAbove: bigint | undefined, visible: readonly bigint[
   return visible.length === WINDOW ? visible.at(-1) : visibleAbove + WINDOW_POSITIONS
 }
 
-/** One lock may be listed twice. */
-function toHolders(json: string): readonly Holder[] {
-  const listed = JSON.parse(json) as {
-    transaction: string
-    pid: number | null
-    applicationName: string | null
-    startedAt: string | null
-  }[]
-  const holders = listed.map(({ transaction, pid, applicationName, startedAt }) => ({
-    transaction,
-    pid: pid ?? undefined,
-    applicationName: applicationName ?? undefined,
-    startedAt: startedAt === null ? undefined : new Date(startedAt),
-  }))
-  return [...new Map(holders.map((holder) => [holder.transaction, holder])).values()]
+interface ListedHolder {
+  readonly transaction: string
+  readonly pid: number | null
+  readonly applicationName: string | null
+  readonly startedAt: string | null
+  readonly isFormer: boolean
+}
+
+/** One lock may be listed twice; who holds both kinds of sequences holds this one. */
+function toHolders(json: string): Pick<PostgresPoll, 'holders' | 'formerHolders'> {
+  const listed = JSON.parse(json) as ListedHolder[]
+  const holders = byTransaction(listed.filter(({ isFormer }) => !isFormer))
+  const former = byTransaction(listed.filter(({ isFormer }) => isFormer))
+  for (const transaction of holders.keys()) former.delete(transaction)
+  return { holders: [...holders.values()], formerHolders: [...former.values()] }
+}
+
+function byTransaction(listed: readonly ListedHolder[]): Map<string, Holder> {
+  return new Map(
+    listed.map(({ transaction, pid, applicationName, startedAt }) => [
+      transaction,
+      {
+        transaction,
+        pid: pid ?? undefined,
+        applicationName: applicationName ?? undefined,
+        startedAt: startedAt === null ? undefined : new Date(startedAt),
+      },
+    ]),
+  )
 }
 
 /** NULL alone means nothing: 18 answers it for a missing privilege and for a missing oid. */

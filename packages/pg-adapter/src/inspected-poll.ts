@@ -1,5 +1,6 @@
 import { requireReadableInOrder, requireTable } from './conditions.ts'
 import { NotPrimaryError, PostgresConditionError } from './errors.ts'
+import type { FormerSequences } from './former-sequences.ts'
 import { type PollRequest, type PostgresPoll, readPoll } from './high-water.ts'
 import { type InspectedSequence, type Inspection, inspect } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
@@ -29,19 +30,26 @@ const MOST_POLLS = 4
 export async function pollInspected(
   options: Options,
   known: Inspected | undefined,
-  request: Omit<PollRequest, keyof Inspected | 'inspects'>,
+  former: FormerSequences,
+  request: Omit<PollRequest, keyof Inspected | 'formerSequences' | 'inspects'>,
   signal: AbortSignal,
 ): Promise<InspectedPoll> {
-  let { inspection, sequence } = known ?? (await inspectAndCheck(options, signal))
+  let { inspection, sequence } = known ?? (await inspectAndCheck(options, former, signal))
   for (let polls = 1; polls <= MOST_POLLS; polls++) {
     const inspects = polls > 1
-    const poll = await readPoll(options, { ...request, inspection, sequence, inspects }, signal)
+    const formerSequences = former.besides(sequence.oid)
+    const poll = await readPoll(
+      options,
+      { ...request, inspection, sequence, formerSequences, inspects },
+      signal,
+    )
     if (poll?.fingerprint === inspection.fingerprint) return { inspection, sequence, poll }
     const now = poll?.inspection && requireConditions(poll.inspection, options)
     if (poll?.inspection && now && isSameFile(now, sequence)) {
       return { inspection: poll.inspection, sequence: now, poll }
     }
-    if (poll === undefined || inspects) ({ inspection, sequence } = await inspectAndCheck(options, signal))
+    if (poll === undefined || inspects)
+      ({ inspection, sequence } = await inspectAndCheck(options, former, signal))
   }
   throw new PostgresConditionError(
     'sequence_found',
@@ -53,9 +61,14 @@ function isSameFile(a: InspectedSequence, b: InspectedSequence): boolean {
   return a.oid === b.oid && a.relfilenode === b.relfilenode
 }
 
-async function inspectAndCheck(options: Options, signal: AbortSignal): Promise<Inspected> {
+async function inspectAndCheck(
+  options: Options,
+  former: FormerSequences,
+  signal: AbortSignal,
+): Promise<Inspected> {
   const inspection = await inspect(options, signal)
   const sequence = requireConditions(inspection, options)
+  former.add(sequence.oid)
   if (!(await showsOwnSequenceLock(options.pool, sequence.oid, signal))) {
     throw new PostgresConditionError(
       'pg_locks',

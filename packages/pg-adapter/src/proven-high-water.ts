@@ -4,6 +4,7 @@ import {
   type Gap,
   type HighWaterReading,
   type HighWaterRequest,
+  type Holder,
   IncarnationChangedError,
   resumeSettled,
   type Settlement,
@@ -16,6 +17,7 @@ import {
 import type { KnownBackends } from './backends.ts'
 import { waitUntilDurable } from './durability.ts'
 import { PostgresConditionError } from './errors.ts'
+import type { FormerSequences } from './former-sequences.ts'
 import { type PostgresPoll, probe } from './high-water.ts'
 import { incarnationOf, parseIncarnation, sequencePart } from './incarnation.ts'
 import { type InspectedPoll, pollInspected } from './inspected-poll.ts'
@@ -26,6 +28,12 @@ import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { requireNotRewound, requireStoredConsistent } from './rewind.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
+
+/** What a source keeps from one incarnation to the next. */
+export interface SourceMemory {
+  readonly backends: KnownBackends
+  readonly former: FormerSequences
+}
 
 /** What one poll hands to the next. */
 interface Memory {
@@ -43,11 +51,11 @@ const COMPARE_GREATEST_EVERY_MS = 10_000
 /** One poll in proof mode: a probe while nothing is open, the three steps and the settlement otherwise. */
 export async function readProvenHighWater(
   options: Options,
-  backends: KnownBackends,
+  { backends, former }: SourceMemory,
   request: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
   const { previous, signal } = request
-  if (previous === undefined) return await readFirst(options, backends, request)
+  if (previous === undefined) return await readFirst(options, { backends, former }, request)
   const memory = previous.memory as Memory
   const knownBackends = backends.of(previous.incarnation)
   if (isIdle(memory) && !isComparisonDue(memory)) {
@@ -58,6 +66,7 @@ export async function readProvenHighWater(
   const polled = await pollInspected(
     options,
     memory,
+    former,
     {
       visibleAbove: memory.settlement.settled,
       compareAbove: isComparisonDue(memory) ? memory.settlement.lastHandedOut : undefined,
@@ -70,7 +79,7 @@ export async function readProvenHighWater(
   requireNotRewound(options, memory.settlement, previous.logPosition, polled.poll)
   const { late } = polled.poll
   if (late.length > 0) throw lateEventsError(options.name, options, late, await request.stored())
-  return await conclude(options, backends, request, {
+  return await conclude(options, { backends, former }, request, {
     ...polled,
     incarnation: previous.incarnation,
     settlement: memory.settlement,
@@ -86,26 +95,28 @@ export async function readProvenHighWater(
  */
 async function readFirst(
   options: Options,
-  backends: KnownBackends,
+  { backends, former }: SourceMemory,
   request: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
   const { stored, sharesLog, signal } = request
   const first = { visibleAbove: undefined, compareAbove: undefined, watched: [], knownBackends: [] }
-  const named = await pollInspected(options, undefined, first, signal)
+  const named = await pollInspected(options, undefined, former, first, signal)
   const incarnation = nameIncarnation(named)
   backends.add(incarnation, named.poll.backendKey)
   const progress = await stored()
+  former.addStored(progress)
   const isShared = await sharesLog(incarnation)
   const knownBackends = backends.of(incarnation)
   const polled = await pollInspected(
     options,
     named,
+    former,
     { ...first, compareAbove: named.poll.lastHandedOut, knownBackends },
     signal,
   )
   requireSameIncarnation(incarnation, polled)
   requireStoredConsistent(progress, { incarnation, poll: polled.poll, isShared })
-  return await conclude(options, backends, request, {
+  return await conclude(options, { backends, former }, request, {
     ...polled,
     incarnation,
     settlement: startSettlement(resumeSettled(denseOrder, progress.filter(isProven), incarnation)),
@@ -124,7 +135,7 @@ interface Judged extends InspectedPoll {
 
 async function conclude(
   options: Options,
-  backends: KnownBackends,
+  { backends, former }: SourceMemory,
   { sharesLog, signal }: HighWaterRequest<bigint>,
   { inspection, sequence, poll, incarnation, settlement: before, watched, comparedAtMs }: Judged,
 ): Promise<HighWaterReading<bigint>> {
@@ -132,9 +143,12 @@ async function conclude(
   if (poll.greatestVisible !== undefined && poll.greatestVisible > poll.lastHandedOut) {
     throw explicitPosition(options, sequence, poll)
   }
+  const formerHolders = stillInTheWay(poll, before)
+  if (formerHolders.length === 0) former.forgetAllBut(sequence.oid)
+  const holders = [...poll.holders, ...formerHolders]
   const { settlement, provenEmpty, gaps, markNeedsLookup } = settle(before, {
     lastHandedOut: poll.lastHandedOut,
-    holders: poll.holders.map((holder) => holder.transaction),
+    holders: holders.map((holder) => holder.transaction),
     visible: poll.visible,
     windowEnd: poll.windowEnd,
   })
@@ -157,7 +171,7 @@ async function conclude(
     settled: concluded.settled,
     mark: concluded.mark,
     gaps,
-    holders: poll.holders,
+    holders,
     provenEmpty,
     skipped: [],
     incarnation,
@@ -170,6 +184,15 @@ async function conclude(
       comparedAtMs: nextComparedAtMs(comparedAtMs, poll),
     } satisfies Memory,
   }
+}
+
+/**
+ * Who holds a former sequence may insert a number of it as long as it lives, if it took its lock before the change: then the
+ * first poll behind the change has seen it. Whoever came later uses the old sequence for something else.
+ */
+function stillInTheWay({ formerHolders }: PostgresPoll, before: Settlement): readonly Holder[] {
+  const isFirstPoll = before.lastHandedOut === undefined
+  return formerHolders.filter(({ transaction }) => isFirstPoll || before.holderBounds.has(transaction))
 }
 
 function nameIncarnation({ sequence, poll }: InspectedPoll): string {

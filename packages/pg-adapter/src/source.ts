@@ -10,6 +10,7 @@ import {
 import { KnownBackends } from './backends.ts'
 import { toldPool } from './client.ts'
 import { isTransientPostgresError } from './errors.ts'
+import { FormerSequences } from './former-sequences.ts'
 import { loadPage } from './load.ts'
 import {
   type PostgresEventsOptions,
@@ -36,6 +37,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   readonly placeholderTypes: readonly string[]
   #options: ResolvedPostgresEventsOptions<E>
   readonly #backends = new KnownBackends()
+  readonly #former = new FormerSequences()
 
   constructor(options: ResolvedPostgresEventsOptions<E>) {
     this.#options = options
@@ -48,7 +50,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
     const located = (await this.#located(request.signal)) as ResolvedPostgresEventsOptions<unknown>
     const options = { ...located, pool: toldPool(located.pool, request.waiting) }
     return options.staleThresholdMs === undefined
-      ? await readProvenHighWater(options, this.#backends, request)
+      ? await readProvenHighWater(options, { backends: this.#backends, former: this.#former }, request)
       : await readStaleHighWater(options, options.staleThresholdMs, request)
   }
 

@@ -1,0 +1,42 @@
+import type { StoredProgress } from '@tidemark/core'
+
+/**
+ * The sequences that filled the position before the one that fills it now. The default may move to another sequence while
+ * a transaction is open that took its number from the old one, and inserts it later: its lock is on the old one alone. So
+ * the holders of the old ones are waited for too, those that the first poll behind the change finds.
+ */
+export class FormerSequences {
+  #known: ReadonlySet<string> = new Set()
+
+  /** One that fills the column now. */
+  add(oid: string): void {
+    this.#add([oid])
+  }
+
+  /** What an earlier process knew. */
+  addStored(progress: readonly StoredProgress<unknown>[]): void {
+    this.#add(progress.flatMap(({ incarnation }) => sequenceOidOf(incarnation) ?? []))
+  }
+
+  /** Their oids. */
+  besides(oid: string): readonly string[] {
+    return [...this.#known].filter((known) => known !== oid)
+  }
+
+  /** Nobody who took a number from another one is left. */
+  forgetAllBut(oid: string): void {
+    this.#known = new Set([oid])
+  }
+
+  #add(oids: readonly string[]): void {
+    this.#known = new Set([...this.#known, ...oids])
+  }
+}
+
+const OID = /^[0-9]+$/
+
+/** The last part but one of an incarnation, see `incarnation.ts`. */
+function sequenceOidOf(incarnation: string | undefined): string | undefined {
+  const oid = incarnation?.split('/').at(-2)
+  return oid !== undefined && OID.test(oid) ? oid : undefined
+}
