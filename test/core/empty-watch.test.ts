@@ -1,8 +1,11 @@
 import type { Gap } from '@tidemark/core'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { emptyTail, MOST_WATCHED_RUNS, watchEmpty } from '../../packages/core/src/high-water/empty-watch.ts'
 import { settle, startSettlement, withMark } from '../../packages/core/src/high-water/settlement.ts'
+
+// How long it takes depends on what else the machine does.
+vi.setConfig({ testTimeout: 60_000 })
 
 const run = (from: bigint, to = from): Gap<bigint> => ({ from, to })
 
@@ -130,8 +133,8 @@ describe('watching what was proven empty', () => {
         const world = new World()
         for (const step of steps) {
           world.step(step)
-          expect(world.reported).toEqual([])
-          expect(world.lost.size).toBe(0)
+          if (world.reported.length + world.lost.size > 0)
+            throw new Error('found an event that was not there')
         }
       }),
       { numRuns: 500 },
