@@ -1,5 +1,5 @@
 import { type PostgresEventsOptions, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
-import { Pool } from 'pg'
+import { Client, Pool } from 'pg'
 import { expect, test } from 'vitest'
 
 // Never connected.
@@ -62,4 +62,15 @@ test.each<[string, Record<string, unknown>]>([
 test('a source is named after its table as given, unless it has a name', () => {
   expect(postgresEvents({ pool, table: 'sales."Events"' }).name).toBe('sales."Events"')
   expect(postgresEvents({ pool, table: 'events', name: 'orders' }).name).toBe('orders')
+})
+
+test('a single client given as a pool is refused at once, by everything that takes a pool, and told what to make', () => {
+  const client = new Client() as unknown as Pool
+  const refused = expect.objectContaining({
+    code: 'TIDEMARK_INVALID_OPTION',
+    option: 'pool',
+    message: expect.stringMatching(/a pg\.Pool.*new pg\.Pool\(.*found "a pg\.Client/),
+  })
+  expect(() => postgresEvents({ pool: client, table: 'events' })).toThrow(refused)
+  expect(() => postgresCheckpoints({ pool: client })).toThrow(refused)
 })

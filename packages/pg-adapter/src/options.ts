@@ -145,7 +145,19 @@ export function requirePool(pool: unknown): asserts pool is PgPool {
   ) {
     throw new InvalidOptionError('pool', 'a pg.Pool, or anything with its connect()', pool)
   }
+  if (isSingleConnection(pool)) {
+    throw new InvalidOptionError(
+      'pool',
+      'a pg.Pool, whose connect() gives one connection after another (new pg.Pool({ connectionString, max: 5 }))',
+      'a pg.Client, which is a single connection',
+    )
+  }
   survivePoolErrors(pool as PgPool)
+}
+
+/** A client has a connect() too, which gives no connection. What it was made with is a property of clients alone. */
+function isSingleConnection(pool: object): boolean {
+  return 'connectionParameters' in pool
 }
 
 export function resolveQueryTimeout(queryTimeoutMs: unknown = DEFAULT_QUERY_TIMEOUT_MS): number {

@@ -95,9 +95,48 @@ test('a role that owns a schema, and may create no other, makes the tables in it
   expect(await versions(role)).toEqual([1])
 })
 
-test('a role that may create nothing says so where the tables are missing', async () => {
-  const role = await db.role('select')
-  await expect(prepare(db.newPool(asRole(db.url, role)), 'missing')).rejects.toMatchObject({ code: '42501' })
+const STATEMENTS = /(?<=^ {2}).+;$/gm
+
+test.each([
+  ['no right at all', ''],
+  ['the schema alone', 'grant usage on schema :schema to :role'],
+  [
+    'rights to read',
+    'grant usage on schema :schema to :role; grant select on all tables in schema :schema to :role',
+  ],
+  [
+    'rights on all tables but one',
+    `grant usage on schema :schema to :role; grant select, insert, update on all tables in schema :schema to :role;
+     revoke insert on :schema.skips from :role`,
+  ],
+])('the grants are printed to a role that has %s, and are all that it needs', async (has, grants) => {
+  const schema = `granted ${has}`
+  await prepare(db.pool, schema)
+  const role = await db.role(`select; ${grants.replaceAll(':schema', `"${schema}"`)}`)
+  const pool = db.newPool(asRole(db.url, role))
+  const error = await prepare(pool, schema).catch((reason: Error) => reason)
+  expect(error).toMatchObject({ code: 'TIDEMARK_POSTGRES_CONDITION', condition: 'checkpoint_tables' })
+  const printed = String(error).match(STATEMENTS) ?? []
+  expect(printed).toHaveLength(2)
+  for (const grant of printed) await db.pool.query(grant)
+  await prepare(pool, schema)
+  const store = postgresCheckpoints({ pool, schema })
+  await store.recordSkips('s', [{ stored: '1', current: '3', count: 1n }], never())
+  await store.saveSettled('s', { settled: '3', incarnation: 'i', logPosition: undefined }, never())
+})
+
+test.each([
+  ['a schema', 'missing'],
+  ['tables in a schema', 'without_tables'],
+])('a role that may not make %s is told the grant that lets it', async (_, schema) => {
+  if (schema === 'without_tables') await db.pool.query(`create schema ${schema}`)
+  const role = await db.role(schema === 'missing' ? 'select' : `grant usage on schema ${schema} to :role`)
+  const pool = db.newPool(asRole(db.url, role))
+  const error = await prepare(pool, schema).catch((reason: Error) => reason)
+  expect(error).toMatchObject({ condition: 'checkpoint_tables' })
+  for (const grant of String(error).match(STATEMENTS) ?? []) await db.pool.query(grant)
+  await prepare(pool, schema)
+  expect(await versions(schema)).toEqual([1])
 })
 
 test.each(['checkpoints', 'settled', 'skips'])('refuses an unlogged table "%s"', async (table) => {

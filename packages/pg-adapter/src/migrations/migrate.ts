@@ -1,15 +1,16 @@
 import { type PgClient, type PgPool, withConnection } from '../client.ts'
-import { PostgresConditionError } from '../errors.ts'
-import { quoteIdentifier, quoteLiteral } from '../identifiers.ts'
+import { PostgresConditionError, sqlState } from '../errors.ts'
+import { quoteIdentifier } from '../identifiers.ts'
 import { boundedPool } from '../query-timeout.ts'
 import { begin, manyResults } from '../transaction.ts'
 import { createVersions, insertVersion, LATEST_VERSION, MIGRATIONS } from './migrations.ts'
+import { type CheckpointRights, checkpointRightsSql, requireMayCreate, requireMayUse } from './rights.ts'
 
 /** One for every schema: migrations are rare, and waiting is cheap. Any constant will do. */
 const ADVISORY_LOCK = 7_463_827_365n
 
 /**
- * Brings the tables to the newest version. Where they are, nothing but SELECT is needed. A statement that is not answered
+ * Brings the tables to the newest version. Where they are, no right to make anything is needed. A statement that is not answered
  * within `timeoutMs` rejects, also one that waits for the migration of another process: the next try finds it done.
  */
 export async function migrate(
@@ -19,15 +20,24 @@ export async function migrate(
   signal: AbortSignal,
 ): Promise<void> {
   await withConnection(boundedPool(pool, timeoutMs), signal, async (client) => {
+    const [found] = await begin(client, checkpointRightsSql(schemaName))
+    const rights = JSON.parse(String(found?.rows[0]?.rights)) as CheckpointRights
+    requireMayUse(rights)
     const migrations = `${quoteIdentifier(schemaName)}.migrations`
-    const [found] = await begin(client, `select to_regclass(${quoteLiteral(migrations)})::text as migrations`)
-    const isEmpty = found?.rows[0]?.migrations == null
-    if (isEmpty || (await appliedVersion(client, migrations)) < LATEST_VERSION)
-      await applyAll(client, quoteIdentifier(schemaName))
+    if (!rights.tablesExist || (await appliedVersion(client, migrations)) < LATEST_VERSION) {
+      requireMayCreate(rights)
+      await applyAll(client, quoteIdentifier(schemaName)).catch((error: unknown) => {
+        if (sqlState(error) === INSUFFICIENT_PRIVILEGE) requireMayCreate(rights, error)
+        throw error
+      })
+    }
     await requirePermanent(client, schemaName)
     await client.query('commit')
   })
 }
+
+/** As for tables of an earlier version, which their owner alone may alter. */
+const INSUFFICIENT_PRIVILEGE = '42501'
 
 async function applyAll(client: PgClient, schema: string): Promise<void> {
   // What another process has just made is seen from here on.
@@ -61,6 +71,6 @@ async function requirePermanent(client: PgClient, schemaName: string): Promise<v
   const table = `${quoteIdentifier(schemaName)}.${quoteIdentifier(String(name))}`
   throw new PostgresConditionError(
     'checkpoint_tables',
-    `${table} is unlogged or temporary: a crash empties it; ALTER TABLE ${table} SET LOGGED`,
+    `${table} is unlogged or temporary: a crash empties it; run\n  ALTER TABLE ${table} SET LOGGED;`,
   )
 }
