@@ -84,3 +84,17 @@ describe.each(Object.keys(BUNDLERS))('an application bundled with %s from the pa
     })
   })
 })
+
+test('a program in CommonJS requires the packed packages, without a warning', async () => {
+  const program = join(bare, 'program.cjs')
+  await writeFile(
+    program,
+    `const { createDaemon } = require('@tidemark/core')
+    const { inMemoryEvents } = require('@tidemark/core/testing')
+    const { postgresEvents } = require('@tidemark/pg-adapter')
+    const { esdbEvents } = require('@tidemark/esdb-adapter')
+    console.log([createDaemon, inMemoryEvents, postgresEvents, esdbEvents].map((f) => typeof f).join())`,
+  )
+  const { stdout, stderr } = await run(process.execPath, [program])
+  expect({ stdout, stderr }).toEqual({ stdout: 'function,function,function,function\n', stderr: '' })
+})
