@@ -55,7 +55,7 @@ beforeAll(async () => {
   packages = await packPackages()
   bare = await packages.application([])
   full = await packages.application(['@opentelemetry/api', 'prom-client'])
-}, 120_000)
+}, 300_000)
 afterAll(() => packages.dispose())
 
 async function built(bundler: string, application: string, program: string): Promise<unknown> {
