@@ -15,41 +15,42 @@ export interface CheckpointStore<Tx> {
   read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint>
   /**
    * Runs `work` and moves the checkpoint from `from` to `to`: both, or neither. A store that can lock does so before
-   * `work` runs; in one that cannot, the loser of two owners may have worked before it is found out. Rejects with what
-   * `work` rejected with, with `CheckpointConflictError` when another owner holds or moved the checkpoint (it is not waited
-   * for), and with `IncarnationChangedError` when the store is also the events' own and is not the one that `evidence` is
-   * about.
+   * `work` runs. In a store that cannot lock, the loser of two owners may have worked before it is found out.
+   *
+   * Rejects with the error of `work`; with `CheckpointConflictError` when another owner holds or moved the checkpoint
+   * (`advance` does not wait for it); and with `IncarnationChangedError` when the events are in the same store and it
+   * is not the run of it that `evidence` is about.
    */
   advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced>
   /** What is remembered of this source, to resume from. */
   progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]>
   /**
-   * Stores a settled position alone, for when nothing was projected meanwhile. May do nothing in a store for sources that
-   * settle their whole log with every poll.
+   * Stores a settled position without a checkpoint: settled can move while nothing is projected. A store for sources
+   * that settle their whole log with every poll may do nothing here.
    */
   saveSettled(source: string, evidence: StoredEvidence, signal: AbortSignal): Promise<void>
   /**
-   * Remembers runs that a mark passed without proof, before it is passed on. What of them another daemon has already
-   * passed is left out. Rejects where the store does not count skips: they must not be lost in silence.
+   * Remembers runs that a mark passed without proof, before anyone reads up to that mark. Runs that another daemon has
+   * recorded already are left out. Rejects if the store does not count skips, so that they are not lost in silence.
    */
   recordSkips(source: string, runs: readonly SkippedRun<string>[], signal: AbortSignal): Promise<void>
   /**
-   * Whether progress and the events of that incarnation live in one log, so that a crash or failover keeps them
-   * consistent. `false` makes the mark wait until events are durable.
+   * Whether progress and the events of that incarnation are in one log, so that a crash or failover keeps both or loses
+   * both. If `false`, the mark waits until events are durable.
    */
   sharesLogWith(incarnation: string, signal: AbortSignal): Promise<boolean>
   /** Whether an error is a passing fault of the store or the way to it. */
   isTransient(error: unknown): boolean
 }
 
-/** What a mark can pass. `historical_gap`: it lay below the head when the projection first started. */
+/** Why a mark passed positions. `historical_gap`: they lay below the head when the projection first started. */
 export const MARK_SKIP_REASONS: readonly ['stale_high_water_mark', 'historical_gap'] = [
   'stale_high_water_mark',
   'historical_gap',
 ]
 
 /**
- * What can stand behind a skip. Besides what a mark can pass:
+ * Why positions or events were skipped. Besides the two reasons of a mark:
  *
  * - `apply_error`: the consumer gave an event up (a `nack` with skip or park)
  * - `unknown_event`: a link whose target is gone came without an event
@@ -87,7 +88,7 @@ export interface AdvanceRequest {
   readonly evidence: StoredEvidence
   /** The source's head when this projection first started; remembered with its first checkpoint. */
   readonly startedAtHead: string | undefined
-  /** Fires when waiting for `work` is no longer worth it: the transaction's connection is destroyed. */
+  /** Fires when nobody waits for `work` any more: the transaction's connection is destroyed. */
   readonly signal: AbortSignal
 }
 

@@ -17,7 +17,7 @@ export const systemClock: Clock = {
   sleep: (ms, signal, { unref = false } = {}) =>
     new Promise((resolve) => {
       if (signal.aborted) return resolve()
-      // A timer of 0 ms takes 1 ms and more, which the mark would come later by.
+      // `setTimeout(0)` takes 1 ms or more, and would delay the mark by that.
       if (ms <= 0) {
         setImmediate(resolve)
         return

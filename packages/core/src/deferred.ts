@@ -12,7 +12,7 @@ export function deferred(): Deferred {
   return { promise, resolve }
 }
 
-/** Resolves with `promise`, or when `signal` fires. Leaves nothing behind on a signal that lives longer. */
+/** Resolves with `promise`, or when `signal` fires. Leaves no listener on the signal. */
 export async function untilAborted(
   promise: Promise<unknown>,
   signal: AbortSignal | undefined,
@@ -25,7 +25,7 @@ export async function untilAborted(
   }
 }
 
-/** Resolves when `signal` fires. `dispose` takes the listener off again. */
+/** Resolves when `signal` fires. `dispose` removes the listener. */
 export function whenAborted(signal: AbortSignal | undefined): Deferred & { readonly dispose: () => void } {
   const aborted = deferred()
   if (signal?.aborted) aborted.resolve()

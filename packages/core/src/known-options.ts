@@ -1,10 +1,11 @@
 import { InvalidOptionError } from './errors.ts'
 
 /**
- * Refuses an option that does not exist: without types, a misspelt one would silently leave its default in force. Its
- * value is not repeated, it may be a connection string. An instance of a class may have fields of its own.
+ * Refuses an option that does not exist: in JavaScript, a misspelt option would leave its default in force without a
+ * word. The error does not repeat the value, which may be a connection string. Fields of a class instance are not
+ * checked.
  *
- * @param known - every option of `T`, which the compiler holds complete
+ * @param known - every option of `T`; the compiler makes sure that none is missing
  * @param within - what the options are part of, `projections[0]`
  */
 export function requireKnownOptions<T extends object>(

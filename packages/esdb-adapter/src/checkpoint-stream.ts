@@ -1,8 +1,8 @@
 import type { EsdbRecord } from './client.ts'
 
 /**
- * Not `$`: streams that begin so are for administrators by default. Sources of `$all` know this name, so that what
- * checkpoints append never looks like news.
+ * The prefix is not `$`, since such streams are for administrators by default. Sources of `$all` know this name, so
+ * that an appended checkpoint never looks like a new event.
  */
 const PREFIX = 'tidemark-checkpoint'
 

@@ -81,7 +81,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     const { projection, source, from, to, signal } = request
     signal.throwIfAborted()
     const stored = this.#known.get(projection) ?? (await this.#readStored(projection, signal))
-    // Whatever happens from here on, only the store knows where the checkpoint stands, until this has succeeded.
+    // From here on only the store knows where the checkpoint stands, until this has succeeded.
     this.#known.delete(projection)
     if (stored.position !== from) {
       throw conflict(projection, `it stands at ${stored.position ?? 'none'}, expected ${from ?? 'none'}`)
@@ -161,7 +161,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
           maxCount: Number.MAX_SAFE_INTEGER,
           ...options,
           resolveLinkTos: false,
-          // Another node may not have the last one yet, and work would be done twice for nothing.
+          // Read from the leader: another node may not have the last checkpoint yet, and work would be done twice.
           requiresLeader: true,
         }),
       { timeoutMs: this.#timeoutMs, signal },
@@ -185,7 +185,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
         signal,
         () => this.#client.appendToStream(stream, event, expecting(revision ?? 'no_stream')),
       )
-      // So a client made with `throwOnAppendFailure: false`.
+      // A client made with `throwOnAppendFailure: false` answers this way.
       if (!success) throw conflict(projection, 'another owner moved it')
       return nextExpectedRevision
     } catch (error) {
@@ -195,7 +195,9 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     }
   }
 
-  /** Before the checkpoint's first event, so that none is missing from the list; being listed twice does no harm. */
+  /**
+   * Listed before the checkpoint's first event, so that none is missing from the list. Being listed twice does no harm.
+   */
   async #list(listed: ListedCheckpoint, signal: AbortSignal): Promise<void> {
     await this.#answered(`append to stream "${CHECKPOINTS_STREAM}"`, signal, () =>
       this.#client.appendToStream(CHECKPOINTS_STREAM, listingEvent(listed), expecting('any')),

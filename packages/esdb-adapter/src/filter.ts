@@ -16,9 +16,9 @@ export type EsdbFilter = { readonly filterOn: 'streamName' | 'eventType' } & (
 export interface AllFilter {
   isHandedOut(record: EsdbRecord): boolean
   /**
-   * Whether the record counts as something appended. Wider than `isHandedOut`, so that the checkpoint of a projection
-   * whose filter matches rarely still follows. Not so the system's own records, and those of checkpoints: following them
-   * would append the next one.
+   * Whether the record counts as news. Wider than `isHandedOut`, so that the checkpoint of a projection whose filter
+   * rarely matches still follows. The system's own records and those of checkpoints do not count: following them would
+   * append the next one.
    */
   isNews(record: EsdbRecord): boolean
   /** The same as a filter of the server, for wake-ups; it may let more pass. */

@@ -4,7 +4,7 @@ import type { EventLog } from './event-log.ts'
 import { type CallLimits, readEach } from './read.ts'
 import { confirmNewest, furthest, type KnownPosition } from './rewind.ts'
 
-/** Positions are not handed out twice, whichever node answers, unless the log went back: see rewind.ts. */
+/** Positions are not handed out twice, whichever node answers. If the log went back: see rewind.ts. */
 const INCARNATION = 'log'
 
 /**
@@ -21,8 +21,7 @@ interface Memory<P> {
 
 /**
  * One poll: the last event, read backwards. A log of one writer shows only what is committed, in order, so there are no
- * gaps: head, settled and mark are one. Records that are not news count for nothing: an idle store is one whose log grows
- * only by them.
+ * gaps: head, settled and mark are the same. A store is idle if only records that are not news are appended.
  */
 export async function readHighWater<P>(
   log: EventLog<P>,
@@ -74,8 +73,8 @@ export async function readNewest<P>(
 }
 
 /**
- * The last position that is news, up to `newest` and above `since`; `undefined` when there is none. Where the look back ended
- * before `since`, there may be some: then it is `newest`.
+ * The last position that is news, up to `newest` and above `since`. `undefined` when there is none. If the look back
+ * ended above `since`, there may be some: then it is `newest`.
  */
 async function lastNews<P>(
   log: EventLog<P>,

@@ -12,8 +12,8 @@ export interface KnownPosition<P> {
 }
 
 /**
- * A node may be behind another one, and a call may be cut short: what looks like a log that went back is looked at again
- * after a while, on the leader, before anything halts.
+ * A node may be behind another one, and a call may be cut short. So a log that looks as if it went back is read again
+ * after a while, from the leader, before anything halts.
  */
 const LOOK_AGAIN_AFTER_MS = 500
 
@@ -34,9 +34,9 @@ export function furthest<P>(
 }
 
 /**
- * The last record of a log that seems to end before a position that was there. Where it still does, its owner has
- * truncated it, or it is another log than the one that was read before: then the server would hand out nothing until it
- * has grown past that position, and leave out everything up to there.
+ * The last record of a log that seems to end before a position that was there. If it still does, its owner has
+ * truncated it, or it is another log than before. In the latter case the server hands out nothing until it has grown
+ * past that position, and leaves out everything up to there.
  */
 export async function confirmNewest<P>(
   log: EventLog<P>,

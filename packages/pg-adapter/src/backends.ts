@@ -34,7 +34,9 @@ export function isKnownSql(keys: readonly string[]): string {
   return `coalesce(${BACKEND_KEY_SQL} = any (${quoteTexts(keys)}), false)`
 }
 
-/** TRUE; it fails, as a cast, on a backend that is not known. Never folded: it hangs on the backend's pid. */
+/**
+ * TRUE, or fails (as a cast) on an unknown backend. The planner cannot fold it, since it depends on the backend's pid.
+ */
 export function requireKnownSql(keys: readonly string[]): string {
   return `(case when ${isKnownSql(keys)} then true else ('${UNKNOWN_BACKEND}' || pg_backend_pid())::boolean end)`
 }
@@ -43,8 +45,8 @@ const UNKNOWN_BACKEND = 'tidemark: unknown backend '
 export const INVALID_TEXT_REPRESENTATION = '22P02'
 
 /**
- * Runs `read`, a transaction that fails on a backend that is not known, with the keys of the known ones; on another
- * backend that one is compared, and `read` runs again.
+ * Runs `read`, a transaction that fails on an unknown backend, with the keys of the known ones. If it fails, compares
+ * that backend and runs `read` again.
  */
 export async function onKnownBackend<T>(
   client: PgClient,

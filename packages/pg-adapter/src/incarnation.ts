@@ -1,10 +1,10 @@
 /**
- * Which run of which server, and which sequence, a poll has seen. A crash may hand out numbers again, a restart may
- * reuse transaction ids, so what one incarnation has taught is worth nothing in another.
+ * Which run of which server, and which sequence, a poll has seen. After a crash numbers may be handed out again, and
+ * after a restart transaction ids may be reused. So what was learned in one incarnation means nothing in another.
  *
- * None of the four facts about the server alone tells all its runs apart: a crash restarts neither the postmaster nor
- * its timeline, a clean restart keeps `stats_reset`, a promoted standby keeps the system identifier. `redo_lsn` will
- * not do: it changes with every checkpoint.
+ * None of the four facts about the server tells all its runs apart by itself: a crash changes neither the start time of
+ * the postmaster nor the timeline, a clean restart keeps `stats_reset`, a promoted standby keeps the system identifier.
+ * `redo_lsn` is no alternative: it changes with every checkpoint.
  */
 export interface ServerIdentity {
   readonly systemIdentifier: string | null
@@ -26,8 +26,8 @@ const SEPARATOR = '/'
 let unknowns = 0
 
 /**
- * The text that stands for one incarnation: equal texts are the same incarnation. A fact that the server did not tell
- * makes it equal to nothing, itself in another poll included.
+ * The text that stands for one incarnation: equal texts are the same incarnation. If the server did not tell a fact,
+ * the text equals no other, not even that of another poll.
  */
 export function incarnationOf(server: ServerIdentity, sequence: SequenceIdentity): string {
   return serverPart(server) + sequencePart(sequence)

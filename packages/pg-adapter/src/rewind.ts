@@ -27,7 +27,7 @@ export function requireNotRewound(
   }
 }
 
-/** The same, for what checkpoint stores remember from before this process, or this incarnation. */
+/** The same for stored progress from before this process or this incarnation. */
 export function requireStoredConsistent(
   stored: readonly StoredProgress<bigint>[],
   found: {

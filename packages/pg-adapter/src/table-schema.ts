@@ -4,9 +4,9 @@ import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { transact } from './transaction.ts'
 
 /**
- * The options with the schema in which the search path finds the table now. Later another table may be found, and its
- * rows taken for the events: a connection keeps the search path and the temporary tables that somebody left on it.
- * Unchanged where no permanent table is found; the inspection then says so.
+ * The options, with the schema in which the search path finds the table now. Later it may find another table, whose
+ * rows would be taken for the events: a connection keeps the search path and the temporary tables that somebody left on
+ * it. If no permanent table is found the options stay as they are, and the inspection says so.
  */
 export async function withTableSchema<E>(
   options: ResolvedPostgresEventsOptions<E>,

@@ -8,8 +8,8 @@ export interface Cadence {
 
 export interface PollOutcome {
   /**
-   * Whether settled, the mark or the head moved. The head alone counts: what is appended behind a holder waits for its
-   * end, and a back-off that had grown meanwhile would delay all of it.
+   * Whether settled, the mark or the head moved. A head that moved counts by itself: events that are appended behind a
+   * holder wait for its end, and a long back-off would delay all of them.
    */
   readonly moved: boolean
   /** Whether settled stands below the head, so that it may move without anything being appended. */
@@ -20,8 +20,8 @@ export interface PollOutcome {
 
 const FIRST_BACK_OFF_MS = 1
 /**
- * Behind a holder with nothing appended, waits grow slowly, so that noticing its end adds about a fifth to what it held
- * up, and at most this: 20 polls of about 1 ms a second are 2 % of a connection's time.
+ * When a holder is in the way and nothing is appended, waits grow slowly. Noticing its end then adds about a fifth to
+ * the time that it was open, and at most this. 20 polls of about 1 ms a second are 2 % of a connection's time.
  */
 const GROWTH_WHILE_BEHIND = 1.25
 const LONGEST_WHILE_BEHIND_MS = 50

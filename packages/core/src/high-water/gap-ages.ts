@@ -2,7 +2,7 @@ import type { Gap, HighWaterReading, Holder } from '../event-source.ts'
 import { isReached, type PositionOrder } from '../position.ts'
 import type { ClosedGap } from '../telemetry/telemetry.ts'
 
-/** An open gap, since when it is known, and who holds it up. For operators, never for the mark. */
+/** An open gap, when it was first seen, and who holds it up. For operators, never for the mark. */
 export interface AgedGap<P> extends Gap<P> {
   readonly firstSeenMs: number
   readonly holders: readonly Holder[]
@@ -12,8 +12,8 @@ export interface AgedGap<P> extends Gap<P> {
 export interface GapAges<P> {
   readonly open: readonly AgedGap<P>[]
   /**
-   * Heads of former polls, oldest first. A missing position is as old as the first of them that stood at or above it:
-   * under load gaps run into each other, so that a gap overlapping an old one need not be old.
+   * Heads of former polls, oldest first. A missing position is as old as the first of them that stood at or above it.
+   * Overlap with an older gap says nothing: under load gaps run into each other.
    */
   readonly heads: readonly { readonly head: P; readonly atMs: number }[]
 }
@@ -53,7 +53,7 @@ export function ageGaps<P>(
   return { open, heads, closed }
 }
 
-/** All of a gap that is open no more, otherwise the part that settled has passed. */
+/** All of a gap that is no longer open; otherwise the part that has settled. */
 function closedPart<P>(
   order: PositionOrder<P>,
   old: Gap<P>,

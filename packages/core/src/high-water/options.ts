@@ -18,8 +18,8 @@ export type ProgressMemory = Pick<
 export interface HighWaterAgentOptions<P> extends TelemetryOptions {
   readonly source: EventSource<P, unknown>
   /**
-   * Where settled positions are remembered, so that a restart behind an open transaction goes on from what was
-   * settled. Without one, each start has to prove everything anew, and a mark waits until its events are durable.
+   * Where settled positions are remembered. With it, a restart behind an open transaction goes on from what was
+   * settled. Without it, each start has to prove everything anew, and a mark waits until its events are durable.
    */
   readonly checkpoints?: ProgressMemory
   /**
@@ -50,7 +50,7 @@ export interface ResolvedHighWaterAgentOptions<P> extends ResolvedTelemetryOptio
 
 /**
  * pollIntervalMs: an idle daemon then asks the server once a second. pollTimeShare: half of one connection's time.
- * staleAfterMs: Marten's threshold.
+ * staleAfterMs: the same as Marten's StaleSequenceThreshold, after which its daemon calls its mark stale.
  */
 export const HIGH_WATER_AGENT_DEFAULTS: {
   readonly pollIntervalMs: number

@@ -2,10 +2,10 @@ import type { StoredProgress } from '../event-source.ts'
 import { laterOf, type PositionOrder } from '../position.ts'
 
 /**
- * The settled position that a new incarnation's first poll may start from, out of what checkpoint stores remember: the
- * greatest settled that was proven in this very incarnation; otherwise the greatest checkpoint, which rests on a
- * visible event and is itself settled. Settled positions of another incarnation are worth nothing: a crash may hand
- * out the numbers above the last visible event again.
+ * The settled position from which the first poll of an incarnation may start. It is the greatest settled position that
+ * was proven in this very incarnation. If there is none, it is the greatest checkpoint: a checkpoint rests on a visible
+ * event and is settled itself. Settled positions of another incarnation are worth nothing: after a crash, the numbers
+ * above the last visible event may be handed out again.
  */
 export function resumeSettled<P>(
   order: PositionOrder<P>,

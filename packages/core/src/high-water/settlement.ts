@@ -37,8 +37,8 @@ export interface SettlementResult {
   /** Open gaps within the window. */
   readonly gaps: readonly Gap<bigint>[]
   /**
-   * The window does not tell the mark, because it ends below `settled` or because none is known yet: it is the last
-   * visible position up to `settled`, to be looked up after the poll.
+   * The window does not show the mark: it ends below `settled`, or no mark is known yet. The mark is then the last
+   * visible position up to `settled`, and has to be looked up after the poll.
    */
   readonly markNeedsLookup: boolean
 }
@@ -66,7 +66,9 @@ export function settle(previous: Settlement, poll: SettlementPoll): SettlementRe
   }
 }
 
-/** The settlement with the mark that was looked up after the poll. Rows may have been archived: it never falls. */
+/**
+ * The settlement with the mark that was looked up after the poll. The mark never falls, even if its row was archived.
+ */
 export function withMark(settlement: Settlement, lookedUp: bigint | undefined): Settlement {
   return { ...settlement, mark: greater(settlement.mark, lookedUp) }
 }
@@ -75,8 +77,8 @@ function boundHolders(previous: Settlement, holders: readonly string[]): Map<str
   const bounds = new Map<string, bigint | undefined>()
   for (const holder of holders) {
     if (previous.holderBounds.has(holder)) bounds.set(holder, previous.holderBounds.get(holder))
-    // It was prepared before a restart, so it may hold any number that was still open at the previous poll. The
-    // holder that vanished is not looked for: a new session may already carry its old id.
+    // It was prepared before a restart, so it may hold any number that was still open at the previous poll. It cannot
+    // be matched with the holder that vanished: a new session may already have that holder's old id.
     else if (wasRecovered(holder)) bounds.set(holder, previous.bound)
     // It took its lock, hence all of its numbers, after the previous poll read `v`: that poll did not see it in `W`.
     else bounds.set(holder, previous.lastHandedOut)
@@ -112,7 +114,7 @@ function endOfVisibleRun(start: bigint | undefined, visible: readonly bigint[]):
   return end
 }
 
-/** The runs of integers in `(after, upTo]` that `visible` lacks. Nothing is counted from the floor. */
+/** The runs of integers in `(after, upTo]` that `visible` lacks. None, if `after` is the floor. */
 function missingRuns(
   after: bigint | undefined,
   upTo: bigint | undefined,

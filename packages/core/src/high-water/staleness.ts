@@ -1,8 +1,8 @@
 import type { Gap, SkippedRun } from '../event-source.ts'
 
 /**
- * The fallback policy, for stores whose writers cannot be named: a gap older than a threshold is skipped. It guesses,
- * so it loses the events of every transaction that stays open longer than that. A gap is as old as the first sampled
+ * The fallback policy, for stores where nobody can say who may still write a number: a gap older than a threshold is
+ * skipped. It loses the events of every transaction that stays open for longer. A gap is as old as the first sampled
  * head that stood above it.
  */
 export interface StaleThreshold {

@@ -9,7 +9,7 @@ import type {
 import { isReached } from '../position.ts'
 import type { ProgressMemory, ResolvedHighWaterAgentOptions } from './options.ts'
 
-/** Settled positions stored alone are worth at most one statement a second. */
+/** Settled positions without a checkpoint are stored at most once a second. */
 const SAVE_SETTLED_EVERY_MS = 1_000
 
 /** One poll of a source, together with what a checkpoint store remembers of it. */
@@ -52,7 +52,10 @@ export class StorePoll<P> {
     return reading
   }
 
-  /** Where nothing is projected, so that no checkpoint carries it, a restart still goes on from what was settled. */
+  /**
+   * If nothing is projected, no checkpoint carries the settled position. It is stored by itself, so that a restart goes
+   * on from it.
+   */
   async saveSettled(reading: HighWaterReading<P>): Promise<void> {
     const { source, checkpoints, clock } = this.#options
     const saved = this.#savedSettled

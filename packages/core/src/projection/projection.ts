@@ -15,12 +15,17 @@ export interface Projection<E, Tx> {
   /** Only events of these types. @default every event */
   readonly eventTypes?: readonly string[]
   /**
-   * The most events a batch may have, but that events which share a position stay together. Larger batches share the cost
-   * of a transaction, and hold its locks longer.
+   * Maximum events in a batch; exceeded only so as not to split events that share a position. Larger batches share the
+   * cost of a transaction, and hold its locks longer.
    * @default 1000
    */
   readonly batchSize?: number
-  /** How often a batch is tried before this projection is paused. Transient faults do not count. @default 5 */
+  /**
+   * How often a batch is tried before this projection is paused until a restart. The waits between two tries double
+   * from 0.2 s to 20 s: 5 tries take some 3 s, 40 take ten minutes. Passing faults of the store are retried for ever
+   * and do not count.
+   * @default 5
+   */
   readonly attempts?: number
 }
 
@@ -38,7 +43,10 @@ export interface ResolvedProjection<E, Tx> {
   readonly attempts: number
 }
 
-/** 1000: where the cost of a transaction is shared well enough; 5: some 3 s with the back-off of `error-policy.ts`. */
+/**
+ * batchSize: large enough that the cost of a transaction is shared. attempts: some 3 s with the waits of
+ * `error-policy.ts`.
+ */
 export const PROJECTION_DEFAULTS: { readonly batchSize: number; readonly attempts: number } = Object.freeze({
   batchSize: 1_000,
   attempts: 5,
@@ -53,8 +61,8 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
 }
 
 /**
- * Longer ones are no names, and would break what they go into: Postgres indexes at most 2,704 bytes, Grafana Cloud cuts
- * labels at 2,048 characters. In UTF-8 these are at most 765 bytes.
+ * A longer name would break where it is stored: Postgres indexes at most 2,704 bytes, and Grafana Cloud cuts labels at
+ * 2,048 characters. 255 characters are at most 765 bytes in UTF-8.
  */
 const LONGEST_NAME = 255
 
@@ -87,7 +95,7 @@ function resolveProjection<E, Tx>(
     throw new InvalidOptionError(option, 'a projection', projection)
   }
   requireKnownOptions(projection, PROJECTION_OPTIONS, option)
-  // Read one by one: an instance of a class has its methods elsewhere.
+  // Read one by one, because the methods of a class instance are on its prototype.
   const {
     name,
     handle,

@@ -2,7 +2,7 @@ import { isReached, laterOf, type PositionOrder } from '../position.ts'
 import type { Handled } from './progress.ts'
 import type { Delivery } from './subscription-source.ts'
 
-/** What the outcomes of consecutive deliveries, all ended, come to. */
+/** The outcome of consecutive deliveries that have all ended. */
 interface Run<P> {
   /** The last before anything failed. */
   readonly through: Delivery<P> | undefined
@@ -10,7 +10,7 @@ interface Run<P> {
   readonly last: Delivery<P>
 }
 
-/** A handler that runs, or a run of those that have ended behind one that still runs. */
+/** A running handler, or several that have ended behind one that still runs. */
 interface Entry<P> {
   readonly delivery: Delivery<P>
   /** How often it was delivered. */
@@ -22,10 +22,10 @@ interface Entry<P> {
 }
 
 /**
- * Handlers that run at the same time end in any order: an event is processed through only when all before it are. Those
- * that failed hold the position until each has been tried again with success, or the first of them is delivered anew. Of an
- * event that is delivered anew while its handler runs, as where an old and a new subscription overlap, the last one counts.
- * What is kept does not grow behind a handler that hangs.
+ * Handlers that run at the same time end in any order. An event counts as processed when all before it have ended. A
+ * failed event holds the position until a retry succeeds or it is delivered again. If it is delivered again while its
+ * handler runs (an old and a new subscription overlap), the last call counts. A handler that hangs does not make the
+ * kept state grow.
  */
 export class Completions<P> {
   readonly #order: PositionOrder<P>
@@ -39,7 +39,7 @@ export class Completions<P> {
   #held: Delivery<P> | undefined
   /** How many have failed, and have not been tried again with success. */
   #failures = 0
-  /** What comes again from here on comes with all of them. Some may stand behind one that still runs. */
+  /** If delivery begins again from here, all of them come again. Some may stand behind one that still runs. */
   #lowestFailed: P | undefined
   #highestFailed: P | undefined
   /** Their items. */
@@ -56,17 +56,20 @@ export class Completions<P> {
     return [...this.#entries()].length
   }
 
-  /** Whether a handler has failed at this very item, so that it is tried again and not delivered anew. */
+  /** Whether a handler failed at this very item: a call with it is then a retry, not a new delivery. */
   hasFailedAt(item: unknown): boolean {
     return isObject(item) && this.#failedItems.has(item)
   }
 
-  /** Whether one still runs with it, so that it is called again by who has given that one up: after a time limit. */
+  /** Whether a call with this item still runs. Who calls again has given that one up, as after a time limit. */
   isRunningWith(item: unknown): boolean {
     return isObject(item) && this.#running.has(item)
   }
 
-  /** Returns what is to be called once, when the handler has ended. `holds`: whether the position waits for one that failed. */
+  /**
+   * Returns a function to be called once, when the handler has ended. `holds`: whether the position waits for one that
+   * failed.
+   */
   begin(delivery: Delivery<P>, item?: unknown, holds = true): (outcome: 'done' | 'failed') => Handled<P> {
     const isAgain = holds && this.hasFailedAt(item)
     const end = isAgain ? this.#tryAgain(delivery, item) : this.#beginNew(delivery, item, holds)
@@ -97,7 +100,7 @@ export class Completions<P> {
     const entry = running || this.#append(delivery)
     const call = ++entry.calls
     return (outcome) => {
-      // It has been delivered anew since: what becomes of that is what counts.
+      // It was delivered again since: the outcome of that delivery counts.
       if (entry.isRemoved || entry.calls !== call) return undefined
       if (outcome === 'failed' && isObject(item)) this.#failedItems.add(item)
       if (outcome === 'failed' && holds) this.#noteFailure(delivery)
@@ -137,7 +140,7 @@ export class Completions<P> {
     this.#highestFailed = laterOf(this.#order, this.#highestFailed, position)
   }
 
-  /** It holds the position meanwhile, so that it need not stand among the others. */
+  /** It holds the position, so it need not be among the others. */
   #tryAgain(
     { position }: Delivery<P>,
     item: unknown,
@@ -156,7 +159,9 @@ export class Completions<P> {
     }
   }
 
-  /** Everything from `position` on is delivered anew, and all that has failed with it: only what came before counts. */
+  /**
+   * Everything from `position` on is delivered again, and with it all that has failed. Only what came before counts.
+   */
   #beginAnew(position: P): void {
     this.#forgetFailures()
     for (const entry of this.#entries()) {
@@ -200,7 +205,7 @@ export class Completions<P> {
 
   #moveTo({ through, failed, last }: Run<P>): Delivery<P> | undefined {
     const wasHeld = this.#failed !== undefined
-    // Where all that had failed has meanwhile been mended, nothing holds.
+    // Nothing holds the position any more once every failed event has succeeded.
     if (this.#failures === 0) return last
     this.#failed ??= failed
     if (this.#failed !== undefined) this.#held = last
@@ -222,7 +227,7 @@ function join<P>(a: Run<P>, b: Run<P>): Run<P> {
   return { through: b.through ?? a.through, failed: b.failed, last: b.last }
 }
 
-/** Unlike `isReached`, of a position that is known. */
+/** Unlike `isReached`, both positions are known. */
 function isReachedBy<P>(order: PositionOrder<P>, position: P | undefined, by: P | undefined): position is P {
   return position !== undefined && isReached(order, position, by)
 }

@@ -10,8 +10,9 @@ interface Place {
 const places = new WeakMap<MetricsRecorder, Map<string, Place>>()
 
 /**
- * What a subscription showed last (that it was dropped) is shown until another subscription of the same projection takes
- * over, in this process and backend; a backend shows the greatest value of a series, so both at once would mislead.
+ * A subscription that has ended goes on showing its last state (that it was dropped) until another subscription of the
+ * same projection takes over, in this process and backend. Only one of the two may show a state: a backend shows the
+ * greatest value of a series.
  */
 export function takeOver(recorder: MetricsRecorder, projection: string): (withdraw: () => void) => void {
   const ofBackend = places.get(recorder) ?? new Map<string, Place>()

@@ -10,11 +10,11 @@ interface Instrumentable {
   nack?(action: string, reason: string, ...events: unknown[]): unknown
 }
 
-/** Who is told what goes on with a subscription. Nothing here throws. */
+/** Receives what happens to a subscription. Nothing here throws. */
 export interface Probe {
   /** An item was handed over. */
   delivered(item: unknown): void
-  /** It is consumed by an iterator from now on. */
+  /** From now on an iterator consumes it. */
   iterating(): void
   /** An iterator came back for the next. */
   cameBack(): void
@@ -39,7 +39,7 @@ export function isPersistent(subscription: object): boolean {
   return typeof ack === 'function' && typeof nack === 'function'
 }
 
-/** What a Node stream yields goes through `emit`, however it is taken; of other emitters only what they themselves emit. */
+/** A Node stream emits each item, whichever way it is consumed. Of other emitters only their own events are seen. */
 export function isStream(subscription: object): boolean {
   const { emit, read } = subscription as Instrumentable
   return typeof emit === 'function' && typeof read === 'function'
@@ -51,7 +51,7 @@ export function isStream(subscription: object): boolean {
  * fields, which are not found through one).
  */
 export function instrument(subscription: object, probe: Probe): void {
-  // Most likely `undefined`: nothing was passed on. Without `?.` that would be a TypeError of ours.
+  // It is most likely `undefined`. `?.` avoids a TypeError of ours.
   if (typeof (subscription as Instrumentable | undefined)?.[Symbol.asyncIterator] !== 'function') {
     throw new InvalidOptionError('subscription', 'a stream or another async iterable', subscription)
   }
@@ -76,8 +76,8 @@ function own(target: object, key: PropertyKey, value: unknown): void {
 }
 
 /**
- * Returns what ends the call behind the subscription, once: destroying the stream, which is all that `break` does, leaves
- * it open on both clients (`dist/streams/utils/Subscription.js`).
+ * Returns a function that ends the call behind the subscription, once. `break` only destroys the stream, and both
+ * clients then leave the call open (`dist/streams/utils/Subscription.js`).
  */
 function instrumentUnsubscribe(subscription: Instrumentable, probe: Probe): () => void {
   const { unsubscribe } = subscription
@@ -92,7 +92,7 @@ function instrumentUnsubscribe(subscription: Instrumentable, probe: Probe): () =
     probe.left()
     if (isDone) return
     isDone = true
-    // Not waited for: it waits for a call that may never have come about.
+    // Nobody waits for it: it may wait for a call that never begins.
     void (async () => await unsubscribe.call(subscription))().catch((error: unknown) =>
       probe.unsubscribeFailed(error),
     )
@@ -217,7 +217,7 @@ function instrumentAcknowledging(subscription: Instrumentable, probe: Probe): vo
   )
 }
 
-/** Hands on what came of it. Who does not look at a rejection is told of it as before: it is not handled here. */
+/** Returns the same outcome. An unhandled rejection stays unhandled. */
 function after(result: unknown, told: () => void): unknown {
   if (result instanceof Promise) {
     return result.then((value: unknown) => {

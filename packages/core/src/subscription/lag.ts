@@ -22,8 +22,8 @@ export function lagMs<P>(input: LagInput<P>): number | undefined {
   if (progress.inHandAppendedAtMs !== undefined) return sinceMs(progress.inHandAppendedAtMs, nowMs)
   if (!isHeadOurs || head.readAtMs === undefined) return isLive ? 0 : undefined
   if (!isReached(order, head.head, progress.processedTo)) {
-    // The oldest unprocessed event is not at hand. It was appended after the last processed one, and after the last moment
-    // at which none was waiting: the later of the two is the longest that it can have waited.
+    // The oldest unprocessed event has not come yet. It was appended after the last processed event, and after the last
+    // moment at which none was waiting. The later of the two times gives the longest that it can have waited.
     const emptyAtMs = head.processedAllAtMs ?? progress.processedAppendedAtMs ?? startedAtMs
     return sinceMs(Math.max(emptyAtMs, progress.processedAppendedAtMs ?? emptyAtMs), nowMs)
   }
@@ -42,7 +42,7 @@ export function lagPositions<P>(
   return behind > 0n ? behind : 0n
 }
 
-/** The clock of the store may be ahead of ours. */
+/** The store's clock may be ahead of ours. */
 function sinceMs(thenMs: number, nowMs: number): number {
   return Math.max(0, nowMs - thenMs)
 }

@@ -5,7 +5,7 @@ import type { Logger } from '../telemetry/logger.ts'
 export interface PeriodicReaderParts<T> {
   readonly read: (signal: AbortSignal) => Promise<T>
   readonly onRead: (found: T) => void
-  /** What it means that it cannot be read, for the log. */
+  /** For the log: what follows if it cannot be read. */
   readonly warning: string
   readonly intervalMs: number
   readonly clock: Clock

@@ -43,7 +43,7 @@ export function startProgress<P>(from: P | undefined): Progress<P> {
   }
 }
 
-/** What this delivery shows to have been passed over, before it is taken in with `deliver`. */
+/** What this delivery shows as skipped. Called before `deliver`. */
 export function skipAt<P>(
   progress: Progress<P>,
   delivery: Delivery<P>,
@@ -88,7 +88,7 @@ export function deliver<P>(
     processed: progress.processed,
     inHand: progress.inHand + 1,
     isHeld: progress.isHeld,
-    // What comes again, behind others, is not where the next one is expected.
+    // An event that is delivered again is not where the next one is expected.
     deliveredTo: laterOf(order, progress.deliveredTo, position),
     processedTo: progress.processedTo,
     deliveredAppendedAtMs: appendedAtMs,
@@ -125,9 +125,9 @@ export function processAll<P>(progress: Progress<P>, order: PositionOrder<P>): P
   )
 }
 
-/** What the end of one handler, which resolved or failed, comes to. */
+/** The effect of one handler's end, whether it resolved or failed. */
 export interface Handled<P> {
-  /** Whether it was called again with the same before it ended: it is that call's end that counts. */
+  /** Whether it was called again with the same item before it ended: then that call counts. */
   readonly isGivenUp: boolean
   readonly hasFailed: boolean
   /** The last delivery before which all have resolved, where that moved. */

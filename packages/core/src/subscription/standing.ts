@@ -19,7 +19,7 @@ export interface Standing<P> {
   readonly isFiltered: boolean
   /** Whether items wait in the stream's buffer: its consumer has paused, is slow behind a pipe, or does not exist. */
   readonly isBuffered: boolean
-  /** It takes only what is appended from now on: at which position that begins is known once something has come. */
+  /** It began at the end: its first position is known once an event has come. */
   readonly beganAtEnd: boolean
   readonly startedAtMs: number | undefined
   /** How long a reading of the head is good for. */
@@ -66,7 +66,7 @@ export function lagMsOf<P>(standing: Standing<P>): number | undefined {
 export function isStalled<P>(standing: Standing<P>): boolean | undefined {
   const { head, progress, nowMs, stallAfterMs } = standing
   if (!isHeadOurs(standing) || head.readAtMs === undefined) return undefined
-  // One that was never read has no consumer that could be slow: nothing else would tell of it.
+  // A subscription that was never read has no slow consumer, and no other sign would show it.
   if (standing.isBuffered && progress.delivered > 0) return false
   if (isProcessingSeen(standing) && progress.inHand > 0) return false
   return isQuiet(head, progress.arrivals, nowMs, stallAfterMs)

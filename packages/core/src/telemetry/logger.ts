@@ -7,7 +7,7 @@ export interface Logger {
   error(message: string): void
 }
 
-/** A logger of the user's that throws does not reach the work. */
+/** If the user's logger throws, the work does not notice. */
 export function quietLogger(logger: Logger): Logger {
   const at =
     (level: keyof Logger): ((message: string) => void) =>

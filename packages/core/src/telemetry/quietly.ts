@@ -1,4 +1,4 @@
-/** Runs what a user gave us: what it throws goes to `onError`, and what that throws goes nowhere. */
+/** Runs a user's function. What it throws goes to `onError`; what `onError` throws is dropped. */
 export function quietly<T>(work: () => T, onError: (error: unknown) => void): T | undefined {
   const handOver = (error: unknown): void => {
     try {
@@ -10,7 +10,7 @@ export function quietly<T>(work: () => T, onError: (error: unknown) => void): T 
   }
   try {
     const result = work()
-    // An async function is an easy mistake: its rejection would end the process.
+    // The user's function may be async by mistake: an unhandled rejection would end the process.
     if (result instanceof Promise) result.catch(handOver)
     return result
   } catch (error) {

@@ -20,7 +20,7 @@ export interface TelemetryOptions {
 export interface ResolvedTelemetryOptions {
   readonly metrics: Metrics | undefined
   readonly logger: Logger
-  /** What goes wrong with telemetry is told on the console where there is no logger. */
+  /** Without a logger, errors of telemetry go to the console. */
   readonly telemetryLogger: Logger
   readonly telemetry: Telemetry
   readonly onTelemetryError: (error: unknown) => void
