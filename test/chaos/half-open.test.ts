@@ -34,6 +34,7 @@ async function behindProxy() {
     telemetry: {
       pollFailed: ({ error }) => errors.push(error),
       handlerFailed: ({ error }) => errors.push(error),
+      storeFailed: ({ error }) => errors.push(error),
     },
   })
   await append(store, 10)

@@ -33,7 +33,7 @@ export async function randomFaults(
       pool: handled.pool({ connectionString: handledProxy.url, query_timeout: 2 * queryTimeoutMs }),
       queryTimeoutMs,
     }),
-    telemetry: { pollFailed: count, handlerFailed: count },
+    telemetry: { pollFailed: count, handlerFailed: count, storeFailed: count },
   })
   startBystanders(store)
   const synchronous = startWriters(store, { random, writers: 3 })

@@ -384,6 +384,17 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
     says: /within an hour of now/,
   },
   {
+    name: 'the types of a page are those before its filter',
+    breaks: opens((source) => ({
+      load: async (request) => {
+        const all = await source.load({ ...request, eventTypes: undefined })
+        return { ...(await source.load(request)), types: all.types }
+      },
+    })),
+    caughtBy: 'a page says the type of each of its events',
+    says: /the types of a page that a filter has passed/,
+  },
+  {
     name: 'a poll does not look at its signal before it begins',
     breaks: polls(({ signal }) => (signal.aborted ? { signal: never() } : {})),
     caughtBy: 'a poll whose signal has fired rejects',

@@ -103,6 +103,7 @@ function wholeSource(state: State): WholeSource {
       return {
         events,
         positions: events.map(({ position }) => position),
+        types: events.map(({ type }) => type),
         appendedAtMs: oldest && newest && { first: at(oldest), last: at(newest) },
         through: newest && events.length === request.limit ? newest.position : request.upTo,
       }

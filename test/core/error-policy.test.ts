@@ -6,7 +6,14 @@ import {
 import { expect, test } from 'vitest'
 import { backOffMs, type Failure, onFailure } from '../../packages/core/src/projection/error-policy.ts'
 
-const failure: Failure = { error: new Error('boom'), transient: false, attempt: 1, inARow: 1, attempts: 5 }
+const failure: Failure = {
+  error: new Error('boom'),
+  stage: 'handle',
+  transient: false,
+  attempt: 1,
+  inARow: 1,
+  attempts: 5,
+}
 
 test('a failing handler is tried again with growing waits, and paused at the last attempt', () => {
   const actions = [1, 2, 3, 4, 5].map((attempt) => onFailure({ ...failure, attempt, inARow: attempt }))
@@ -27,6 +34,17 @@ test('a passing fault is tried for ever and does not count as an attempt', () =>
     counted: false,
   })
 })
+
+test.each(['read', 'commit'] as const)(
+  'what the store throws (%s) is tried for ever, whatever it is',
+  (stage) => {
+    expect(onFailure({ ...failure, stage, attempt: 5, inARow: 10_000 })).toEqual({
+      kind: 'retry',
+      waitMs: 5_000,
+      counted: false,
+    })
+  },
+)
 
 test('another owner of the checkpoint is stood by for, not failed on', () => {
   const error = new CheckpointConflictError('balances', 'it was moved')

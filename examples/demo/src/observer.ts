@@ -21,6 +21,7 @@ export class Observer {
     pollFailed: ({ error }) => this.trouble('a poll failed', error),
     batchProcessed: ({ projection, events }) => this.#processed(projection, events),
     handlerFailed: ({ projection, action, error }) => this.trouble(`${projection}, ${action}`, error),
+    storeFailed: ({ projection, error }) => this.trouble(`${projection}, retry`, error),
     checkpointConflict: ({ projection }) => this.trouble(projection, 'another owner moves its checkpoint'),
   }
 

@@ -1,19 +1,23 @@
 import { inBackground } from './background.ts'
 import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './daemon-options.ts'
 import { type Deferred, deferred, untilAborted, whenAborted } from './deferred.ts'
+import { describeError } from './describe-error.ts'
 import { InvalidOptionError, LifecycleError, messageOf, WaitFailedError, WaitTimeoutError } from './errors.ts'
 import type { HighWaterReading } from './event-source.ts'
+import { FailureLog } from './failure-log.ts'
 import { PollingAgent } from './high-water/agent.ts'
 import { requireAbove0 } from './high-water/options.ts'
 import type { HighWaterStatus } from './high-water/status.ts'
 import { requireKnownOptions } from './known-options.ts'
 import { isReached } from './position.ts'
 import { backOffMs } from './projection/error-policy.ts'
+import { lagPositions } from './projection/lag.ts'
 import { ProjectionRunner } from './projection/runner.ts'
-import type { ProjectionStatus } from './projection/status.ts'
+import { type ProjectionStatus, projectionStatus } from './projection/status.ts'
 import { projectionGauges, storeGauges } from './telemetry/gauge-readings.ts'
 import type { GaugeReading } from './telemetry/metrics.ts'
 import { TelemetrySession } from './telemetry/session.ts'
+import { noAnswerFor, warnWhileUnanswered } from './unanswered.ts'
 
 /** One high-water agent and a runner for each projection. */
 export interface Daemon<P> {
@@ -28,7 +32,10 @@ export interface Daemon<P> {
    * transactions are destroyed and `stop` resolves all the same. May be called twice.
    */
   stop(): Promise<void>
-  /** Where everything stands, computed now. */
+  /**
+   * Where everything stands, computed now. `JSON.stringify` can write it, and each part: positions as the texts that
+   * checkpoints have, other bigints as decimal texts, errors with `name`, `message`, `stack`, `cause` and their fields.
+   */
   status(): DaemonStatus<P>
   /**
    * Resolves when everything appended before this call (or everything up to `upTo`) is projected, by this daemon or
@@ -79,6 +86,8 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
   #change: Deferred = deferred()
+  /** Resolves when `stop()` has, also where a store has not answered. */
+  readonly #over: Deferred = deferred()
 
   constructor(options: ResolvedDaemonOptions<P, E, Tx>) {
     const { source, checkpoints, projections, highWater, clock, traceContext } = options
@@ -118,7 +127,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     this.#life = 'started'
     this.#starting = inBackground(() => this.#begin())
     try {
-      await this.#starting
+      await Promise.race([this.#starting, this.#over.promise])
     } catch (error) {
       await this.stop()
       throw error
@@ -135,20 +144,31 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     for (const runner of this.#runners) runner.start()
   }
 
-  /** A deploy may fall into a failover: what passes is waited for. It is said, since no status tells of it yet. */
+  /**
+   * A deploy may fall into a failover: what passes is waited for. It is said, since no status tells of it yet: at once,
+   * and then at most once a minute.
+   */
   async #prepareCheckpoints(): Promise<void> {
     const { checkpoints, clock, highWater } = this.#options
+    const { signal } = this.#stopping
+    const failures = new FailureLog()
+    const warn = (why: string): void =>
+      highWater.logger.warn(
+        `tidemark: the checkpoint store cannot be prepared yet, and nothing is projected until it is: ${why}`,
+      )
     for (let inARow = 1; !this.#isStopping(); inARow++) {
       try {
-        return await checkpoints.prepare?.(this.#stopping.signal)
+        const prepared = Promise.resolve(checkpoints.prepare?.(signal))
+        return await warnWhileUnanswered(prepared, {
+          clock,
+          signal,
+          warn: (forMs) => warn(noAnswerFor(forMs)),
+        })
       } catch (error) {
+        if (this.#isStopping()) return
         if (!checkpoints.isTransient(error)) throw error
-        if (inARow === 1) {
-          highWater.logger.warn(
-            `tidemark: the checkpoint store cannot be prepared yet, and nothing is projected until it is: ${messageOf(error)}`,
-          )
-        }
-        await clock.sleep(backOffMs(inARow), this.#stopping.signal)
+        if (failures.failed(clock.nowMs())) warn(describeError(error))
+        await clock.sleep(backOffMs(inARow), signal)
       }
     }
   }
@@ -179,6 +199,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     over.abort()
     this.#session.close()
     this.#changed()
+    this.#over.resolve()
   }
 
   *#gauges(): Iterable<GaugeReading> {
@@ -193,29 +214,22 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   }
 
   status(): DaemonStatus<P> {
+    const { order } = this.#options.source
     const highWater = this.#agent.status()
-    return {
-      highWater,
-      projections: this.#runners.map((runner) => ({
+    const projections = this.#runners.map((runner) =>
+      projectionStatus(order, {
         name: runner.name,
         state: runner.state,
         position: runner.checkpoint?.position,
-        lagPositions: this.#lagPositions(highWater, runner.checkpoint?.position),
+        lagPositions: lagPositions(order, highWater, runner.checkpoint?.position),
         lagMs: runner.lagMs(highWater),
         handledEvents: runner.handledEvents,
         skipped: runner.checkpoint?.skipped,
         error: runner.error,
-      })),
-    }
-  }
-
-  #lagPositions({ head, settled, mark }: HighWaterStatus<P>, checkpoint: P | undefined): bigint | undefined {
-    const { order } = this.#options.source
-    if (!order.distance || head === undefined || settled === undefined) return undefined
-    if (mark === undefined) return order.distance(settled, head)
-    if (checkpoint === undefined) return undefined
-    const behindMark = order.distance(checkpoint, mark)
-    return order.distance(settled, head) + (behindMark > 0n ? behindMark : 0n)
+        failure: runner.failure,
+      }),
+    )
+    return { highWater, projections }
   }
 
   async waitUntilProjected(options: WaitUntilProjectedOptions<P> = {}): Promise<void> {
@@ -315,5 +329,10 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
 }
 
 function describe(runners: readonly { name: string; state: string; error: unknown }[]): string {
-  return runners.map(({ name, state }) => `"${name}" is ${state}`).join(', ')
+  return runners
+    .map(({ name, state, error }) => {
+      const why = state === 'retrying' ? ` (${messageOf(error)})` : ''
+      return `"${name}" is ${state}${why}`
+    })
+    .join(', ')
 }

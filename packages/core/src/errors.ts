@@ -1,3 +1,5 @@
+import { type ErrorJson, errorJson } from './json.ts'
+
 /**
  * Every error of Tidemark has a stable `code`, which also tells errors apart across two installed copies, where
  * `instanceof` does not.
@@ -6,6 +8,10 @@ export abstract class TidemarkError extends Error {
   abstract readonly code: string
   override get name(): string {
     return this.constructor.name
+  }
+  /** What `JSON.stringify` writes: the error with its stack, its fields and its causes. */
+  toJSON(): ErrorJson {
+    return errorJson(this)
   }
 }
 
@@ -55,9 +61,12 @@ export class CheckpointConflictError extends TidemarkError {
 export class EventMappingError extends TidemarkError {
   readonly code = 'TIDEMARK_EVENT_MAPPING'
   readonly position: string
-  constructor(position: string, cause: unknown) {
+  /** Where the source knows it. */
+  readonly eventType: string | undefined
+  constructor(position: string, cause: unknown, eventType?: string) {
     super(`the event at position ${position} could not be mapped: ${messageOf(cause)}`, { cause })
     this.position = position
+    this.eventType = eventType
   }
 }
 
@@ -134,14 +143,18 @@ export function hasCode<C extends string>(error: unknown, code: C): error is Err
   return error instanceof Error && 'code' in error && error.code === code
 }
 
-/** Never empty: drivers throw errors whose message is, and a log that ends there tells nobody anything. */
+/** Never empty: drivers throw errors whose message is, and a log that ends there tells nobody anything. Never throws. */
 export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (error.message !== '') return error.message
-  // What Node throws where a name has several addresses and none of them answers.
-  if (error instanceof AggregateError && error.errors.length > 0)
-    return error.errors.map(messageOf).join(', ')
-  return error.constructor.name
+  try {
+    if (!(error instanceof Error)) return String(error)
+    if (typeof error.message === 'string' && error.message !== '') return error.message
+    // What Node throws where a name has several addresses and none of them answers.
+    if (error instanceof AggregateError && error.errors.length > 0)
+      return error.errors.map(messageOf).join(', ')
+    return error.constructor.name
+  } catch {
+    return 'an error that cannot be told'
+  }
 }
 
 function describe(value: unknown): string {

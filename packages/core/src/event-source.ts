@@ -138,6 +138,8 @@ export interface Page<P, E> {
   readonly events: readonly E[]
   /** The position of each event. */
   readonly positions: readonly P[]
+  /** The type of each event, where the source knows: what a log names when a batch fails. */
+  readonly types?: readonly string[] | undefined
   /** When the first and the last event were appended, where the source knows. */
   readonly appendedAtMs?: { readonly first: number; readonly last: number } | undefined
   /**

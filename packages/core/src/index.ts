@@ -74,6 +74,7 @@ export {
   startStaleThreshold,
 } from './high-water/staleness.ts'
 export type { HighWaterStatus } from './high-water/status.ts'
+export type { ErrorJson, Json } from './json.ts'
 export { requireKnownOptions } from './known-options.ts'
 export {
   type LateEvent,
@@ -82,6 +83,7 @@ export {
   passedLateEvents,
 } from './late-events.ts'
 export { denseOrder, isReached, type PositionOrder } from './position.ts'
+export type { FailedBatch, FailureStage, ProjectionFailure } from './projection/failure.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
 export { SOCKET_FAULTS } from './socket-faults.ts'
@@ -123,6 +125,7 @@ export type {
   PollFailedReport,
   PollReport,
   SkippedReport,
+  StoreFailedReport,
   SubscriptionDroppedReport,
   SubscriptionProgressReport,
   Telemetry,

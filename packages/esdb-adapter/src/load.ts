@@ -18,6 +18,7 @@ export async function loadPage<P>(
   const types = eventTypes && new Set(eventTypes)
   const events: EsdbEvent[] = []
   const positions: P[] = []
+  const typesOf: string[] = []
   let through: P | undefined
   await readEach(
     `a page of ${log.title}`,
@@ -32,9 +33,11 @@ export async function loadPage<P>(
         return false
       }
       through = position
-      if (log.isHandedOut(record) && (types === undefined || types.has((event.event ?? record).type))) {
+      const { type } = event.event ?? record
+      if (log.isHandedOut(record) && (types === undefined || types.has(type))) {
         events.push(event)
         positions.push(position)
+        typesOf.push(type)
       }
       return events.length < limit && order.compare(position, upTo) < 0
     },
@@ -43,7 +46,7 @@ export async function loadPage<P>(
     await requireTruncated(log, after, upTo, limits)
     through = upTo
   }
-  return { events, positions, through, appendedAtMs: appendTimes(events) }
+  return { events, positions, types: typesOf, through, appendedAtMs: appendTimes(events) }
 }
 
 /** Nothing is left where something was: as its owner wanted it, or the read ended early. */

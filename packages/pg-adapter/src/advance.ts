@@ -9,7 +9,7 @@ import {
 import { compareBackend, INVALID_TEXT_REPRESENTATION, isKnownSql, type KnownBackends } from './backends.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { PgClient } from './client.ts'
-import { QueryTimeoutError, sqlState, TransactionFailedError } from './errors.ts'
+import { CommitRefusedError, QueryTimeoutError, sqlState, TransactionFailedError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 import { begin, manyResults } from './transaction.ts'
@@ -132,6 +132,8 @@ async function moveAndCommit(
       if (sqlState(error) === INVALID_TEXT_REPRESENTATION && String(error).includes(TRANSACTION_ENDED)) {
         throw new HandlerEndedTransactionError(projection)
       }
+      if (error instanceof Error && REFUSALS.has(sqlState(error)?.slice(0, 2)))
+        throw new CommitRefusedError(projection, error)
       throw error
     })
   const command = manyResults(results).at(-1)?.command
@@ -141,6 +143,8 @@ async function moveAndCommit(
 /** What fails, as a cast, where the checkpoint was not moved in the transaction that locked it. */
 const TRANSACTION_ENDED = 'tidemark: the handler ended the transaction, this is '
 const IN_FAILED_SQL_TRANSACTION = '25P02'
+/** Classes of what deferred constraints and triggers raise: integrity_constraint_violation, PL/pgSQL's RAISE. */
+const REFUSALS: ReadonlySet<string | undefined> = new Set(['23', 'P0'])
 
 function toCrossed(json: unknown): readonly CrossedRun[] {
   if (typeof json !== 'string') return []

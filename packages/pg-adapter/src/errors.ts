@@ -79,6 +79,20 @@ export class TransactionFailedError extends TidemarkError {
   }
 }
 
+/** What a handler wrote was refused when its transaction was committed: by a deferred constraint or trigger. */
+export class CommitRefusedError extends TidemarkError {
+  readonly code = 'TIDEMARK_COMMIT_REFUSED'
+  readonly projection: string
+  constructor(projection: string, cause: Error) {
+    super(
+      `projection "${projection}": COMMIT refused what its handler wrote: ${cause.message}; a deferred constraint or trigger ` +
+        'looks only then (SET CONSTRAINTS ALL IMMEDIATE, at the end of the handler, shows it there)',
+      { cause },
+    )
+    this.projection = projection
+  }
+}
+
 /** The checkpoint of this name belongs to another source. */
 export class ProjectionSourceError extends TidemarkError {
   readonly code = 'TIDEMARK_PROJECTION_SOURCE'

@@ -1,6 +1,7 @@
 export { type PostgresCheckpointsOptions, postgresCheckpoints } from './checkpoints.ts'
 export type { PgClient, PgPool, PgResult } from './client.ts'
 export {
+  CommitRefusedError,
   isTransientPostgresError,
   NotPrimaryError,
   type PostgresCondition,

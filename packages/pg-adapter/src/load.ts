@@ -33,6 +33,7 @@ export async function loadPage<E>(
   const last = positions.at(-1)
   const appendTimes = appendTimesOf(rows, clock, options)
   return {
+    types: options.eventType === undefined ? undefined : rows.map((row) => typeOf(row, options) ?? ''),
     events: rows.map((row, index) => mapRow(row, positions[index], options)),
     positions,
     appendedAtMs: appendTimes,
@@ -172,9 +173,18 @@ function mapRow<E>(
 ): E {
   if (position === undefined) throw new TypeError('every row has a position')
   row[options.position] = position
+  const eventType = typeOf(row, options)
   try {
     return options.mapRow(row, position)
   } catch (error) {
-    throw new EventMappingError(position.toString(), error)
+    throw new EventMappingError(position.toString(), error, eventType)
   }
+}
+
+/** Asked before `mapRow` has the row, which may change it. */
+function typeOf(
+  row: PostgresRow,
+  { eventType }: Pick<ResolvedPostgresEventsOptions<unknown>, 'eventType'>,
+): string | undefined {
+  return eventType === undefined ? undefined : String(row[eventType])
 }

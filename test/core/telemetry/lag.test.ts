@@ -54,6 +54,20 @@ describe('lag in seconds rises from scrape to scrape', () => {
     expect(await lag()).toBe(0)
   })
 
+  test('with batches that are slower than what is appended, whatever the source knows of append times', async () => {
+    const { clock, events, daemon } = rig()
+    const slow = daemon([{ name: 'all', batchSize: 10, handle: () => clock.sleep(100, never()) }])
+    await slow.start()
+    const lags: number[] = []
+    for (let round = 0; round < 5; round++) {
+      for (let n = 0; n < 2_000; n++) events.append('a', {})
+      await clock.advance(3_000)
+      lags.push(Math.round((slow.status().projections[0]?.lagMs ?? 0) / 1_000))
+    }
+    // 300 of each round's 2,000 are handled: all that time the first round is not even through.
+    expect(lags).toEqual([3, 6, 9, 12, 15])
+  })
+
   test('with a projection that is paused', async () => {
     const { clock, store, start, observedDaemon, lag } = observed()
     store.append()

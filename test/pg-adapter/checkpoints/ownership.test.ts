@@ -133,7 +133,7 @@ test('two daemons over sources of other names do not share a checkpoint', async 
   await first.waitUntilProjected()
   const second = await start(other)
   await eventually(() => second.status().projections[0]).toMatchObject({
-    state: 'paused',
+    state: 'retrying',
     error: { code: 'TIDEMARK_PROJECTION_SOURCE' },
   })
 })

@@ -93,6 +93,26 @@ test('a paused projection tries again after a restart', async () => {
   expect(await handledBy(db.pool, events, 'tested')).toEqual([1n, 2n, 3n])
 })
 
+test('what a deferred constraint refuses at COMMIT is the failure of the handler, and says how to see it there', async () => {
+  const { events, status } = await projecting(
+    (table) => async (page, context) => {
+      await recorder(table, 'tested').handle(page, context)
+      await context.tx.query(`create table ${table.schema}.once (n int unique deferrable initially deferred)`)
+      await context.tx.query(`insert into ${table.schema}.once values (1), (1)`)
+    },
+    { attempts: 2 },
+  )
+  await eventually(status).toMatchObject({
+    state: 'paused',
+    error: {
+      code: 'TIDEMARK_COMMIT_REFUSED',
+      message: expect.stringMatching(/unique constraint.*SET CONSTRAINTS/),
+    },
+    failure: { stage: 'handle', attempt: 2, batch: { firstPosition: '1', lastPosition: '3' } },
+  })
+  expect(await handledBy(db.pool, events, 'tested')).toEqual([])
+})
+
 test('an SQL error that the handler swallows is found, and says to use a savepoint', async () => {
   const { events, status } = await projecting(
     (table) => async (page, context) => {

@@ -206,6 +206,11 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     return this.#observation.status(this.#state, this.#error, nowMs, this.#stopwatch?.waitsFor)
   }
 
+  /** When an event above `position` was first seen below a mark; `undefined` where there is none. */
+  firstSeenAboveMs(position: P | undefined): number | undefined {
+    return this.#observation.firstSeenAboveMs(position)
+  }
+
   async #until(condition: () => boolean, signal: AbortSignal | undefined): Promise<void> {
     while (!condition()) {
       signal?.throwIfAborted()

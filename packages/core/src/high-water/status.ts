@@ -1,6 +1,8 @@
 import type { HighWaterReading, Holder, PollWait } from '../event-source.ts'
+import { errorJson, withJson } from '../json.ts'
 import { isReached, type PositionOrder } from '../position.ts'
 import { type AgedGap, ageGaps, type GapAges, type GapChanges, NO_GAPS } from './gap-ages.ts'
+import { MarkHistory } from './mark-history.ts'
 
 export interface HighWaterStatus<P> {
   /**
@@ -34,9 +36,11 @@ export class HighWaterObservation<P> {
   /** When the first poll began that no success has answered yet. */
   #unansweredSinceMs: number | undefined
   #settledMovedAtMs = 0
+  readonly #marks: MarkHistory<P>
 
   constructor(order: PositionOrder<P>, staleAfterMs: number) {
     this.#order = order
+    this.#marks = new MarkHistory(order)
     this.#staleAfterMs = staleAfterMs
   }
 
@@ -44,6 +48,11 @@ export class HighWaterObservation<P> {
   get isBehind(): boolean {
     const reading = this.#reading
     return reading !== undefined && !isReached(this.#order, reading.head, reading.settled)
+  }
+
+  /** When an event above `position` was first seen below a mark; `undefined` where there is none. */
+  firstSeenAboveMs(position: P | undefined): number | undefined {
+    return this.#marks.firstAboveMs(position)
   }
 
   begin(nowMs: number): void {
@@ -69,19 +78,21 @@ export class HighWaterObservation<P> {
     if (settledMoved || !wasBehind) this.#settledMovedAtMs = nowMs
     this.#lastPollAtMs = nowMs
     this.answered()
+    this.#marks.see(reading.mark, nowMs)
     this.#reading = reading
     const { closed, ...gaps } = ageGaps(this.#order, this.#gaps, reading, nowMs)
     this.#gaps = gaps
     return closed
   }
 
+  /** `JSON.stringify` writes positions as texts. */
   status(
     state: HighWaterStatus<P>['state'],
     error: unknown,
     nowMs: number,
     waitsFor: PollWait | undefined,
   ): HighWaterStatus<P> {
-    return {
+    const status: HighWaterStatus<P> = {
       state,
       head: this.#reading?.head,
       settled: this.#reading?.settled,
@@ -95,6 +106,17 @@ export class HighWaterObservation<P> {
       unanswered: this.#isUnanswered(nowMs) ? { forMs: this.#unansweredForMs(nowMs), waitsFor } : undefined,
       error,
     }
+    const { head, settled, mark, gaps } = status
+    const text = (position: P | undefined): string | undefined =>
+      position === undefined ? undefined : this.#order.format(position)
+    return withJson(status, () => ({
+      ...status,
+      head: text(head),
+      settled: text(settled),
+      mark: text(mark),
+      gaps: gaps.map((gap) => ({ ...gap, from: text(gap.from), to: text(gap.to) })),
+      error: error === undefined ? undefined : errorJson(error),
+    }))
   }
 
   /** Right above a gap stands a visible event, as far as the head reaches there. */

@@ -1,4 +1,5 @@
 import { hasCode } from '../errors.ts'
+import { type FailureStage, isOwnFault } from './failure.ts'
 
 /** What a failed batch leads to. Pure: the runner does it. */
 export type FailureAction =
@@ -12,9 +13,10 @@ export type FailureAction =
 
 export interface Failure {
   readonly error: unknown
+  readonly stage: FailureStage
   /** Whether source or checkpoint store call it a passing fault. */
   readonly transient: boolean
-  /** How many times in a row this batch has failed for a reason of its own, this time included. */
+  /** How many times handler or mapping have failed at this batch, this time included. */
   readonly attempt: number
   /** How many times in a row anything has failed, this time included. */
   readonly inARow: number
@@ -25,12 +27,13 @@ const FIRST_WAIT_MS = 50
 /** A restart or failover takes seconds; more than this between two tries would add to the outage. */
 const LONGEST_WAIT_MS = 5_000
 
-export function onFailure({ error, transient, attempt, inARow, attempts }: Failure): FailureAction {
+/** Only what handler and mapping throw uses attempts up; the store's faults pass, or somebody mends them meanwhile. */
+export function onFailure({ error, stage, transient, attempt, inARow, attempts }: Failure): FailureAction {
   if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) return { kind: 'stand_by' }
   if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) return { kind: 'drop_page', waitMs: backOffMs(inARow) }
   // Trying again would repeat what the handler has committed on its own.
   if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) return { kind: 'pause' }
-  if (transient) return { kind: 'retry', waitMs: backOffMs(inARow), counted: false }
+  if (transient || !isOwnFault(stage)) return { kind: 'retry', waitMs: backOffMs(inARow), counted: false }
   if (attempt >= attempts) return { kind: 'pause' }
   return { kind: 'retry', waitMs: backOffMs(attempt) * 4, counted: true }
 }

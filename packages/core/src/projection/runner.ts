@@ -2,7 +2,6 @@ import { traced } from '../background.ts'
 import type { Advanced, CheckpointStore } from '../checkpoint-store.ts'
 import type { Clock } from '../clock.ts'
 import { untilAborted } from '../deferred.ts'
-import { messageOf } from '../errors.ts'
 import type { EventSource, Evidence, HighWaterReading } from '../event-source.ts'
 import type { PollingAgent } from '../high-water/agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
@@ -10,9 +9,13 @@ import { formatEvidence } from '../high-water/store-poll.ts'
 import { isReached } from '../position.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
-import { type FailureAction, onFailure } from './error-policy.ts'
+import { noAnswerFor, warnWhileUnanswered } from '../unanswered.ts'
+import { atStage, type FailedBatch, type ProjectionFailure, StagedError, stagedError } from './failure.ts'
+import { Failures } from './failures.ts'
+import { lagMs } from './lag.ts'
 import { PageReader, type ReadPage } from './page-reader.ts'
 import type { ResolvedProjection } from './projection.ts'
+import { reportSkips } from './skip-reports.ts'
 import type { ProjectionState } from './status.ts'
 
 export interface RunnerParts<P, E, Tx> {
@@ -39,6 +42,7 @@ const STANDBY_PATIENCE_MS = { everyEvent: 250, filtered: 250 + FOLLOW_MARK_EVERY
  */
 export class ProjectionRunner<P, E, Tx> {
   error: unknown
+  failure: ProjectionFailure | undefined
   handledEvents = 0
   /** What is durably processed, with its skip totals. */
   checkpoint: { readonly position: P | undefined; readonly skipped: Advanced['skipped'] } | undefined
@@ -55,16 +59,14 @@ export class ProjectionRunner<P, E, Tx> {
   #checkpointedAtMs = 0
   /** The first reading's head; there may be none yet. */
   #startedAt: { readonly head: P | undefined } | undefined
-  /** Since when an event is known to wait; `undefined` while none does. */
-  #waitingSinceMs: number | undefined
-  /** When nothing waited last: what came while the checkpoint was on its way came after this. */
-  #caughtUpAtMs: number | undefined
-  #failedAttempts = 0
-  #failuresInARow = 0
+  /** When the oldest event that waits was appended, as far as its page has said. */
+  #oldestAppendedAtMs: number | undefined
+  readonly #failures: Failures<P, E, Tx>
   #loop: Promise<void> = Promise.resolve()
 
   constructor(parts: RunnerParts<P, E, Tx>) {
     this.#parts = parts
+    this.#failures = new Failures(parts)
     this.#pages = new PageReader(parts.source, parts.projection, this.#stopping.signal)
   }
 
@@ -116,8 +118,9 @@ export class ProjectionRunner<P, E, Tx> {
       }
     }
     if (this.#state === 'paused') return
-    await this.#checkpointCursor()
-    this.#enter('stopped', this.error)
+    // Whoever has waited for `stop()` waits no longer.
+    if (!this.#giveUp.signal.aborted) await this.#checkpointCursor()
+    this.#enter('stopped', this.error, this.failure)
   }
 
   /** The next start need not look again at events that the filter leaves out. */
@@ -137,13 +140,11 @@ export class ProjectionRunner<P, E, Tx> {
     const isOfAnother = reading !== undefined && reading.incarnation !== this.#cursorIncarnation
     if (!this.#isCheckpointRead || isOfAnother) await this.#readCheckpoint(reading?.incarnation)
     if (reading?.mark === undefined || isReached(source.order, reading.mark, this.#cursor)) {
-      this.#waitingSinceMs = undefined
-      this.#caughtUpAtMs = this.#parts.clock.nowMs()
+      this.#oldestAppendedAtMs = undefined
       await this.#followMark(reading)
       return
     }
-    this.#waitingSinceMs ??= this.#parts.clock.nowMs()
-    const page = await this.#pages.next(this.#cursor, reading)
+    const page = await this.#answered('it asks for a page of events', this.#pages.next(this.#cursor, reading))
     if (this.#stopping.signal.aborted) return
     if (page.events.length > 0) return await this.#handle(page, reading)
     this.#enterWorking()
@@ -156,23 +157,30 @@ export class ProjectionRunner<P, E, Tx> {
     const { projection, clock, session, source, agent } = this.#parts
     const { format } = source.order
     if (this.#state !== 'retrying' && this.#state !== 'standby') this.#enter('catching_up')
-    this.#waitingSinceMs = page.appendedAtMs?.first ?? this.#waitingSinceMs
+    this.#oldestAppendedAtMs = page.appendedAtMs?.first
     const startedMs = clock.nowMs()
     const through = format(page.through)
-    const batch = {
-      projection: projection.name,
-      events: page.events,
+    const batch: FailedBatch = {
+      events: page.events.length,
       firstPosition: format(page.positions[0] ?? page.through),
       lastPosition: format(page.positions.at(-1) ?? page.through),
+      eventTypes: [...new Set(page.types)],
     }
-    await session.tracing.batch(batch, async () => {
-      await this.#advance(page.through, reading, page, async (tx) => {
+    let thrown: { readonly error: unknown } | undefined
+    const work = async (tx: Tx): Promise<void> => {
+      try {
         const handled = traced(() => projection.handle(page.events, { tx, signal: this.#giveUp.signal }))
         // Only now that the handler's first statement is on its way: what takes this process time (parsing the next page)
         // then falls into the server's work on it, and an owner that lost the checkpoint loads nothing.
         this.#pages.prefetch(page.through, agent.reading ?? reading)
         await handled
-      })
+      } catch (error) {
+        thrown = { error }
+        throw error
+      }
+    }
+    const advance = async (): Promise<void> => {
+      await this.#advance(page.through, reading, page, work)
       const now = clock.nowMs()
       session.telemetry.batchProcessed({
         projection: projection.name,
@@ -183,8 +191,15 @@ export class ProjectionRunner<P, E, Tx> {
         delayMs:
           page.reachesMark && page.appendedAtMs ? Math.max(0, now - page.appendedAtMs.first) : undefined,
       })
-    })
-    this.#waitingSinceMs = page.appendedAtMs?.last ?? clock.nowMs()
+    }
+    try {
+      await session.tracing.batch({ ...batch, projection: projection.name, events: page.events }, advance)
+    } catch (error) {
+      // A store hands on the very error of the work.
+      const isOfHandler = thrown !== undefined && Object.is(thrown.error, error)
+      throw stagedError(isOfHandler ? 'handle' : 'commit', error, batch)
+    }
+    this.#oldestAppendedAtMs = page.appendedAtMs?.last
   }
 
   async #advance(
@@ -210,59 +225,25 @@ export class ProjectionRunner<P, E, Tx> {
     )
     this.checkpoint = { position: to, skipped: advanced.skipped }
     this.#checkpointedAtMs = clock.nowMs()
-    this.#failedAttempts = 0
-    this.#failuresInARow = 0
+    this.#failures.succeeded()
     this.handledEvents += page?.events.length ?? 0
     this.#enterWorking()
-    if (advanced.crossed.length > 0) this.#reportSkips(advanced, page)
+    if (advanced.crossed.length > 0) reportSkips(this.#parts, this.name, advanced, page)
     this.#moveCursor(to)
   }
 
-  #reportSkips({ crossed, skipped }: Advanced, page: ReadPage<P, E> | undefined): void {
-    const { session, source, logger } = this.#parts
-    session.telemetry.skipped({ projection: this.name, crossed, totals: skipped })
-    const isDense = source.order.distance !== undefined
-    const eventAt = new Map(
-      page?.positions.map((position, i) => [source.order.format(position), page.events[i]]),
-    )
-    for (const run of crossed) {
-      session.tracing.skipped({
-        projection: this.name,
-        run,
-        isCounted: isDense,
-        isOneRun: isDense,
-        nextEvent: eventAt.get(run.current),
-      })
-    }
-    const lost = crossed.filter(({ reason }) => reason === 'stale_high_water_mark')
-    const [first] = lost
-    if (first === undefined) return
-    const count = lost.reduce((sum, run) => sum + run.count, 0n)
-    logger.warn(
-      `tidemark: projection "${this.name}" skipped ${count} positions without proof, the first after ${first.stored}; ` +
-        'events committed there later are lost to it',
-    )
-  }
-
   /** See `ProjectionStatus.lagMs`. */
-  lagMs({
-    mark,
-    settled,
-    head,
-    isCurrent,
-    eventsHeldSinceMs,
-    lastPollAtMs,
-  }: HighWaterStatus<P>): number | undefined {
-    const { source, clock } = this.#parts
-    if (lastPollAtMs === undefined || this.checkpoint === undefined) return undefined
-    const now = clock.nowMs()
-    if (!isReached(source.order, mark, this.#cursor)) {
-      return now - Math.min(this.#waitingSinceMs ?? this.#caughtUpAtMs ?? lastPollAtMs, now)
-    }
-    if (eventsHeldSinceMs !== undefined) return now - eventsHeldSinceMs
-    if (!isCurrent) return now - lastPollAtMs
-    // Behind the holders of a first poll nobody knows what there is.
-    return settled === undefined && head !== undefined ? undefined : 0
+  lagMs(highWater: HighWaterStatus<P>): number | undefined {
+    const { source, clock, agent } = this.#parts
+    if (this.checkpoint === undefined) return undefined
+    return lagMs({
+      order: source.order,
+      highWater,
+      cursor: this.#cursor,
+      oldestAppendedAtMs: this.#oldestAppendedAtMs,
+      firstSeenAtMs: agent.firstSeenAboveMs(this.#cursor),
+      nowMs: clock.nowMs(),
+    })
   }
 
   /** Nothing to load: the checkpoint follows the cursor now and then, and a change of the mark is waited for. */
@@ -291,12 +272,26 @@ export class ProjectionRunner<P, E, Tx> {
 
   async #readCheckpoint(incarnation: string | undefined): Promise<void> {
     const { checkpoints, source } = this.#parts
-    const { position, skipped } = await checkpoints.read(this.name, source.name, this.#stopping.signal)
+    const { signal } = this.#stopping
+    const { position, skipped } = await this.#answered(
+      'it asks for its checkpoint',
+      checkpoints.read(this.name, source.name, signal),
+    )
+    const before = this.#cursor
     this.checkpoint = { position: position === undefined ? undefined : source.order.parse(position), skipped }
     this.#isCheckpointRead = true
     // A cursor above the checkpoint is in memory only, and worth nothing in another incarnation.
     this.#cursorIncarnation = incarnation
-    this.#moveCursor(this.checkpoint?.position)
+    this.#moveCursor(this.checkpoint.position)
+    if (!isReached(source.order, this.#cursor, before)) this.#oldestAppendedAtMs = undefined
+  }
+
+  /** What is asked of the store while no handler runs. That it does not answer is said. */
+  #answered<T>(what: string, call: Promise<T>): Promise<T> {
+    const { clock, logger } = this.#parts
+    const warn = (forMs: number): void =>
+      logger.warn(`tidemark: projection "${this.name}" stands still, ${what}: ${noAnswerFor(forMs)}`)
+    return atStage('read', warnWhileUnanswered(call, { clock, signal: this.#stopping.signal, warn }))
   }
 
   #moveCursor(to: P | undefined): void {
@@ -304,44 +299,23 @@ export class ProjectionRunner<P, E, Tx> {
     this.#parts.onChange()
   }
 
-  async #recover(error: unknown): Promise<void> {
-    const { source, checkpoints, projection, clock, agent } = this.#parts
+  async #recover(caught: unknown): Promise<void> {
+    const { source, clock, agent } = this.#parts
     this.#pages.drop()
     // What is known of the checkpoint may be wrong: a commit whose answer was lost counts.
     this.#isCheckpointRead = false
-    const transient = source.isTransient(error) || checkpoints.isTransient(error)
-    const action = onFailure({
-      error,
-      transient,
-      attempt: this.#failedAttempts + 1,
-      inARow: ++this.#failuresInARow,
-      attempts: projection.attempts,
-    })
-    this.#report(action, error)
-    if (action.kind === 'stand_by') {
-      this.#failuresInARow = 0
-      return this.#enter('standby')
-    }
-    if (action.kind === 'pause') {
-      this.#parts.logger.error(`tidemark: projection "${this.name}" is paused: ${messageOf(error)}`)
-      return this.#enter('paused', error)
-    }
-    if (action.kind === 'retry' && action.counted) this.#failedAttempts++
+    const staged = caught instanceof StagedError ? caught : stagedError('commit', caught, undefined)
+    const at = this.checkpoint?.position
+    const { action, failure } = this.#failures.failed(
+      staged,
+      at === undefined ? undefined : source.order.format(at),
+    )
+    if (failure === undefined) return this.#enter('standby')
+    this.#enter(action.kind === 'pause' ? 'paused' : 'retrying', staged.error, failure)
+    if (!('waitMs' in action)) return
     if (action.kind === 'drop_page' && this.#cursorIncarnation !== undefined)
       agent.doubt(this.#cursorIncarnation)
-    this.#enter('retrying', error)
     await clock.sleep(action.waitMs, this.#stopping.signal)
-  }
-
-  #report(action: FailureAction, error: unknown): void {
-    const { telemetry } = this.#parts.session
-    if (action.kind === 'stand_by') telemetry.checkpointConflict({ projection: this.name })
-    else
-      telemetry.handlerFailed({
-        projection: this.name,
-        action: action.kind === 'pause' ? 'pause' : 'retry',
-        error,
-      })
   }
 
   /** Looks at the checkpoint until its owner leaves it alone for a while with events waiting. */
@@ -370,10 +344,12 @@ export class ProjectionRunner<P, E, Tx> {
     if (this.#state === 'retrying' || this.#state === 'standby') this.#enter('catching_up')
   }
 
-  #enter(state: ProjectionState, error?: unknown): void {
+  #enter(state: ProjectionState, error?: unknown, failure?: ProjectionFailure): void {
     const changed = this.#state !== state
     this.#state = state
     this.error = error
+    this.failure = failure
+    if (failure === undefined && state !== 'stopped') this.#failures.over({ isWorking: state !== 'standby' })
     if (!changed) return
     this.#parts.session.telemetry.projectionStateChanged({ projection: this.name, state })
     this.#parts.onChange()

@@ -1,4 +1,7 @@
 import type { SkipTotals } from '../checkpoint-store.ts'
+import { errorJson, withJson } from '../json.ts'
+import type { PositionOrder } from '../position.ts'
+import type { ProjectionFailure } from './failure.ts'
 
 /**
  * The states a projection can be in.
@@ -6,7 +9,7 @@ import type { SkipTotals } from '../checkpoint-store.ts'
  * - `catching_up`: events are waiting behind the mark
  * - `live`: everything up to the mark is projected
  * - `standby`: another owner moves this checkpoint
- * - `retrying`: a fault is being retried with back-off (`error` says which)
+ * - `retrying`: a fault is being retried with back-off (`error` and `failure` say which)
  * - `paused`: its handler or row mapping failed too often; a restart tries again
  * - `stopped`: not started, or stopped
  */
@@ -32,5 +35,20 @@ export interface ProjectionStatus<P> {
   readonly handledEvents: number
   /** Totals stored with the checkpoint; `undefined` before that was read. */
   readonly skipped: SkipTotals | undefined
+  /** What was thrown, as it was thrown. */
   readonly error: unknown
+  /** Where `error` came from and what to do about it; `undefined` while nothing fails. */
+  readonly failure: ProjectionFailure | undefined
+}
+
+/** The status, with what `JSON.stringify` writes of it. */
+export function projectionStatus<P>(
+  order: Pick<PositionOrder<P>, 'format'>,
+  status: ProjectionStatus<P>,
+): ProjectionStatus<P> {
+  return withJson(status, () => ({
+    ...status,
+    position: status.position === undefined ? undefined : order.format(status.position),
+    error: status.failure === undefined ? undefined : errorJson(status.error),
+  }))
 }

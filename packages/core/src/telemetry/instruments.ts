@@ -129,7 +129,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     scope: 'projection',
     aggregator: 'sum',
     labels: { ...PROJECTION, action: ['retry', 'pause'] },
-    help: 'Batches that failed, by what followed.',
+    help: 'Failures of handlers and mappings, by what followed.',
     usedBy: ['dashboard'],
   },
   checkpoint_conflicts: {

@@ -125,6 +125,7 @@ function bothOf(first: Required<Telemetry>, second: Required<Telemetry>): Requir
     pollFailed: both(first.pollFailed, second.pollFailed),
     batchProcessed: both(first.batchProcessed, second.batchProcessed),
     handlerFailed: both(first.handlerFailed, second.handlerFailed),
+    storeFailed: both(first.storeFailed, second.storeFailed),
     checkpointConflict: both(first.checkpointConflict, second.checkpointConflict),
     skipped: both(first.skipped, second.skipped),
     subscriptionProgressed: both(first.subscriptionProgressed, second.subscriptionProgressed),

@@ -1,5 +1,6 @@
 import type { CrossedRun, SkipTotals } from '../checkpoint-store.ts'
 import type { Gap, HighWaterReading, Holder } from '../event-source.ts'
+import type { FailedBatch } from '../projection/failure.ts'
 import type { ProjectionState } from '../projection/status.ts'
 import type { SubscriptionState } from '../subscription/status.ts'
 import { quietly } from './quietly.ts'
@@ -13,6 +14,7 @@ export interface Telemetry {
   pollFailed?(report: PollFailedReport): void
   batchProcessed?(report: BatchReport): void
   handlerFailed?(report: HandlerFailedReport): void
+  storeFailed?(report: StoreFailedReport): void
   checkpointConflict?(report: { readonly projection: string }): void
   skipped?(report: SkippedReport): void
   projectionStateChanged?(report: {
@@ -55,9 +57,22 @@ export interface BatchReport {
   readonly delayMs: number | undefined
 }
 
+/** A handler, or the mapping of an event, has failed. */
 export interface HandlerFailedReport {
   readonly projection: string
   readonly action: 'retry' | 'pause'
+  readonly error: unknown
+  readonly stage: 'map' | 'handle'
+  /** How often this batch has failed so, this time included; passing faults of the store are not counted. */
+  readonly attempt: number
+  /** The events that were handed to the handler, or the one that could not be mapped, with their positions and types. */
+  readonly batch: FailedBatch | undefined
+}
+
+/** The store failed a projection: no page, no checkpoint. It is tried again for as long as it takes. */
+export interface StoreFailedReport {
+  readonly projection: string
+  readonly stage: 'read' | 'commit'
   readonly error: unknown
 }
 
@@ -109,6 +124,7 @@ export function guardTelemetry(telemetry: Telemetry, onError: (error: unknown) =
     pollFailed: guarded(telemetry.pollFailed),
     batchProcessed: guarded(telemetry.batchProcessed),
     handlerFailed: guarded(telemetry.handlerFailed),
+    storeFailed: guarded(telemetry.storeFailed),
     checkpointConflict: guarded(telemetry.checkpointConflict),
     skipped: guarded(telemetry.skipped),
     projectionStateChanged: guarded(telemetry.projectionStateChanged),

@@ -166,6 +166,7 @@ class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
     return {
       events: events.map((row) => this.#mapRow(row, row.position)),
       positions: events.map((event) => event.position),
+      types: events.map((event) => event.type),
       through: last && events.length === limit ? last.position : upTo,
     }
   }

@@ -102,6 +102,17 @@ export const PAGE_RULES: readonly EventSourceRule[] = [
     },
   },
   {
+    name: 'a page says the type of each of its events',
+    needs: 'type_filter',
+    check: async (store) => {
+      const events = ALIKE.map((type, n) => ({ id: `e${n}`, type }))
+      const { reader, reading } = await filled(store, events)
+      expectEqual((await reader.page(reading, {})).types, ALIKE, 'the types of a page')
+      const some = await reader.page(reading, { eventTypes: ['opened', 'Open.d'] })
+      expectEqual(some.types, ['opened', 'Open.d'], 'the types of a page that a filter has passed')
+    },
+  },
+  {
     name: 'a page says when its first and its last event were appended, in milliseconds',
     needs: 'append_times',
     check: async (store) => {

@@ -1,0 +1,42 @@
+import type { Advanced } from '../checkpoint-store.ts'
+import type { EventSource } from '../event-source.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { TelemetrySession } from '../telemetry/session.ts'
+import type { ReadPage } from './page-reader.ts'
+
+interface Reporting<P, E> {
+  readonly source: EventSource<P, E>
+  readonly session: TelemetrySession<P, E>
+  readonly logger: Logger
+}
+
+/** Tells of the runs that one advance has crossed: a count, a span each, and a warning where events may be lost. */
+export function reportSkips<P, E>(
+  { source, session, logger }: Reporting<P, E>,
+  projection: string,
+  { crossed, skipped }: Advanced,
+  page: ReadPage<P, E> | undefined,
+): void {
+  session.telemetry.skipped({ projection, crossed, totals: skipped })
+  const isDense = source.order.distance !== undefined
+  const eventAt = new Map(
+    page?.positions.map((position, i) => [source.order.format(position), page.events[i]]),
+  )
+  for (const run of crossed) {
+    session.tracing.skipped({
+      projection,
+      run,
+      isCounted: isDense,
+      isOneRun: isDense,
+      nextEvent: eventAt.get(run.current),
+    })
+  }
+  const lost = crossed.filter(({ reason }) => reason === 'stale_high_water_mark')
+  const [first] = lost
+  if (first === undefined) return
+  const count = lost.reduce((sum, run) => sum + run.count, 0n)
+  logger.warn(
+    `tidemark: projection "${projection}" skipped ${count} positions without proof, the first after ${first.stored}; ` +
+      'events committed there later are lost to it',
+  )
+}
