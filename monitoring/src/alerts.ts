@@ -29,10 +29,11 @@ const POLL_SILENCE_SECONDS = 60
 /** A deploy of the server or a change of its leader drops a subscription once or twice. */
 const DROPS_IN_A_ROW = 3
 
-const recordedSkips = `max by (${ofSkips}) (${known('skipped_events_recorded', [NOT_HISTORICAL])})`
+const recordedSkips = `max by (${ofSkips}) (${gauge('skipped_events_recorded', [NOT_HISTORICAL])})`
 const skippedEvents = counter('skipped_events', [NOT_HISTORICAL])
 const running = `max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|live|retrying"'])}) >= 1`
-const anyState = `max by (${ofProjection}) (${known('projection_state')})`
+/** Of a daemon that was stopped in a process that lives on, OpenTelemetry shows 0 for every state. */
+const anyState = `max by (${ofProjection}) (${gauge('projection_state')}) >= 1`
 const furthestPosition = `max by (${ofProjection}) (${gauge('projection_position')})`
 
 export const ALERTS: readonly Alert[] = [
@@ -82,7 +83,7 @@ sum by (${ofSkips}) (
     description:
       'Every poll asks the database how far it is safe to read. The log of the daemon has the error: usually a database that cannot be reached, a right that is missing, or DDL that blocks the sequence.',
     expr: `max by (${ofSource}) (
-  time() - min by (${ofReplica}) (${gauge('last_successful_poll_timestamp_seconds')}) > ${POLL_SILENCE_SECONDS}
+  time() - min by (${ofReplica}) (${known('last_successful_poll_timestamp_seconds')}) > ${POLL_SILENCE_SECONDS}
 )
 or
 max by (${ofSource}) (
@@ -100,7 +101,7 @@ ${block(increaseInProcess('polls', '5m:15s', ['outcome!="failed"']))}
     description:
       'Its oldest unprocessed event was appended that long ago. A new projection that catches up shows this too; then the lag falls. One that rises by a second a second stands still: look at its state, the mark and its handler.',
     // Each process that could own it knows at most how far it got itself: the least lag is the true one.
-    expr: `min by (${ofProjection}) (${gauge('projection_lag_seconds')}) > ${LAG_SECONDS}`,
+    expr: `min by (${ofProjection}) (${known('projection_lag_seconds')}) > ${LAG_SECONDS}`,
   },
   {
     name: 'TidemarkProjectionNotRunning',

@@ -26,9 +26,10 @@ export function gauge(name: GaugeName, matchers: Matchers = []): string {
   return selector(name, '', matchers)
 }
 
-/** A gauge, the replicas of each `by` made one. */
+/** A gauge, the replicas of each `by` made one, without those that OpenTelemetry shows as unknown. */
 export function across(name: GaugeName, by: string): string {
-  return `${acrossReplicas(name)} by (${by}) (${gauge(name)})`
+  const known = INSTRUMENTS[name].whenEnded === -1 ? ' >= 0' : ''
+  return `${acrossReplicas(name)} by (${by}) (${gauge(name)}${known})`
 }
 
 /** A counter's rate a second, or its `increase` a window, under the names of both backends. */
@@ -57,9 +58,9 @@ export function average(name: HistogramName, by: string): string {
   return `${rate('_sum')} / ${rate('_count')}`
 }
 
-/** The totals stored with the checkpoints; of what is gone OpenTelemetry shows NaN, which the comparison leaves out. */
+/** The totals stored with the checkpoints. */
 export function recordedSkips(reason: string): string {
-  return `max by (projection_name, reason) (${gauge('skipped_events_recorded', [reason])} >= 0)`
+  return `max by (projection_name, reason) (${gauge('skipped_events_recorded', [reason])})`
 }
 
 /** Skips within a window, from the stored totals: right across restarts and from pod to pod. */

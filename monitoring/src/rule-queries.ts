@@ -37,7 +37,7 @@ export function gauge(name: GaugeName, matchers: Matchers = []): string {
   return anyPrefix(name, '', matchers)
 }
 
-/** Gauges of what is gone are NaN in OpenTelemetry; a comparison leaves them out. */
+/** OpenTelemetry shows -1 of what was known once and is not any more; a comparison leaves that out. */
 export function known(name: GaugeName, matchers: Matchers = []): string {
   return `${gauge(name, matchers)} >= 0`
 }

@@ -88,19 +88,6 @@ export class LifecycleError extends TidemarkError {
   readonly code = 'TIDEMARK_LIFECYCLE'
 }
 
-/** The metrics registry has a metric of this name already, and it is not Tidemark's. */
-export class MetricNameTakenError extends TidemarkError {
-  readonly code = 'TIDEMARK_METRIC_NAME_TAKEN'
-  readonly metric: string
-  constructor(metric: string) {
-    super(
-      `the registry already has a metric "${metric}" that was not made by Tidemark with the same options; choose another ` +
-        'prefix, or rename that metric',
-    )
-    this.metric = metric
-  }
-}
-
 /** `waitFor` or `waitUntilProjected` can no longer be fulfilled: what it waits for has paused, halted or stopped. */
 export class WaitFailedError extends TidemarkError {
   readonly code = 'TIDEMARK_WAIT_FAILED'

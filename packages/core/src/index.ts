@@ -29,7 +29,6 @@ export {
   IncarnationChangedError,
   InvalidOptionError,
   LifecycleError,
-  MetricNameTakenError,
   StoreRewoundError,
   TidemarkError,
   WaitFailedError,

@@ -740,10 +740,8 @@ describe('telemetry never reaches the subscription', () => {
     expect(telemetryErrors.length).toBeGreaterThan(1)
   })
 
-  test('a metric name that another has is told, and the subscription goes on without metrics', async () => {
-    const error = Object.assign(new Error('the registry already has it'), {
-      code: 'TIDEMARK_METRIC_NAME_TAKEN',
-    })
+  test('metrics that cannot be opened are told, and the subscription goes on without them', async () => {
+    const error = new Error('no registry')
     const all = rig({
       metrics: {
         open: () => {
@@ -751,12 +749,11 @@ describe('telemetry never reaches the subscription', () => {
         },
       },
     })
-    const { call, subscription, options, telemetryErrors, logger } = all
+    const { call, subscription, options, telemetryErrors } = all
     const wrapped = monitorSubscription(subscription(), options)
     call.send(event(1n))
     expect(await take(wrapped[Symbol.asyncIterator](), 1)).toHaveLength(1)
     await vi.waitFor(() => expect(telemetryErrors).toEqual([error]))
-    expect(logger.lines.join()).toContain('no metrics are exported')
   })
 })
 

@@ -33,6 +33,7 @@ test('truncated events are a span like that of a daemon, linked to the trace tha
     'marten.high_water_mark.difference': 4,
     'tidemark.projection.name': 'mailer',
     'tidemark.skip.reason': 'truncated',
+    'error.type': 'truncated',
   })
   expect(span.links.map(({ context }) => context)).toMatchObject([{ traceId: traceId(7), spanId: spanId(7) }])
 })
@@ -46,5 +47,6 @@ test('an event that is not there is one too: one event, and no difference of pos
     'marten.high_water_mark.actual': '5',
     'tidemark.projection.name': 'mailer',
     'tidemark.skip.reason': 'unknown_event',
+    'error.type': 'unknown_event',
   })
 })

@@ -1,13 +1,25 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { trace } from '@opentelemetry/api'
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-http'
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
-import type { CounterName, Labels, Metrics, MetricsRecorder } from '@tidemark/core'
+import {
+  type CounterName,
+  type GaugeName,
+  type GaugeReading,
+  type HistogramName,
+  INSTRUMENTS,
+  type InstrumentName,
+  type Labels,
+  type Metrics,
+  type MetricsRecorder,
+} from '@tidemark/core'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { guardRecorder } from '../../../packages/core/src/telemetry/guard-recorder.ts'
 import { never } from '../../support/never.ts'
 import { altered, gate, recording, rig, stopAll } from '../rig.ts'
 import { samplesOf } from './scrape.ts'
@@ -156,6 +168,117 @@ describe('projections go on with nothing lost', () => {
       server.close()
       await meterProvider.shutdown().catch(() => {})
     }
+  })
+})
+
+describe('a backend is only given numbers', () => {
+  // In OTLP's JSON a double that is no number is null, and a collector refuses the whole request.
+  const nulls = (json: unknown, path = ''): string[] => {
+    if (json === null) return [path]
+    if (typeof json !== 'object') return []
+    return Object.entries(json).flatMap(([key, value]) => nulls(value, `${path}.${key}`))
+  }
+  /** The requests that a collector receives. */
+  const exported = async (
+    scenario: (metrics: Metrics, collect: () => Promise<void>) => Promise<void>,
+  ): Promise<unknown[]> => {
+    const requests: unknown[] = []
+    const collector = createServer((request, response) => {
+      void text(request).then((body) => {
+        requests.push(JSON.parse(body))
+        response.end('{}')
+      })
+    })
+    await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve))
+    const { port } = collector.address() as AddressInfo
+    const exporter = new OTLPMetricExporter({ url: `http://127.0.0.1:${port}/v1/metrics` })
+    const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 1e8 })
+    const meterProvider = new MeterProvider({ readers: [reader] })
+    try {
+      await scenario(openTelemetryMetrics({ meterProvider }), () => meterProvider.forceFlush())
+      await meterProvider.shutdown()
+      return requests
+    } finally {
+      collector.close().closeAllConnections()
+    }
+  }
+
+  test('so that every OTLP export is whole: before and after a gap, after stop()', async () => {
+    const requests = await exported(async (metrics, collect) => {
+      const { clock, events, daemon } = rig()
+      const running = daemon([recording('all')], { metrics })
+      await running.start()
+      events.append('a', 1)
+      await clock.advance(1_000)
+      await collect()
+      const slow = events.begin()
+      slow.append('a', 1)
+      events.append('a', 1)
+      await clock.advance(2_000)
+      await collect()
+      slow.commit()
+      await clock.advance(1_000)
+      await collect()
+      await clock.run(running.stop())
+    })
+    expect(requests).toHaveLength(4)
+    expect(requests.flatMap((request) => nulls(request))).toEqual([])
+  })
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY])(
+    'whatever a source makes of its positions (%s): it is left out, and told',
+    async (nonsense) => {
+      const errors: unknown[] = []
+      const registry = new Registry()
+      const scenario = async (metrics: Metrics): Promise<void> => {
+        const { clock, events, daemon } = rig()
+        const source = altered(events, { order: { ...events.order, approximate: () => nonsense } })
+        events.append('a', 1)
+        await daemon([recording('all')], {
+          source,
+          metrics,
+          onTelemetryError: (error) => errors.push(error),
+        }).start()
+        await clock.advance(100)
+      }
+      const requests = await exported(scenario)
+      expect(requests.flatMap((request) => nulls(request))).toEqual([])
+      await scenario(promClientMetrics({ registry }))
+      const samples = samplesOf(await registry.metrics())
+      expect([...samples.values()].filter((value) => !Number.isFinite(value))).toEqual([])
+      expect([...samples.keys()].filter((series) => series.includes('high_water_mark{'))).toEqual([])
+      expect(samples.get('martend_async_daemon_processed_events{projection_name="all"}')).toBe(1)
+      expect(String(errors[0])).toContain(`high_water_mark would be ${nonsense}`)
+    },
+  )
+
+  test.each(Object.keys(INSTRUMENTS) as InstrumentName[])('%s is never NaN, Infinity or negative', (name) => {
+    const given: number[] = []
+    const errors = vi.fn()
+    let shown: readonly GaugeReading[] = []
+    const recorder = guardRecorder(
+      {
+        add: (_, value) => void given.push(value),
+        record: (_, value) => void given.push(value),
+        observe: (collect) => {
+          shown = [...collect()]
+          return () => {}
+        },
+      },
+      errors,
+    )
+    const { kind } = INSTRUMENTS[name]
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      if (kind === 'counter') recorder.add(name as CounterName, value, {})
+      else if (kind === 'histogram') recorder.record(name as HistogramName, value, {})
+      else recorder.observe(() => [{ gauge: name as GaugeName, value, labels: {} }])
+      expect(shown).toEqual([])
+    }
+    expect(given).toEqual([])
+    expect(errors).toHaveBeenCalledTimes(3)
+    if (kind !== 'histogram') return
+    recorder.record(name as HistogramName, -0.2, {})
+    expect(given, 'a clock that was set back').toEqual([0])
   })
 })
 

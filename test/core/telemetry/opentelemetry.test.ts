@@ -54,34 +54,41 @@ describe('through the Prometheus exporter', () => {
     expect(samples.get(`martend_async_daemon_processed_events_total{${scope},projection_name="two"}`)).toBe(0)
   })
 
-  test('a gauge that is gone is NaN, not its last value, and comes back', async () => {
+  test('a gauge that has ended says so, not its last value, and comes back', async () => {
     const { clock, events, daemon } = rig()
     const { meterProvider, scrape } = prometheusSdk({ withoutScopeInfo: true })
     const metrics = openTelemetryMetrics({ meterProvider })
     events.append('a', 1)
-    const slow = events.begin()
-    slow.append('a', 1)
-    events.append('a', 1)
     const running = daemon([recording('all')], { metrics })
     await running.start()
-    await clock.advance(2_000)
-    slow.commit()
-    const another = events.begin()
-    another.append('a', 1)
-    await clock.advance(1_000)
-    const age = async (): Promise<number | undefined> =>
-      samplesOf(await scrape()).get('martend_async_daemon_oldest_gap_age_seconds{source="in-memory"}')
-    expect(await age()).toBeGreaterThan(0.5)
-    another.commit()
     await clock.advance(100)
-    expect(await age()).toBeNaN()
+    const open = events.begin()
+    open.append('a', 1)
+    events.append('a', 1)
+    await clock.advance(5_000)
+    const of = async (name: string, labels: string): Promise<number | undefined> =>
+      samplesOf(await scrape()).get(`martend_async_daemon_${name}{${labels}}`)
+    const store = 'source="in-memory"'
+    const projection = 'projection_name="all"'
+    expect(await of('oldest_gap_age_seconds', store)).toBeGreaterThan(0.5)
+    expect(await of('high_water_mark_stale', store)).toBe(1)
+    expect(await of('projection_state', `${projection},state="live"`)).toBe(1)
     await clock.run(running.stop())
-    const samples = samplesOf(await scrape())
-    expect(samples.get('martend_async_daemon_high_water_mark{source="in-memory"}')).toBeNaN()
-    expect(samples.get('martend_async_daemon_processed_events_total{projection_name="all"}')).toBe(4)
+    for (let scrapes = 0; scrapes < 2; scrapes++) {
+      expect(await of('oldest_gap_age_seconds', store)).toBe(0)
+      expect(await of('high_water_mark_stale', store)).toBe(0)
+      expect(await of('last_successful_poll_timestamp_seconds', store)).toBe(-1)
+      expect(await of('projection_state', `${projection},state="live"`)).toBe(0)
+      expect(await of('projection_lag_positions', projection)).toBe(-1)
+      expect(await of('high_water_mark', store), 'a position that was reached stays').toBe(1)
+      expect(await of('processed_events_total', projection)).toBe(1)
+    }
+    open.rollback()
     await daemon([recording('all')], { metrics }).start()
     await clock.advance(100)
-    expect(samplesOf(await scrape()).get('martend_async_daemon_high_water_mark{source="in-memory"}')).toBe(4)
+    expect(await of('high_water_mark', store)).toBe(3)
+    expect(await of('projection_lag_positions', projection)).toBe(0)
+    expect(await of('projection_state', `${projection},state="live"`)).toBe(1)
   })
 
   test('takes another prefix for all of them', async () => {

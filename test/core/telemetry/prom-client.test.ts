@@ -1,7 +1,7 @@
-import { MARK_SKIP_REASONS, MetricNameTakenError } from '@tidemark/core'
+import { MARK_SKIP_REASONS } from '@tidemark/core'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { Counter, Gauge, Registry, register } from 'prom-client'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { GuessingStore } from '../../support/guessing-store.ts'
 import { gate, recording, rig, stopAll } from '../rig.ts'
 import { namesOf, samplesOf } from './scrape.ts'
@@ -19,7 +19,7 @@ const linesOf = async (metric: string): Promise<string[]> =>
   (await registry.metrics()).split('\n').filter((line) => line.startsWith(`${metric}{`))
 
 describe('a scrape in the Prometheus format', () => {
-  test('has the name and labels of Marten for what was skipped, to the letter', async () => {
+  test('has the documented name and labels for what was skipped, to the letter', async () => {
     const { clock, daemon } = rig()
     const store = new GuessingStore(clock)
     store.show(1n)
@@ -155,26 +155,44 @@ describe('on one registry', () => {
       () => new Gauge({ name: 'martend_async_daemon_open_gaps', help: 'mine', registers: [registry] }),
     ],
   ] as const)(
-    "a user's %s of the same name is an error that names it, and start() rejects",
+    "a user's %s of the same name stays theirs: projections run, one warning names it, the rest is exported",
     async (_, make) => {
-      const { clock, daemon } = rig()
-      const mine = make()
-      const running = daemon([recording('a')], { metrics: promClientMetrics({ registry }) })
-      const error = await running.start().catch((reason: unknown) => reason)
-      expect(error).toBeInstanceOf(MetricNameTakenError)
-      expect(String(error)).toContain((mine as unknown as { name: string }).name)
-      await clock.settle()
-      expect(registry.getMetricsAsArray(), 'nothing else was registered').toHaveLength(1)
+      const { clock, events, daemon } = rig()
+      const mine = make() as unknown as { name: string }
+      const all = recording('a')
+      const logger = { info: vi.fn(), warn: vi.fn(), error: vi.fn() }
+      const onTelemetryError = vi.fn()
+      events.append('a', 1)
+      await daemon([all], {
+        metrics: promClientMetrics({ registry }),
+        logger,
+        onTelemetryError,
+      }).start()
+      await clock.advance(3_000)
+      expect(all.seen).toHaveLength(1)
+      expect(registry.getSingleMetric(mine.name)).toBe(mine)
+      expect(logger.warn.mock.calls).toEqual([[expect.stringContaining(`already has ${mine.name} from`)]])
+      expect(onTelemetryError).not.toHaveBeenCalled()
+      const samples = samplesOf(await registry.metrics())
+      expect(samples.get('martend_async_daemon_processed_events{projection_name="a"}')).toBe(1)
+      expect(samples.get('martend_async_daemon_high_water_mark{source="in-memory"}')).toBe(1)
     },
   )
 
-  test('another choice of suffix is such an error too: the gauges would clash', async () => {
+  test('two daemons may choose different suffixes: gauges are shared, counters have both names', async () => {
     const { daemon } = rig()
     await daemon([recording('a')], { metrics: promClientMetrics({ registry }) }).start()
-    const other = daemon([recording('b')], {
+    await daemon([recording('b')], {
       metrics: promClientMetrics({ registry, counterSuffix: '_total' }),
-    })
-    await expect(other.start()).rejects.toThrow('martend_async_daemon_')
+    }).start()
+    const samples = samplesOf(await registry.metrics())
+    expect(samples.get('martend_async_daemon_processed_events{projection_name="a"}')).toBe(0)
+    expect(samples.get('martend_async_daemon_processed_events_total{projection_name="b"}')).toBe(0)
+    for (const name of ['a', 'b']) {
+      expect(
+        samples.has(`martend_async_daemon_projection_state{projection_name="${name}",state="paused"}`),
+      ).toBe(true)
+    }
   })
 
   test('cleared in mid-run everything is there again after the next poll, with the values it had', async () => {
@@ -206,10 +224,10 @@ describe('on one registry', () => {
     const { clock, daemon } = rig()
     await daemon([recording('all')], { metrics: promClientMetrics({ registry }) }).start()
     registry.clear()
-    new Gauge({ name: 'martend_async_daemon_polls', help: 'mine', registers: [registry] })
+    const mine = new Gauge({ name: 'martend_async_daemon_polls', help: 'mine', registers: [registry] })
     await clock.advance(3_000)
-    const next = daemon([recording('other')], { metrics: promClientMetrics({ registry }) })
-    await expect(next.start()).rejects.toThrow('martend_async_daemon_polls')
+    expect(registry.getSingleMetric('martend_async_daemon_polls')).toBe(mine)
+    expect((await mine.get()).values).toEqual([{ value: 0, labels: {} }])
   })
 })
 

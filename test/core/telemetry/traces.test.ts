@@ -36,7 +36,7 @@ describe('a skip', () => {
     return span
   }
 
-  test('is a span with the attributes of Marten: counts are numbers, positions strings', async () => {
+  test('is a span with the documented attributes: counts are numbers, positions strings', async () => {
     const span = await skipping()
     expect(span.attributes).toEqual({
       'marten.skipped_events.count': 3,
@@ -46,6 +46,7 @@ describe('a skip', () => {
       'marten.high_water_mark.difference': 4,
       'tidemark.projection.name': 'balances',
       'tidemark.skip.reason': 'stale_high_water_mark',
+      'error.type': 'stale_high_water_mark',
     })
     expect(span.status.code).toBe(SpanStatusCode.ERROR)
     expect(span.status.message).toContain('3 positions')
@@ -64,6 +65,7 @@ describe('a skip', () => {
     const { distance: _, ...sparse } = denseOrder
     const span = await skipping(sparse)
     expect(Object.keys(span.attributes).sort()).toEqual([
+      'error.type',
       'marten.high_water_mark.actual',
       'marten.high_water_mark.stale',
       'marten.high_water_mark.stored',

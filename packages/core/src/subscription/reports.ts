@@ -68,15 +68,9 @@ export class SubscriptionReports<P, Item> {
 
   async open(isPersistent: boolean): Promise<void> {
     this.#isPersistent = isPersistent
-    try {
-      await this.#session.open()
-      const { recorder } = this.#session
-      if (recorder) this.#leave = takeOver(recorder, this.#options.projection)
-    } catch (error) {
-      // A name that another metric has: there is no start() that it could reject.
-      this.#options.telemetryLogger.error(`tidemark: no metrics are exported: ${messageOf(error)}`)
-      this.#session.onError(error)
-    }
+    await this.#session.open().catch((error: unknown) => this.#session.onError(error))
+    const { recorder } = this.#session
+    if (recorder) this.#leave = takeOver(recorder, this.#options.projection)
     this.#isOpen = true
     for (const tell of this.#waiting.splice(0)) tell()
   }

@@ -25,13 +25,13 @@ export const ATTRIBUTES: {
   readonly holderPids: 'tidemark.holder.pids'
   readonly holderApplications: 'tidemark.holder.application_names'
 } = Object.freeze({
-  // Marten's monitoring.
+  // Of the description that this project was built from; Marten does not emit them.
   skippedCount: 'marten.skipped_events.count',
   markStale: 'marten.high_water_mark.stale',
   markStored: 'marten.high_water_mark.stored',
   markActual: 'marten.high_water_mark.actual',
   markDifference: 'marten.high_water_mark.difference',
-  // Our own.
+  // Tidemark's.
   projection: 'tidemark.projection.name',
   skipReason: 'tidemark.skip.reason',
   firstPosition: 'tidemark.batch.first_position',
@@ -46,7 +46,7 @@ export const ATTRIBUTES: {
   gapsClosed: 'tidemark.gaps_closed',
   holderPids: 'tidemark.holder.pids',
   holderApplications: 'tidemark.holder.application_names',
-  // Incubating: https://opentelemetry.io/docs/specs/semconv/registry/attributes/messaging/
+  // In development: https://opentelemetry.io/docs/specs/semconv/registry/attributes/messaging/
   batchMessageCount: 'messaging.batch.message_count',
   operationType: 'messaging.operation.type',
 })

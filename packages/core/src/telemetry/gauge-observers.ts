@@ -2,7 +2,11 @@ import type { GaugeReading } from './metrics.ts'
 
 /** What the gauges of all daemons that share a backend show together. */
 export class GaugeObservers {
-  readonly #observers = new Set<() => Iterable<GaugeReading>>()
+  readonly #observers: Set<() => Iterable<GaugeReading>>
+
+  constructor(observers: Set<() => Iterable<GaugeReading>>) {
+    this.#observers = observers
+  }
 
   /** Returns what withdraws them. */
   add(collect: () => Iterable<GaugeReading>): () => void {

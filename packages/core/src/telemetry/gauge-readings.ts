@@ -16,10 +16,7 @@ export function storeGauges<P>(
 ): readonly GaugeReading[] {
   const { head, settled, mark, gaps, holders, lastPollAtMs } = status
   const isPolled = lastPollAtMs !== undefined
-  const oldestGapMs = gaps.reduce<number | undefined>(
-    (oldest, { openForMs }) => Math.max(oldest ?? 0, openForMs),
-    undefined,
-  )
+  const oldestGapMs = Math.max(0, ...gaps.map(({ openForMs }) => openForMs))
   const gauge = readingsWith({ source })
   return [
     ...gauge('high_water_mark', approximate(mark, toNumber)),
@@ -28,7 +25,7 @@ export function storeGauges<P>(
     ...gauge('high_water_mark_stale', status.state === 'idle' ? undefined : Number(status.stale)),
     ...gauge('open_gaps', isPolled ? gaps.length : undefined),
     ...gauge('gap_holders', isPolled ? (gaps.length === 0 ? 0 : holders.length) : undefined),
-    ...gauge('oldest_gap_age_seconds', seconds(oldestGapMs)),
+    ...gauge('oldest_gap_age_seconds', isPolled ? seconds(oldestGapMs) : undefined),
     ...gauge('last_successful_poll_timestamp_seconds', seconds(lastPollAtMs)),
   ]
 }

@@ -26,6 +26,11 @@ export interface Instrument {
   readonly help: string
   /** Upper bounds of a histogram's buckets. */
   readonly buckets?: readonly number[]
+  /**
+   * What OpenTelemetry shows of a gauge's series that has ended: its SDK cannot withdraw one. 0 where that says "nothing",
+   * -1 ("unknown") where 0 would be a value. Without it the last value stays: of positions and stored totals.
+   */
+  readonly whenEnded?: 0 | -1
   /** Where a person meets it: on the dashboard, in an alert, or for exploration only. */
   readonly usedBy: readonly ('dashboard' | 'alert' | 'exploration')[]
 }
@@ -220,6 +225,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'max',
     labels: SOURCE,
     help: '1 when settled has stood below the head, or no poll has succeeded, for longer than the threshold.',
+    whenEnded: 0,
     usedBy: ['dashboard', 'alert'],
   },
   open_gaps: {
@@ -229,6 +235,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'max',
     labels: SOURCE,
     help: 'Runs of positions that may still be filled.',
+    whenEnded: 0,
     usedBy: ['dashboard'],
   },
   oldest_gap_age_seconds: {
@@ -237,7 +244,8 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     scope: 'store',
     aggregator: 'max',
     labels: SOURCE,
-    help: 'How long the oldest open gap has been seen; absent while there is none.',
+    help: 'How long the oldest open gap has been seen; 0 while there is none.',
+    whenEnded: 0,
     usedBy: ['dashboard'],
   },
   gap_holders: {
@@ -247,6 +255,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'max',
     labels: SOURCE,
     help: 'Transactions that may still fill a gap.',
+    whenEnded: 0,
     usedBy: ['dashboard'],
   },
   last_successful_poll_timestamp_seconds: {
@@ -256,6 +265,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'min',
     labels: SOURCE,
     help: 'Unix time of the last poll that succeeded.',
+    whenEnded: -1,
     usedBy: ['dashboard', 'alert'],
   },
   projection_position: {
@@ -274,6 +284,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'min',
     labels: PROJECTION,
     help: '(head - settled) + (mark - checkpoint), of a wrapped subscription head - position: positions, not events. Absent where positions are sparse.',
+    whenEnded: -1,
     usedBy: ['dashboard'],
   },
   projection_lag_seconds: {
@@ -283,6 +294,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'min',
     labels: PROJECTION,
     help: "Now minus the append time of the projection's oldest unprocessed event; 0 when there is none, absent when unknown.",
+    whenEnded: -1,
     usedBy: ['dashboard', 'alert'],
   },
   projection_state: {
@@ -292,6 +304,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'max',
     labels: { ...PROJECTION, state: [...new Set([...PROJECTION_STATES, ...SUBSCRIPTION_STATES])] },
     help: '1 for the state that the projection is in, 0 for the others.',
+    whenEnded: 0,
     usedBy: ['dashboard', 'alert'],
   },
   skipped_events_recorded: {
@@ -310,6 +323,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'max',
     labels: PROJECTION,
     help: '1 when nothing has come from a wrapped subscription for longer than the threshold while the head stands above. Absent where the head does not tell: filtered and persistent subscriptions.',
+    whenEnded: 0,
     usedBy: ['dashboard', 'alert'],
   },
   parked_messages: {
@@ -319,6 +333,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'max',
     labels: PROJECTION,
     help: 'Messages of a persistent subscription that were parked: given up, until someone replays or removes them.',
+    whenEnded: 0,
     usedBy: ['dashboard'],
   },
   outstanding_messages: {
@@ -328,6 +343,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'max',
     labels: PROJECTION,
     help: 'Messages of a persistent subscription that its consumers have received and not yet acknowledged.',
+    whenEnded: 0,
     usedBy: ['dashboard'],
   },
   group_consumers: {
@@ -337,6 +353,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'max',
     labels: PROJECTION,
     help: 'Consumers connected to the group of a persistent subscription.',
+    whenEnded: 0,
     usedBy: ['dashboard'],
   },
   consumer_messages_in_hand: {
@@ -346,6 +363,7 @@ export const INSTRUMENTS: Readonly<Record<InstrumentName, Instrument>> = {
     aggregator: 'sum',
     labels: PROJECTION,
     help: 'Of the outstanding messages, those that the consumers of this process have.',
+    whenEnded: 0,
     usedBy: ['dashboard'],
   },
   poll_duration_seconds: {

@@ -3,8 +3,8 @@ import type { Logger } from './logger.ts'
 
 /**
  * The port behind the `metrics` option. `@tidemark/core/prom-client` and `@tidemark/core/opentelemetry` implement it;
- * implement it yourself for another backend. What it throws is caught and counted; it never reaches the work. Only a
- * `MetricNameTakenError` of `open` is the user's to mend: it rejects `start()`.
+ * implement it yourself for another backend. What it throws is caught and counted; it never reaches the work. Every value
+ * that it is given is a finite number.
  */
 export interface Metrics {
   /**

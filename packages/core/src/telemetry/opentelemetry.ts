@@ -1,5 +1,6 @@
 import {
   type BatchObservableCallback,
+  type BatchObservableResult,
   type Counter,
   createNoopMeter,
   type Histogram,
@@ -13,6 +14,7 @@ import { requireKnownOptions } from '../known-options.ts'
 import { GaugeObservers } from './gauge-observers.ts'
 import { type CounterName, type GaugeName, type HistogramName, INSTRUMENTS } from './instruments.ts'
 import type { GaugeReading, Labels, Metrics, MetricsRecorder } from './metrics.ts'
+import { type SharedInstruments, sharedInstruments } from './shared-instruments.ts'
 
 export interface OpenTelemetryMetricsOptions {
   /** @default the global provider, as it is when the daemon starts */
@@ -43,66 +45,82 @@ export function openTelemetryMetrics(options: OpenTelemetryMetricsOptions = {}):
             'before start(), or pass meterProvider',
         )
       }
-      return sharedRecorder(provider, meter, prefix)
+      return recorderOf(provider, meter, prefix)
     },
   }
 }
 
-const shared = new WeakMap<MeterProvider, Map<string, OpenTelemetryRecorder>>()
+const recorders = new WeakMap<SharedInstruments<AnyInstrument>, OpenTelemetryRecorder>()
 
-function sharedRecorder(provider: MeterProvider, meter: Meter, prefix: string): MetricsRecorder {
-  const ofProvider = shared.get(provider) ?? new Map<string, OpenTelemetryRecorder>()
-  shared.set(provider, ofProvider)
-  const recorder = ofProvider.get(prefix) ?? new OpenTelemetryRecorder(meter, prefix)
-  ofProvider.set(prefix, recorder)
+function recorderOf(provider: MeterProvider, meter: Meter, prefix: string): OpenTelemetryRecorder {
+  const shared = sharedInstruments<AnyInstrument>('opentelemetry', provider, prefix)
+  const recorder = recorders.get(shared) ?? new OpenTelemetryRecorder(meter, prefix, shared)
+  recorders.set(shared, recorder)
   return recorder
 }
 
+type AnyInstrument = Counter | Histogram | ObservableGauge
+
 /** Two instruments of one name would be two streams of one name, so all daemons of a provider share theirs. */
 class OpenTelemetryRecorder implements MetricsRecorder {
-  readonly #counters = new Map<CounterName, Counter>()
-  readonly #histograms = new Map<HistogramName, Histogram>()
+  readonly #prefix: string
+  readonly #made: ReadonlyMap<string, AnyInstrument>
+  readonly #observers: GaugeObservers
+  /** Those that this recorder made, and therefore observes. */
   readonly #gauges = new Map<GaugeName, ObservableGauge>()
-  readonly #observers = new GaugeObservers()
-  /** Every series that was ever shown: OpenTelemetry cannot withdraw a point, so one that is gone becomes NaN. */
-  readonly #known = new Map<string, GaugeReading>()
+  /** What was shown at the last collection. */
+  #shown: ReadonlyMap<string, GaugeReading> = new Map()
 
-  constructor(meter: Meter, prefix: string) {
+  constructor(meter: Meter, prefix: string, shared: SharedInstruments<AnyInstrument>) {
+    this.#prefix = prefix
+    this.#made = shared.made
+    this.#observers = new GaugeObservers(shared.observers)
     for (const [name, { kind, help: description, unit, buckets }] of Object.entries(INSTRUMENTS)) {
       const fullName = prefix + name
-      if (kind === 'counter')
-        this.#counters.set(name as CounterName, meter.createCounter(fullName, { description, unit }))
+      if (shared.made.has(fullName)) continue
+      if (kind === 'counter') shared.made.set(fullName, meter.createCounter(fullName, { description, unit }))
       else if (kind === 'gauge') {
-        this.#gauges.set(name as GaugeName, meter.createObservableGauge(fullName, { description, unit }))
+        const gauge = meter.createObservableGauge(fullName, { description, unit })
+        shared.made.set(fullName, gauge)
+        this.#gauges.set(name as GaugeName, gauge)
       } else {
         const advice = buckets ? { explicitBucketBoundaries: [...buckets] } : {}
-        this.#histograms.set(
-          name as HistogramName,
-          meter.createHistogram(fullName, { description, unit, advice }),
-        )
+        shared.made.set(fullName, meter.createHistogram(fullName, { description, unit, advice }))
       }
     }
-    meter.addBatchObservableCallback(this.#collect, [...this.#gauges.values()])
+    if (this.#gauges.size > 0) meter.addBatchObservableCallback(this.#collect, [...this.#gauges.values()])
   }
 
   add(counter: CounterName, value: number, labels: Labels): void {
-    this.#counters.get(counter)?.add(value, labels)
+    ;(this.#made.get(this.#prefix + counter) as Counter | undefined)?.add(value, labels)
   }
 
   record(histogram: HistogramName, value: number, labels: Labels): void {
-    this.#histograms.get(histogram)?.record(value, labels)
+    ;(this.#made.get(this.#prefix + histogram) as Histogram | undefined)?.record(value, labels)
   }
 
   observe(collect: () => Iterable<GaugeReading>): () => void {
     return this.#observers.add(collect)
   }
 
+  /**
+   * Observes what there is. The SDK goes on to export the last value of a series that is no longer observed (2.12, with
+   * cumulative temporality), so one that has ended gets its last value here, once. Never NaN: it is no number in OTLP's
+   * JSON, and a collector then refuses the whole export, the application's own metrics included.
+   */
   #collect: BatchObservableCallback = (result) => {
     const now = this.#observers.read()
-    for (const [series, reading] of now) this.#known.set(series, reading)
-    for (const [series, { gauge, labels }] of this.#known) {
-      const instrument = this.#gauges.get(gauge)
-      if (instrument) result.observe(instrument, now.get(series)?.value ?? Number.NaN, labels)
+    const ended = [...this.#shown].filter(([series]) => !now.has(series))
+    this.#shown = now
+    for (const { gauge, value, labels } of now.values()) this.#observe(result, gauge, value, labels)
+    for (const [, { gauge, labels }] of ended) {
+      const value = INSTRUMENTS[gauge].whenEnded
+      if (value !== undefined) this.#observe(result, gauge, value, labels)
     }
+  }
+
+  #observe(result: BatchObservableResult, name: GaugeName, value: number, labels: Labels): void {
+    const gauge = this.#gauges.get(name)
+    if (gauge) result.observe(gauge, value, labels)
   }
 }

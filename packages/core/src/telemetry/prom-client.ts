@@ -8,18 +8,26 @@ import {
   Registry,
   register,
 } from 'prom-client'
-import { InvalidOptionError, MetricNameTakenError } from '../errors.ts'
+import { InvalidOptionError } from '../errors.ts'
 import { requireKnownOptions } from '../known-options.ts'
 import { GaugeObservers } from './gauge-observers.ts'
-import { type CounterName, type HistogramName, INSTRUMENTS, type InstrumentName } from './instruments.ts'
+import {
+  type CounterName,
+  type HistogramName,
+  INSTRUMENTS,
+  type Instrument,
+  type InstrumentName,
+} from './instruments.ts'
+import { type Logger, SILENT_LOGGER } from './logger.ts'
 import type { Exemplar, GaugeReading, Labels, Metrics, MetricsRecorder } from './metrics.ts'
+import { type SharedInstruments, sharedInstruments } from './shared-instruments.ts'
 
 type AnyRegistry = Registry<PrometheusContentType> | Registry<OpenMetricsContentType>
 
 export interface PromClientMetricsOptions {
   /** @default prom-client's global registry */
   readonly registry?: AnyRegistry
-  /** Of every metric's name. @default 'martend_async_daemon_', as Marten's published monitoring has it */
+  /** Of every metric's name. It is this project's: Marten emits no such names. @default 'martend_async_daemon_' */
   readonly prefix?: string
   /**
    * Appended to the names of counters; `'_total'` pleases `promtool check metrics`. An OpenMetrics registry appends
@@ -35,8 +43,10 @@ const OPTIONS: Readonly<Record<keyof PromClientMetricsOptions, true>> = {
 }
 
 /**
- * Metrics through prom-client. Several daemons, and several calls with one registry and prefix, share their metrics. On a
- * registry whose content type is OpenMetrics when the first daemon starts, histograms of batches carry exemplars.
+ * Metrics through prom-client. Several daemons, and several calls with one registry and prefix, share their metrics, also
+ * where this package is loaded twice. A metric of another's that has a name of ours stays as it is: ours of that name is
+ * not exported, and a warning says so. On a registry whose content type is OpenMetrics when the first daemon starts,
+ * histograms of batches carry exemplars.
  */
 export function promClientMetrics(options: PromClientMetricsOptions = {}): Metrics {
   requireKnownOptions(options, OPTIONS)
@@ -49,51 +59,75 @@ export function promClientMetrics(options: PromClientMetricsOptions = {}): Metri
   if (counterSuffix !== '' && counterSuffix !== '_total') {
     throw new InvalidOptionError('counterSuffix', "'' or '_total'", counterSuffix)
   }
-  return { open: () => sharedRecorder(registry, prefix, counterSuffix) }
+  return { open: (logger) => recorderOf(registry, prefix, counterSuffix).open(logger) }
 }
 
-const shared = new WeakMap<AnyRegistry, Map<string, PromClientRecorder>>()
+const recorders = new WeakMap<SharedInstruments<Made>, Map<string, PromClientRecorder>>()
 
-function sharedRecorder(registry: AnyRegistry, prefix: string, counterSuffix: string): MetricsRecorder {
-  const ofRegistry = shared.get(registry) ?? new Map<string, PromClientRecorder>()
-  shared.set(registry, ofRegistry)
-  const key = `${prefix} ${counterSuffix}`
-  const recorder = ofRegistry.get(key) ?? new PromClientRecorder(registry, prefix, counterSuffix)
-  recorder.register()
-  ofRegistry.set(key, recorder)
+function recorderOf(registry: AnyRegistry, prefix: string, counterSuffix: string): PromClientRecorder {
+  const shared = sharedInstruments<Made>('prom-client', registry, prefix)
+  // An OpenMetrics registry appends it by itself.
+  const suffix = registry.contentType === Registry.OPENMETRICS_CONTENT_TYPE ? '' : counterSuffix
+  const ofShared = recorders.get(shared) ?? new Map<string, PromClientRecorder>()
+  recorders.set(shared, ofShared)
+  const recorder = ofShared.get(suffix) ?? new PromClientRecorder(registry, shared, prefix, suffix)
+  ofShared.set(suffix, recorder)
   return recorder
 }
 
-interface Named {
+/** A metric that this copy of the package made, or another. */
+interface Made {
+  readonly metric: Metric
+  /** Two versions of this package may differ in these. */
+  readonly kind: Instrument['kind']
+  readonly labels: readonly string[]
+  /** Whether the registry took exemplars when it was made. */
+  readonly hasExemplars: boolean
+}
+
+interface Named extends Made {
   /** Under which it is registered; prom-client changes `metric.name` at an OpenMetrics scrape. */
   readonly fullName: string
-  readonly metric: Metric
 }
 
 class PromClientRecorder implements MetricsRecorder {
   readonly #registry: AnyRegistry
-  readonly #isOpenMetrics: boolean
   readonly #metrics: ReadonlyMap<InstrumentName, Named>
-  readonly #gauges = new GaugeObservers()
+  readonly #gauges: GaugeObservers
+  #logger: Logger = SILENT_LOGGER
+  #told: ReadonlySet<string> = new Set()
 
-  constructor(registry: AnyRegistry, prefix: string, counterSuffix: string) {
+  constructor(registry: AnyRegistry, shared: SharedInstruments<Made>, prefix: string, counterSuffix: string) {
     this.#registry = registry
-    this.#isOpenMetrics = registry.contentType === Registry.OPENMETRICS_CONTENT_TYPE
+    this.#gauges = new GaugeObservers(shared.observers)
     this.#metrics = new Map(
       (Object.keys(INSTRUMENTS) as InstrumentName[]).map((name) => {
         const fullName = prefix + name + (INSTRUMENTS[name].kind === 'counter' ? counterSuffix : '')
-        return [name, { fullName, metric: this.#make(name, fullName) }]
+        const found = shared.made.get(fullName)
+        const made = found !== undefined && isSameKind(found, name) ? found : this.#make(name, fullName)
+        if (found === undefined) shared.made.set(fullName, made)
+        return [name, { ...made, fullName }]
       }),
     )
   }
 
+  /** Tells each daemon that starts what it has to do without. */
+  open(logger: Logger): this {
+    this.#logger = logger
+    this.#told = new Set()
+    this.#register()
+    return this
+  }
+
   add(counter: CounterName, value: number, labels: Labels): void {
-    ;(this.#registered(counter) as Counter).inc(labels, value)
+    ;(this.#registered(counter)?.metric as Counter | undefined)?.inc(labels, value)
   }
 
   record(histogram: HistogramName, value: number, labels: Labels, exemplar?: Exemplar): void {
-    const metric = this.#registered(histogram) as Histogram
-    if (!this.#isOpenMetrics) metric.observe(labels, value)
+    const named = this.#registered(histogram)
+    if (named === undefined) return
+    const metric = named.metric as Histogram
+    if (!named.hasExemplars) metric.observe(labels, value)
     else if (exemplar === undefined) metric.observe({ labels, value })
     else {
       const exemplarLabels = { trace_id: exemplar.traceId, span_id: exemplar.spanId }
@@ -105,37 +139,61 @@ class PromClientRecorder implements MetricsRecorder {
     return this.#gauges.add(collect)
   }
 
-  /** All or none. */
-  register(): void {
-    const missing = [...this.#metrics.values()].filter(({ fullName, metric }) => {
+  /** Leaves metrics of others alone, and says once which of ours are therefore not exported. */
+  #register(): void {
+    const taken: string[] = []
+    for (const { fullName, metric } of this.#metrics.values()) {
       const existing: unknown = this.#registry.getSingleMetric(fullName)
-      if (existing !== undefined && existing !== metric) throw new MetricNameTakenError(fullName)
-      return existing === undefined
-    })
-    for (const { metric } of missing) this.#registry.registerMetric(metric as never)
+      if (existing === undefined) this.#registry.registerMetric(metric as never)
+      else if (existing !== metric) taken.push(fullName)
+    }
+    const news = taken.filter((fullName) => !this.#told.has(fullName))
+    this.#told = new Set(taken)
+    if (news.length === 0) return
+    this.#logger.warn(
+      `tidemark: the registry already has ${news.join(', ')} from elsewhere, so Tidemark does not export its own; ` +
+        'to export it, give promClientMetrics() another prefix or registry, or rename the other metric',
+    )
   }
 
   /** A registry may be cleared in mid-run: all of them are then missing. */
-  #registered(name: InstrumentName): Metric | undefined {
+  #registered(name: InstrumentName): Named | undefined {
     const named = this.#metrics.get(name)
-    if (named && this.#registry.getSingleMetric(named.fullName) === undefined) this.register()
-    return named?.metric
+    if (named === undefined) return undefined
+    if (this.#registry.getSingleMetric(named.fullName) === undefined) this.#register()
+    return this.#registry.getSingleMetric(named.fullName) === (named.metric as unknown) ? named : undefined
   }
 
-  #make(name: InstrumentName, fullName: string): Metric {
+  #make(name: InstrumentName, fullName: string): Made {
+    const { kind, labels } = INSTRUMENTS[name]
+    const hasExemplars = this.#registry.contentType === Registry.OPENMETRICS_CONTENT_TYPE
+    const metric = this.#metric(name, fullName, hasExemplars)
+    return { metric, kind, labels: Object.keys(labels), hasExemplars }
+  }
+
+  #metric(name: InstrumentName, fullName: string, enableExemplars: boolean): Metric {
     const { kind, help, labels, buckets, aggregator } = INSTRUMENTS[name]
-    const common = { name: fullName, help, labelNames: Object.keys(labels), aggregator, registers: [] }
+    const labelNames = Object.keys(labels)
+    const common = { name: fullName, help, labelNames, aggregator, registers: [] }
     if (kind === 'counter') return new Counter(common)
-    if (kind === 'histogram') {
-      return new Histogram({ ...common, buckets: [...(buckets ?? [])], enableExemplars: this.#isOpenMetrics })
-    }
+    if (kind === 'histogram')
+      return new Histogram({ ...common, buckets: [...(buckets ?? [])], enableExemplars })
     const readings = (): Iterable<GaugeReading> => this.#gauges.read().values()
     return new Gauge({
       ...common,
       collect() {
         this.reset()
-        for (const { gauge, labels, value } of readings()) if (gauge === name) this.set(labels, value)
+        for (const { gauge, labels, value } of readings()) {
+          // Another version of this package may show more labels; prom-client would refuse the whole scrape.
+          const isKnown = Object.keys(labels).every((label) => labelNames.includes(label))
+          if (gauge === name && isKnown) this.set(labels, value)
+        }
       },
     })
   }
+}
+
+function isSameKind({ kind, labels }: Made, name: InstrumentName): boolean {
+  const wanted = Object.keys(INSTRUMENTS[name].labels)
+  return kind === INSTRUMENTS[name].kind && wanted.join() === labels.join()
 }

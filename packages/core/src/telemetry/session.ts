@@ -1,5 +1,5 @@
-import { hasCode } from '../errors.ts'
 import type { PositionOrder } from '../position.ts'
+import { guardRecorder } from './guard-recorder.ts'
 import type { Logger } from './logger.ts'
 import type { GaugeReading, Metrics, MetricsRecorder } from './metrics.ts'
 import { quietly } from './quietly.ts'
@@ -70,11 +70,10 @@ export class TelemetrySession<P, E> {
     const opened = this.#openMetrics()
     if (opened === undefined) return
     this.recorder = opened
-    const recorder = quietRecorder(opened, this.onError)
+    const recorder = guardRecorder(opened, this.onError)
     this.#metrics = reportMetrics(recorder, order, () => this.tracing.currentSpan())
     startAtZero(recorder)
-    // Computed in here to the last: what a generator throws, it throws while it is read.
-    this.#withdraw = recorder.observe(() => quietly(() => [...gauges()], this.onError) ?? [])
+    this.#withdraw = recorder.observe(gauges)
   }
 
   /** Withdraws the gauges. */
@@ -89,7 +88,6 @@ export class TelemetrySession<P, E> {
     try {
       return metrics?.open(telemetryLogger)
     } catch (error) {
-      if (hasCode(error, 'TIDEMARK_METRIC_NAME_TAKEN')) throw error
       this.onError(error)
       return undefined
     }
@@ -101,15 +99,6 @@ export class TelemetrySession<P, E> {
     const ignore = (): void => {}
     quietly(() => this.recorder?.add('telemetry_errors', 1, {}), ignore)
     quietly(() => this.#parts.onTelemetryError(error), ignore)
-  }
-}
-
-/** One metric that fails does not keep the others from being reported. */
-function quietRecorder(recorder: MetricsRecorder, onError: (error: unknown) => void): MetricsRecorder {
-  return {
-    add: (...increase) => quietly(() => recorder.add(...increase), onError),
-    record: (...value) => quietly(() => recorder.record(...value), onError),
-    observe: (collect) => quietly(() => recorder.observe(collect), onError) ?? (() => {}),
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Attributes, Link, Span, SpanContext, SpanOptions, Tracer } from '@opentelemetry/api'
-import { ATTR_ERROR_TYPE } from '@opentelemetry/semantic-conventions'
+import { ATTR_ERROR_TYPE, ERROR_TYPE_VALUE_OTHER } from '@opentelemetry/semantic-conventions'
 import { traced } from '../background.ts'
 import type { CrossedRun } from '../checkpoint-store.ts'
 import { hasCode } from '../errors.ts'
@@ -95,7 +95,7 @@ class ApiTracing<E> implements Tracing<E> {
 
   #fail(span: Span, error: unknown): void {
     span.setStatus({ code: this.#api.SpanStatusCode.ERROR, message: String(error) })
-    span.setAttribute(ATTR_ERROR_TYPE, error instanceof Error ? error.name : '_OTHER')
+    span.setAttribute(ATTR_ERROR_TYPE, error instanceof Error ? error.name : ERROR_TYPE_VALUE_OTHER)
     if (error instanceof Error) span.recordException(error)
   }
 
@@ -124,6 +124,7 @@ class ApiTracing<E> implements Tracing<E> {
     const attributes: Attributes = {
       [ATTRIBUTES.projection]: projection,
       [ATTRIBUTES.skipReason]: reason,
+      [ATTR_ERROR_TYPE]: reason,
       [ATTRIBUTES.markStale]: reason === 'stale_high_water_mark',
       [ATTRIBUTES.markStored]: stored,
       [ATTRIBUTES.markActual]: current,
