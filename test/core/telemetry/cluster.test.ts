@@ -45,4 +45,4 @@ test('under node:cluster the workers of one store show what one process shows; o
   // Six events in each worker.
   expect(of('processed_events', projection)).toBe(18)
   expect(of('batch_size_events_sum', projection)).toBe(18)
-}, 60_000)
+})

@@ -5,8 +5,6 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { type TelemetryScenario, telemetryScenario } from '../../support/telemetry-scenario.ts'
 import { prometheusSdk, samplesOf } from './scrape.ts'
 
-// Each test runs the whole scenario twice, on a machine that may be busy.
-vi.setConfig({ testTimeout: 60_000 })
 // Standbys look at random times.
 vi.spyOn(Math, 'random').mockReturnValue(0.5)
 
