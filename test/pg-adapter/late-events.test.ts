@@ -243,3 +243,22 @@ test('the oldest of too many runs are given up', async () => {
   await insertTaken(events, numbers.slice(0, 2))
   expect((await haltedWith(daemon)).events.map(({ position }) => position)).toEqual(['3'])
 })
+
+test('in a partitioned table fewer runs are watched, the newest ones', async () => {
+  const partitions = Array.from(
+    { length: 9 },
+    (_, n) => `create table events_${n} partition of events for values with (modulus 9, remainder ${n});`,
+  )
+  const events = await db.events(`create sequence numbers; ${HANDLED};
+    create table events (position bigint primary key default nextval('numbers'), type text default 'any')
+      partition by hash (position); ${partitions.join('')}`)
+  const daemon = await daemonOver(events)
+  const numbers: bigint[] = []
+  for (let n = 0; n <= 10; n++) {
+    numbers.push(...(await takeNumbers(events)))
+    await events.append()
+  }
+  await daemon.waitUntilProjected()
+  await insertTaken(events, numbers)
+  expect((await haltedWith(daemon)).events.map(({ position }) => BigInt(position))).toEqual(numbers.slice(1))
+})

@@ -3,13 +3,28 @@ import {
   type Gap,
   type LateEvent,
   LateEventsError,
+  MOST_WATCHED_RUNS,
   passedLateEvents,
   type StoredProgress,
 } from '@tidemark/core'
 import { quoteIdentifier, quoteTexts } from './identifiers.ts'
+import type { Inspection } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 
 type Options = Pick<ResolvedPostgresEventsOptions<unknown>, 'eventType' | 'placeholderTypes' | 'sql'>
+
+const LEAST_RUNS = 10
+
+/**
+ * The newest runs. Fewer where there are partitions: a look at one run descends the index of each of them, unless they are
+ * parted by the position.
+ */
+export function newestRuns(
+  watched: readonly Gap<bigint>[],
+  { relations }: Pick<Inspection, 'relations'>,
+): readonly Gap<bigint>[] {
+  return watched.slice(-Math.max(LEAST_RUNS, Math.floor(MOST_WATCHED_RUNS / relations.length)))
+}
 
 /** Of one run, enough to tell what happens. */
 const MOST_OF_ONE_RUN = 100
@@ -62,9 +77,9 @@ export function lateEventsError(
 }
 
 const WHY = ({ sql: { table, position } }: Options): string =>
-  `No transaction that had taken a number up to there was open any more, so somebody writes ${table}.${position} ` +
-  'with a number that was taken outside the transaction that inserts it (Marten in append mode Rich, an allocator of ' +
-  'number blocks), or by hand. Where that goes on, more events are lost, and not all of them are noticed.'
+  'When the mark passed these positions, no transaction was open that could still fill them. So some writer takes the ' +
+  `number of ${table}.${position} outside the transaction that inserts it (Marten in append mode Rich, an allocator of ` +
+  'number blocks), writes positions by hand, or attaches a partition that has them. While that goes on more events are lost, and not all of them are seen.'
 
 const WHAT_TO_DO =
   'Nothing is projected until this process is started again. First let every writer take its numbers in the ' +

@@ -22,7 +22,7 @@ import { type PostgresPoll, probe } from './high-water.ts'
 import { incarnationOf, parseIncarnation, sequencePart } from './incarnation.ts'
 import { type InspectedPoll, pollInspected } from './inspected-poll.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
-import { lateEventsError } from './late-events.ts'
+import { lateEventsError, newestRuns } from './late-events.ts'
 import { lookUpMark } from './load.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { requireNotRewound, requireStoredConsistent } from './rewind.ts'
@@ -180,7 +180,7 @@ async function conclude(
       inspection,
       sequence,
       settlement: concluded,
-      watched: isWatching ? watchEmpty(watched, [...provenEmpty, ...tail]) : [],
+      watched: isWatching ? newestRuns(watchEmpty(watched, [...provenEmpty, ...tail]), inspection) : [],
       comparedAtMs: nextComparedAtMs(comparedAtMs, poll),
     } satisfies Memory,
   }
