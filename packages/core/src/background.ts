@@ -2,32 +2,32 @@ import { AsyncResource } from 'node:async_hooks'
 import type { Context, ContextManager } from '@opentelemetry/api'
 
 /**
- * Where no request is: what runs in here, and whatever follows from it (timers, sockets, promises), sees no
- * AsyncLocalStorage of whoever calls Tidemark. It is made on import, since nothing leads out of a request that has begun:
- * where this module is first imported inside a request, it is that request.
+ * Runs code outside every request. What runs in here, and whatever follows from it (timers, sockets, promises), sees no
+ * AsyncLocalStorage of Tidemark's caller. It is made on import, because nothing leads out of a request that has begun.
+ * If this module is first imported inside a request, it is that request.
  */
 const outside = new AsyncResource('Tidemark')
 
 /**
- * Runs a loop where it belongs: outside of the request that starts it, and untraced, since a loop's statements are not
- * work that anybody asked for, and instrumentation of a driver would make spans of every poll. `traced` leads back.
+ * Runs a loop outside the request that starts it, and untraced. Nobody asked for a loop's statements, and the
+ * instrumentation of a driver would make spans of every poll. `traced` leads back.
  */
 export function inBackground<T>(work: () => T): T {
   return outside.runInAsyncScope(() => inContext((context) => context.setValue(SUPPRESS_TRACING, true), work))
 }
 
 /**
- * Runs what is not Tidemark's own (a handler; a connection given back to a pool, which may go on with somebody else's
- * statement) so that it is traced as anywhere else.
+ * Runs code that is not Tidemark's own with tracing as usual: a handler, or giving a connection back to a pool, which
+ * may then send somebody else's statement.
  */
 export function traced<T>(work: () => T): T {
   return inContext((context) => context.deleteValue(SUPPRESS_TRACING), work)
 }
 
 /**
- * The OpenTelemetry API's context manager is found where the API keeps it for all its copies, not imported: the process
- * may be instrumented by a copy of the API that this package cannot resolve (`--require`, the Kubernetes operator).
- * Without one there is no context, and no span of any instrumentation.
+ * The context manager is taken from where the OpenTelemetry API keeps it for all its copies. It is not imported: the
+ * process may be instrumented by a copy of the API that this package cannot resolve (`--require`, the Kubernetes
+ * operator). Without a context manager there is no context, and no instrumentation makes a span.
  */
 function inContext<T>(change: (context: Context) => Context, work: () => T): T {
   const manager = (globalThis as OpenTelemetryGlobal)[API]?.context

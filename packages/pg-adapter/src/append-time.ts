@@ -27,9 +27,9 @@ export interface ClockReading {
 }
 
 /**
- * When, by the clock of this process, something happened at `serverMs` by the server's: else a server whose clock is
- * ahead would tell of events that come from the future. Clocks that agree within the time that the answer took are taken
- * to agree. `undefined` for what is no time (NULL, infinity).
+ * Converts a time of the server to the clock of this process. Otherwise events of a server whose clock is ahead would
+ * seem to come from the future. Clocks that differ by less than the time of the answer are taken as equal. `undefined`
+ * for values that are no time (NULL, infinity).
  */
 export function appendedAtMs(server: unknown, clock: ClockReading): number | undefined {
   const serverMs = typeof server === 'string' ? Number(server) : Number.NaN
@@ -37,7 +37,7 @@ export function appendedAtMs(server: unknown, clock: ClockReading): number | und
   return Math.min(serverMs - aheadMs(clock), clock.answeredAtMs)
 }
 
-/** By how much the server's clock is ahead of this process's, at the least; negative where it is behind. */
+/** At least how far the server's clock is ahead of this process's; negative if it is behind. */
 function aheadMs({ sentAtMs, serverMs, answeredAtMs }: ClockReading): number {
   if (serverMs > answeredAtMs) return serverMs - answeredAtMs
   return Math.min(0, serverMs - sentAtMs)

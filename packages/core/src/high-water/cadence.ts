@@ -36,8 +36,9 @@ export function nextBackOffMs(cadence: Cadence, { moved, behind, backOffMs }: Po
 }
 
 /**
- * The least wait after a poll that keeps polling within its share of time, and at most the poll interval: a poll that took
- * long met a suspended machine, a hung server or a full disk, which says nothing about what the next one costs.
+ * The least wait after a poll that keeps polling within its share of time; never longer than the poll interval. A poll
+ * that took long met a suspended machine, a hung server or a full disk. That says nothing about the cost of the next
+ * one.
  */
 export function restMs({ pollIntervalMs, pollTimeShare }: Cadence, storeMs: number): number {
   return Math.min(pollIntervalMs, storeMs * (1 / pollTimeShare - 1))

@@ -23,8 +23,9 @@ export interface HighWaterAgentOptions<P> extends TelemetryOptions {
    */
   readonly checkpoints?: ProgressMemory
   /**
-   * The longest wait between two polls. Raising it costs latency after an idle time, lowering it
-   * costs queries. @default 1000
+   * The longest wait between two polls. An event that comes after a quiet time may wait this long. Lowering it costs
+   * queries while nothing happens.
+   * @default 1000
    */
   readonly pollIntervalMs?: number
   /**

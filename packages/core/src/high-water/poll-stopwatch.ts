@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { PollWait } from '../event-source.ts'
 
-/** Takes the time of one poll, and that of its wait for a connection apart: a pool's queue costs the server nothing. */
+/** Measures a poll and its wait for a connection separately: waiting in a pool's queue costs the server nothing. */
 export class PollStopwatch {
   /** As far as the source says. */
   waitsFor: PollWait | undefined

@@ -3,7 +3,7 @@ import type { Holder } from '../event-source.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import type { Logger } from './logger.ts'
 
-/** One warning when the mark goes stale and one when it no longer is, never one a poll. */
+/** One warning when the mark goes stale and one when it is no longer stale; never one for each poll. */
 export class StaleWarning<P> {
   readonly #source: string
   readonly #logger: Logger
