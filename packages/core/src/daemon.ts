@@ -22,9 +22,9 @@ import { noAnswerFor, warnWhileUnanswered } from './unanswered.ts'
 /** One high-water agent and a runner for each projection. */
 export interface Daemon<P> {
   /**
-   * Prepares the checkpoint store, waiting for it while it cannot be reached, checks the source's conditions and starts every projection. Rejects when a
-   * condition is violated; resolves without having started them when `stop()` is called meanwhile. A started daemon
-   * keeps the process alive until `stop()`.
+   * Prepares the checkpoint store, checks the source's conditions and starts every projection. Waits while the store
+   * cannot be reached. Rejects when a condition is violated. When `stop()` is called meanwhile, resolves without having
+   * started them. A started daemon keeps the process alive until `stop()`.
    */
   start(): Promise<void>
   /**
@@ -144,10 +144,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     for (const runner of this.#runners) runner.start()
   }
 
-  /**
-   * A deploy may fall into a failover: what passes is waited for. It is said, since no status tells of it yet: at once,
-   * and then at most once a minute.
-   */
+  /** Retries while the store is unreachable, and logs it once, because status() cannot show it yet. */
   async #prepareCheckpoints(): Promise<void> {
     const { checkpoints, clock, highWater } = this.#options
     const { signal } = this.#stopping
@@ -267,7 +264,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     for (;;) {
       signal.throwIfAborted()
       const now = this.#agent.reading
-      // What another incarnation had handed out may never be handed out again.
+      // Positions that another incarnation has handed out may never be handed out again.
       if (asked && now && now.incarnation !== asked.incarnation) asked = now
       if (now && this.#isProjected(runners, upTo ?? asked?.head, now)) return
       await this.#nextChange(signal)

@@ -26,7 +26,7 @@ export interface EventSource<P, E> {
   load(request: LoadRequest<P>): Promise<Page<P, E>>
   /** Tells that something may have been appended. A hint only: polling alone is always enough. */
   wakeUps?(signal: AbortSignal): AsyncIterable<void>
-  /** What an operator runs, or reads, to learn more of these holders. */
+  /** What an operator runs or reads to find out more about these holders. */
   lookCloser?(holders: readonly Holder[]): string
   /** Whether an error is a passing fault of the store or the way to it (restart, failover, cut connection). */
   isTransient(error: unknown): boolean
@@ -36,14 +36,14 @@ export interface HighWaterRequest<P> {
   /** The last reading of this incarnation; `undefined` on the first poll. */
   readonly previous: HighWaterReading<P> | undefined
   /**
-   * What checkpoint stores remember of this source, for the first poll of an incarnation. To be read *after* a poll that
-   * names the incarnation and before the one that is resumed with it: what was read before a crash or failover, and
-   * went with it, would settle numbers that are handed out again.
+   * What checkpoint stores remember of this source, for the first poll of an incarnation. Call it *after* a poll that
+   * names the incarnation, and before the poll that resumes with it. Progress that is read earlier may be lost in a
+   * crash or failover meanwhile: it would settle numbers that are handed out again.
    */
   readonly stored: () => Promise<readonly StoredProgress<P>[]>
   /**
-   * Whether progress is kept in the very log that this incarnation's events are in, so that a crash or failover keeps
-   * both or loses both. Where it is not, a mark is passed on only once the events under it are durable.
+   * Whether progress is kept in the same log as this incarnation's events, so that a crash or failover keeps both or
+   * loses both. If not, a mark is passed on only when the events under it are durable.
    */
   readonly sharesLog: (incarnation: string) => Promise<boolean>
   /** Fires when nobody waits for the answer any more: the poll rejects at once. */
@@ -143,9 +143,9 @@ export interface Page<P, E> {
   /** When the first and the last event were appended, where the source knows. */
   readonly appendedAtMs?: { readonly first: number; readonly last: number } | undefined
   /**
-   * Everything up to here was looked at, and the next page begins after it: the last event's position when the page is
-   * full, `upTo` otherwise. A source that stops looking earlier (few events match) says how far it came: at or above its
-   * last event, and above `after`.
+   * The source has looked at everything up to here, and the next page begins after it. It is the last event's position
+   * when the page is full, `upTo` otherwise. A source that stops earlier (few events match) says how far it came: at or
+   * above its last event, and above `after`.
    */
   readonly through: P
 }

@@ -49,7 +49,7 @@ export async function loadPage<P>(
   return { events, positions, types: typesOf, through, appendedAtMs: appendTimes(events) }
 }
 
-/** Nothing is left where something was: as its owner wanted it, or the read ended early. */
+/** The log is empty where events were: its owner has truncated it, or the read ended early. */
 async function requireTruncated<P>(
   log: EventLog<P>,
   after: P | undefined,

@@ -46,10 +46,7 @@ export function requireTable(inspection: Inspection, options: Options): void {
   }
 }
 
-/**
- * Throws where the table cannot be read in the order of its position, in every mode. It comes after what looks for that
- * order: an index on a column that is none would help nobody. What one statement each mends is told at once.
- */
+/** Faults that one statement each mends are reported together. */
 export function requireReadableInOrder(inspection: Inspection, options: Options): void {
   const mendable = [...nullablePositions(inspection, options), ...missingIndex(inspection, options)]
   const [first] = mendable
@@ -61,7 +58,7 @@ function optionThatNames(column: string, { eventType, appendedAt }: Options): st
   return column === appendedAt?.column ? 'appendedAt' : 'columns'
 }
 
-/** A time without zone would be read in that of this process, hours off. */
+/** A time without a zone would be read in the zone of this process, and be hours off. */
 function requireTimeOfAppend({ appendedAtType }: Inspection, { appendedAt, sql }: Options): void {
   if (appendedAt === undefined) return
   const { column, timeZone } = appendedAt

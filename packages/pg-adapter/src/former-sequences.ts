@@ -1,9 +1,9 @@
 import type { StoredProgress } from '@tidemark/core'
 
 /**
- * The sequences that filled the position before the one that fills it now. The default may move to another sequence while
- * a transaction is open that took its number from the old one, and inserts it later: its lock is on the old one alone. So
- * the holders of the old ones are waited for too, those that the first poll behind the change finds.
+ * The sequences that filled the position before the present one. The default may move to another sequence while a
+ * transaction is open that took its number from the old one and inserts it later. That transaction holds a lock on the
+ * old sequence only. So the holders of the old ones that the first poll after the change finds are waited for too.
  */
 export class FormerSequences {
   #known: ReadonlySet<string> = new Set()

@@ -7,9 +7,9 @@ import { transactUnlessLocked } from './transaction.ts'
 type Options = ResolvedPostgresEventsOptions<unknown>
 
 /**
- * Throws unless the position orders all events of the table, which even a mode that proves nothing needs: a position within
- * a stream or a tenant begins anew in each, and events below the mark would be passed without being counted. An index
- * that makes it unique shows it, or one sequence that fills it (rows may share a number) and stands above every row.
+ * Throws unless the position orders all events of the table. Even a mode that proves nothing needs that: a position
+ * within a stream or a tenant begins anew in each, and events below the mark would be passed uncounted. It is shown by
+ * a unique index, or by one sequence that fills the column (rows may share a number) and stands above every row.
  */
 export async function requireGlobalOrder(
   inspection: Inspection,
@@ -49,7 +49,7 @@ async function readEnds(
   sequenceOid: string,
   signal: AbortSignal,
 ): Promise<{ readonly greatest: bigint | undefined; readonly last: bigint | undefined }> {
-  // The greatest first: what is appended meanwhile is no sign of anything.
+  // Reads the greatest position first, so that an event appended meanwhile proves nothing.
   const results = await withConnection(pool, signal, (client) =>
     transactUnlessLocked(
       client,

@@ -7,7 +7,7 @@ import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { showsOwnSequenceLock } from './own-lock.ts'
 import { LAST_RESORT, requireProvableSequence } from './sequence-conditions.ts'
 
-/** A poll, and the catalog's word that held when it was taken. */
+/** A poll, and what the catalog said when it was taken. */
 export interface InspectedPoll extends Inspected {
   readonly poll: PostgresPoll
 }
@@ -23,9 +23,9 @@ type Options = ResolvedPostgresEventsOptions<unknown>
 const MOST_POLLS = 4
 
 /**
- * Polls; where the catalog no longer says what was inspected, polls anew and reads the catalog with it, so that both are
- * of one moment: partitions may be made all the time. Every condition is then checked again. A poll counts only where the
- * sequence and its file, which its first step has read, are those that the catalog names after its last one.
+ * Polls. If the catalog no longer says what was inspected, polls anew and reads the catalog in the same message, so
+ * that both are of one moment: partitions may be made all the time. Every condition is then checked again. A poll
+ * counts only if its first step read the sequence and file that the catalog names after its last step.
  */
 export async function pollInspected(
   options: Options,

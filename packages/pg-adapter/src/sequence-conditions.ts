@@ -7,7 +7,7 @@ type Options = ResolvedPostgresEventsOptions<unknown>
 
 const PERMANENT = 'p'
 
-/** What is left where the writers cannot be changed, and what it costs: always the last thing that a message names. */
+/** What remains if the writers cannot be changed, and what it costs. A message names it last. */
 export const LAST_RESORT: string =
   "Only where that cannot be done: highWater: { mode: 'stale-threshold' } passes a gap after thresholdMs, and every " +
   'event that appears there later is lost to every projection'

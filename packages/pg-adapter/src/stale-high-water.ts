@@ -14,7 +14,7 @@ import { inspect } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { transactUnlessLocked } from './transaction.ts'
 
-/** Stale-threshold mode proves nothing, so there is nothing that another incarnation would take back. */
+/** Stale-threshold mode proves nothing, so another incarnation takes nothing back. */
 const UNPROVEN_INCARNATION = 'unproven'
 
 const WINDOW = 1_000
@@ -34,7 +34,7 @@ export async function readStaleHighWater(
   const { head, visible } = await readVisible(options, before.mark, signal)
   const { state, skipped, gaps } = passStaleGaps(before, { head, visible, nowMs }, thresholdMs)
   return {
-    // Rows may have been deleted from under the mark.
+    // The row at the mark may have been deleted.
     head: isBelow(head, state.mark) ? state.mark : head,
     settled: state.mark,
     mark: state.mark,

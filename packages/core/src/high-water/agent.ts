@@ -72,8 +72,8 @@ type PollResult =
   | { readonly failed: true; readonly transient: boolean; readonly error: unknown }
 
 /**
- * Its one loop is single-flight: `idle` -> `polling` <-> `failing` -> `halted` or `stopped`. A failing poll drops
- * nothing by itself: the source compares incarnations when it is reached again.
+ * One loop, one poll at a time: `idle` -> `polling` <-> `failing` -> `halted` or `stopped`. A poll that fails drops
+ * nothing: the source compares incarnations when it is reached again.
  */
 export class PollingAgent<P> implements HighWaterAgent<P> {
   reading: HighWaterReading<P> | undefined
@@ -98,7 +98,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   constructor(
     options: ResolvedHighWaterAgentOptions<P>,
     session: TelemetrySession<P, never>,
-    /** A daemon opens and closes the session that its agent shares with it. */
+    /** In a daemon, the daemon opens and closes the session. */
     { opensSession }: { readonly opensSession: boolean },
   ) {
     const { source, logger } = options
@@ -172,8 +172,8 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   }
 
   /**
-   * A page or a checkpoint has met another incarnation than this one. The next poll begins anew: on a connection that it
-   * knows already, which may live as long as the process, it would not look.
+   * A page or a checkpoint found another incarnation than this one. The next poll begins anew. Without this, a poll on
+   * a connection that it knows would not compare, and such a connection may live as long as the process.
    */
   doubt(incarnation: string): void {
     this.#doubted = incarnation
@@ -241,7 +241,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
       if (poll.failed) {
         if (hasCode(poll.error, 'TIDEMARK_STORE_REWOUND')) return await this.#halt(poll.error)
         if (hasCode(poll.error, 'TIDEMARK_LATE_EVENTS')) {
-          // Nobody reads on up to a mark that was wrong: more events would be passed.
+          // The mark was wrong: reading up to it would pass more events.
           this.reading = undefined
           return await this.#halt(poll.error)
         }
@@ -265,7 +265,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     if (furtherMs > 0) await clock.sleep(furtherMs, this.#wakeUp.signal)
   }
 
-  /** By a timer of its own: of a poll that hangs, nothing else tells. */
+  /** Has a timer of its own: nothing else reports a poll that hangs. */
   async #watchStaleness(): Promise<void> {
     const { clock } = this.#options
     const { signal } = this.#stopping
@@ -275,7 +275,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     }
   }
 
-  /** Keeps the process alive: one that ended by itself would pass for one that has done its work. */
+  /** Keeps the process alive: a process that ends by itself looks as if its work was done. */
   async #halt(error: unknown): Promise<void> {
     const { signal } = this.#stopping
     this.#enter('halted', error)
@@ -345,8 +345,8 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   }
 
   /**
-   * A hint that fails or ends is taken up again after a while; polling goes on meanwhile, so that this is no failed poll.
-   * One warning for each row of failures.
+   * Wake-ups that fail or end are tried again after a while. Polling goes on meanwhile, so this is no failed poll. One
+   * warning for each series of failures.
    */
   async #listen(): Promise<void> {
     const { source, clock, logger } = this.#options

@@ -19,9 +19,12 @@ export interface HighWaterStatus<P> {
   /** Since when a visible event above an open gap is known to wait for it. */
   readonly eventsHeldSinceMs: number | undefined
   readonly lastPollAtMs: number | undefined
-  /** Whether the above is about now: not while polls fail, or hang for longer than the threshold. */
+  /** Whether the values above are current: `false` while polls fail, or hang for longer than the threshold. */
   readonly isCurrent: boolean
-  /** Polls that have failed or hung for longer than the threshold: for how long, and what the one at hand waits for. */
+  /**
+   * For how long polls have failed or hung, once that is longer than the threshold, and what the present poll waits
+   * for.
+   */
   readonly unanswered: { readonly forMs: number; readonly waitsFor: PollWait | undefined } | undefined
   readonly error: unknown
 }
@@ -33,7 +36,7 @@ export class HighWaterObservation<P> {
   #reading: HighWaterReading<P> | undefined
   #gaps: GapAges<P> = NO_GAPS
   #lastPollAtMs: number | undefined
-  /** When the first poll began that no success has answered yet. */
+  /** When the first poll began after the last one that succeeded. */
   #unansweredSinceMs: number | undefined
   #settledMovedAtMs = 0
   readonly #marks: MarkHistory<P>
@@ -119,7 +122,7 @@ export class HighWaterObservation<P> {
     }))
   }
 
-  /** Right above a gap stands a visible event, as far as the head reaches there. */
+  /** Right above a gap there is a visible event, unless the gap ends at the head. */
   #eventsHeldSinceMs(): number | undefined {
     const { open, heads } = this.#gaps
     const [lowest] = open
@@ -134,7 +137,7 @@ export class HighWaterObservation<P> {
     return this.#unansweredSinceMs === undefined ? 0 : nowMs - this.#unansweredSinceMs
   }
 
-  /** Settled, not the mark: an idle store with a rolled-back tail is not stale. */
+  /** Compares settled, not the mark: an idle store whose last numbers were rolled back is not stale. */
   #isStale(nowMs: number): boolean {
     if (this.#isUnanswered(nowMs)) return true
     if (!this.isBehind) return false

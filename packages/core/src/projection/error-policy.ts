@@ -8,7 +8,7 @@ export type FailureAction =
   /** What was learned no longer holds: drop the page and wait for a new poll. */
   | { readonly kind: 'drop_page'; readonly waitMs: number }
   | { readonly kind: 'retry'; readonly waitMs: number; readonly counted: boolean }
-  /** Tried often enough, or of no use to try again. */
+  /** Tried often enough, or trying again is of no use. */
   | { readonly kind: 'pause' }
 
 export interface Failure {
@@ -24,7 +24,7 @@ export interface Failure {
 }
 
 const FIRST_WAIT_MS = 50
-/** A restart or failover takes seconds; more than this between two tries would add to the outage. */
+/** A restart or failover takes seconds. A longer wait between two tries would add to the outage. */
 const LONGEST_WAIT_MS = 5_000
 
 /** Only what handler and mapping throw uses attempts up; the store's faults pass, or somebody mends them meanwhile. */

@@ -33,7 +33,7 @@ export interface RunnerParts<P, E, Tx> {
 /** How often a checkpoint follows the mark while nothing matches the projection's filter. */
 const FOLLOW_MARK_EVERY_MS = 1_000
 const STANDBY_LOOK_EVERY_MS = 250
-/** A checkpoint that has stood still for this long, with events waiting all along, is tried for. */
+/** A standby takes over when the checkpoint has stood still for this long while events waited. */
 const STANDBY_PATIENCE_MS = { everyEvent: 250, filtered: 250 + FOLLOW_MARK_EVERY_MS }
 
 /**
@@ -51,10 +51,10 @@ export class ProjectionRunner<P, E, Tx> {
   readonly #pages: PageReader<P, E>
   readonly #stopping = new AbortController()
   readonly #giveUp = new AbortController()
-  /** How far events were looked at; above the checkpoint where nothing matched since. */
+  /** How far events were looked at. It stands above the checkpoint if nothing matched since. */
   #cursor: P | undefined
   #cursorIncarnation: string | undefined
-  /** Whether `checkpoint` is what the store said since the last failure. */
+  /** Whether `checkpoint` was read from the store since the last failure. */
   #isCheckpointRead = false
   #checkpointedAtMs = 0
   /** The first reading's head; there may be none yet. */
@@ -74,7 +74,7 @@ export class ProjectionRunner<P, E, Tx> {
     return this.#parts.projection.name
   }
 
-  /** `catching_up` ends with the last event, not with the next turn of the loop. */
+  /** So that `catching_up` ends with the last event, not a turn of the loop later. */
   get state(): ProjectionState {
     const { agent, source } = this.#parts
     const { reading } = agent
@@ -123,13 +123,13 @@ export class ProjectionRunner<P, E, Tx> {
     this.#enter('stopped', this.error, this.failure)
   }
 
-  /** The next start need not look again at events that the filter leaves out. */
+  /** Saves the next start from looking again at events that the filter leaves out. */
   async #checkpointCursor(): Promise<void> {
     const { agent } = this.#parts
     const { reading } = agent
     if (!this.#isCheckpointRead || this.#followDueInMs() === undefined) return
     if (!reading || reading.incarnation !== this.#cursorIncarnation || this.#cursor === undefined) return
-    // Nothing is lost where it fails.
+    // If it fails, nothing is lost.
     await this.#advance(this.#cursor, reading, undefined, async () => {}).catch(() => {})
   }
 
@@ -149,7 +149,7 @@ export class ProjectionRunner<P, E, Tx> {
     if (page.events.length > 0) return await this.#handle(page, reading)
     this.#enterWorking()
     this.#moveCursor(page.through)
-    // Under load the mark never waits to be followed.
+    // Under load `#followMark` never runs, so the checkpoint follows here.
     if (this.#followDueInMs() === 0) await this.#advance(page.through, reading, undefined, async () => {})
   }
 
@@ -170,8 +170,8 @@ export class ProjectionRunner<P, E, Tx> {
     const work = async (tx: Tx): Promise<void> => {
       try {
         const handled = traced(() => projection.handle(page.events, { tx, signal: this.#giveUp.signal }))
-        // Only now that the handler's first statement is on its way: what takes this process time (parsing the next page)
-        // then falls into the server's work on it, and an owner that lost the checkpoint loads nothing.
+        // Prefetch after the handler's first statement is sent, so that parsing overlaps the server's work. An owner
+        // that lost the checkpoint loads nothing.
         this.#pages.prefetch(page.through, agent.reading ?? reading)
         await handled
       } catch (error) {
@@ -246,7 +246,7 @@ export class ProjectionRunner<P, E, Tx> {
     })
   }
 
-  /** Nothing to load: the checkpoint follows the cursor now and then, and a change of the mark is waited for. */
+  /** Nothing to load: moves the checkpoint up to the cursor now and then, and waits for a new mark. */
   async #followMark(reading: HighWaterReading<P> | undefined): Promise<void> {
     const { agent, clock } = this.#parts
     const dueInMs = reading && this.#followDueInMs()
@@ -280,7 +280,7 @@ export class ProjectionRunner<P, E, Tx> {
     const before = this.#cursor
     this.checkpoint = { position: position === undefined ? undefined : source.order.parse(position), skipped }
     this.#isCheckpointRead = true
-    // A cursor above the checkpoint is in memory only, and worth nothing in another incarnation.
+    // A cursor above the checkpoint is in memory only, and means nothing in another incarnation.
     this.#cursorIncarnation = incarnation
     this.#moveCursor(this.checkpoint.position)
     if (!isReached(source.order, this.#cursor, before)) this.#oldestAppendedAtMs = undefined
@@ -302,7 +302,7 @@ export class ProjectionRunner<P, E, Tx> {
   async #recover(caught: unknown): Promise<void> {
     const { source, clock, agent } = this.#parts
     this.#pages.drop()
-    // What is known of the checkpoint may be wrong: a commit whose answer was lost counts.
+    // The checkpoint has to be read again: a commit whose answer was lost may have moved it.
     this.#isCheckpointRead = false
     const staged = caught instanceof StagedError ? caught : stagedError('commit', caught, undefined)
     const at = this.checkpoint?.position
@@ -339,7 +339,7 @@ export class ProjectionRunner<P, E, Tx> {
     }
   }
 
-  /** Before the cursor moves: who waits for it finds the fault or the other owner gone. */
+  /** Before the cursor moves, so that whoever waits for it sees that the fault, or the other owner, is gone. */
   #enterWorking(): void {
     if (this.#state === 'retrying' || this.#state === 'standby') this.#enter('catching_up')
   }

@@ -25,10 +25,10 @@ export interface ProjectionStatus<P> {
   /** (head - settled) + (mark - checkpoint) on dense orders, once both are known. */
   readonly lagPositions: bigint | undefined
   /**
-   * Now minus the append time of the oldest unprocessed event; where the source does not know append times, minus the
-   * time when this process first saw that there was one; events above a gap wait too. 0 when there is none. While polls
-   * fail there may always be one: then it counts from the last poll that succeeded. `undefined` while it is not known:
-   * before the first poll, before the checkpoint was read, and behind transactions that were open at the first poll.
+   * Now minus the append time of the oldest unprocessed event, also of one above a gap. 0 when there is none. If the
+   * source does not know append times, it counts from when this process first saw that there was one. While polls fail
+   * there may always be one: then it counts from the last poll that succeeded. `undefined` while it is not known:
+   * before the first poll, before the checkpoint was read, and while transactions from before the first poll are open.
    */
   readonly lagMs: number | undefined
   /** Events handled by this process. */

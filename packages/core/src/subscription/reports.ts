@@ -8,7 +8,7 @@ import type { ResolvedMonitorOptions } from './options.ts'
 import type { Progress } from './progress.ts'
 import { ACKNOWLEDGE_ACTIONS, type SubscriptionState } from './status.ts'
 
-/** Counters follow as soon as they are this many events behind, besides now and then. */
+/** Counters are updated when this many events have come, and now and then. */
 const MOST_UNREPORTED = 1_000
 
 interface Skip<Item> {
@@ -20,8 +20,8 @@ interface Skip<Item> {
 }
 
 /**
- * What one wrapped subscription tells telemetry. It is added up, so that no event costs a call, and kept back until
- * telemetry is open.
+ * What one wrapped subscription reports. Reports are added up, so that no event costs a call, and wait until telemetry
+ * is open.
  */
 export class SubscriptionReports<P, Item> {
   readonly #options: ResolvedMonitorOptions<P, Item>
@@ -34,7 +34,7 @@ export class SubscriptionReports<P, Item> {
   #delayMs: number | undefined
   #waiting: (() => void)[] = []
   readonly #skipped = new Map<SkipReason, bigint>()
-  /** Of each reason the first skip is told at once, those that follow together. */
+  /** The first skip of each reason is reported at once, the following ones together. */
   readonly #toldSkips = new Set<SkipReason>()
   readonly #untoldSkips = new Map<SkipReason, Skip<Item>>()
   readonly #acknowledged = new Map<string, number>()
@@ -92,7 +92,7 @@ export class SubscriptionReports<P, Item> {
     this.#session.onError(error)
   }
 
-  /** Of the events that are reported together, the delay of the first one is reported, while the subscription is live. */
+  /** Of events that are reported together, reports the delay of the first, while the subscription is live. */
   processing(appendedAtMs: number | undefined, state: SubscriptionState): void {
     if (this.#delayMs !== undefined || appendedAtMs === undefined || state !== 'live') return
     this.#delayMs = Math.max(0, this.#options.clock.nowMs() - appendedAtMs)

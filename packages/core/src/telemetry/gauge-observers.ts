@@ -14,7 +14,7 @@ export class GaugeObservers {
     return () => void this.#observers.delete(collect)
   }
 
-  /** Of a series that two daemons show (an owner and its standby, two agents of one source), the greatest value. */
+  /** If two daemons show the same series (an owner and its standby, two agents of one source), the greatest value. */
   read(): ReadonlyMap<string, GaugeReading> {
     const series = new Map<string, GaugeReading>()
     for (const collect of this.#observers) {

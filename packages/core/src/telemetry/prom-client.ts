@@ -86,7 +86,7 @@ interface Made {
 }
 
 interface Named extends Made {
-  /** Under which it is registered; prom-client changes `metric.name` at an OpenMetrics scrape. */
+  /** The registered name: prom-client changes `metric.name` at an OpenMetrics scrape. */
   readonly fullName: string
 }
 
@@ -156,7 +156,7 @@ class PromClientRecorder implements MetricsRecorder {
     )
   }
 
-  /** A registry may be cleared in mid-run: all of them are then missing. */
+  /** A registry may be cleared while the daemon runs: then all of them are missing. */
   #registered(name: InstrumentName): Named | undefined {
     const named = this.#metrics.get(name)
     if (named === undefined) return undefined

@@ -124,7 +124,7 @@ function bothOf(first: Required<Telemetry>, second: Required<Telemetry>): Requir
   }
 }
 
-/** What is done inside a span may fail, and its error is passed on; what the tracer throws by itself is not. */
+/** Errors of the work inside a span are passed on; errors of the tracer are not. */
 function quietTracing<E>(tracing: Tracing<E>, onError: (error: unknown) => void): Tracing<E> {
   return {
     batch: async <T>(batch: TracedBatch<E>, work: () => Promise<T>): Promise<T> => {

@@ -35,7 +35,7 @@ export interface TracedBatch<E> {
 interface TracedSkip<E> {
   readonly projection: string
   readonly run: CrossedRun
-  /** Whether its count is one of positions or events, and not of what sparse positions say. */
+  /** Whether `count` is a number of positions or events. On sparse positions it is not. */
   readonly isCounted: boolean
   /** Whether it is one run of dense positions, so that the difference of its ends is a number. */
   readonly isOneRun: boolean
@@ -43,7 +43,7 @@ interface TracedSkip<E> {
   readonly nextEvent: E | undefined
 }
 
-/** What a span may link to; the events of the rest are a count. */
+/** The most links of a span. Further events are only counted. */
 const MOST_LINKS = 32
 
 export async function openTracing<E>(readContext: ReadTraceContext<E>): Promise<Tracing<E>> {
@@ -111,7 +111,7 @@ class ApiTracing<E> implements Tracing<E> {
         [ATTRIBUTES.lastPosition]: lastPosition,
       },
     })
-    // Reading an event's trace costs some 3 µs: nothing is read where nobody records.
+    // Reading an event's trace costs some 3 µs, so nothing is read if nobody records.
     if (!span.isRecording()) return span
     const { links, unlinked } = this.#linksTo(events)
     span.addLinks(links)
@@ -185,8 +185,8 @@ class ApiTracing<E> implements Tracing<E> {
   }
 
   /**
-   * Distinct and valid ones; a function of the user's that throws links nothing. Once there is no room, no event is looked
-   * at any more: to tell a batch's traces apart costs more than all other telemetry of it.
+   * The distinct, valid trace contexts of these events. If the user's function throws, the event is not linked. Stops
+   * reading once there are enough links: telling a batch's traces apart costs more than all other telemetry of it.
    */
   #linksTo(events: readonly E[]): { readonly links: Link[]; readonly unlinked: number } {
     const links = new Map<string, Link>()
