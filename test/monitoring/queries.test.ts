@@ -94,3 +94,11 @@ test('the dashboard asks its questions top to bottom', () => {
     'How does it relate?',
   ])
 })
+
+test.each(Object.entries(INSTRUMENTS).filter(([, { buckets }]) => buckets))(
+  'no bucket of %s is more than 2.5 times the one below, so that no quantile is far off',
+  (_, { buckets = [] }) => {
+    const ratios = buckets.slice(1).map((bound, i) => bound / (buckets[i] ?? 0))
+    expect(Math.max(...ratios)).toBeLessThanOrEqual(2.5)
+  },
+)

@@ -42,12 +42,20 @@ const PROJECTION = { projection_name: 'named by the user' } as const
 const OUTCOMES = ['filled', 'proven_empty', 'skipped'] as const
 
 /** A poll takes about 1 ms; behind DDL it waits for its lock timeout. */
-const POLL_BUCKETS = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1, 4] as const
+const POLL_BUCKETS = [
+  0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 4, 10, 25, 60,
+] as const
 /** From a commit in the wrong order to a transaction forgotten over lunch. */
-const GAP_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 3, 10, 60, 600, 3600] as const
-const BATCH_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60] as const
-const BATCH_SIZE_BUCKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000] as const
-const DELAY_BUCKETS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 10, 60, 300] as const
+const GAP_BUCKETS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600, 1500, 3600,
+] as const
+const BATCH_BUCKETS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300,
+] as const
+const BATCH_SIZE_BUCKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000] as const
+const DELAY_BUCKETS = [
+  0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 90, 120, 180, 300, 600, 1500, 3600,
+] as const
 
 export type CounterName =
   | 'skipped_events'
