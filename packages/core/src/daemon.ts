@@ -144,7 +144,10 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     for (const runner of this.#runners) runner.start()
   }
 
-  /** Retries while the store is unreachable, and logs it once, because status() cannot show it yet. */
+  /**
+   * Retries while the store is unreachable. Logs it at once and then at most once a minute, because status() cannot show
+   * it yet.
+   */
   async #prepareCheckpoints(): Promise<void> {
     const { checkpoints, clock, highWater } = this.#options
     const { signal } = this.#stopping

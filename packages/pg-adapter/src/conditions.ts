@@ -46,7 +46,11 @@ export function requireTable(inspection: Inspection, options: Options): void {
   }
 }
 
-/** Faults that one statement each mends are reported together. */
+/**
+ * Throws if the table cannot be read in the order of its position, in every mode. It comes after the check of that order:
+ * an index on a column that does not order the events would help nobody. Faults that one statement each mends are
+ * reported together.
+ */
 export function requireReadableInOrder(inspection: Inspection, options: Options): void {
   const mendable = [...nullablePositions(inspection, options), ...missingIndex(inspection, options)]
   const [first] = mendable
