@@ -89,7 +89,7 @@ register(
           { commit: 100n, prepare: 100n },
           { commit: 2n ** 53n, prepare: 2n ** 53n },
           { commit: 2n ** 53n + 1n, prepare: 2n ** 53n },
-          { commit: 2n ** 64n - 1n, prepare: 2n ** 64n - 1n },
+          { commit: 2n ** 63n - 1n, prepare: 2n ** 63n - 1n },
         ],
       }
     },

@@ -90,7 +90,7 @@ describe('a stream', () => {
     const emptied = await poll(source, before)
     expect(emptied).toMatchObject({ head: 4n, mark: 4n })
     expect(await load(source, { after: 1n, upTo: 4n })).toMatchObject({ events: [], through: 4n })
-    await expect(source.readHead(never())).rejects.toMatchObject({ code: 'TIDEMARK_ESDB_HEAD_UNKNOWN' })
+    await expect(source.readHead(never())).rejects.toMatchObject({ code: 'TIDEMARK_HEAD_UNKNOWN' })
     const event = clientModule.jsonEvent({ type: 'Numbered', data: { n: 5 } })
     await esdb.client.appendToStream('orders', event)
     expect(await poll(source, emptied)).toMatchObject({ mark: 5n })

@@ -1,5 +1,5 @@
 import { createDaemon } from '@tidemark/core'
-import { esdbCheckpoints, esdbEvents } from '@tidemark/esdb-adapter'
+import { esdbCheckpoints, esdbEvents, isTransientEsdbError } from '@tidemark/esdb-adapter'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { ErrorName } from '../support/esdb-server/errors.ts'
 import { never, numbered, useServer } from './rig.ts'
@@ -41,6 +41,10 @@ describe('an error of the client says what went wrong, not only its own name:', 
     await server.refuseCalls({ kind: 'append' }, name, 1, { host: '127.0.0.1', port: server.port })
     const advance = { projection: 'p', source: 's', from: undefined, to: '1', signal: never() }
     const ofAppend = await outcomeOf(esdbCheckpoints({ client }).advance(advance as never, async () => {}))
+    if (name === 'server-not-ready') {
+      expect(ofAppend.message).toMatch(/^append to stream .*Could not recognize Server Is Not Ready/)
+      expect(isTransientEsdbError(ofAppend), 'it passes').toBe(true)
+    }
     for (const { message, stack } of [ofRead, ofAppend]) {
       expect(message, name).toMatch(/\w+ \w+/)
       expect(stack).toContain(message)

@@ -104,6 +104,14 @@ export class AlreadyMonitoredError extends TidemarkError {
 }
 
 /**
+ * All that was in a log is gone (truncated by its owner), so where it ends is not told before the next event. Nothing waits in
+ * it. For sources of subscriptions.
+ */
+export class HeadUnknownError extends TidemarkError {
+  readonly code = 'TIDEMARK_HEAD_UNKNOWN'
+}
+
+/**
  * A subscription began at a checkpoint that its store has not reached (restored backup, wrong cluster). The server would
  * deliver nothing until the store has grown past it, and leave out everything up to there.
  */

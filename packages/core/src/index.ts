@@ -25,6 +25,7 @@ export {
   CheckpointConflictError,
   EventMappingError,
   HandlerEndedTransactionError,
+  HeadUnknownError,
   hasCode,
   IncarnationChangedError,
   InvalidOptionError,

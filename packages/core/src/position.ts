@@ -33,6 +33,16 @@ export const denseOrder: Required<PositionOrder<bigint>> = {
   approximate: Number,
 }
 
+/** Whether it is one of this order: whatever `parse` takes. */
+export function isPosition<P>(order: PositionOrder<P>, position: P): boolean {
+  try {
+    order.parse(order.format(position))
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The later of two positions, where `undefined` ("none yet") is below every position. */
 export function laterOf<P>(order: PositionOrder<P>, a: P | undefined, b: P | undefined): P | undefined {
   if (a === undefined) return b

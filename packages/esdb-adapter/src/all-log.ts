@@ -1,7 +1,7 @@
 import type { EsdbClient, EsdbPosition, EsdbRecord } from './client.ts'
 import type { EventLog } from './event-log.ts'
 import type { AllFilter } from './filter.ts'
-import { allOrder } from './position.ts'
+import { allOrder, isInLog } from './position.ts'
 
 /** Where events are left out, a small page has to look at more of them; what it does not need is read for nothing. */
 const LEAST_READ = 32
@@ -20,6 +20,8 @@ export function allLog(
     title: '$all',
     order: allOrder,
     positionOf,
+    positionBeforeParked: ({ event }) =>
+      event?.position && isInLog(event.position) ? event.position : undefined,
     isHandedOut: filter.isHandedOut,
     isNews: filter.isNews,
     readBackwards: ({ from, count, requiresLeader }) =>

@@ -49,6 +49,7 @@ export interface EsdbRecord {
   /** The epoch where the server did not say. */
   readonly created: Date
   readonly data: unknown
+  readonly metadata?: unknown
   /** Of records in `$all` always, of a stream's from server 22.6 on. */
   readonly position?: EsdbPosition | undefined
 }

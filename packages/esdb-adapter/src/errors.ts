@@ -1,4 +1,4 @@
-import { SOCKET_FAULTS, TidemarkError } from '@tidemark/core'
+import { HeadUnknownError, SOCKET_FAULTS, TidemarkError } from '@tidemark/core'
 
 /** The server did not answer in time. The call is ended, or left behind where the client cannot end it, and tried again. */
 export class EsdbTimeoutError extends TidemarkError {
@@ -18,16 +18,6 @@ export class EsdbReadEndedEarlyError extends TidemarkError {
     super(
       `${what}: a read after ${after} ended without an event, but an earlier one has seen ${upTo}: the call was cut ` +
         'short, or this node is behind the one that was asked before',
-    )
-  }
-}
-
-/** A stream has metadata that truncates it, and nothing is left: where it ends is not told before the next event. */
-export class EsdbHeadUnknownError extends TidemarkError {
-  readonly code = 'TIDEMARK_ESDB_HEAD_UNKNOWN'
-  constructor(what: string) {
-    super(
-      `${what}: all of its events are truncated ($maxAge or $tb); where it ends is known again with its next event`,
     )
   }
 }
@@ -94,7 +84,7 @@ const PLAIN_MESSAGES: readonly RegExp[] = [
   /^Channel has been (closed|shut down)/,
 ]
 
-const OWN_PASSING_FAULTS = [EsdbTimeoutError, EsdbReadEndedEarlyError, EsdbHeadUnknownError]
+const OWN_PASSING_FAULTS = [EsdbTimeoutError, EsdbReadEndedEarlyError, HeadUnknownError]
 
 /** Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever. */
 export function isTransientEsdbError(error: unknown): boolean {
@@ -109,9 +99,18 @@ export function isTransientEsdbError(error: unknown): boolean {
   return PLAIN_MESSAGES.some((message) => message.test(error.message))
 }
 
-/** The client's name of the error where it has one, `unknown` otherwise: one of few values. */
+/**
+ * What both say of the ABORTED by which servers to 23.10 end a subscription that has 32 live events waiting. The older client
+ * calls it `timeout`, the newer `unknown`.
+ */
+const CONSUMER_TOO_SLOW = /Consumer too slow to handle event/
+
+/** The client's name of the error where it has one, `consumer_too_slow`, or `unknown`: one of few values. */
 export function dropReason(error: unknown): string {
   const type = typeOf(error)
+  if (type !== undefined && error instanceof Error && CONSUMER_TOO_SLOW.test(error.message)) {
+    return 'consumer_too_slow'
+  }
   return type !== undefined && (type in TRANSIENT_TYPES || type in LASTING_TYPES) ? type : 'unknown'
 }
 
@@ -122,14 +121,14 @@ export function hasType(error: unknown, type: string): boolean {
 /**
  * Says what failed, and what it means, where the client says nothing: an error over the native addon of
  * `@kurrent/kurrentdb-client` has only its own name as its message, a tombstone and what a batch append answers have an empty
- * one, with either client. It stays the client's error.
+ * one, with either client, or "Could not recognize Server Is Not Ready". It stays the client's error.
  */
 export function explain(what: string, error: unknown): unknown {
   const type = typeOf(error)
   if (!(error instanceof Error) || type === undefined) return error
   const { message } = error
   const { name } = error.constructor
-  if (message !== '' && !message.startsWith(name)) return error
+  if (message !== '' && !message.startsWith(name) && !message.startsWith('Could not recognize')) return error
   const detail = message === '' || message === name ? '' : ` (${message})`
   error.message = `${what}: ${TRANSIENT_TYPES[type] ?? LASTING_TYPES[type] ?? type}${detail}`
   // A stack begins with the message that there was when it was made.

@@ -8,6 +8,8 @@ export interface EventLog<P> {
   readonly title: string
   readonly order: PositionOrder<P>
   positionOf(record: EsdbRecord): P
+  /** Where an event of a group stood before it was parked, of one that is replayed: its link stands elsewhere. */
+  positionBeforeParked(event: EsdbEvent): P | undefined
   isHandedOut(record: EsdbRecord): boolean
   isNews(record: EsdbRecord): boolean
   /** `count` records from the end, or from `from`, which may be among them. Links are not resolved. */

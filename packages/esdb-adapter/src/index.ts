@@ -9,7 +9,6 @@ export type {
 } from './client.ts'
 export {
   CheckpointFormatError,
-  EsdbHeadUnknownError,
   EsdbReadEndedEarlyError,
   EsdbTimeoutError,
   isTransientEsdbError,

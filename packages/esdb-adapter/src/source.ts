@@ -1,6 +1,7 @@
 import {
   type Delivery,
   type EventSource,
+  HeadUnknownError,
   type HighWaterReading,
   type HighWaterRequest,
   isReached,
@@ -15,10 +16,11 @@ import {
   type EsdbClient,
   type EsdbEvent,
   type EsdbPosition,
+  type EsdbRecord,
   isTombstone,
   originalRecord,
 } from './client.ts'
-import { dropReason, EsdbHeadUnknownError, isTransientEsdbError } from './errors.ts'
+import { dropReason, isTransientEsdbError } from './errors.ts'
 import type { EventLog } from './event-log.ts'
 import { allFilter } from './filter.ts'
 import { readHighWater, readNewest } from './high-water.ts'
@@ -29,6 +31,7 @@ import {
   type ResolvedEsdbEventsOptions,
   resolveEsdbEventsOptions,
 } from './options.ts'
+import { isReplayedParked } from './parked.ts'
 import { readEach } from './read.ts'
 import { streamLog } from './stream-log.ts'
 import { wakeUps } from './wake-ups.ts'
@@ -98,12 +101,17 @@ class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
 
   describe(event: E): Delivery<P> {
     const record = originalRecord(event)
+    const isReplayed = isReplayedParked(event)
     return {
-      position: this.yieldsEveryPosition && isTombstone(record) ? undefined : this.#log.positionOf(record),
-      appendedAtMs: appendedAtMs(event),
+      position: isReplayed ? this.#log.positionBeforeParked(event) : this.#positionOf(record),
+      appendedAtMs: appendedAtMs(isReplayed ? { event: event.event ?? record } : event),
       hasEvent: event.event !== undefined,
-      isRetry: (event.retryCount ?? 0) > 0,
+      isRetry: isReplayed || (event.retryCount ?? 0) > 0,
     }
+  }
+
+  #positionOf(record: EsdbRecord): P | undefined {
+    return this.yieldsEveryPosition && isTombstone(record) ? undefined : this.#log.positionOf(record)
   }
 
   async readHead(signal: AbortSignal, how?: { readonly requiresLeader: boolean }): Promise<P | undefined> {
@@ -111,7 +119,11 @@ class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
     const limits = { timeoutMs: this.#timeoutMs, signal }
     const newest = await readNewest(log, limits, how)
     if (newest !== undefined) return log.positionOf(newest)
-    if (await log.isTruncated(undefined, limits)) throw new EsdbHeadUnknownError(log.title)
+    if (await log.isTruncated(undefined, limits)) {
+      throw new HeadUnknownError(
+        `${log.title}: all of its events are truncated ($maxAge or $tb); where it ends is known again with its next event`,
+      )
+    }
     return undefined
   }
 

@@ -1,6 +1,7 @@
 import { denseOrder } from '@tidemark/core'
 import { type EsdbClient, originalRecord } from './client.ts'
 import type { EventLog } from './event-log.ts'
+import { parkedFrom } from './parked.ts'
 import { type CallLimits, readEach } from './read.ts'
 
 /** One stream: its revisions are dense, also where they were truncated since. */
@@ -9,6 +10,8 @@ export function streamLog(client: EsdbClient, stream: string, resolveLinkTos: bo
     title: `stream "${stream}"`,
     order: denseOrder,
     positionOf: ({ revision }) => revision,
+    positionBeforeParked: (event) =>
+      event.event?.streamId === stream ? event.event.revision : parkedFrom(event),
     isHandedOut: () => true,
     isNews: () => true,
     readBackwards: ({ from, count, requiresLeader }) =>

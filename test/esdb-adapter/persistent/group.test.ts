@@ -146,6 +146,48 @@ test('a link whose event is gone is one skipped event, however often it is retri
   expect(watch.status().skipped).toEqual({ unknown_event: 1n })
 })
 
+test.each([
+  ['an event', false],
+  ['a link to one', true],
+])(
+  'a parked message that is replayed stands where %s stood before, not where it was parked',
+  async (_, isLink) => {
+    if (isLink) {
+      await esdb.server.write('targets', numbered(0, 9))
+      for (let n = 0n; n < 5n; n++) await esdb.server.writeLink('orders', 'targets', n + 5n)
+    } else await esdb.server.write('orders', numbered(0, 4))
+    await group({ resolveLinkTos: isLink })
+    const lines: string[] = []
+    const log = (line: string): void => void lines.push(line)
+    const watch = watchSubscription({
+      projection: 'mailer',
+      source: esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'mailer' }),
+      logger: { info: log, warn: log, error: log },
+    })
+    const subscription = watch.wrap(esdb.client.subscribeToPersistentSubscriptionToStream('orders', 'mailer'))
+    let parked = 0
+    for await (const delivery of subscription) {
+      const isFourth = numberOf(delivery) === (isLink ? 8 : 3)
+      if (!isFourth) await subscription.ack(delivery)
+      else if (parked++ === 0) {
+        await subscription.nack('park', 'no address', delivery)
+        await expect
+          .poll(async () => {
+            const [info] = await esdb.client.listPersistentSubscriptionsToStream('orders')
+            return Number(info?.stats.parkedMessageCount)
+          }, POLLING)
+          .toBe(1)
+        await esdb.client.replayParkedMessagesToStream('orders', 'mailer')
+      } else {
+        await subscription.nack('skip', 'no address', delivery)
+        break
+      }
+    }
+    await expect.poll(() => lines.length, POLLING).toBe(2)
+    for (const line of lines) expect(line).toContain('gave up 1 event at 3 of orders::mailer')
+  },
+)
+
 /** Writes its checkpoint with every event. */
 function settings() {
   return clientModule.persistentSubscriptionToAllSettingsFromDefaults({

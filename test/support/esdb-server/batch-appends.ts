@@ -132,6 +132,10 @@ function statusOf(refusal: ServiceError): statuses.Status | undefined {
     case 'stream-deleted':
       return detail('StreamDeleted', Code.NOT_FOUND, new shared.StreamDeleted())
   }
+  // What has no message of its own goes without one (Status.cs): the clients "could not recognize" it.
+  if (refusal.code === status.UNAVAILABLE) {
+    return detail('google.protobuf.Empty', Code.UNAVAILABLE, new empty.Empty()).setMessage(refusal.details)
+  }
   return refusal.code === status.ABORTED
     ? detail('Timeout', Code.DEADLINE_EXCEEDED, new shared.Timeout())
     : undefined
@@ -139,6 +143,6 @@ function statusOf(refusal: ServiceError): statuses.Status | undefined {
 
 function detail(name: string, code: codes.Code, message: Message): statuses.Status {
   const details = new any.Any()
-  details.pack(message.serializeBinary(), `event_store.client.${name}`)
+  details.pack(message.serializeBinary(), name.includes('.') ? name : `event_store.client.${name}`)
   return new statuses.Status().setMessage(name).setCode(code).setDetails(details)
 }

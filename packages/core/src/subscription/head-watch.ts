@@ -51,6 +51,11 @@ export function observeHead<P>(
 /** A node that follows the leader may for a moment not have what another has already delivered. */
 const READINGS_THAT_TELL = 2
 
+/** All that was there is gone: nothing waits, and where the log ends is not known. */
+export function observeNothingLeft<P>(watch: HeadWatch<P>, nowMs: number): HeadWatch<P> {
+  return { head: watch.head, readAtMs: nowMs, processedAllAtMs: nowMs, ahead: undefined }
+}
+
 /** What the head alone tells of a subscription whose server does not say it itself. */
 export function phaseOf<P>({ ahead, readAtMs }: HeadWatch<P>): 'caught_up' | 'fell_behind' | undefined {
   if (readAtMs === undefined) return undefined

@@ -114,8 +114,9 @@ function requirePosition<P>(order: PositionOrder<P>, from: P): void {
   let roundTrip: P
   try {
     roundTrip = order.parse(order.format(from))
-  } catch {
-    throw new InvalidOptionError('from', expected, from)
+  } catch (error) {
+    const { message } = error as Error
+    throw new InvalidOptionError('from', `${expected} (${message})`, from)
   }
   if (typeof roundTrip !== typeof from) throw new InvalidOptionError('from', expected, from)
 }

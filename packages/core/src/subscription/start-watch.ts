@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.ts'
+import { hasCode, messageOf } from '../errors.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
 import { type StartCheck, sawArrival, sawHead, sawNext, startCheck, wantedReading } from './start-check.ts'
 
@@ -42,8 +42,10 @@ export class StartWatch<P> {
       try {
         await this.#read(isFiltered(), signal)
       } catch (error) {
-        restMs = RETRY_AFTER_MS
-        if (!signal.aborted) this.#warn(error)
+        if (!hasCode(error, 'TIDEMARK_HEAD_UNKNOWN')) {
+          restMs = RETRY_AFTER_MS
+          if (!signal.aborted) this.#warn(error)
+        }
       }
       // What was seen once is confirmed at once.
       if (this.#check === before) await clock.sleep(restMs, signal, { unref: true })

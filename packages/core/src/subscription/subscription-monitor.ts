@@ -1,9 +1,10 @@
 import { AsyncResource } from 'node:async_hooks'
 import { inBackground } from '../background.ts'
 import { CheckpointBeyondHeadError, hasCode, messageOf } from '../errors.ts'
+import { isPosition } from '../position.ts'
 import { subscriptionGauges } from '../telemetry/gauge-readings.ts'
 import { Completions } from './completions.ts'
-import { type HeadWatch, observeHead, phaseOf, startHeadWatch } from './head-watch.ts'
+import { type HeadWatch, observeHead, observeNothingLeft, phaseOf, startHeadWatch } from './head-watch.ts'
 import type { Probe } from './instrument.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
 import { PeriodicReader } from './periodic-reader.ts'
@@ -52,7 +53,7 @@ export interface Watched {
 export class SubscriptionMonitor<P, Item> implements Probe {
   readonly #options: ResolvedMonitorOptions<P, Item>
   readonly #reports: SubscriptionReports<P, Item>
-  readonly #headReader: PeriodicReader<P | undefined>
+  readonly #headReader: PeriodicReader<{ readonly head: P | undefined } | 'nothing left'>
   readonly #groupReader: PeriodicReader<ConsumerGroup<P> | undefined>
   readonly #completions: Completions<P>
   readonly #stallWarning: StallWarning<P>
@@ -89,8 +90,15 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     const now = { clock: options.clock, logger: options.logger, intervalMs: options.headIntervalMs }
     this.#headReader = new PeriodicReader({
       ...now,
-      read: (signal) => source.readHead(signal),
-      onRead: (head) => this.#quietly(() => this.#seeHead(head)),
+      read: (signal) =>
+        source.readHead(signal).then(
+          (head) => ({ head }),
+          (error: unknown) => {
+            if (hasCode(error, 'TIDEMARK_HEAD_UNKNOWN')) return 'nothing left'
+            throw error
+          },
+        ),
+      onRead: (found) => this.#quietly(() => this.#seeHead(found)),
       warning: `the head of ${source.name} cannot be read, so lag and stalls are not known`,
     })
     this.#groupReader = new PeriodicReader({
@@ -212,11 +220,17 @@ export class SubscriptionMonitor<P, Item> implements Probe {
       })
   }
 
-  /** The filter has looked at everything up to `position`, of which `buffered` events have not been handed over. */
-  checkpointReached(position: P, buffered: number): void {
+  /**
+   * The filter has looked at everything up to `position`, of which `buffered` events have not been handed over. Returns
+   * whether that is a position: some servers give one that is none.
+   */
+  checkpointReached(position: P, buffered: number): boolean {
+    const { order } = this.#options.source
+    if (!isPosition(order, position)) return false
     this.#quietly(() => {
-      this.#progress = checkpoint(this.#progress, position, buffered, this.#options.source.order)
+      this.#progress = checkpoint(this.#progress, position, buffered, order)
     })
+    return true
   }
 
   serverSays(phase: 'caught_up' | 'fell_behind'): void {
@@ -343,12 +357,15 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     if (this.#isPersistent) this.#groupReader.readWhenDue(this.#over.signal)
   }
 
-  #seeHead(head: P | undefined): void {
+  #seeHead(found: { readonly head: P | undefined } | 'nothing left'): void {
     const { source, clock } = this.#options
     const { arrivals, processedTo } = this.#progress
     const reached = reachedBy(this.#progress, source.order)
-    const reading = { head, nowMs: clock.nowMs(), reached, processedTo, arrivals }
-    this.#head = observeHead(this.#head, reading, source.order)
+    const nowMs = clock.nowMs()
+    this.#head =
+      found === 'nothing left'
+        ? observeNothingLeft(this.#head, nowMs)
+        : observeHead(this.#head, { ...found, nowMs, reached, processedTo, arrivals }, source.order)
     const phase = phaseOf(this.#head)
     if (phase !== undefined && !this.#serverTells && isHeadOurs(this.#standing())) this.#enter(phase)
   }

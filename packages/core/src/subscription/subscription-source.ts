@@ -21,8 +21,8 @@ export interface SubscriptionSource<P, Item> {
   describe(item: Item): Delivery<P>
   /**
    * The newest position of the stream or log that the subscription reads, whether its filter lets it through or not;
-   * `undefined` when nothing was ever appended. Where it cannot be told (all events of a stream are truncated), it
-   * rejects: a checkpoint above an `undefined` head ends the subscription. `requiresLeader`: as the node says that has
+   * `undefined` when nothing was ever appended. Where everything is truncated, so that it cannot be told, it rejects with a
+   * `HeadUnknownError`: a checkpoint above an `undefined` head ends the subscription. `requiresLeader`: as the node says that has
    * everything, where another one may be behind.
    */
   readHead(signal: AbortSignal, how?: { readonly requiresLeader: boolean }): Promise<P | undefined>

@@ -16,7 +16,8 @@ export interface SubscriptionWatch<P, Item> {
   wrap<S extends AsyncIterable<Item>>(subscription: S): S
   /**
    * For a filtered subscription to `$all`: the same filter, whose checkpoints move the position past what it leaves out.
-   * A `checkpointReached` of yours is called, and waited for, as before.
+   * A `checkpointReached` of yours is called, and waited for, as before; but not with what is no position (2^64 - 1, which
+   * EventStoreDB 24.2 to 24.10.3 gives from the start): who kept it would never get an event again.
    */
   filter<F extends object>(filter: F): F
   /**
@@ -114,7 +115,9 @@ class Watch<P, Item> implements SubscriptionWatch<P, Item> {
     return {
       ...filter,
       checkpointReached: (subscription: { readonly readableLength?: number }, position: P): unknown => {
-        monitor.checkpointReached(position, subscription.readableLength ?? 0)
+        const isOne = monitor.checkpointReached(position, subscription.readableLength ?? 0)
+        // Whoever kept it would begin there, and never be given an event again.
+        if (!isOne) return undefined
         const { checkpointReached } = filter as {
           checkpointReached?: (subscription: unknown, position: P) => unknown
         }
