@@ -246,7 +246,6 @@ test.each(['idle', 'behind a holder'])(
 
 test('a table that is dropped and made anew under the running agent is looked at anew', async () => {
   const events = await db.events()
-  await events.append(2)
   const agent = await agentOver({ pool: db.pool, table: events.name })
   await events.run('drop table events')
   await eventually(() => agent.status()).toMatchObject({

@@ -39,6 +39,11 @@ export interface CheckpointStore<Tx> {
    * both. If `false`, the mark waits until events are durable.
    */
   sharesLogWith(incarnation: string, signal: AbortSignal): Promise<boolean>
+  /**
+   * What an operator runs when the events' store went back, or was replaced: how the checkpoints of that source are kept
+   * as they stand, and how they are begun anew. It ends the message of the error.
+   */
+  toDecide?(source: string): string
   /** Whether an error is a passing fault of the store or the way to it. */
   isTransient(error: unknown): boolean
 }

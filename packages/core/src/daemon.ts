@@ -104,7 +104,10 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       traceContext,
       gauges: () => this.#gauges(),
     })
-    this.#agent = new PollingAgent(highWater, this.#session, { opensSession: false })
+    this.#agent = new PollingAgent(highWater, this.#session, {
+      opensSession: false,
+      projected: () => this.#projected(),
+    })
     this.#runners = projections.map(
       (projection) =>
         new ProjectionRunner({
@@ -230,6 +233,13 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       }),
     )
     return { highWater, projections }
+  }
+
+  /** The least of the checkpoints. */
+  #projected(): P | undefined {
+    const { order } = this.#options.source
+    const [first, ...others] = this.#runners.map(({ checkpoint }) => checkpoint?.position)
+    return others.reduce((least, position) => (isReached(order, least, position) ? least : position), first)
   }
 
   async waitUntilProjected(options: WaitUntilProjectedOptions<P> = {}): Promise<void> {

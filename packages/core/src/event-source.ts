@@ -35,6 +35,12 @@ export interface EventSource<P, E> {
 export interface HighWaterRequest<P> {
   /** The last reading of this incarnation; `undefined` on the first poll. */
   readonly previous: HighWaterReading<P> | undefined
+  /** On the first poll of an incarnation, the last reading of the one before: what was passed on then. */
+  readonly former?: HighWaterReading<P> | undefined
+  /** Up to here every projection of this process has handled what there was; `undefined`: not known. */
+  readonly projected?: P | undefined
+  /** What an operator runs once the store went back, for the message: how the checkpoints are kept, or begun anew. */
+  readonly toDecide?: string
   /**
    * What checkpoint stores remember of this source, for the first poll of an incarnation. Call it *after* a poll that
    * names the incarnation, and before the poll that resumes with it. Progress that is read earlier may be lost in a

@@ -11,6 +11,7 @@ import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { PgClient } from './client.ts'
 import { CommitRefusedError, QueryTimeoutError, sqlState, TransactionFailedError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
+import { lsnOf } from './log-position.ts'
 import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 import { begin, manyResults } from './transaction.ts'
 
@@ -63,7 +64,7 @@ async function beginAndLock(
   keys: readonly string[],
   { projection, source, from, to, evidence, startedAtHead }: AdvanceRequest,
 ): Promise<LockedCheckpoint> {
-  const lsn = isLsn(evidence.logPosition) ? evidence.logPosition : undefined
+  const lsn = lsnOf(evidence.logPosition)
   const [locked] = await begin(
     client,
     `select c.position, c.skipped::text as skipped, pg_current_xact_id()::text as transaction,
@@ -165,8 +166,4 @@ function toCrossed(json: unknown): readonly CrossedRun[] {
 /** Positions of sources that skip are integers; others cross nothing. */
 function integer(position: string): string {
   return quoteLiteral(/^-?\d+$/.test(position) ? position : undefined)
-}
-
-function isLsn(logPosition: string | undefined): logPosition is string {
-  return logPosition !== undefined && /^[0-9A-F]+\/[0-9A-F]+$/i.test(logPosition)
 }

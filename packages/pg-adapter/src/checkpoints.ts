@@ -181,6 +181,22 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return parsed.systemIdentifier === this.#systemIdentifier
   }
 
+  toDecide(source: string): string {
+    const { checkpoints, settled } = this.#tables
+    const ofSource = `WHERE source = ${quoteLiteral(source)}`
+    return (
+      'Find out whether the events up to each checkpoint are those that were handled. If they are, keep the checkpoints, ' +
+      'with every daemon stopped:\n' +
+      `  UPDATE ${checkpoints} SET settled = NULL, incarnation = NULL, log_position = NULL ${ofSource};\n` +
+      `  DELETE FROM ${settled} ${ofSource};\n` +
+      'If they are not, project anew: empty what the projections have written, and run\n' +
+      `  DELETE FROM ${checkpoints} ${ofSource};\n` +
+      `  DELETE FROM ${settled} ${ofSource};\n` +
+      'If only some are, run the first two, and set the column position of each checkpoint to one that still holds. Then ' +
+      'start again.'
+    )
+  }
+
   isTransient(error: unknown): boolean {
     return isTransientPostgresError(error)
   }

@@ -1,4 +1,5 @@
 import type { StoredProgress } from '@tidemark/core'
+import { parseIncarnation } from './incarnation.ts'
 
 /**
  * The sequences that filled the position before the present one. The default may move to another sequence while a
@@ -33,10 +34,6 @@ export class FormerSequences {
   }
 }
 
-const OID = /^[0-9]+$/
-
-/** The last part but one of an incarnation, see `incarnation.ts`. */
 function sequenceOidOf(incarnation: string | undefined): string | undefined {
-  const oid = incarnation?.split('/').at(-2)
-  return oid !== undefined && OID.test(oid) ? oid : undefined
+  return incarnation === undefined ? undefined : parseIncarnation(incarnation)?.sequenceOid
 }

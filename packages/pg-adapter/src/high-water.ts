@@ -8,6 +8,7 @@ import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './inc
 import { type InspectedSequence, type Inspection, inspectionSql, parseInspection } from './inspection.ts'
 import { lateEventsSql, parseLateEvents } from './late-events.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
+import { parseSnapshot, type Snapshot } from './snapshot.ts'
 import { begin, LOCK_TIMEOUT, locksSql } from './transaction.ts'
 
 /** What one poll saw. */
@@ -35,6 +36,8 @@ export interface PostgresPoll {
   /** Read only from a backend that was not known. */
   readonly identity: ServerIdentity | undefined
   readonly insertLsn: string
+  /** What could be seen after all steps; the catalog of `fingerprint` too. */
+  readonly snapshot: Snapshot
   readonly isFlushed: boolean
 }
 
@@ -150,7 +153,7 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
     select ${window === undefined ? "''" : `array_to_string(array(${window}), ',')`} as visible;
     ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
     select ${polledFingerprintSql(options, sequence)} as fingerprint,
-      pg_current_wal_insert_lsn()::text as "insertLsn",
+      pg_current_wal_insert_lsn()::text as "insertLsn", pg_current_snapshot()::text as snapshot,
       (pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn())::text as "isFlushed",
       ${BACKEND_KEY_SQL} as "backendKey",
       case when ${isKnownSql(knownBackends)} then null else ${SERVER_IDENTITY_SQL}::text end as identity;
@@ -245,8 +248,15 @@ function toPoll(options: Options, row: Row, request: PollRequest, lastHandedOut:
     backendKey: String(row.backendKey),
     identity: typeof row.identity === 'string' ? (JSON.parse(row.identity) as ServerIdentity) : undefined,
     insertLsn: String(row.insertLsn),
+    snapshot: toSnapshot(row),
     isFlushed: row.isFlushed === 'true',
   }
+}
+
+function toSnapshot(row: Row): Snapshot {
+  const snapshot = parseSnapshot(String(row.snapshot))
+  if (snapshot === undefined) throw new TypeError(`pg_current_snapshot() is ${String(row.snapshot)}`)
+  return snapshot
 }
 
 function windowEndOf(visibleAbove: bigint | undefined, visible: readonly bigint[]): bigint | undefined {

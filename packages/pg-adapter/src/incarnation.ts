@@ -16,10 +16,11 @@ export interface ServerIdentity {
   readonly postmasterStart: string | null
 }
 
-export interface SequenceIdentity {
-  readonly oid: string
-  /** ALTER SEQUENCE and RESTART IDENTITY rewrite the file. */
-  readonly relfilenode: string
+export interface TableIdentity {
+  readonly tableOid: string
+  readonly sequenceOid: string
+  /** The sequence's file: ALTER SEQUENCE and RESTART IDENTITY rewrite it. */
+  readonly sequenceFile: string
 }
 
 const SEPARATOR = '/'
@@ -29,13 +30,13 @@ let unknowns = 0
  * The text that stands for one incarnation: equal texts are the same incarnation. If the server did not tell a fact,
  * the text equals no other, not even that of another poll.
  */
-export function incarnationOf(server: ServerIdentity, sequence: SequenceIdentity): string {
-  return serverPart(server) + sequencePart(sequence)
+export function incarnationOf(server: ServerIdentity, table: TableIdentity): string {
+  return serverPart(server) + tablePart(table)
 }
 
-/** How the incarnations of one sequence end. */
-export function sequencePart({ oid, relfilenode }: SequenceIdentity): string {
-  return SEPARATOR + oid + SEPARATOR + relfilenode
+/** How the incarnations of one table and its sequence end. */
+export function tablePart({ sequenceOid, sequenceFile, tableOid }: TableIdentity): string {
+  return SEPARATOR + [sequenceOid, sequenceFile, tableOid].join(SEPARATOR)
 }
 
 function serverPart(server: ServerIdentity): string {
@@ -49,13 +50,21 @@ export function isSameServerRun(incarnation: string, server: ServerIdentity): bo
   return incarnation.startsWith(`${serverPart(server)}${SEPARATOR}`)
 }
 
+export interface ParsedIncarnation extends TableIdentity {
+  readonly systemIdentifier: string
+  readonly timeline: string
+  /** Everything that tells this run of the server from others. */
+  readonly serverRun: string
+}
+
 /** The parts of an incarnation that a stored row is compared by; `undefined` for one of another kind of store. */
-export function parseIncarnation(
-  incarnation: string,
-): { readonly systemIdentifier: string; readonly timeline: string } | undefined {
-  const [systemIdentifier, timeline, ...rest] = incarnation.split(SEPARATOR)
-  if (systemIdentifier === undefined || timeline === undefined || rest.length !== 4) return undefined
-  return { systemIdentifier, timeline }
+export function parseIncarnation(incarnation: string): ParsedIncarnation | undefined {
+  const [systemIdentifier, timeline, statsReset, postmasterStart, ...table] = incarnation.split(SEPARATOR)
+  const [sequenceOid, sequenceFile, tableOid, ...more] = table
+  if (systemIdentifier === undefined || timeline === undefined || tableOid === undefined) return undefined
+  if (sequenceOid === undefined || sequenceFile === undefined || more.length > 0) return undefined
+  const serverRun = [systemIdentifier, timeline, statsReset, postmasterStart].join(SEPARATOR)
+  return { systemIdentifier, timeline, serverRun, sequenceOid, sequenceFile, tableOid }
 }
 
 const SYSTEM_IDENTIFIER = '(pg_control_system()).system_identifier::text'

@@ -7,6 +7,7 @@ import { transactUnlessLocked } from './transaction.ts'
 
 /** The catalog's word on a table and the sequence behind its position, as `conditions.ts` judges it. */
 export interface Inspection {
+  readonly tableOid: string
   readonly serverVersion: number
   readonly inRecovery: boolean
   readonly rowSecurityActive: boolean
@@ -36,6 +37,13 @@ export interface NumberedColumn {
 }
 
 export interface InspectedRelation {
+  readonly oid: string
+  /** The transaction that made it a member; absent for the table itself. */
+  readonly attachedBy?: string
+  /** The last transaction that altered it, or gave it another file. */
+  readonly alteredBy: string
+  /** Whether it may be read by itself. */
+  readonly mayRead: boolean
   /** With its schema, quoted where it needs it. */
   readonly name: string
   readonly kind: string
@@ -79,7 +87,7 @@ export async function inspect(
   return await withConnection(options.pool, signal, async (client) => {
     const facts = await readFacts(client, options)
     const tableOid = requireTable(facts, options)
-    return toInspection(facts, facts.hasCitus && (await isDistributed(client, tableOid)))
+    return toInspection(facts, tableOid, facts.hasCitus && (await isDistributed(client, tableOid)))
   })
 }
 
@@ -89,12 +97,21 @@ export function parseInspection(
   options: ResolvedPostgresEventsOptions<unknown>,
 ): Inspection | undefined {
   const facts = JSON.parse(json) as Facts
-  requireTable(facts, options)
-  return facts.hasCitus ? undefined : toInspection(facts, false)
+  const tableOid = requireTable(facts, options)
+  return facts.hasCitus ? undefined : toInspection(facts, tableOid, false)
 }
 
-function toInspection({ tableOid, hasCitus, sequence, ...facts }: Facts, isCitusTable: boolean): Inspection {
-  return { ...facts, isCitusTable, sequence: sequence && { ...sequence, start: BigInt(sequence.start) } }
+function toInspection(
+  { hasCitus, sequence, ...facts }: Facts,
+  tableOid: string,
+  isCitusTable: boolean,
+): Inspection {
+  return {
+    ...facts,
+    tableOid,
+    isCitusTable,
+    sequence: sequence && { ...sequence, start: BigInt(sequence.start) },
+  }
 }
 
 function requireTable({ tableOid }: Facts, options: ResolvedPostgresEventsOptions<unknown>): string {
@@ -134,7 +151,7 @@ const INSUFFICIENT_PRIVILEGE = '42501'
 const INVALID_PARAMETER_VALUE = '22023'
 
 /** `Inspection` as JSON can tell it. */
-interface Facts extends Omit<Inspection, 'isCitusTable' | 'sequence'> {
+interface Facts extends Omit<Inspection, 'tableOid' | 'isCitusTable' | 'sequence'> {
   /** `undefined`: there is no such table. */
   readonly tableOid?: string
   readonly hasCitus: boolean
@@ -174,12 +191,13 @@ with recursive target as (
   select to_regclass(${quoteLiteral(sql.table)})::oid as oid
 ),
 family as (
-  select oid, 0 as depth from target
+  select oid, 0 as depth, null as attached_by from target
   union
-  select i.inhrelid, f.depth + 1 from pg_inherits i join family f on i.inhparent = f.oid
+  select i.inhrelid, f.depth + 1, i.xmin::text from pg_inherits i join family f on i.inhparent = f.oid
 ),
 relation as (
-  select f.oid, f.depth, format('%I.%I', n.nspname, c.relname) as name, c.relname, c.relkind, c.relpersistence, a.attnum,
+  select f.oid, f.depth, f.attached_by, c.xmin::text as altered_by, has_table_privilege(f.oid, 'SELECT') as may_read,
+    format('%I.%I', n.nspname, c.relname) as name, c.relname, c.relkind, c.relpersistence, a.attnum,
     a.atttypid::regtype::text as position_type, a.attnotnull, a.attidentity <> '' as is_identity,
     ad.oid is not null as has_default, pg_get_expr(ad.adbin, ad.adrelid) as default_expression,
     array(
@@ -283,7 +301,8 @@ select json_strip_nulls(json_build_object(
   ), '[]'),
   'hasCitus', to_regclass('pg_dist_partition') is not null,
   'relations', coalesce((
-    select json_agg(json_build_object('name', name, 'kind', relkind, 'persistence', relpersistence,
+    select json_agg(json_build_object('oid', oid::text, 'attachedBy', attached_by, 'alteredBy', altered_by, 'mayRead', may_read,
+      'name', name, 'kind', relkind, 'persistence', relpersistence,
       'positionType', position_type, 'positionNotNull', coalesce(attnotnull, false), 'sequences', sequences,
       'isIdentity', coalesce(is_identity, false), 'ownSequence', (select o.name from own_sequence o where o.oid = relation.oid),
       'hasDefault', has_default, 'computedDefault', case

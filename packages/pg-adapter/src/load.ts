@@ -96,7 +96,7 @@ async function readRows(
 }
 
 /** Fails on a backend that is not known to belong to the poll's incarnation: it is compared, then asked again. */
-async function readProvenRows(
+export async function readProvenRows(
   options: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
   backends: KnownBackends,
   incarnation: string,

@@ -14,18 +14,29 @@ import {
   watchEmpty,
   withMark,
 } from '@tidemark/core'
+import {
+  type Attached,
+  attachedAfter,
+  attachedSince,
+  type DetachedMembers,
+  detachedSince,
+  requireNothingPassed,
+} from './attached.ts'
 import type { KnownBackends } from './backends.ts'
 import { waitUntilDurable } from './durability.ts'
 import { PostgresConditionError } from './errors.ts'
 import type { FormerSequences } from './former-sequences.ts'
 import { type PostgresPoll, probe } from './high-water.ts'
-import { incarnationOf, parseIncarnation, sequencePart } from './incarnation.ts'
+import { quoteLiteral } from './identifiers.ts'
+import { incarnationOf, parseIncarnation, type TableIdentity, tablePart } from './incarnation.ts'
 import { type InspectedPoll, pollInspected } from './inspected-poll.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
 import { lateEventsError, newestRuns } from './late-events.ts'
 import { lookUpMark } from './load.ts'
+import { formatLogPosition } from './log-position.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { requireNotRewound, requireStoredConsistent } from './rewind.ts'
+import { type Claim, claimsOf, laterThan, requireNotReplaced } from './replacement.ts'
+import { halted, requireHandedOut, requireNotRewound, requireStoredConsistent } from './rewind.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
@@ -44,6 +55,11 @@ interface Memory {
   readonly watched: readonly Gap<bigint>[]
   /** When the greatest visible position was last compared with `v`; the next poll compares it where `undefined`. */
   readonly comparedAtMs: number | undefined
+  readonly detached: DetachedMembers
+  /** Up to where every projection of this process had handled everything when the newest poll or probe began. */
+  readonly handled: { upTo: bigint | undefined }
+  /** What was passed on before the table or its sequence was replaced, and cannot be judged yet. */
+  readonly pending: readonly Claim[]
 }
 
 /** While idle, a visible position that did not come from the sequence is looked for this often. */
@@ -61,7 +77,10 @@ export async function readProvenHighWater(
   if (isIdle(memory) && !isComparisonDue(memory)) {
     const { inspection, sequence, settlement, watched } = memory
     const found = { inspection, sequence, watched, knownBackends }
-    if (await probe(options, found, settlement.lastHandedOut, signal)) return previous
+    if (await probe(options, found, settlement.lastHandedOut, signal)) {
+      memory.handled.upTo = request.projected
+      return previous
+    }
   }
   const polled = await pollInspected(
     options,
@@ -76,16 +95,59 @@ export async function readProvenHighWater(
     signal,
   )
   requireSameIncarnation(previous.incarnation, polled)
-  requireNotRewound(options, memory.settlement, previous.logPosition, polled.poll)
-  const { late } = polled.poll
-  if (late.length > 0) throw lateEventsError(options.name, options, late, await request.stored())
+  const { inspection, poll } = polled
+  const { incarnation } = previous
+  const toDecide = halted(request.toDecide)
+  requireNotRewound(options, memory.settlement, previous.logPosition, poll, toDecide)
+  const bringsEvents = await requireMembersKept(options, backends, request, previous, polled)
+  const { late } = poll
+  if (late.length > 0 && !bringsEvents)
+    throw lateEventsError(options.name, options, late, await request.stored())
   return await conclude(options, { backends, former }, request, {
     ...polled,
-    incarnation: previous.incarnation,
+    incarnation,
     settlement: memory.settlement,
-    watched: memory.watched,
+    watched: bringsEvents ? [] : memory.watched,
+    looksUpMark: bringsEvents,
     comparedAtMs: memory.comparedAtMs,
+    detached: detachedSince(memory.detached, memory.inspection, inspection, memory.handled.upTo),
+    pending: memory.pending,
   })
+}
+
+/**
+ * Throws where the table was emptied and filled again meanwhile, or a partition has brought events that were passed.
+ * Whether one has brought events between the mark and settled: nobody has passed those, they are handled.
+ */
+async function requireMembersKept(
+  options: Options,
+  backends: KnownBackends,
+  request: HighWaterRequest<bigint>,
+  previous: HighWaterReading<bigint>,
+  polled: InspectedPoll,
+): Promise<boolean> {
+  const memory = previous.memory as Memory
+  const { mark, settled, incarnation } = previous
+  if (memory.inspection === polled.inspection || settled === undefined) return false
+  const { signal, stored } = request
+  const toDecide = halted(request.toDecide)
+  const attached = attachedSince(memory.inspection, polled.inspection)
+  if (mark !== undefined) {
+    await requireNothingPassed(
+      options,
+      backends,
+      incarnation,
+      attached.map((member) => ({ member, upTo: mark })),
+      detachedSince(memory.detached, memory.inspection, polled.inspection, memory.handled.upTo),
+      { progress: stored, toDecide },
+      signal,
+    )
+    const claims = claimsOf([], previous, incarnation)
+    await requireNotReplaced(options, backends, claims, { ...polled, incarnation }, toDecide, signal)
+  }
+  if (attached.length === 0) return false
+  const visible = await lookUpMark(options, backends, incarnation, settled, signal)
+  return visible !== undefined && (mark === undefined || visible > mark)
 }
 
 /**
@@ -115,15 +177,50 @@ async function readFirst(
     signal,
   )
   requireSameIncarnation(incarnation, polled)
-  requireStoredConsistent(progress, { incarnation, poll: polled.poll, isShared })
+  requireNoneAbove(options, polled)
+  const toDecide = halted(request.toDecide)
+  requireStoredConsistent(progress, { incarnation, poll: polled.poll, isShared, toDecide })
+  const claims = claimsOf(progress, request.former, incarnation)
+  for (const { of, position } of claims) requireHandedOut(of, position, polled.poll, toDecide)
+  backends.add(incarnation, polled.poll.backendKey)
+  const pending = await requireNotReplaced(
+    options,
+    backends,
+    claims,
+    { ...polled, incarnation },
+    toDecide,
+    signal,
+  )
+  const attached = claims.flatMap(({ seen, position }): Attached[] =>
+    attachedAfter(seen, polled.inspection, laterThan(polled.poll.snapshot)).map((member) => ({
+      member,
+      upTo: position,
+    })),
+  )
+  await requireNothingPassed(
+    options,
+    backends,
+    incarnation,
+    attached,
+    NO_DETACHED,
+    { progress: async () => progress, toDecide },
+    signal,
+  )
+  const resumed = resumeSettled(denseOrder, progress.filter(isProven), incarnation)
   return await conclude(options, { backends, former }, request, {
     ...polled,
     incarnation,
-    settlement: startSettlement(resumeSettled(denseOrder, progress.filter(isProven), incarnation)),
+    // Who holds the new sequence may hold numbers that were settled before.
+    settlement: startSettlement(pending.length > 0 ? undefined : resumed),
     watched: [],
+    looksUpMark: false,
     comparedAtMs: undefined,
+    detached: NO_DETACHED,
+    pending,
   })
 }
+
+const NO_DETACHED: DetachedMembers = new Map()
 
 interface Judged extends InspectedPoll {
   readonly incarnation: string
@@ -131,18 +228,22 @@ interface Judged extends InspectedPoll {
   readonly settlement: Settlement
   readonly watched: readonly Gap<bigint>[]
   readonly comparedAtMs: number | undefined
+  readonly detached: DetachedMembers
+  /** Whether events may have become visible between mark and settled. */
+  readonly looksUpMark: boolean
+  readonly pending: readonly Claim[]
 }
 
 async function conclude(
   options: Options,
   { backends, former }: SourceMemory,
-  { sharesLog, signal }: HighWaterRequest<bigint>,
-  { inspection, sequence, poll, incarnation, settlement: before, watched, comparedAtMs }: Judged,
+  request: HighWaterRequest<bigint>,
+  judged: Judged,
 ): Promise<HighWaterReading<bigint>> {
+  const { sharesLog, signal } = request
+  const { inspection, sequence, poll, incarnation, settlement: before, watched, detached } = judged
   backends.add(incarnation, poll.backendKey)
-  if (poll.greatestVisible !== undefined && poll.greatestVisible > poll.lastHandedOut) {
-    throw explicitPosition(options, sequence, poll)
-  }
+  requireNoneAbove(options, judged)
   const formerHolders = stillInTheWay(poll, before)
   if (formerHolders.length === 0) former.forgetAllBut(sequence.oid)
   const holders = [...poll.holders, ...formerHolders]
@@ -152,8 +253,21 @@ async function conclude(
     visible: poll.visible,
     windowEnd: poll.windowEnd,
   })
+  let { pending } = judged
+  if (pending.length > 0 && settlement.settled !== undefined) {
+    // Whoever held the new sequence when it was first seen has ended.
+    const noHolders = { ...judged, poll: { ...poll, holders: [] } }
+    pending = await requireNotReplaced(
+      options,
+      backends,
+      pending,
+      noHolders,
+      halted(request.toDecide),
+      signal,
+    )
+  }
   const lookedUp =
-    markNeedsLookup && settlement.settled !== undefined
+    (markNeedsLookup || judged.looksUpMark) && settlement.settled !== undefined
       ? await lookUpMark(options, backends, incarnation, settlement.settled, signal)
       : undefined
   if (!poll.isFlushed && !(await sharesLog(incarnation))) {
@@ -175,13 +289,16 @@ async function conclude(
     provenEmpty,
     skipped: [],
     incarnation,
-    logPosition: poll.insertLsn,
+    logPosition: formatLogPosition(poll.insertLsn, poll.snapshot),
     memory: {
       inspection,
       sequence,
       settlement: concluded,
       watched: isWatching ? newestRuns(watchEmpty(watched, [...provenEmpty, ...tail]), inspection) : [],
-      comparedAtMs: nextComparedAtMs(comparedAtMs, poll),
+      comparedAtMs: nextComparedAtMs(judged.comparedAtMs, poll),
+      detached,
+      handled: { upTo: request.projected },
+      pending,
     } satisfies Memory,
   }
 }
@@ -195,19 +312,26 @@ function stillInTheWay({ formerHolders }: PostgresPoll, before: Settlement): rea
   return formerHolders.filter(({ transaction }) => isFirstPoll || before.holderBounds.has(transaction))
 }
 
-function nameIncarnation({ sequence, poll }: InspectedPoll): string {
-  if (poll.identity === undefined) throw new TypeError('a poll with no known backend reads the identity')
-  return incarnationOf(poll.identity, sequence)
+function nameIncarnation(polled: InspectedPoll): string {
+  const { identity } = polled.poll
+  if (identity === undefined) throw new TypeError('a poll with no known backend reads the identity')
+  return incarnationOf(identity, tableIdentity(polled))
+}
+
+function tableIdentity({ inspection, sequence }: InspectedPoll): TableIdentity {
+  return { tableOid: inspection.tableOid, sequenceOid: sequence.oid, sequenceFile: sequence.relfilenode }
 }
 
 /** The same backend is the same incarnation; on another one, all four facts are compared. */
-function requireSameIncarnation(expected: string, { sequence, poll }: InspectedPoll): void {
+function requireSameIncarnation(expected: string, polled: InspectedPoll): void {
+  const { sequence, poll } = polled
+  const table = tableIdentity(polled)
   if (poll.identity === undefined) {
     // Only backends of the expected incarnation were called known.
-    if (expected.endsWith(sequencePart(sequence))) return
-    throw new IncarnationChangedError(expected, `${sequence.name} (oid ${sequence.oid})`)
+    if (expected.endsWith(tablePart(table))) return
+    throw new IncarnationChangedError(expected, `${sequence.name} (${Object.values(table).join('/')})`)
   }
-  const found = incarnationOf(poll.identity, sequence)
+  const found = incarnationOf(poll.identity, table)
   if (found !== expected) throw new IncarnationChangedError(expected, found)
 }
 
@@ -230,15 +354,18 @@ function nextComparedAtMs(before: number | undefined, poll: PostgresPoll): numbe
   return poll.identity === undefined ? before : undefined
 }
 
-function explicitPosition(
-  options: Options,
-  sequence: InspectedSequence,
-  poll: PostgresPoll,
-): PostgresConditionError {
-  return new PostgresConditionError(
+/** No event stands above the sequence. */
+function requireNoneAbove(options: Options, { sequence, poll }: InspectedPoll): void {
+  const { greatestVisible, lastHandedOut } = poll
+  if (greatestVisible === undefined || greatestVisible <= lastHandedOut) return
+  const { table, position } = options.sql
+  throw new PostgresConditionError(
     'explicit_positions',
-    `${options.sql.table} has an event at position ${poll.greatestVisible}, but ${sequence.name} has only handed out ` +
-      `numbers up to ${poll.lastHandedOut}: positions are also written explicitly, and such an event can appear below ` +
-      "the mark; let the sequence fill them, or choose highWater: { mode: 'stale-threshold' }, which may lose events",
+    `${table} has an event at position ${greatestVisible}, but ${sequence.name} has only handed out numbers up to ` +
+      `${lastHandedOut}. If the rows were copied (a restored dump, logical replication, a switch to another server), the ` +
+      'sequence stands behind them, and the next append would fail or be lost; set it behind them, and start again:\n' +
+      `  SELECT setval(${quoteLiteral(sequence.name)}, (SELECT max(${position}) FROM ${table}));\n` +
+      'If writers choose positions themselves, such an event can also appear below the mark; let the sequence fill ' +
+      "them, or choose highWater: { mode: 'stale-threshold' }, which may lose events",
   )
 }

@@ -1,7 +1,7 @@
 import { type Settlement, type StoredProgress, StoreRewoundError } from '@tidemark/core'
 import type { PostgresPoll } from './high-water.ts'
 import { parseIncarnation } from './incarnation.ts'
-import { parseLsn } from './lsn.ts'
+import { lsnOf, parseLsn } from './log-position.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 
 /**
@@ -11,18 +11,20 @@ import type { ResolvedPostgresEventsOptions } from './options.ts'
 export function requireNotRewound(
   { sql }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
   before: Settlement | undefined,
-  previousLsn: string | undefined,
+  previousLogPosition: string | undefined,
   { lastHandedOut, insertLsn }: Pick<PostgresPoll, 'lastHandedOut' | 'insertLsn'>,
+  toDecide: string,
 ): void {
+  const previousLsn = lsnOf(previousLogPosition)
   if (before?.lastHandedOut !== undefined && lastHandedOut < before.lastHandedOut) {
     throw new StoreRewoundError(
       `the sequence of ${sql.table} went back from ${before.lastHandedOut} to ${lastHandedOut} (setval?); numbers up to ` +
-        `${before.settled} are settled and would not be read again. ${DECIDE}`,
+        `${before.settled} are settled and would not be read again. ${toDecide}`,
     )
   }
   if (previousLsn !== undefined && parseLsn(insertLsn) < parseLsn(previousLsn)) {
     throw new StoreRewoundError(
-      `the server's log went back from ${previousLsn} to ${insertLsn} (a snapshot restored?). ${DECIDE}`,
+      `the server's log went back from ${previousLsn} to ${insertLsn} (a snapshot restored?). ${toDecide}`,
     )
   }
 }
@@ -35,8 +37,12 @@ export function requireStoredConsistent(
     readonly poll: Pick<PostgresPoll, 'lastHandedOut' | 'insertLsn'>
     /** Whether progress lies in the events' own log, which a failover keeps consistent with them. */
     readonly isShared: boolean
+    readonly toDecide: string
   },
 ): void {
+  const rewound = (what: string): never => {
+    throw new StoreRewoundError(`${what}. ${found.toDecide}`)
+  }
   const now = parseIncarnation(found.incarnation)
   const { lastHandedOut, insertLsn } = found.poll
   for (const progress of stored) {
@@ -44,15 +50,15 @@ export function requireStoredConsistent(
       progress.projection === undefined
         ? 'the settled position'
         : `the checkpoint of "${progress.projection}"`
-    if (progress.position !== undefined && lastHandedOut < progress.position) {
-      rewound(
-        `${of} stands at ${progress.position}, but the sequence has only handed out numbers up to ${lastHandedOut}`,
-      )
-    }
+    if (progress.position !== undefined) requireHandedOut(of, progress.position, found.poll, found.toDecide)
     const then = progress.incarnation === undefined ? undefined : parseIncarnation(progress.incarnation)
     if (then === undefined || now === undefined) continue
     if (then.systemIdentifier !== now.systemIdentifier) {
-      rewound(`${of} is of server ${then.systemIdentifier}, but this is server ${now.systemIdentifier}`)
+      rewound(
+        `${of} is of server ${then.systemIdentifier}, but this is server ${now.systemIdentifier}: after a dump and ` +
+          'restore, pg_upgrade or a switch by logical replication the events are the same, and nothing is lost; on a ' +
+          'wrong server they are not',
+      )
     }
     if (!found.isShared && then.timeline !== now.timeline) {
       rewound(
@@ -62,14 +68,9 @@ export function requireStoredConsistent(
     }
     // A settled position alone is saved without a look at the server: it may be of a run that has crashed meanwhile.
     const isWitness = progress.projection !== undefined || progress.incarnation === found.incarnation
-    if (
-      isWitness &&
-      progress.logPosition !== undefined &&
-      parseLsn(insertLsn) < parseLsn(progress.logPosition)
-    ) {
-      rewound(
-        `${of} was written at log position ${progress.logPosition}, but the server stands at ${insertLsn}`,
-      )
+    const lsn = lsnOf(progress.logPosition)
+    if (isWitness && lsn !== undefined && parseLsn(insertLsn) < parseLsn(lsn)) {
+      rewound(`${of} was written at log position ${lsn}, but the server stands at ${insertLsn}`)
     }
     if (
       progress.incarnation === found.incarnation &&
@@ -81,11 +82,24 @@ export function requireStoredConsistent(
   }
 }
 
-function rewound(what: string): never {
-  throw new StoreRewoundError(`${what}. ${DECIDE}`)
+/** The sequence has handed out what was passed. */
+export function requireHandedOut(
+  of: string,
+  position: bigint,
+  { lastHandedOut }: Pick<PostgresPoll, 'lastHandedOut'>,
+  toDecide: string,
+): void {
+  if (lastHandedOut >= position) return
+  throw new StoreRewoundError(
+    `${of} stands at ${position}, but the sequence has only handed out numbers up to ${lastHandedOut}. ${toDecide}`,
+  )
 }
 
-const DECIDE =
-  'Tidemark halts here. Find out which events were processed that the store no longer has; then set each checkpoint to a ' +
-  'position that still holds (or delete its row, to project anew), set settled, incarnation and log_position to NULL, ' +
-  'empty the settled table, and restart'
+/** How each such message ends. */
+export function halted(toDecide: string | undefined): string {
+  return `Tidemark halts here. ${toDecide ?? NO_STORE}`
+}
+
+const NO_STORE =
+  'Find out which events were processed that the store no longer has; then set whatever remembers your position to one that ' +
+  'still holds, and restart'

@@ -2,7 +2,7 @@ import type { Subject } from './faults.ts'
 import type { Random } from './random.ts'
 import type { ModelServer } from './server.ts'
 
-const SEQUENCE = { oid: '16385', relfilenode: '16385' }
+const TABLE = { tableOid: '16386', sequenceOid: '16385', sequenceFile: '16385' }
 
 /** The daemon's backends, and what it knows about the run of the server that each belongs to. */
 export class Sessions {
@@ -36,7 +36,7 @@ export class Sessions {
 
   /** Looks at the server as for the first time. */
   enter(backend: number): string {
-    const incarnation = this.#subject.proof.incarnationOf(this.#server.identity(), SEQUENCE)
+    const incarnation = this.#subject.proof.incarnationOf(this.#server.identity(), TABLE)
     this.#compared.clear()
     this.#compared.set(backend, incarnation)
     this.#highestLogPosition = this.#server.wal.inserted
@@ -49,7 +49,7 @@ export class Sessions {
     return this.#compare(
       backend,
       incarnation,
-      () => incarnationOf(this.#server.identity(), SEQUENCE) === incarnation,
+      () => incarnationOf(this.#server.identity(), TABLE) === incarnation,
     )
   }
 

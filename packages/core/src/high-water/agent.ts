@@ -99,7 +99,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     options: ResolvedHighWaterAgentOptions<P>,
     session: TelemetrySession<P, never>,
     /** In a daemon, the daemon opens and closes the session. */
-    { opensSession }: { readonly opensSession: boolean },
+    { opensSession, projected }: { readonly opensSession: boolean; readonly projected?: () => P | undefined },
   ) {
     const { source, logger } = options
     this.#options = options
@@ -112,7 +112,12 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
       source.lookCloser?.bind(source),
     )
     this.#observation = new HighWaterObservation(options.source.order, options.staleAfterMs)
-    this.#poll = new StorePoll(options, this.#stopping.signal, () => this.#forget())
+    this.#poll = new StorePoll(
+      options,
+      this.#stopping.signal,
+      () => this.#forget(),
+      projected ?? (() => undefined),
+    )
   }
 
   get mark(): P | undefined {

@@ -12,7 +12,7 @@ import {
 /** What the agent needs of a checkpoint store. */
 export type ProgressMemory = Pick<
   CheckpointStore<never>,
-  'progress' | 'saveSettled' | 'recordSkips' | 'sharesLogWith' | 'isTransient'
+  'progress' | 'saveSettled' | 'recordSkips' | 'sharesLogWith' | 'toDecide' | 'isTransient'
 >
 
 export interface HighWaterAgentOptions<P> extends TelemetryOptions {

@@ -17,6 +17,9 @@ export class StorePoll<P> {
   readonly #options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints' | 'clock'>
   readonly #signal: AbortSignal
   readonly #onForget: () => void
+  readonly #projected: () => P | undefined
+  /** The newest reading, of whatever incarnation. */
+  #newest: HighWaterReading<P> | undefined
   #savedSettled: { readonly reading: HighWaterReading<P>; readonly atMs: number } | undefined
   #sharedLog: { readonly incarnation: string; readonly shared: boolean } | undefined
 
@@ -25,10 +28,13 @@ export class StorePoll<P> {
     signal: AbortSignal,
     /** Called as soon as a poll has seen another incarnation. */
     onForget: () => void,
+    /** See `HighWaterRequest.projected`. */
+    projected: () => P | undefined,
   ) {
     this.#options = options
     this.#signal = signal
     this.#onForget = onForget
+    this.#projected = projected
   }
 
   /**
@@ -49,6 +55,7 @@ export class StorePoll<P> {
       await checkpoints?.recordSkips(source.name, reading.skipped.map(this.#formatRun), this.#signal)
     // `stop()` may have gone on without this poll.
     this.#signal.throwIfAborted()
+    this.#newest = reading
     return reading
   }
 
@@ -82,8 +89,12 @@ export class StorePoll<P> {
     waiting: NonNullable<HighWaterRequest<P>['waiting']>,
   ): Promise<HighWaterReading<P>> {
     const { source, checkpoints } = this.#options
+    const toDecide = checkpoints?.toDecide?.(source.name)
     return source.readHighWater({
       previous,
+      former: previous === undefined ? this.#newest : undefined,
+      projected: this.#projected(),
+      ...(toDecide === undefined ? {} : { toDecide }),
       stored: async () =>
         checkpoints ? await readProgress(source.order.parse, checkpoints, source.name, this.#signal) : [],
       sharesLog: this.#sharesLog,

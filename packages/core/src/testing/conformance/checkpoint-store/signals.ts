@@ -21,9 +21,12 @@ const RUN = { stored: '4', current: '7', count: 2n }
 
 type Call = <Tx>(store: CheckpointStore<Tx>, signal: AbortSignal) => Promise<unknown>
 
-/** Every method but `advance`, whose signal has cases of its own. */
+/** Every method that asks the store, but `advance`, whose signal has cases of its own. */
 const CALLS: Readonly<
-  Record<Exclude<keyof CheckpointStore<unknown>, 'advance' | 'isTransient' | 'recordSkips'>, Call>
+  Record<
+    Exclude<keyof CheckpointStore<unknown>, 'advance' | 'isTransient' | 'recordSkips' | 'toDecide'>,
+    Call
+  >
 > = {
   prepare: async (store, signal) => await store.prepare?.(signal),
   read: (store, signal) => store.read('all', SOURCE, signal),
