@@ -38,12 +38,12 @@ async function handledFive(daemonIs: 'running' | 'stopped') {
   return { events, daemon }
 }
 
-/** Each in messages of their own, as somebody would type them. */
+/** In one transaction, but for VACUUM, which has none. */
 async function runAll(events: EventTable, statements: string) {
-  for (const statement of statements.split(';')) {
-    if (/vacuum/i.test(statement)) await db.pool.query(statement.replace('events', events.name))
-    else await events.run(statement)
-  }
+  const [vacuum, ...others] = statements.split('; ')
+  if (!vacuum?.startsWith('vacuum')) return await events.run(statements)
+  await db.pool.query(vacuum.replace('events', events.name))
+  if (others.length > 0) await events.run(others.join('; '))
 }
 
 const IDENTITY = 'position bigint generated always as identity primary key'
