@@ -4,6 +4,7 @@ import type { Logger } from './logger.ts'
 import type { GaugeReading, Metrics, MetricsRecorder } from './metrics.ts'
 import { quietly } from './quietly.ts'
 import { reportMetrics, startDaemonAtZero } from './report-metrics.ts'
+import { takeNames } from './shared-names.ts'
 import { guardTelemetry, type Telemetry } from './telemetry.ts'
 import type { ReadTraceContext } from './trace-context.ts'
 import { NO_TRACING, openTracing, type TracedBatch, type Tracing } from './tracing.ts'
@@ -37,6 +38,7 @@ export class TelemetrySession<P, E> {
   readonly #parts: SessionParts<P, E>
   #metrics: Telemetry = {}
   #withdraw: () => void = () => {}
+  #giveNamesBack: () => void = () => {}
   #isClosed = false
 
   constructor(parts: SessionParts<P, E>) {
@@ -73,6 +75,7 @@ export class TelemetrySession<P, E> {
     const recorder = guardRecorder(opened, this.onError)
     this.#metrics = reportMetrics(recorder, order, () => this.tracing.currentSpan())
     startAtZero(recorder)
+    if (this.#parts.startAtZero === undefined) this.#giveNamesBack = this.#takeNames(opened)
     this.#withdraw = recorder.observe(gauges)
   }
 
@@ -81,6 +84,19 @@ export class TelemetrySession<P, E> {
     this.#isClosed = true
     quietly(this.#withdraw, this.onError)
     this.#withdraw = () => {}
+    this.#giveNamesBack()
+    this.#giveNamesBack = () => {}
+  }
+
+  #takeNames(recorder: MetricsRecorder): () => void {
+    const { source, projections, telemetryLogger } = this.#parts
+    const names = [`source "${source}"`, ...projections.map((name) => `projection "${name}"`)]
+    return takeNames(recorder, names, (name) => {
+      telemetryLogger.warn(
+        `tidemark: two daemons of this process report metrics of the ${name}: counters are added up, and gauges show the worse ` +
+          'value of the two; give each its own `name`, or metrics of its own (prefix, registry)',
+      )
+    })
   }
 
   #openMetrics(): MetricsRecorder | undefined {
