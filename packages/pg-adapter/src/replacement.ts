@@ -48,7 +48,7 @@ function ownClaim(former: HighWaterReading<bigint>, incarnation: string): Claim 
 }
 
 /** One of the newest events at or below a claim's position. */
-export interface ClaimedRow {
+interface ClaimedRow {
   /** The table or partition that it is in. */
   readonly tableOid: string
   readonly writtenBy: string
@@ -59,12 +59,12 @@ export interface ClaimedRow {
 /**
  * `same`: the events that were seen are still there. `empty`: nothing is visible there. `replaced`: others stand there.
  */
-export type Verdict = 'same' | 'empty' | 'replaced'
+type Verdict = 'same' | 'empty' | 'replaced'
 
 type Alteration = 'table' | 'sequence' | 'files'
 
 /** What may have brought numbers back since, the strongest evidence first; `undefined`: nothing was touched. */
-export function alterationSince(
+function alterationSince(
   { seen, then }: Pick<Claim, 'seen' | 'then'>,
   { inspection, sequence }: Pick<InspectedPoll, 'inspection' | 'sequence'>,
   now: bigint,
@@ -81,7 +81,7 @@ export function alterationSince(
  *
  * @param rows - the newest first
  */
-export function judge(
+function judge(
   alteration: Alteration,
   { seen, then }: Pick<Claim, 'seen' | 'then'>,
   rows: readonly ClaimedRow[],
