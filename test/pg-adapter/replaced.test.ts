@@ -102,7 +102,7 @@ async function expectHalted(
       state: 'halted',
       error: { code: REWOUND },
     })
-    await expect(running.waitUntilProjected()).rejects.toThrow(/may be others than those/)
+    await expect(running.waitUntilProjected()).rejects.toThrow(/polling is halted/)
     await running.stop()
   }
   // However often it is started.
