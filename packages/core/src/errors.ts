@@ -74,10 +74,12 @@ export class EventMappingError extends TidemarkError {
 export class HandlerEndedTransactionError extends TidemarkError {
   readonly code = 'TIDEMARK_HANDLER_ENDED_TRANSACTION'
   readonly projection: string
-  constructor(projection: string) {
+  constructor(projection: string, options?: ErrorOptions) {
     super(
       `projection "${projection}": its handler ended the transaction it was given (COMMIT, ROLLBACK, PREPARE TRANSACTION or ` +
-        'a statement that implies one); use savepoints inside it, or a connection of your own, and check what it wrote before a restart',
+        "a statement or library that does so, as an ORM's own transaction()); use savepoints inside it, or a connection of " +
+        'your own, and check what it wrote before a restart',
+      options,
     )
     this.projection = projection
   }

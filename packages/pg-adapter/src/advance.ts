@@ -5,31 +5,48 @@ import {
   type CrossedRun,
   HandlerEndedTransactionError,
   IncarnationChangedError,
+  TidemarkError,
 } from '@tidemark/core'
 import { compareBackend, INVALID_TEXT_REPRESENTATION, isKnownSql, type KnownBackends } from './backends.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
-import type { PgClient } from './client.ts'
-import { CommitRefusedError, QueryTimeoutError, sqlState, TransactionFailedError } from './errors.ts'
+import type { BoundedClient, Connection } from './client.ts'
+import {
+  CommitRefusedError,
+  IN_FAILED_SQL_TRANSACTION,
+  QueryTimeoutError,
+  sqlState,
+  TransactionFailedError,
+} from './errors.ts'
+import { errorOfHandler, errorOfStatement } from './handler-end.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { lsnOf } from './log-position.ts'
 import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
-import { begin, manyResults } from './transaction.ts'
+import { beginForOthers, limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
+import type { UnansweredCommits } from './unanswered-commits.ts'
+
+export interface AdvanceParts {
+  readonly client: BoundedClient
+  readonly connection: Connection
+  readonly tables: CheckpointTables
+  /** Given when the events are in the same log. */
+  readonly backends: KnownBackends | undefined
+  readonly unanswered: UnansweredCommits
+}
 
 /**
  * Moves one checkpoint in one transaction on `client`: lock the row, compare the server's incarnation, run the handler,
- * move the row, commit. `backends` is given when the events are in the same log. BEGIN travels with the lock, and
- * COMMIT with the move: two messages besides the handler's own, since each costs every page a round trip.
+ * move the row, commit. BEGIN travels with the lock, and COMMIT with the move: two messages besides the handler's own,
+ * since each costs every page a round trip.
  */
 export async function advanceCheckpoint(
-  client: PgClient,
-  tables: CheckpointTables,
-  backends: KnownBackends | undefined,
+  parts: AdvanceParts,
   request: AdvanceRequest,
   work: () => Promise<void>,
 ): Promise<Advanced> {
-  const { evidence } = request
+  const { client, connection, backends, unanswered } = parts
+  const { evidence, projection } = request
   try {
-    const locked = await beginAndLock(client, tables, backends?.of(evidence.incarnation) ?? [], request)
+    const locked = await beginAndLock(parts, request)
     if (backends && !locked.isKnownBackend) await compareBackend(client, backends, evidence.incarnation)
     if (backends && !locked.isAtOrAboveLsn) {
       throw new IncarnationChangedError(
@@ -37,9 +54,17 @@ export async function advanceCheckpoint(
         `a server below log position ${evidence.logPosition}`,
       )
     }
-    await work()
+    const given = { client, connection, projection, transaction: locked.transaction }
+    await work().catch(async (thrown: unknown) => {
+      throw await errorOfHandler(given, thrown)
+    })
     const skipped = addCrossed(parseSkipTotals(locked.skipped), locked.crossed)
-    await moveAndCommit(client, tables, request, locked.transaction, formatSkipTotals(skipped))
+    await moveAndCommit(parts, request, locked.transaction, formatSkipTotals(skipped)).catch(
+      (error: unknown) => {
+        if (!isAnswer(error)) unanswered.add(projection, locked)
+        throw errorOfStatement(given, error)
+      },
+    )
     return { position: request.to, skipped, crossed: locked.crossed }
   } catch (error) {
     // The connection is destroyed after an error; this ends the transaction at once, where it still can.
@@ -48,9 +73,16 @@ export async function advanceCheckpoint(
   }
 }
 
+/** Whether the server said how a COMMIT ended; what the driver or this adapter says of the connection does not. */
+function isAnswer(error: unknown): boolean {
+  if (error instanceof QueryTimeoutError) return error.cause !== undefined
+  return error instanceof TidemarkError || sqlState(error)?.length === 5
+}
+
 interface LockedCheckpoint {
   /** The transaction's id: what tells that a handler has ended it. */
   readonly transaction: string
+  readonly pid: string
   readonly isKnownBackend: boolean
   readonly isAtOrAboveLsn: boolean
   readonly skipped: unknown
@@ -59,15 +91,15 @@ interface LockedCheckpoint {
 
 /** Before the handler runs, so that the loser of two owners does no work. */
 async function beginAndLock(
-  client: PgClient,
-  { checkpoints, skips }: CheckpointTables,
-  keys: readonly string[],
+  { client, tables: { checkpoints, skips }, backends, unanswered }: AdvanceParts,
   { projection, source, from, to, evidence, startedAtHead }: AdvanceRequest,
 ): Promise<LockedCheckpoint> {
   const lsn = lsnOf(evidence.logPosition)
-  const [locked] = await begin(
+  const keys = backends?.of(evidence.incarnation) ?? []
+  const [locked] = await beginForOthers(
     client,
     `select c.position, c.skipped::text as skipped, pg_current_xact_id()::text as transaction,
+       pg_backend_pid()::text as pid, ${THEIR_LIMIT} as limit,
        ${isKnownSql(keys)}::text as "isKnownBackend",
        (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${quoteLiteral(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
        (select json_agg(json_build_object('stored', s.stored::text, 'current', s.current::text, 'count', s.count::text,
@@ -81,7 +113,10 @@ async function beginAndLock(
      for update of c skip locked`,
   )
   const row = locked?.rows[0]
-  if (row === undefined) throw new CheckpointConflictError(projection, 'another owner is working on it')
+  if (row === undefined) {
+    await unanswered.requireEnded(client, projection)
+    throw new CheckpointConflictError(projection, 'another owner is working on it')
+  }
   const position = row.position ?? undefined
   if (position !== from) {
     throw new CheckpointConflictError(
@@ -91,6 +126,7 @@ async function beginAndLock(
   }
   return {
     transaction: String(row.transaction),
+    pid: String(row.pid),
     isKnownBackend: row.isKnownBackend === 'true',
     isAtOrAboveLsn: row.isAtOrAboveLsn === 'true',
     skipped: row.skipped,
@@ -100,15 +136,15 @@ async function beginAndLock(
 
 /** The statement fails, and so nothing is committed, where the handler has ended the transaction. */
 async function moveAndCommit(
-  client: PgClient,
-  { checkpoints }: CheckpointTables,
+  { client, tables: { checkpoints } }: AdvanceParts,
   { projection, to, evidence, startedAtHead }: AdvanceRequest,
   transaction: string,
   skipped: string,
 ): Promise<void> {
   const results = await client
     .query(
-      `with moved as (
+      `${limitSql(client)};
+       with moved as (
          update ${checkpoints}
          set position = ${quoteLiteral(to)}, settled = ${quoteLiteral(evidence.settled)},
            incarnation = ${quoteLiteral(evidence.incarnation)}, log_position = ${quoteLiteral(evidence.logPosition)},
@@ -143,7 +179,6 @@ async function moveAndCommit(
 
 /** What fails, as a cast, where the checkpoint was not moved in the transaction that locked it. */
 const TRANSACTION_ENDED = 'tidemark: the handler ended the transaction, this is '
-const IN_FAILED_SQL_TRANSACTION = '25P02'
 /** Classes of what deferred constraints and triggers raise: integrity_constraint_violation, PL/pgSQL's RAISE. */
 const REFUSALS: ReadonlySet<string | undefined> = new Set(['23', 'P0'])
 

@@ -12,15 +12,16 @@ import {
 import { advanceCheckpoint } from './advance.ts'
 import { KnownBackends } from './backends.ts'
 import { type CheckpointTables, checkpointTables } from './checkpoint-tables.ts'
-import { type PgClient, type PgPool, withConnection } from './client.ts'
+import { type BoundedPool, type PgClient, type PgPool, withConnection } from './client.ts'
 import { isTransientPostgresError, ProjectionSourceError } from './errors.ts'
 import { quoteLiteral, quoteTexts } from './identifiers.ts'
 import { parseIncarnation } from './incarnation.ts'
 import { migrate } from './migrations/migrate.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './options.ts'
-import { boundedClient } from './query-timeout.ts'
+import { boundedClient, boundedPool } from './query-timeout.ts'
 import { parseSkipTotals } from './skip-totals.ts'
 import { transact } from './transaction.ts'
+import { UnansweredCommits } from './unanswered-commits.ts'
 
 export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
   /** A `pg.Pool`, or anything with its `connect`. Each running batch holds one of its connections. */
@@ -28,9 +29,11 @@ export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
   /** Where Tidemark's own tables are; made where they are missing. @default 'tidemark' */
   readonly schema?: string
   /**
-   * Milliseconds after which a statement of Tidemark's own that was not answered is given up, and its connection
-   * destroyed, in case that it has gone silent; a COMMIT that waits for synchronous standbys counts too. What a handler
-   * asks through `tx` is its own business (`statement_timeout`, `query_timeout`). @default 30000
+   * The most milliseconds for a statement of Tidemark's own, and for the wait for a connection of the pool. The server
+   * ends the statement then (`statement_timeout`, for these alone); a second later it is given up here too, and its
+   * connection is destroyed, in case that it has gone silent. A COMMIT that waits for synchronous standbys is given up
+   * here alone, goes on, and is waited for. What a handler asks through `tx` is its own business (`statement_timeout`,
+   * `query_timeout`). @default 30000
    */
   readonly queryTimeoutMs?: number
 }
@@ -61,22 +64,24 @@ export function postgresCheckpoints<C extends PgClient = PgClient>(
 }
 
 class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
-  readonly #pool: PgPool<C>
+  /** Gives connections as handlers get them. */
+  readonly #pool: BoundedPool<C>
+  readonly #ownPool: BoundedPool
   readonly #schema: string
-  readonly #queryTimeoutMs: number
+  readonly #unanswered = new UnansweredCommits()
   readonly #tables: CheckpointTables
   readonly #backends = new KnownBackends()
   #systemIdentifier: string | undefined
 
   constructor(pool: PgPool<C>, schema: string, queryTimeoutMs: number) {
-    this.#pool = pool
+    this.#pool = { connect: () => pool.connect(), pool, queryTimeoutMs }
+    this.#ownPool = boundedPool(pool, queryTimeoutMs)
     this.#schema = schema
-    this.#queryTimeoutMs = queryTimeoutMs
     this.#tables = checkpointTables(schema)
   }
 
   prepare(signal: AbortSignal): Promise<void> {
-    return migrate(this.#pool, this.#schema, this.#queryTimeoutMs, signal)
+    return migrate(this.#ownPool, this.#schema, signal)
   }
 
   async read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint> {
@@ -106,11 +111,13 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   async advance(request: AdvanceRequest, work: (tx: C) => Promise<void>): Promise<Advanced> {
     const { evidence, signal } = request
     const backends = (await this.sharesLogWith(evidence.incarnation, signal)) ? this.#backends : undefined
-    return await withConnection(this.#pool, signal, (client) =>
-      advanceCheckpoint(boundedClient(client, this.#queryTimeoutMs), this.#tables, backends, request, () =>
-        work(client),
-      ),
-    )
+    const [tables, unanswered] = [this.#tables, this.#unanswered]
+    return await withConnection(this.#pool, signal, (handlers, connection) => {
+      const client = boundedClient(handlers, this.#pool.queryTimeoutMs)
+      return advanceCheckpoint({ client, connection, tables, backends, unanswered }, request, () =>
+        work(handlers),
+      )
+    })
   }
 
   async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
@@ -202,9 +209,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async #query(sql: string, signal: AbortSignal): Promise<Record<string, unknown>[]> {
-    const [result] = await withConnection(this.#pool, signal, (client) =>
-      transact(boundedClient(client, this.#queryTimeoutMs), sql),
-    )
+    const [result] = await withConnection(this.#ownPool, signal, (client) => transact(client, sql))
     return result?.rows ?? []
   }
 }

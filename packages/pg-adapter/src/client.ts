@@ -1,4 +1,5 @@
-import { type PollWait, traced } from '@tidemark/core'
+import { type PollWait, TidemarkError, traced } from '@tidemark/core'
+import { ConnectionLostError, NoConnectionError, sqlState } from './errors.ts'
 
 /**
  * The part of node-postgres that is used, as structural types, so that any pool with its shape will do and no driver is
@@ -25,6 +26,24 @@ export interface PgResult {
   readonly rowCount: number | null
 }
 
+/** A connection whose statements are given up in time, at both ends. */
+export interface BoundedClient extends PgClient {
+  readonly queryTimeoutMs: number
+}
+
+/** A pool of which nothing is waited for longer than that: no connection, and, where its clients are bounded, no answer. */
+export interface BoundedPool<C extends PgClient = BoundedClient> {
+  connect(): Promise<C>
+  /** The user's own, to say how much of it is in use. */
+  readonly pool: PgPool<PgClient>
+  readonly queryTimeoutMs: number
+}
+
+/** What a connection's `error` event said while it was used: the server's last words, before it is merely "not queryable". */
+export interface Connection {
+  readonly lostReason: Error | undefined
+}
+
 const listened = new WeakSet<object>()
 
 /**
@@ -41,8 +60,9 @@ export function survivePoolErrors(pool: PgPool<PgClient>): void {
 }
 
 /** The same pool, that tells of each connection that it is asked for, and that it has given it. */
-export function toldPool(pool: PgPool, waiting: ((what: PollWait) => void) | undefined): PgPool {
+export function toldPool(pool: BoundedPool, waiting: ((what: PollWait) => void) | undefined): BoundedPool {
   return {
+    ...pool,
     connect: async () => {
       waiting?.('connection')
       const client = await pool.connect()
@@ -57,9 +77,9 @@ export function toldPool(pool: PgPool, waiting: ((what: PollWait) => void) | und
  * was in the middle of is not known.
  */
 export async function withConnection<C extends PgClient, T>(
-  pool: PgPool<C>,
+  pool: BoundedPool<C>,
   signal: AbortSignal,
-  use: (client: C) => Promise<T>,
+  use: (client: C, connection: Connection) => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted()
   const client = await connectUntil(pool, signal)
@@ -73,7 +93,10 @@ export async function withConnection<C extends PgClient, T>(
     traced(() => client.release(destroy))
   }
   // A connection lost between two statements is reported by an event, and by the next statement.
-  const onError = (): void => {}
+  const connection: { lostReason: Error | undefined } = { lostReason: undefined }
+  const onError = (error: Error): void => {
+    connection.lostReason ??= error
+  }
   client.on('error', onError)
   let abort = (): void => {}
   const aborted = new Promise<never>((_, reject) => {
@@ -85,26 +108,34 @@ export async function withConnection<C extends PgClient, T>(
   aborted.catch(() => {})
   signal.addEventListener('abort', abort)
   try {
-    const result = await Promise.race([use(client), aborted])
+    const result = await Promise.race([use(client, connection), aborted])
     release(false)
     return result
   } catch (error) {
     release(true)
-    throw error
+    const saysNoMore = !(error instanceof TidemarkError) && sqlState(error) === undefined
+    if (connection.lostReason === undefined || signal.aborted || !saysNoMore) throw error
+    throw new ConnectionLostError(connection.lostReason, { cause: error })
   } finally {
     signal.removeEventListener('abort', abort)
   }
 }
 
-async function connectUntil<C extends PgClient>(pool: PgPool<C>, signal: AbortSignal): Promise<C> {
+/** A pool itself waits for ever, unless it is told `connectionTimeoutMillis`. */
+async function connectUntil<C extends PgClient>(pool: BoundedPool<C>, signal: AbortSignal): Promise<C> {
   const connecting = pool.connect()
+  let timer: NodeJS.Timeout | undefined
+  const tooLate = new Promise<never>((_, reject) => {
+    const giveUp = (): void => reject(new NoConnectionError(pool.queryTimeoutMs, pool.pool))
+    timer = setTimeout(giveUp, pool.queryTimeoutMs)
+  })
   let stop = (): void => {}
   const aborted = new Promise<never>((_, reject) => {
     stop = () => reject(signal.reason)
   })
   signal.addEventListener('abort', stop)
   try {
-    return await Promise.race([connecting, aborted])
+    return await Promise.race([connecting, aborted, tooLate])
   } catch (error) {
     connecting.then(
       (client) => traced(() => client.release()),
@@ -112,6 +143,7 @@ async function connectUntil<C extends PgClient>(pool: PgPool<C>, signal: AbortSi
     )
     throw error
   } finally {
+    clearTimeout(timer)
     signal.removeEventListener('abort', stop)
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type KnownBackends, onKnownBackend, requireKnownSql } from './backends.ts'
-import { type PgPool, withConnection } from './client.ts'
+import { type BoundedPool, withConnection } from './client.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { transact } from './transaction.ts'
 
@@ -13,7 +13,7 @@ const FORCE_AFTER_MS = 50
  * `synchronous_commit = off` does not. The look fails on a server that has crashed since the poll.
  */
 export async function waitUntilDurable(
-  pool: PgPool,
+  pool: BoundedPool,
   backends: KnownBackends,
   incarnation: string,
   lsn: string,
@@ -27,7 +27,7 @@ export async function waitUntilDurable(
 }
 
 async function isFlushed(
-  pool: PgPool,
+  pool: BoundedPool,
   backends: KnownBackends,
   incarnation: string,
   lsn: string,
@@ -50,7 +50,7 @@ async function isFlushed(
  * PostgreSQL leaves one that merely took an id (`pg_current_xact_id()`) to the WAL writer. A message for logical
  * decoding is the one thing that any role may write, with no table.
  */
-async function forceFlush(pool: PgPool, signal: AbortSignal): Promise<void> {
+async function forceFlush(pool: BoundedPool, signal: AbortSignal): Promise<void> {
   await withConnection(pool, signal, (client) =>
     transact(
       client,

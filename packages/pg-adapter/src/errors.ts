@@ -39,14 +39,84 @@ export class NotPrimaryError extends TidemarkError {
   readonly code = 'TIDEMARK_NOT_PRIMARY'
 }
 
-/** A statement was not answered in time; its connection is destroyed, and it is tried again on another one. */
+/**
+ * A statement was not answered in time, or the server itself ended it, as it was told to (then that is the cause). Its
+ * connection is destroyed, and it is tried again on another one.
+ */
 export class QueryTimeoutError extends TidemarkError {
   readonly code = 'TIDEMARK_QUERY_TIMEOUT'
-  constructor(timeoutMs: number) {
+  constructor(timeoutMs: number, options?: ErrorOptions) {
     super(
-      `no answer from the server within ${timeoutMs} ms: the connection may have gone silent (check the network, and ` +
-        'keepAlive of the pool); if statements really take that long, raise queryTimeoutMs',
+      options?.cause === undefined
+        ? `no answer from the server within ${timeoutMs} ms: the connection may have gone silent (check the network, and ` +
+            'keepAlive of the pool)'
+        : `the server ended a statement of Tidemark's own, which has queryTimeoutMs (${timeoutMs} ms): ` +
+            `${String(options.cause)}; a page is asked for again in smaller parts; if polls take that long, look for what ` +
+            'keeps the server busy, or raise queryTimeoutMs',
+      options,
     )
+  }
+}
+
+/** No connection was to be had in time. Tried again. */
+export class NoConnectionError extends TidemarkError {
+  readonly code = 'TIDEMARK_NO_CONNECTION'
+  constructor(timeoutMs: number, pool: object) {
+    super(
+      `no connection was to be had within ${timeoutMs} ms${usageOf(pool)}: whoever holds the others does not give them ` +
+        'back, or the server does not answer; a handler that asks the pool, not its tx, waits for a connection while it ' +
+        'holds one, and for ever where there are no more; give the daemon a pool of its own, or raise its max',
+    )
+  }
+}
+
+function usageOf(pool: object): string {
+  const { totalCount, idleCount, waitingCount } = pool as Readonly<Record<string, unknown>>
+  if (typeof totalCount !== 'number' || typeof idleCount !== 'number') return ''
+  return ` (${totalCount - idleCount} in use or being made, ${idleCount} idle, ${String(waitingCount)} waited for)`
+}
+
+/** A connection ended while it was used. The message and `cause` say what the server said last. Tried again. */
+export class ConnectionLostError extends TidemarkError {
+  readonly code = 'TIDEMARK_CONNECTION_LOST'
+  constructor(reason: Error, { cause }: { readonly cause: unknown }) {
+    const isAnswer = sqlState(reason) !== undefined
+    super(`the connection was lost: ${reason.message}`, { cause: isAnswer ? reason : cause })
+  }
+}
+
+/** The handler's transaction took longer than the server's settings allow: a failure of the handler. */
+export class TransactionTimedOutError extends TidemarkError {
+  readonly code = 'TIDEMARK_TRANSACTION_TIMED_OUT'
+  readonly projection: string
+  constructor(projection: string, cause: Error) {
+    const isIdle = sqlState(cause) === IDLE_IN_TRANSACTION
+    super(
+      `projection "${projection}": the server ended the transaction of its handler, which ` +
+        (isIdle
+          ? 'asked nothing for longer than idle_in_transaction_session_timeout; call slow services before the first ' +
+            'statement through tx, take a smaller batchSize'
+          : 'took longer than transaction_timeout; take a smaller batchSize') +
+        `, or raise that setting for this role (${cause.message})`,
+      { cause },
+    )
+    this.projection = projection
+  }
+}
+
+/** The last COMMIT of a projection was not answered, and still goes on. Waited for: nothing is handled twice. */
+export class CommitPendingError extends TidemarkError {
+  readonly code = 'TIDEMARK_COMMIT_PENDING'
+  readonly projection: string
+  constructor(projection: string, pid: string, waitsFor: string) {
+    const standby = waitsFor.endsWith('SyncRep')
+      ? ': no synchronous standby confirms it (look at synchronous_standby_names and pg_stat_replication)'
+      : ''
+    super(
+      `projection "${projection}": its last COMMIT was not answered in time and still goes on in the server process ` +
+        `${pid}${waitsFor === '' ? '' : `, which waits for ${waitsFor}`}${standby}; the projection goes on when it has ended`,
+    )
+    this.projection = projection
   }
 }
 
@@ -98,6 +168,25 @@ export class ProjectionSourceError extends TidemarkError {
   readonly code = 'TIDEMARK_PROJECTION_SOURCE'
 }
 
+/** query_canceled: by `statement_timeout` or `pg_cancel_backend()`; the server's words for it are in its language. */
+export const QUERY_CANCELED = '57014'
+export const IN_FAILED_SQL_TRANSACTION = '25P02'
+const IDLE_IN_TRANSACTION = '25P03'
+const TRANSACTION_TIMEOUT = '25P04'
+
+/** Where the server ended a transaction for the time that it took: what it said, in one of these or their causes. */
+export function transactionTimeoutIn(...errors: readonly unknown[]): Error | undefined {
+  for (const error of errors) {
+    for (let at = error, depth = 0; at instanceof Error && depth < MOST_CAUSES; at = at.cause, depth++) {
+      const state = sqlState(at)
+      if (state === IDLE_IN_TRANSACTION || state === TRANSACTION_TIMEOUT) return at
+    }
+  }
+  return undefined
+}
+
+const MOST_CAUSES = 10
+
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const TRANSIENT_CLASSES: Readonly<Record<string, string>> = {
   '08': 'connection_exception',
@@ -105,6 +194,8 @@ const TRANSIENT_CLASSES: Readonly<Record<string, string>> = {
   '53': 'insufficient_resources: too_many_connections, disk_full',
 }
 const TRANSIENT_CODES: Readonly<Record<string, string>> = {
+  '25P03': 'idle_in_transaction_session_timeout: of ours alone, where this process was busy',
+  '25P04': 'transaction_timeout: of a poll or a page',
   '25006': 'read_only_sql_transaction: a primary that became a standby',
   '55P03': 'lock_not_available: blocked by DDL',
   '57P01': 'admin_shutdown',
@@ -123,7 +214,14 @@ const DRIVER_MESSAGES: readonly RegExp[] = [
   /^Query read timeout/,
 ]
 
-const PASSING = [NotPrimaryError, QueryTimeoutError, TransactionLeftOpenError]
+const PASSING = [
+  NotPrimaryError,
+  QueryTimeoutError,
+  NoConnectionError,
+  ConnectionLostError,
+  CommitPendingError,
+  TransactionLeftOpenError,
+]
 
 /** Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever. */
 export function isTransientPostgresError(error: unknown): boolean {

@@ -1,6 +1,6 @@
 import type { Gap, Holder, LateEvent } from '@tidemark/core'
 import { isKnownSql } from './backends.ts'
-import { type PgPool, withConnection } from './client.ts'
+import { type BoundedPool, withConnection } from './client.ts'
 import { NotPrimaryError, PostgresConditionError, sqlState } from './errors.ts'
 import { fingerprintSql } from './fingerprint.ts'
 import { quoteLiteral } from './identifiers.ts'
@@ -9,7 +9,7 @@ import { type InspectedSequence, type Inspection, inspectionSql, parseInspection
 import { lateEventsSql, parseLateEvents } from './late-events.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { parseSnapshot, type Snapshot } from './snapshot.ts'
-import { begin, LOCK_TIMEOUT, locksSql } from './transaction.ts'
+import { begin, LOCK_TIMEOUT, limitSql, locksSql } from './transaction.ts'
 
 /** What one poll saw. */
 export interface PostgresPoll {
@@ -147,6 +147,7 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
       coalesce(has_sequence_privilege(${sequence.oid}::oid, 'SELECT'), false)::text as "mayReadSequence";
     commit;
     begin isolation level read committed;
+    ${limitSql(options.pool)};
     ${LOCK_TIMEOUT};
     ${holdersSql(sequence, request.formerSequences)};
     ${inspects && window !== undefined ? locksSql(window) : ''}
@@ -218,7 +219,7 @@ const NO_SUCH_PID = -2
 
 type Row = Readonly<Record<string, unknown>>
 
-async function send(pool: PgPool, sql: string, signal: AbortSignal): Promise<Row> {
+async function send(pool: BoundedPool, sql: string, signal: AbortSignal): Promise<Row> {
   try {
     const results = await withConnection(pool, signal, (client) => begin(client, sql))
     return Object.assign({}, ...results.flatMap((result) => result.rows))

@@ -1,8 +1,11 @@
 export { type PostgresCheckpointsOptions, postgresCheckpoints } from './checkpoints.ts'
 export type { PgClient, PgPool, PgResult } from './client.ts'
 export {
+  CommitPendingError,
   CommitRefusedError,
+  ConnectionLostError,
   isTransientPostgresError,
+  NoConnectionError,
   NotPrimaryError,
   type PostgresCondition,
   PostgresConditionError,
@@ -10,6 +13,7 @@ export {
   QueryTimeoutError,
   TransactionFailedError,
   TransactionLeftOpenError,
+  TransactionTimedOutError,
 } from './errors.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
 export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow } from './options.ts'

@@ -1,4 +1,4 @@
-import { type PgClient, withConnection } from './client.ts'
+import { type BoundedClient, withConnection } from './client.ts'
 import { PostgresConditionError, sqlState } from './errors.ts'
 import { fingerprintSql } from './fingerprint.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
@@ -123,7 +123,10 @@ function requireTable({ tableOid }: Facts, options: ResolvedPostgresEventsOption
   )
 }
 
-async function readFacts(client: PgClient, options: ResolvedPostgresEventsOptions<unknown>): Promise<Facts> {
+async function readFacts(
+  client: BoundedClient,
+  options: ResolvedPostgresEventsOptions<unknown>,
+): Promise<Facts> {
   try {
     // Printing a default locks its table on 18, which may wait for DDL.
     const [read] = await transactUnlessLocked(client, inspectionSql(options))
@@ -159,12 +162,14 @@ interface Facts extends Omit<Inspection, 'tableOid' | 'isCitusTable' | 'sequence
 }
 
 /** https://docs.citusdata.com: `pg_dist_partition` lists the distributed tables. */
-async function isDistributed(client: PgClient, tableOid: string): Promise<boolean> {
-  const { rows } = await client.query(
-    'select exists (select from pg_dist_partition where logicalrelid = $1::oid)::text as distributed',
-    [tableOid],
+async function isDistributed(client: BoundedClient, tableOid: string): Promise<boolean> {
+  const [found] = await transactUnlessLocked(
+    client,
+    `select exists (
+       select from pg_dist_partition where logicalrelid = ${quoteLiteral(tableOid)}::oid
+     )::text as distributed`,
   )
-  return rows[0]?.distributed === 'true'
+  return found?.rows[0]?.distributed === 'true'
 }
 
 /** `nextval('name'::regclass)`, perhaps cast to a smaller integer. */

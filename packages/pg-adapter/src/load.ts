@@ -6,11 +6,12 @@ import {
   onKnownBackend,
   requireKnownSql,
 } from './backends.ts'
-import { type PgClient, withConnection } from './client.ts'
+import { type BoundedClient, withConnection } from './client.ts'
 import { PostgresConditionError, sqlState } from './errors.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import { noPlaceholderSql } from './late-events.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
+import type { PageRanges } from './page-range.ts'
 import { locksSql, transactUnlessLocked } from './transaction.ts'
 
 /**
@@ -21,14 +22,15 @@ import { locksSql, transactUnlessLocked } from './transaction.ts'
 export async function loadPage<E>(
   options: ResolvedPostgresEventsOptions<E>,
   backends: KnownBackends | undefined,
+  ranges: PageRanges,
   request: LoadRequest<bigint>,
 ): Promise<Page<bigint, E>> {
-  const { upTo, limit, evidence, signal } = request
-  const sql = pageSql(options, request)
-  const { rows, clock } =
-    backends === undefined
-      ? await withConnection(options.pool, signal, (client) => readRows(client, options, sql, 'true'))
-      : await readProvenRows(options, backends, evidence.incarnation, sql, signal)
+  const { limit, eventTypes } = request
+  const read = (sql: string): Promise<Read> => readPage(options, backends, sql, request)
+  const { upTo, positions: through } = await lookedThrough(options, ranges.of(eventTypes), request, read)
+  const { rows, clock } = await ranges.learn(eventTypes, through, options.pool.queryTimeoutMs, () =>
+    read(pageSql(options, { ...request, upTo })),
+  )
   const positions = rows.map((row) => toPosition(row, options))
   const last = positions.at(-1)
   const appendTimes = appendTimesOf(rows, clock, options)
@@ -39,6 +41,25 @@ export async function loadPage<E>(
     appendedAtMs: appendTimes,
     through: last !== undefined && rows.length >= limit ? last : upTo,
   }
+}
+
+/** What a page looks through: what was asked for, or no more positions of it than lately came in time. */
+async function lookedThrough(
+  { sql: { table, position } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
+  range: bigint | undefined,
+  { after, upTo }: LoadRequest<bigint>,
+  read: (sql: string) => Promise<Read>,
+): Promise<{ readonly upTo: bigint; readonly positions: bigint }> {
+  let from = after
+  if (from === undefined && range !== undefined) {
+    const { rows } = await read(`select min(${position})::text as first from ${table}`)
+    const first = rows[0]?.first
+    if (typeof first === 'string') from = BigInt(first) - 1n
+  }
+  // Where the first position is not known yet: more than there are does no harm.
+  const positions = upTo - (from ?? 0n)
+  if (from === undefined || range === undefined || positions <= range) return { upTo, positions }
+  return { upTo: from + range, positions: range }
 }
 
 /** The last visible position up to `settled`: one look at the index, on a known backend. */
@@ -70,7 +91,7 @@ interface Read {
  * row security as it was.
  */
 async function readRows(
-  client: PgClient,
+  client: BoundedClient,
   { sql: { table } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
   sql: string,
   otherwise: string,
@@ -93,6 +114,17 @@ async function readRows(
       { cause: error },
     )
   }
+}
+
+async function readPage(
+  options: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
+  backends: KnownBackends | undefined,
+  sql: string,
+  { evidence, signal }: LoadRequest<bigint>,
+): Promise<Read> {
+  return backends === undefined
+    ? await withConnection(options.pool, signal, (client) => readRows(client, options, sql, 'true'))
+    : await readProvenRows(options, backends, evidence.incarnation, sql, signal)
 }
 
 /** Fails on a backend that is not known to belong to the poll's incarnation: it is compared, then asked again. */

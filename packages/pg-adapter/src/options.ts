@@ -1,5 +1,5 @@
 import { InvalidOptionError, requireKnownOptions } from '@tidemark/core'
-import { type PgPool, survivePoolErrors } from './client.ts'
+import { type BoundedPool, type PgPool, survivePoolErrors } from './client.ts'
 import { parseQualifiedName, type QualifiedName, quoteIdentifier, quoteName } from './identifiers.ts'
 import { boundedPool, DEFAULT_QUERY_TIMEOUT_MS } from './query-timeout.ts'
 
@@ -48,16 +48,16 @@ export interface PostgresEventsOptions<E = PostgresRow> {
   /** Accept a table without an index led by the position: every page then reads the whole table. @default false */
   readonly allowMissingIndex?: boolean
   /**
-   * Milliseconds after which a poll or a page that was not answered is given up, and its connection destroyed, in case
-   * that it has gone silent. Pages of a projection whose `eventTypes` are rare look through many rows: below what they
-   * take it never gets on. For a connection that is still being made, set the pool's `connectionTimeoutMillis`.
-   * @default 30000
+   * The most milliseconds for a statement of a poll or a page, and for the wait for a connection of the pool. The server
+   * ends the statement then (`statement_timeout`, for these alone); a second later it is given up here too, and its
+   * connection is destroyed, in case that it has gone silent. A page that takes longer, as one for rare `eventTypes` may,
+   * is asked for again in smaller parts. @default 30000
    */
   readonly queryTimeoutMs?: number
 }
 
 export interface ResolvedPostgresEventsOptions<E> {
-  readonly pool: PgPool
+  readonly pool: BoundedPool
   readonly table: QualifiedName
   readonly position: string
   readonly columns: readonly string[] | undefined

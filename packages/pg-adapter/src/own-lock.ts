@@ -1,4 +1,4 @@
-import { type PgPool, withConnection } from './client.ts'
+import { type BoundedPool, withConnection } from './client.ts'
 import { transactUnlessLocked } from './transaction.ts'
 
 /**
@@ -7,7 +7,7 @@ import { transactUnlessLocked } from './transaction.ts'
  * SELECT.
  */
 export async function showsOwnSequenceLock(
-  pool: PgPool,
+  pool: BoundedPool,
   sequenceOid: string,
   signal: AbortSignal,
 ): Promise<boolean> {

@@ -1,5 +1,5 @@
-import type { PgClient, PgPool, PgResult } from './client.ts'
-import { QueryTimeoutError } from './errors.ts'
+import type { BoundedClient, BoundedPool, PgClient, PgPool, PgResult } from './client.ts'
+import { QUERY_CANCELED, QueryTimeoutError, sqlState } from './errors.ts'
 
 /**
  * 30 s: far beyond what a poll or a page takes, also a page that looks through millions of rows for a rare type, and
@@ -7,30 +7,38 @@ import { QueryTimeoutError } from './errors.ts'
  */
 export const DEFAULT_QUERY_TIMEOUT_MS = 30_000
 
+/** How much longer than the server's own limit its answer is waited for: a server that can still speak says what it was. */
+const ANSWER_GRACE_MS = 1_000
+
 /**
- * The same pool; a statement that is not answered within that time rejects. A connection may go silent without being
- * cut (a firewall or a failed host drops it), and then neither an answer nor an error ever comes.
+ * The same pool; a statement that is not answered in time rejects. A connection may go silent without being cut (a
+ * firewall or a failed host drops it), and then neither an answer nor an error ever comes. `transaction.ts` gives the
+ * server the same limit: a statement that only its client has given up goes on, and the next try beside it.
  */
-export function boundedPool(pool: PgPool, timeoutMs: number): PgPool {
-  return { connect: async () => boundedClient(await pool.connect(), timeoutMs) }
+export function boundedPool(pool: PgPool, queryTimeoutMs: number): BoundedPool {
+  return { connect: async () => boundedClient(await pool.connect(), queryTimeoutMs), pool, queryTimeoutMs }
 }
 
-export function boundedClient(client: PgClient, timeoutMs: number): PgClient {
+export function boundedClient(client: PgClient, queryTimeoutMs: number): BoundedClient {
   return {
-    query: (text, values) => answeredWithin(client.query(text, values), timeoutMs),
+    queryTimeoutMs,
+    query: (text, values) => answeredWithin(client.query(text, values), queryTimeoutMs),
     release: (destroy) => client.release(destroy),
     on: (event, listener) => client.on(event, listener),
     removeListener: (event, listener) => client.removeListener(event, listener),
   }
 }
 
-async function answeredWithin(answer: Promise<PgResult>, timeoutMs: number): Promise<PgResult> {
+async function answeredWithin(answer: Promise<PgResult>, queryTimeoutMs: number): Promise<PgResult> {
   let timer: NodeJS.Timeout | undefined
   const tooLate = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new QueryTimeoutError(timeoutMs)), timeoutMs)
+    timer = setTimeout(() => reject(new QueryTimeoutError(queryTimeoutMs)), queryTimeoutMs + ANSWER_GRACE_MS)
   })
   try {
     return await Promise.race([answer, tooLate])
+  } catch (error) {
+    if (sqlState(error) !== QUERY_CANCELED) throw error
+    throw new QueryTimeoutError(queryTimeoutMs, { cause: error })
   } finally {
     clearTimeout(timer)
   }

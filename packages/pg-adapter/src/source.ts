@@ -18,6 +18,7 @@ import {
   type ResolvedPostgresEventsOptions,
   resolvePostgresEventsOptions,
 } from './options.ts'
+import { PageRanges } from './page-range.ts'
 import { readProvenHighWater } from './proven-high-water.ts'
 import { readStaleHighWater } from './stale-high-water.ts'
 import { withTableSchema } from './table-schema.ts'
@@ -38,6 +39,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   #options: ResolvedPostgresEventsOptions<E>
   readonly #backends = new KnownBackends()
   readonly #former = new FormerSequences()
+  readonly #ranges = new PageRanges()
 
   constructor(options: ResolvedPostgresEventsOptions<E>) {
     this.#options = options
@@ -59,6 +61,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
     return await loadPage(
       options,
       options.staleThresholdMs === undefined ? this.#backends : undefined,
+      this.#ranges,
       request,
     )
   }

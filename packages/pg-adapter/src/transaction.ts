@@ -1,4 +1,4 @@
-import type { PgClient, PgResult } from './client.ts'
+import type { BoundedClient, PgResult } from './client.ts'
 import { sqlState, TransactionLeftOpenError } from './errors.ts'
 
 /**
@@ -28,6 +28,19 @@ export function locksSql(query: string): string {
   return `select from (${query}) as locked limit 0;`
 }
 
+/**
+ * The server's part of `queryTimeoutMs`, for each of the statements that follow. It does not end a COMMIT, which would
+ * then be called done before its standbys have it.
+ */
+export function limitSql({ queryTimeoutMs }: Pick<BoundedClient, 'queryTimeoutMs'>): string {
+  return `set local statement_timeout = ${toSetting(queryTimeoutMs)}`
+}
+
+/** An integer of 32 bits; 0 would be no limit. */
+function toSetting(ms: number): number {
+  return Math.min(Math.ceil(ms), 2 ** 31 - 1)
+}
+
 /** active_sql_transaction; in_failed_sql_transaction */
 const STILL_OPEN: ReadonlySet<string | undefined> = new Set(['25001', '25P02'])
 
@@ -35,9 +48,23 @@ const STILL_OPEN: ReadonlySet<string | undefined> = new Set(['25001', '25P02'])
  * Begins a transaction and runs `sql` in it, in one message, which cannot bind values. Returns the results of `sql`. A
  * connection on which a transaction is open already is an error, after which it has to be destroyed.
  */
-export async function begin(client: PgClient, sql: string): Promise<readonly PgResult[]> {
+export async function begin(client: BoundedClient, sql: string): Promise<readonly PgResult[]> {
+  return await beginLimited(client, limitSql(client), sql)
+}
+
+/** The same where others go on with the transaction: `sql` has to give them their own limit back (`THEIR_LIMIT`). */
+export async function beginForOthers(client: BoundedClient, sql: string): Promise<readonly PgResult[]> {
+  const limit = `select set_config('${KEPT}', current_setting('statement_timeout'), true),
+    set_config('statement_timeout', '${toSetting(client.queryTimeoutMs)}', true)`
+  return await beginLimited(client, limit, sql)
+}
+
+const KEPT = 'tidemark.statement_timeout'
+export const THEIR_LIMIT: string = `set_config('statement_timeout', current_setting('${KEPT}'), true)`
+
+async function beginLimited(client: BoundedClient, limit: string, sql: string): Promise<readonly PgResult[]> {
   try {
-    const [_begun, _set, ...results] = manyResults(await client.query(`${BEGIN}; ${sql}`))
+    const [_begun, _set, _limit, ...results] = manyResults(await client.query(`${BEGIN}; ${limit}; ${sql}`))
     return results
   } catch (error) {
     if (STILL_OPEN.has(sqlState(error))) throw new TransactionLeftOpenError({ cause: error })
@@ -46,12 +73,12 @@ export async function begin(client: PgClient, sql: string): Promise<readonly PgR
 }
 
 /** The same, and commits. */
-export async function transact(client: PgClient, sql: string): Promise<readonly PgResult[]> {
+export async function transact(client: BoundedClient, sql: string): Promise<readonly PgResult[]> {
   return (await begin(client, `${sql}; commit`)).slice(0, -1)
 }
 
 /** The same for what may wait for DDL: fails where it would wait for longer than that. */
-export async function transactUnlessLocked(client: PgClient, sql: string): Promise<readonly PgResult[]> {
+export async function transactUnlessLocked(client: BoundedClient, sql: string): Promise<readonly PgResult[]> {
   return (await transact(client, `${LOCK_TIMEOUT}; ${sql}`)).slice(1)
 }
 

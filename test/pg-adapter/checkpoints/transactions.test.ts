@@ -172,6 +172,74 @@ test.each([
   await daemon.waitUntilProjected({ projections: ['other'] })
 })
 
+const FAILS = 'select 1 / 0'
+
+test.each([
+  ['commits', ['commit']],
+  ['rolls back', ['rollback']],
+  ['rolls back and writes', ['rollback', 'create temporary table anew (a int)']],
+  ['commits and begins anew', ['commit', 'begin']],
+  ['commits and begins anew and writes', ['commit', 'begin', 'create temporary table anew (a int)']],
+  ['commits and begins anew and fails', ['commit', 'begin', FAILS]],
+  ['rolls back and fails', ['rollback', FAILS]],
+  ['commits and chains', ['commit and chain']],
+  ['commits and chains and fails', ['commit and chain', FAILS]],
+  ['commits and fails', ['commit', FAILS]],
+  ['commits behind a savepoint', ['savepoint s', 'commit']],
+  ['prepares it', ["prepare transaction ':gid'"]],
+  ['prepares it and begins anew and fails', ["prepare transaction ':gid'", 'begin', FAILS]],
+])('a handler that %s, and then throws, is paused at once: nothing is repeated', async (_, statements) => {
+  let calls = 0
+  const { events, daemon, status } = await projecting(
+    (table) => async (page, context) => {
+      calls++
+      await recorder(table, 'tested').handle(page, context)
+      // As transaction() of an ORM does.
+      await context.tx.query('begin')
+      for (const statement of statements) await context.tx.query(statement.replace(':gid', table.schema))
+      throw new Error('no such account')
+    },
+    { attempts: 5 },
+  )
+  await eventually(status).toMatchObject({
+    state: 'paused',
+    error: { code: 'TIDEMARK_HANDLER_ENDED_TRANSACTION', projection: 'tested', cause: expect.any(Error) },
+  })
+  expect(calls).toBe(1)
+  expect((await handledBy(db.pool, events, 'tested')).length).toBeLessThanOrEqual(3)
+  await daemon.waitUntilProjected({ projections: ['other'] })
+  await daemon.stop()
+  const { rows } = await db.pool.query('select from pg_prepared_xacts where gid = $1', [events.schema])
+  if (rows.length > 0) await db.pool.query(`rollback prepared '${events.schema}'`)
+})
+
+test.each([
+  ['throws', []],
+  ['begins once more, which does nothing, and throws', ['begin']],
+  ['fails', [FAILS]],
+  ['throws behind a savepoint', ['savepoint s']],
+  ['fails behind a savepoint', ['savepoint s', FAILS]],
+  ['goes back to a savepoint, and throws', ['savepoint s', 'rollback to savepoint s', 'release savepoint s']],
+  ['names a savepoint that is not there', ['release savepoint s']],
+])(
+  'a handler that %s has not ended its transaction: it is tried again with nothing left behind',
+  async (_, statements) => {
+    let calls = 0
+    const { events, daemon, status } = await projecting(
+      (table) => async (page, context) => {
+        await recorder(table, 'tested').handle(page, context)
+        if (++calls > 1) return
+        for (const statement of statements) await context.tx.query(statement)
+        throw new Error('not yet')
+      },
+      { attempts: 2 },
+    )
+    await daemon.waitUntilProjected()
+    expect(status()).toMatchObject({ state: 'live' })
+    expect(await handledBy(db.pool, events, 'tested')).toEqual([1n, 2n, 3n])
+  },
+)
+
 test.each([
   ['prepares it', (gid: string) => [`prepare transaction '${gid}'`]],
   [

@@ -57,6 +57,7 @@ export async function atStage<T>(stage: FailureStage, work: Promise<T>): Promise
 const HANDLERS_FAULTS = [
   'TIDEMARK_HANDLER_ENDED_TRANSACTION',
   'TIDEMARK_TRANSACTION_FAILED',
+  'TIDEMARK_TRANSACTION_TIMED_OUT',
   'TIDEMARK_COMMIT_REFUSED',
 ]
 

@@ -37,7 +37,8 @@ export class PageReader<P, E> {
       order.compare(fetched.after, after) === 0 &&
       fetched.incarnation === reading.incarnation
     ) {
-      return await fetched.page
+      // It failed before it was needed: of what is over by now, perhaps, as a pool whose last connection a handler had.
+      return await fetched.page.catch(() => this.#load(after, reading))
     }
     return await this.#load(after, reading)
   }
@@ -45,7 +46,7 @@ export class PageReader<P, E> {
   prefetch(after: P, reading: HighWaterReading<P>): void {
     if (isReached(this.#source.order, reading.mark, after)) return
     const page = this.#load(after, reading)
-    // Its error belongs to the step that asks for this page.
+    // The step that needs this page asks for it again.
     page.catch(() => {})
     this.#fetched = { after, incarnation: reading.incarnation, page }
   }

@@ -1,7 +1,6 @@
-import { type PgClient, type PgPool, withConnection } from '../client.ts'
+import { type BoundedPool, type PgClient, withConnection } from '../client.ts'
 import { PostgresConditionError, sqlState } from '../errors.ts'
 import { quoteIdentifier } from '../identifiers.ts'
-import { boundedPool } from '../query-timeout.ts'
 import { begin, manyResults } from '../transaction.ts'
 import { createVersions, insertVersion, LATEST_VERSION, MIGRATIONS } from './migrations.ts'
 import { type CheckpointRights, checkpointRightsSql, requireMayCreate, requireMayUse } from './rights.ts'
@@ -11,15 +10,10 @@ const ADVISORY_LOCK = 7_463_827_365n
 
 /**
  * Brings the tables to the newest version. Where they are, no right to make anything is needed. A statement that is not answered
- * within `timeoutMs` rejects, also one that waits for the migration of another process: the next try finds it done.
+ * within its time rejects, also one that waits for the migration of another process: the next try finds it done.
  */
-export async function migrate(
-  pool: PgPool,
-  schemaName: string,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<void> {
-  await withConnection(boundedPool(pool, timeoutMs), signal, async (client) => {
+export async function migrate(pool: BoundedPool, schemaName: string, signal: AbortSignal): Promise<void> {
+  await withConnection(pool, signal, async (client) => {
     const [found] = await begin(client, checkpointRightsSql(schemaName))
     const rights = JSON.parse(String(found?.rows[0]?.rights)) as CheckpointRights
     requireMayUse(rights)
@@ -62,7 +56,7 @@ async function appliedVersion(client: PgClient, migrations: string): Promise<num
 /** A crash empties an unlogged table, and with it every checkpoint. */
 async function requirePermanent(client: PgClient, schemaName: string): Promise<void> {
   const { rows } = await client.query(
-    `select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    `select c.relname::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where n.nspname = $1 and c.relname in ('checkpoints', 'settled', 'skips') and c.relpersistence <> 'p'`,
     [schemaName],
   )
