@@ -30,7 +30,7 @@ export interface Inspection {
   readonly fingerprint: string
 }
 
-export interface NumberedColumn {
+interface NumberedColumn {
   readonly column: string
   /** With its schema, quoted where it needs it. */
   readonly sequence: string

@@ -73,7 +73,7 @@ function requireOneSequence(inspection: Inspection, options: Options): Inspected
 }
 
 /** The one sequence that fills the table's position, by its default or identity. */
-export function requireSequence(inspection: Inspection, options: Options): InspectedSequence {
+function requireSequence(inspection: Inspection, options: Options): InspectedSequence {
   if (inspection.sequence !== undefined) return inspection.sequence
   const [root] = inspection.relations
   const column = `${options.sql.table}.${options.position}`
@@ -161,7 +161,7 @@ function takeOverSql(
   return `${dropped}  ${setDefaultSql(name, sequence.name, options)}`
 }
 
-export function setDefaultSql(table: string, sequence: string, { sql }: Options): string {
+function setDefaultSql(table: string, sequence: string, { sql }: Options): string {
   return `ALTER TABLE ${table} ALTER COLUMN ${sql.position} SET DEFAULT ${nextval(sequence)};`
 }
 
