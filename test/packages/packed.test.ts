@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -83,6 +83,17 @@ describe.each(Object.keys(BUNDLERS))('an application bundled with %s from the pa
       otel: 'function',
     })
   })
+})
+
+test.each([
+  ['alerts.yaml', 'monitoring/alerts.yaml'],
+  ['dashboard.json', 'monitoring/dashboard.json'],
+  ['runbook.md', 'docs/runbook.md'],
+])('the packed core has monitoring/%s, which is %s of this repository', async (packed, original) => {
+  const installed = join(bare, 'node_modules/@tidemark/core/monitoring', packed)
+  expect(await readFile(installed, 'utf8')).toBe(
+    await readFile(new URL(`../../${original}`, import.meta.url), 'utf8'),
+  )
 })
 
 test('a program in CommonJS requires the packed packages, without a warning', async () => {
