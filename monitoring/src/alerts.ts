@@ -39,7 +39,7 @@ const furthestPosition = `max by (${ofProjection}) (${gauge('projection_position
 export const ALERTS: readonly Alert[] = [
   {
     name: 'TidemarkEventsSkipped',
-    section: 'events-skipped',
+    section: 'Events skipped',
     severity: 'critical',
     for: '0s',
     summary:
@@ -64,7 +64,7 @@ sum by (${ofSkips}) (
   },
   {
     name: 'TidemarkMarkStale',
-    section: 'mark-stale',
+    section: 'Mark stale',
     severity: 'critical',
     for: '1m',
     summary:
@@ -75,7 +75,7 @@ sum by (${ofSkips}) (
   },
   {
     name: 'TidemarkPollsFailing',
-    section: 'polls-failing',
+    section: 'Polls failing',
     severity: 'critical',
     for: '1m',
     summary:
@@ -94,7 +94,7 @@ ${block(increaseInProcess('polls', '5m:15s', ['outcome!="failed"']))}
   },
   {
     name: 'TidemarkProjectionLagging',
-    section: 'projection-lagging',
+    section: 'Projection lagging',
     severity: 'warning',
     for: '5m',
     summary: 'Projection {{ $labels.projection_name }} is {{ $value | humanizeDuration }} behind',
@@ -105,7 +105,7 @@ ${block(increaseInProcess('polls', '5m:15s', ['outcome!="failed"']))}
   },
   {
     name: 'TidemarkProjectionNotRunning',
-    section: 'projection-not-running',
+    section: 'Projection not running',
     severity: 'critical',
     for: '1m',
     summary: 'Projection {{ $labels.projection_name }} is paused or stopped, and no other process runs it',
@@ -117,7 +117,7 @@ ${running}`,
   },
   {
     name: 'TidemarkSubscriptionDropped',
-    section: 'subscription-dropped',
+    section: 'Subscription dropped',
     severity: 'critical',
     for: '1m',
     summary:
@@ -132,7 +132,7 @@ ${increase('subscription_drops', ofProjection, '15m:15s')} > ${DROPS_IN_A_ROW}`,
   },
   {
     name: 'TidemarkSubscriptionStalled',
-    section: 'subscription-stalled',
+    section: 'Subscription stalled',
     severity: 'critical',
     for: '1m',
     summary:
@@ -143,7 +143,7 @@ ${increase('subscription_drops', ofProjection, '15m:15s')} > ${DROPS_IN_A_ROW}`,
   },
   {
     name: 'TidemarkDaemonGone',
-    section: 'daemon-gone',
+    section: 'Daemon gone',
     severity: 'critical',
     for: '5m',
     summary:
@@ -156,7 +156,7 @@ ${anyState}`,
   },
   {
     name: 'TidemarkCheckpointConflicts',
-    section: 'checkpoint-conflicts',
+    section: 'Checkpoint conflicts',
     severity: 'critical',
     for: '5m',
     summary:

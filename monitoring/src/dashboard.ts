@@ -22,7 +22,8 @@ import { PanelBuilder as StateTimelineBuilder } from '@grafana/grafana-foundatio
 import { PanelBuilder as TextBuilder, TextMode } from '@grafana/grafana-foundation-sdk/text'
 import { PanelBuilder as TimeSeriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries'
 import { GENERATED } from './generated.ts'
-import type { Panel, Row, View } from './panels.ts'
+import type { Panel, Row, View } from './panel.ts'
+import { type RunbookAddress, runbookMarkdown } from './runbook.ts'
 import { DATA_SOURCE, VARIABLES } from './variables.ts'
 
 const PANEL_HEIGHT = 8
@@ -31,7 +32,7 @@ const NUMBER_HEIGHT = 5
 type Texts = Readonly<Record<number, string>>
 type AnyPanelBuilder = StatBuilder | StateTimelineBuilder | TextBuilder | TimeSeriesBuilder
 
-export function dashboard(rows: readonly Row[], runbook: string): Dashboard {
+export function dashboard(rows: readonly Row[], runbook: RunbookAddress): Dashboard {
   const builder = new DashboardBuilder('Tidemark')
     .uid('tidemark')
     .description(`Is anything lost, stuck, behind, slow? ${GENERATED}`)
@@ -42,19 +43,27 @@ export function dashboard(rows: readonly Row[], runbook: string): Dashboard {
     // One crosshair over all panels: what happened together is seen together.
     .tooltip(DashboardCursorSync.Crosshair)
     .variables([...VARIABLES])
-    .link(new DashboardLinkBuilder('Runbook').type(DashboardLinkType.Link).url(runbook).targetBlank(true))
-  for (const { title, panels } of rows) {
-    builder.withRow(new RowBuilder(title))
-    for (const panel of panels) builder.withPanel(build(panel, runbook))
+  if (runbook !== undefined) {
+    builder.link(
+      new DashboardLinkBuilder('Runbook').type(DashboardLinkType.Link).url(runbook).targetBlank(true),
+    )
+  }
+  for (const { title, panels, isCollapsed } of rows) {
+    const row = new RowBuilder(title)
+    // Grafana keeps the panels of a row inside it only while it is collapsed.
+    if (isCollapsed) for (const panel of panels) row.withPanel(build(panel, runbook))
+    builder.withRow(row)
+    if (!isCollapsed) for (const panel of panels) builder.withPanel(build(panel, runbook))
   }
   return builder.build()
 }
 
-function build(panel: Panel, runbook: string): AnyPanelBuilder {
+function build(panel: Panel, runbook: RunbookAddress): AnyPanelBuilder {
   const builder = viewOf(panel.view, runbook).title(panel.title).span(panel.width)
   if (panel.view.kind === 'number' || panel.view.kind === 'states') builder.height(NUMBER_HEIGHT)
   else builder.height(PANEL_HEIGHT)
   if (panel.description !== '') builder.description(panel.description)
+  if (panel.whenEmpty !== undefined) builder.noValue(panel.whenEmpty)
   if (panel.queries.length > 0) builder.datasource(DATA_SOURCE)
   for (const [i, { expr, legend }] of panel.queries.entries()) {
     const query = new DataqueryBuilder()
@@ -68,12 +77,12 @@ function build(panel: Panel, runbook: string): AnyPanelBuilder {
   return builder
 }
 
-function viewOf(view: View, runbook: string): AnyPanelBuilder {
+function viewOf(view: View, runbook: RunbookAddress): AnyPanelBuilder {
   switch (view.kind) {
     case 'graph':
       return graph(view.unit, view.style)
     case 'number': {
-      const number = new StatBuilder().unit(view.unit).colorMode(BigValueColorMode.Value).noValue('none')
+      const number = new StatBuilder().unit(view.unit).colorMode(BigValueColorMode.Value)
       if (view.texts) number.mappings(mappings(view.texts))
       return number.thresholds(turnsRedAt(view.bad))
     }
@@ -91,7 +100,9 @@ function viewOf(view: View, runbook: string): AnyPanelBuilder {
           { id: 'color', value: { mode: 'fixed', fixedColor: 'red' } },
         ])
     case 'text':
-      return new TextBuilder().mode(TextMode.Markdown).content(view.markdown(runbook))
+      return new TextBuilder()
+        .mode(TextMode.Markdown)
+        .content(view.markdown((section) => runbookMarkdown(runbook, section)))
   }
 }
 

@@ -9,7 +9,7 @@ const { values } = parseArgs({
   options: { runbook: { type: 'string' }, out: { type: 'string', default: repository } },
 })
 const read = (path: string): Promise<string> => readFile(resolve(repository, path), 'utf8')
-const files = await generatedFiles(read, values.runbook === undefined ? {} : { runbook: values.runbook })
+const files = await generatedFiles(read, values.runbook)
 
 for (const [path, content] of files) {
   const target = resolve(values.out, path)

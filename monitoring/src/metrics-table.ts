@@ -9,18 +9,36 @@ const HEADINGS = { counter: 'Counters', gauge: 'Gauges', histogram: 'Histograms'
 
 function table(kind: Instrument['kind']): string {
   const rows = Object.entries(INSTRUMENTS).filter(([, instrument]) => instrument.kind === kind)
+  const columns = ['name after the prefix', 'unit', 'scope', 'across processes']
+  if (kind === 'gauge') columns.push('the worse')
+  columns.push('labels', 'what it tells', 'used by')
   return [
     `### ${HEADINGS[kind]}`,
     '',
-    '| name after the prefix | unit | scope | across processes | labels | what it tells | used by |',
-    '| --- | --- | --- | --- | --- | --- | --- |',
+    line(columns),
+    line(columns.map(() => '---')),
     ...rows.map(([name, instrument]) => row(name, instrument)),
   ].join('\n')
 }
 
-function row(name: string, { unit, scope, aggregator, labels, help, buckets, usedBy }: Instrument): string {
+function row(name: string, instrument: Instrument): string {
+  const { kind, unit, scope, aggregator, worse = '', labels, help, buckets, usedBy } = instrument
   const within = buckets ? ` Buckets: ${buckets.join(', ')}.` : ''
-  return `| \`${name}\` | \`${unit}\` | ${scope} | ${aggregator} | ${labelsOf(labels)} | ${help}${within} | ${usedBy.join(', ')} |`
+  const ofGauge = kind === 'gauge' ? [worse] : []
+  return line([
+    `\`${name}\``,
+    `\`${unit}\``,
+    scope,
+    aggregator,
+    ...ofGauge,
+    labelsOf(labels),
+    `${help}${within}`,
+    usedBy.join(', '),
+  ])
+}
+
+function line(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`
 }
 
 function labelsOf(labels: Instrument['labels']): string {

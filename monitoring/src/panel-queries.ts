@@ -14,6 +14,13 @@ export interface Query {
   readonly legend: string
 }
 
+export const perSource = (legend: string, expr: string): Query => ({
+  legend: `{{source}} ${legend}`.trim(),
+  expr,
+})
+
+export const perProjection = (expr: string, legend = '{{projection_name}}'): Query => ({ legend, expr })
+
 const WINDOW = '$__rate_interval'
 
 function selector(name: InstrumentName, suffix: string, matchers: Matchers): string {

@@ -1,46 +1,19 @@
 import type { ProjectionState, SubscriptionState } from '@tidemark/core'
 import { NOT_HISTORICAL, NOT_RECORDED } from './names.ts'
+import type { Row } from './panel.ts'
 import {
   across,
   average,
   counted,
   gauge,
-  type Query,
+  perProjection,
+  perSource,
   quantile,
   quantiles,
   recordedSkips,
   skippedWithin,
 } from './panel-queries.ts'
-
-/** What the dashboard shows, top to bottom; dashboard.ts makes Grafana's JSON of it. */
-export interface Row {
-  readonly title: string
-  readonly panels: readonly Panel[]
-}
-
-export interface Panel {
-  readonly title: string
-  readonly description: string
-  /** Of the 24 columns. */
-  readonly width: number
-  readonly view: View
-  readonly queries: readonly Query[]
-}
-
-export type View =
-  | { readonly kind: 'graph'; readonly unit: string; readonly style?: 'bars' | 'steps' }
-  /** One number a series; `bad` is where it turns red. */
-  | {
-      readonly kind: 'number'
-      readonly unit: string
-      readonly bad?: number
-      readonly texts?: Readonly<Record<number, string>>
-    }
-  /** A band a series, coloured by state. */
-  | { readonly kind: 'states'; readonly texts: Readonly<Record<number, string>> }
-  /** Once for each projection; series whose legend begins with `onRight` have an axis of their own. */
-  | { readonly kind: 'relation'; readonly unit: string; readonly onRight: string }
-  | { readonly kind: 'text'; readonly markdown: (runbook: string) => string }
+import { OF_SUBSCRIPTIONS } from './subscription-panels.ts'
 
 /** Of several processes the one that does most for a projection counts. */
 const MOST_ALIVE_FIRST: readonly (ProjectionState | SubscriptionState)[] = [
@@ -64,7 +37,7 @@ const projectionState = `max by (projection_name) (${MOST_ALIVE_FIRST.map(
 ).join(' or ')})`
 
 const whoHoldsIt = (
-  runbook: string,
+  toRunbook: (section: string) => string,
 ): string => `The daemon's log names the holder when the mark goes stale. In Postgres:
 
 \`\`\`sql
@@ -77,17 +50,19 @@ where l.locktype = 'relation' and l.granted and l.mode = 'RowExclusiveLock'
 \`\`\`
 
 A row without a pid is a prepared transaction: \`select * from pg_prepared_xacts\`.
-What to do: [runbook, mark stale](${runbook}#mark-stale).`
+What to do: ${toRunbook('Mark stale')}.`
 
-const perSource = (legend: string, expr: string): Query => ({ legend: `{{source}} ${legend}`.trim(), expr })
-const perProjection = (expr: string, legend = '{{projection_name}}'): Query => ({ legend, expr })
+const NOTHING_RUNS = 'No daemon and no wrapped subscription is scraped'
+const NO_GAPS = 'Only daemons look for gaps'
 
+/** What the dashboard shows, top to bottom; dashboard.ts makes Grafana's JSON of it. */
 export const ROWS: readonly Row[] = [
   {
     title: 'Is anything being lost?',
     panels: [
       {
         title: 'Skipped in this time range',
+        whenEmpty: NOTHING_RUNS,
         description:
           "From the totals stored with the checkpoints, so restarts hide nothing; of wrapped subscriptions, from the processes' counters. Anything above 0: open the runbook, events skipped.",
         width: 8,
@@ -102,6 +77,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Skipped ever',
+        whenEmpty: 'Only of daemons: wrapped subscriptions have no stored total',
         description: 'The totals stored with the checkpoints, since each projection first started.',
         width: 6,
         view: { kind: 'number', unit: 'short', bad: 1 },
@@ -109,6 +85,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Historical gaps',
+        whenEmpty: 'Only of daemons: wrapped subscriptions have no stored total',
         description:
           'Positions that were already missing when the projection first started. Not a loss to alarm on.',
         width: 6,
@@ -117,6 +94,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Telemetry errors',
+        whenEmpty: NOTHING_RUNS,
         description:
           'Errors thrown by telemetry itself. The work went on, but what is shown here may be incomplete.',
         width: 4,
@@ -127,6 +105,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Skips as they happen',
+        whenEmpty: NOTHING_RUNS,
         description: 'By projection and reason, counted by the processes.',
         width: 24,
         view: { kind: 'graph', unit: 'short', style: 'bars' },
@@ -144,6 +123,7 @@ export const ROWS: readonly Row[] = [
     panels: [
       {
         title: 'High-water mark',
+        whenEmpty: 'Only daemons have one',
         description:
           'Stale: settled has stood below the head, or no poll has succeeded, for longer than the threshold.',
         width: 4,
@@ -152,6 +132,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Last successful poll',
+        whenEmpty: 'Only daemons poll',
         description: 'Seconds ago, of the replica where it is longest ago.',
         width: 4,
         view: { kind: 'number', unit: 's', bad: 60 },
@@ -159,6 +140,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Projection states',
+        whenEmpty: NOTHING_RUNS,
         description: 'Of several processes the one that does most for it.',
         width: 16,
         view: { kind: 'states', texts: STATE_TEXTS },
@@ -166,6 +148,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Open gaps and their holders',
+        whenEmpty: NO_GAPS,
         description: 'Runs of positions that may still be filled, and the transactions that may fill them.',
         width: 8,
         view: { kind: 'graph', unit: 'short', style: 'steps' },
@@ -176,6 +159,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Age of the oldest gap',
+        whenEmpty: NO_GAPS,
         description: 'Absent while there is none.',
         width: 8,
         view: { kind: 'graph', unit: 's' },
@@ -190,6 +174,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Failed polls',
+        whenEmpty: 'Only daemons poll',
         description: 'A second.',
         width: 8,
         view: { kind: 'graph', unit: 'cps' },
@@ -197,6 +182,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Failed batches',
+        whenEmpty: 'Only daemons have batches',
         description: 'By what followed: another try, or a pause that only a restart ends.',
         width: 8,
         view: { kind: 'graph', unit: 'short', style: 'bars' },
@@ -209,31 +195,11 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Checkpoint conflicts',
+        whenEmpty: 'Only daemons have checkpoints that they share',
         description: 'Another owner held or had moved the checkpoint: how a standby stands by.',
         width: 8,
         view: { kind: 'graph', unit: 'short', style: 'bars' },
         queries: [perProjection(counted('increase', 'checkpoint_conflicts', 'projection_name'))],
-      },
-      {
-        title: 'Stalled subscriptions',
-        description:
-          'Nothing has come from a wrapped subscription for longer than its threshold, while its head stands above.',
-        width: 8,
-        view: { kind: 'number', unit: 'short', bad: 1, texts: { 0: 'delivering', 1: 'stalled' } },
-        queries: [perProjection(across('subscription_stalled', 'projection_name'))],
-      },
-      {
-        title: 'Subscription drops',
-        description:
-          'Wrapped subscriptions that ended though nobody unsubscribed, by the type of the error. Nothing resubscribes by itself.',
-        width: 16,
-        view: { kind: 'graph', unit: 'short', style: 'bars' },
-        queries: [
-          perProjection(
-            counted('increase', 'subscription_drops', 'projection_name, reason'),
-            '{{projection_name}} {{reason}}',
-          ),
-        ],
       },
     ],
   },
@@ -242,6 +208,7 @@ export const ROWS: readonly Row[] = [
     panels: [
       {
         title: 'Lag',
+        whenEmpty: 'Not known: events have no append time, or nothing runs',
         description: 'How long ago the oldest unprocessed event was appended; 0 when there is none.',
         width: 8,
         view: { kind: 'graph', unit: 's' },
@@ -249,6 +216,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Lag in positions',
+        whenEmpty: 'Not known: positions are sparse, or nothing runs',
         description: 'Positions, not events: rolled-back numbers count. Absent where positions are sparse.',
         width: 8,
         view: { kind: 'graph', unit: 'short' },
@@ -256,6 +224,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Positions',
+        whenEmpty: NOTHING_RUNS,
         description: 'Head over settled over mark over checkpoints. Where two part is where it waits.',
         width: 8,
         view: { kind: 'graph', unit: 'none' },
@@ -268,45 +237,13 @@ export const ROWS: readonly Row[] = [
       },
     ],
   },
-  {
-    title: 'Do consumer groups keep up?',
-    panels: [
-      {
-        title: 'Parked messages',
-        description:
-          'Given up by the consumers of a persistent subscription, until someone replays or removes them.',
-        width: 8,
-        view: { kind: 'graph', unit: 'short' },
-        queries: [perProjection(across('parked_messages', 'projection_name'))],
-      },
-      {
-        title: 'Outstanding messages',
-        description:
-          'What the consumers of a persistent subscription have received and not yet acknowledged: of the group, and of each process.',
-        width: 8,
-        view: { kind: 'graph', unit: 'short' },
-        queries: [
-          perProjection(across('outstanding_messages', 'projection_name')),
-          perProjection(
-            across('consumer_messages_in_hand', 'projection_name, instance'),
-            '{{projection_name}} {{instance}}',
-          ),
-        ],
-      },
-      {
-        title: 'Consumers',
-        description: 'Connected to the group of a persistent subscription.',
-        width: 8,
-        view: { kind: 'graph', unit: 'short' },
-        queries: [perProjection(across('group_consumers', 'projection_name'))],
-      },
-    ],
-  },
+  OF_SUBSCRIPTIONS,
   {
     title: 'How fast?',
     panels: [
       {
         title: 'Events processed',
+        whenEmpty: NOTHING_RUNS,
         description: 'Per second. Of wrapped subscriptions also the events that were delivered.',
         width: 8,
         view: { kind: 'graph', unit: 'cps' },
@@ -320,6 +257,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Batch duration',
+        whenEmpty: 'Only of daemons, from the first batch on',
         description: 'The transaction included.',
         width: 8,
         view: { kind: 'graph', unit: 's' },
@@ -327,6 +265,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Event delay',
+        whenEmpty: 'No event was handled while live, or events have no append time',
         description: 'From append to handled, of the oldest event of a batch, while the projection is live.',
         width: 8,
         view: { kind: 'graph', unit: 's' },
@@ -334,6 +273,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Events a batch',
+        whenEmpty: 'Only of daemons, from the first batch on',
         description: 'On average.',
         width: 6,
         view: { kind: 'graph', unit: 'short' },
@@ -341,6 +281,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Polls',
+        whenEmpty: 'Only daemons poll',
         description: 'A second, of the replica that polls most.',
         width: 6,
         view: { kind: 'graph', unit: 'cps' },
@@ -348,6 +289,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Poll duration',
+        whenEmpty: 'Only daemons poll',
         description: 'Grows with the number of locks of the whole server.',
         width: 6,
         view: { kind: 'graph', unit: 's' },
@@ -355,6 +297,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Positions proven empty',
+        whenEmpty: NO_GAPS,
         description: 'A second: rolled back, or lost in a crash. Not a loss.',
         width: 6,
         view: { kind: 'graph', unit: 'cps' },
@@ -362,6 +305,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Gaps closed',
+        whenEmpty: NO_GAPS,
         description: 'A second, by how. "skipped" happens in stale-threshold mode alone.',
         width: 12,
         view: { kind: 'graph', unit: 'cps' },
@@ -369,23 +313,11 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'How long gaps were open',
+        whenEmpty: 'Only of daemons, from the first gap on',
         description: '95 % were shorter.',
         width: 12,
         view: { kind: 'graph', unit: 's' },
         queries: [perSource('{{outcome}}', quantile(0.95, 'gap_duration_seconds', 'source, outcome'))],
-      },
-      {
-        title: 'Events acknowledged',
-        description:
-          'Per second, of wrapped persistent subscriptions: ack, or the action of the nack. Skip and park count as skipped events too.',
-        width: 24,
-        view: { kind: 'graph', unit: 'cps' },
-        queries: [
-          perProjection(
-            counted('rate', 'acknowledged_events', 'projection_name, action'),
-            '{{projection_name}} {{action}}',
-          ),
-        ],
       },
     ],
   },
@@ -394,6 +326,7 @@ export const ROWS: readonly Row[] = [
     panels: [
       {
         title: 'Skips beside batch duration and event delay: $projection',
+        whenEmpty: NOTHING_RUNS,
         description: 'Skips on the right axis, from the stored totals; durations on the left.',
         width: 24,
         view: { kind: 'relation', unit: 's', onRight: 'skipped' },
