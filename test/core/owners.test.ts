@@ -179,3 +179,32 @@ test('with two daemons coming and going every event is handled once and in order
     { numRuns: 60 },
   )
 })
+
+test('attempts are those at one batch: what another owner has handled since begins them anew', async () => {
+  const { clock, events, daemon } = rig()
+  events.append('a', 1)
+  let failures = 4
+  const all = recording('all')
+  const first = daemon([
+    {
+      name: 'all',
+      attempts: 5,
+      handle: async (batch, context) => {
+        if (failures-- > 0) throw new Error('not yet')
+        await all.handle(batch, context)
+      },
+    },
+  ])
+  await first.start()
+  await clock.until(() => projectionOf(first, 'all').failure?.attempt === 4)
+  // Another owner handles that batch while this one rests before its last attempt.
+  const second = daemon([recording('all')])
+  await second.start()
+  await clock.until(() => positionOf(second, 'all') === 1n)
+  await clock.run(second.stop())
+  failures = 1
+  events.append('a', 2)
+  await clock.until(() => all.seen.at(-1) === 2n || stateOf(first, 'all') === 'paused')
+  expect(stateOf(first, 'all')).not.toBe('paused')
+  expect(all.seen).toEqual([2n])
+})

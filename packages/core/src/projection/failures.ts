@@ -52,7 +52,7 @@ export class Failures<P, E, Tx> {
     return { action, failure: this.#report(staged, action.kind === 'pause', checkpoint) }
   }
 
-  /** A checkpoint has moved. */
+  /** The checkpoint has moved, whoever moved it. */
   succeeded(): void {
     this.#attempts = 0
     this.#inARow = 0

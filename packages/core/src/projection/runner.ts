@@ -277,8 +277,11 @@ export class ProjectionRunner<P, E, Tx> {
       'it asks for its checkpoint',
       checkpoints.read(this.name, source.name, signal),
     )
-    const before = this.#cursor
+    const [known, before] = [this.checkpoint, this.#cursor]
     this.checkpoint = { position: position === undefined ? undefined : source.order.parse(position), skipped }
+    // Another owner, or a commit whose answer was lost, has moved it: the next batch is another one.
+    if (known && !isReached(source.order, this.checkpoint.position, known.position))
+      this.#failures.succeeded()
     this.#isCheckpointRead = true
     // A cursor above the checkpoint is in memory only, and means nothing in another incarnation.
     this.#cursorIncarnation = incarnation
