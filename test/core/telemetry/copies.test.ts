@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { MeterProvider } from '@opentelemetry/sdk-metrics'
+import type { GaugeName } from '@tidemark/core'
 import type * as OpenTelemetryBackend from '@tidemark/core/opentelemetry'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import type * as PromClientBackend from '@tidemark/core/prom-client'
@@ -96,3 +97,20 @@ test('a registry that is cleared is filled again by either copy, with the values
   expect(samples.get('martend_async_daemon_polls{outcome="moved",source="s"}')).toBe(3)
   expect(samples.get('martend_async_daemon_open_gaps{source="s"}')).toBe(3)
 })
+
+test.each(backends)(
+  'a gauge that only another version of the package knows does not spoil a collection of $name',
+  async ({ first, scrape }) => {
+    const recorder = first.open(console)
+    const unknown = { gauge: 'of_a_later_version' as GaugeName, value: 1, labels: { source: 's' } }
+    const withdraw = recorder.observe(() => [
+      unknown,
+      { gauge: 'open_gaps', value: 3, labels: { source: 's' } },
+    ])
+    const withdrawOther = recorder.observe(() => [{ ...unknown, value: 2 }])
+    expect(samplesOf(await scrape()).get('martend_async_daemon_open_gaps{source="s"}')).toBe(3)
+    withdraw()
+    withdrawOther()
+    await scrape()
+  },
+)

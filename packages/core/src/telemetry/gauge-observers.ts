@@ -30,6 +30,8 @@ export class GaugeObservers {
     const series = new Map<string, GaugeReading>()
     for (const collect of this.#observers) {
       for (const reading of collect()) {
+        // Another version of this package may share these observers, and have more gauges.
+        if (!(reading.gauge in INSTRUMENTS)) continue
         const key = JSON.stringify([reading.gauge, ...Object.entries(reading.labels).flat()])
         const known = series.get(key)
         if (known === undefined || isWorse(reading, known)) series.set(key, reading)
