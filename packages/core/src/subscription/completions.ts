@@ -22,10 +22,10 @@ interface Entry<P> {
 }
 
 /**
- * Handlers that run at the same time end in any order. An event counts as processed when all before it have ended. A
- * failed event holds the position until a retry succeeds or it is delivered again. If it is delivered again while its
- * handler runs (an old and a new subscription overlap), the last call counts. A handler that hangs does not make the
- * kept state grow.
+ * Handlers that run at the same time end in any order. The position moves to an event when it and all before it have
+ * ended well. Events that failed hold the position until each has been retried with success, or the first of them is
+ * delivered again. If an event is delivered again while its handler runs (an old and a new subscription overlap), the
+ * last call counts. A handler that hangs does not make the kept state grow.
  */
 export class Completions<P> {
   readonly #order: PositionOrder<P>

@@ -12,7 +12,7 @@ const places = new WeakMap<MetricsRecorder, Map<string, Place>>()
 /**
  * A subscription that has ended goes on showing its last state (that it was dropped) until another subscription of the
  * same projection takes over, in this process and backend. Only one of the two may show a state: a backend shows the
- * greatest value of a series.
+ * worse of two.
  */
 export function takeOver(recorder: MetricsRecorder, projection: string): (withdraw: () => void) => void {
   const ofBackend = places.get(recorder) ?? new Map<string, Place>()

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../clock.ts'
-import { InvalidOptionError } from '../errors.ts'
+import { InvalidOptionError, messageOf } from '../errors.ts'
 import { requireAbove0, withoutUndefined } from '../high-water/options.ts'
 import { requireKnownOptions } from '../known-options.ts'
 import type { PositionOrder } from '../position.ts'
@@ -115,8 +115,7 @@ function requirePosition<P>(order: PositionOrder<P>, from: P): void {
   try {
     roundTrip = order.parse(order.format(from))
   } catch (error) {
-    const { message } = error as Error
-    throw new InvalidOptionError('from', `${expected} (${message})`, from)
+    throw new InvalidOptionError('from', `${expected} (${messageOf(error)})`, from)
   }
   if (typeof roundTrip !== typeof from) throw new InvalidOptionError('from', expected, from)
 }

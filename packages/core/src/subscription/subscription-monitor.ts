@@ -70,7 +70,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   #isFiltered: boolean
   /** Whether the server says itself when everything older was delivered. */
   #serverTells = false
-  /** Ends the subscription with that error. What is no subscription of ours cannot be ended. */
+  /** Ends the subscription with that error. Where none is wrapped (`monitorHandler`), it can only be logged. */
   #fail: (error: Error) => void = (error) => this.#options.logger.error(`tidemark: ${error.message}`)
   #failure: Error | undefined
   #rejectWait: (error: Error) => void = () => {}
@@ -191,7 +191,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   orFailure<T>(coming: Promise<T>): Promise<T> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     if (this.#start.isOver) return coming
-    // Of many waits the last one is kept, and of none when nothing is to be feared any more.
+    // Only the newest wait is kept, to be rejected. Once the start check is over it cannot fail, and none is kept.
     return new Promise((resolve, reject) => {
       this.#rejectWait = reject
       Promise.resolve(coming).then(resolve, reject)

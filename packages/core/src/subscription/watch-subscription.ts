@@ -115,9 +115,9 @@ class Watch<P, Item> implements SubscriptionWatch<P, Item> {
     return {
       ...filter,
       checkpointReached: (subscription: { readonly readableLength?: number }, position: P): unknown => {
-        const isOne = monitor.checkpointReached(position, subscription.readableLength ?? 0)
+        const isPosition = monitor.checkpointReached(position, subscription.readableLength ?? 0)
         // Whoever kept it would begin there, and never be given an event again.
-        if (!isOne) return undefined
+        if (!isPosition) return undefined
         const { checkpointReached } = filter as {
           checkpointReached?: (subscription: unknown, position: P) => unknown
         }

@@ -25,7 +25,7 @@ export const ATTRIBUTES: {
   readonly holderPids: 'tidemark.holder.pids'
   readonly holderApplications: 'tidemark.holder.application_names'
 } = Object.freeze({
-  // Of the description that this project was built from; Marten does not emit them.
+  // Names of this project: Marten does not emit them (docs/telemetry.md, "Names").
   skippedCount: 'marten.skipped_events.count',
   markStale: 'marten.high_water_mark.stale',
   markStored: 'marten.high_water_mark.stored',
