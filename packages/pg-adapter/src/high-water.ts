@@ -200,18 +200,24 @@ function lastHandedOutOfUncalled(row: Row, sequence: InspectedSequence): bigint 
  * application's name; the start time needs pg_read_all_stats.
  */
 function holdersSql({ oid }: InspectedSequence, formerSequences: readonly string[]): string {
-  const former = formerSequences.map((former) => `${former}::oid`).join(', ')
-  const isFormer = `l.relation in (${former}) and (select c.relkind from pg_class c where c.oid = l.relation) = 'S'`
+  const isPresent = `l.relation = ${oid}::oid`
+  const isAny = formerSequences.length === 0 ? isPresent : `(${isPresent} or ${isFormerSql(formerSequences)})`
   return `select coalesce(json_agg(json_build_object(
       'transaction', l.virtualtransaction, 'pid', l.pid, 'applicationName', nullif(a.application_name, ''),
       'startedAt', a.xact_start, 'isFormer', l.relation <> ${oid}::oid
     )), '[]')::text as holders
     from pg_locks l
     left join lateral pg_stat_get_activity(coalesce(l.pid, ${NO_SUCH_PID})) a on true
-    where l.locktype = 'relation' and ${former === '' ? '' : `(${isFormer} or`} l.relation = ${oid}::oid${former === '' ? '' : ')'}
+    where l.locktype = 'relation' and ${isAny}
       and l.mode = 'RowExclusiveLock' and l.granted
       and l.database = (select oid from pg_database where datname = current_database())
       and l.pid is distinct from pg_backend_pid() and l.virtualtransaction not like '%/0'`
+}
+
+/** The oid may be another relation's by now. */
+function isFormerSql(formerSequences: readonly string[]): string {
+  const oids = formerSequences.map((oid) => `${oid}::oid`).join(', ')
+  return `l.relation in (${oids}) and (select c.relkind from pg_class c where c.oid = l.relation) = 'S'`
 }
 
 /** -1 and NULL ask `pg_stat_get_activity` for every backend. */

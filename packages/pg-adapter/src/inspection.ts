@@ -86,7 +86,7 @@ export async function inspect(
 ): Promise<Inspection> {
   return await withConnection(options.pool, signal, async (client) => {
     const facts = await readFacts(client, options)
-    const tableOid = requireTable(facts, options)
+    const tableOid = requireTableOid(facts, options)
     return toInspection(facts, tableOid, facts.hasCitus && (await isDistributed(client, tableOid)))
   })
 }
@@ -97,7 +97,7 @@ export function parseInspection(
   options: ResolvedPostgresEventsOptions<unknown>,
 ): Inspection | undefined {
   const facts = JSON.parse(json) as Facts
-  const tableOid = requireTable(facts, options)
+  const tableOid = requireTableOid(facts, options)
   return facts.hasCitus ? undefined : toInspection(facts, tableOid, false)
 }
 
@@ -114,7 +114,7 @@ function toInspection(
   }
 }
 
-function requireTable({ tableOid }: Facts, options: ResolvedPostgresEventsOptions<unknown>): string {
+function requireTableOid({ tableOid }: Facts, options: ResolvedPostgresEventsOptions<unknown>): string {
   if (tableOid !== undefined) return tableOid
   throw new PostgresConditionError(
     'table_exists',

@@ -72,11 +72,11 @@ export function lateEventsError(
     source,
     late,
     passedLateEvents(denseOrder, progress, positions),
-    `${WHY(options)} ${WHAT_TO_DO}${options.eventType === undefined ? TYPE_UNKNOWN : ''}`,
+    `${why(options)} ${WHAT_TO_DO}${options.eventType === undefined ? TYPE_UNKNOWN : ''}`,
   )
 }
 
-const WHY = ({ sql: { table, position } }: Options): string =>
+const why = ({ sql: { table, position } }: Options): string =>
   'When the mark passed these positions, no transaction was open that could still fill them. So some writer takes the ' +
   `number of ${table}.${position} outside the transaction that inserts it (Marten in append mode Rich, an allocator of ` +
   'number blocks), writes positions by hand, or attaches a partition that has them. While that goes on more events are lost, and not all of them are seen.'

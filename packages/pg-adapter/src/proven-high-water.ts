@@ -64,6 +64,7 @@ interface Memory {
 
 /** While idle, a visible position that did not come from the sequence is looked for this often. */
 const COMPARE_GREATEST_EVERY_MS = 10_000
+
 /** One poll in proof mode: a probe while nothing is open, the three steps and the settlement otherwise. */
 export async function readProvenHighWater(
   options: Options,

@@ -20,9 +20,9 @@ export const LOCK_TIMEOUT = 'set local lock_timeout = 2000'
 
 /**
  * Takes the locks of a query and reads nothing. A statement looks up the partitions, then waits for their locks, then
- * takes its snapshot: one that waited while rows of the default partition were moved to a new one would see them gone
- * from there, and not look at the new one. Planned anew behind the wait it does, and the lock on the default partition
- * keeps further ones from being attached.
+ * takes its snapshot. If rows of the default partition are moved to a new partition during that wait, the statement sees
+ * them gone from the one and does not look at the other. The statement after this one is planned when the wait is over,
+ * so it knows the new partition. The lock on the default partition keeps further ones from being attached.
  */
 export function locksSql(query: string): string {
   return `select from (${query}) as locked limit 0;`
