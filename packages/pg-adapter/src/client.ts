@@ -108,6 +108,8 @@ export async function withConnection<C extends PgClient, T>(
   aborted.catch(() => {})
   signal.addEventListener('abort', abort)
   try {
+    // It may have fired since the pool gave the connection, before anybody listened.
+    signal.throwIfAborted()
     const result = await Promise.race([use(client, connection), aborted])
     release(false)
     return result
