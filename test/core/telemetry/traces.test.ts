@@ -213,6 +213,23 @@ describe('a batch', () => {
     expect(span.events).toMatchObject([{ name: 'exception' }])
   })
 
+  test.each([
+    // As `pg` makes them: all have the name "error".
+    [Object.assign(new Error('duplicate key'), { name: 'error', code: '23505' }), '23505'],
+    [Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
+    [Object.assign(new TypeError('a code that is no text'), { code: 7 }), 'TypeError'],
+    [Object.assign(new Error('without a name'), { name: '', code: '' }), '_OTHER'],
+    ['no error at all', '_OTHER'],
+  ])('that fails with %o has the error type %s', async (thrown, type) => {
+    const span = await handled([{}], {}, () => {
+      throw thrown
+    })
+    expect(span.attributes).toMatchObject({ 'error.type': type })
+    const [exception] = span.events
+    if (type !== '_OTHER' && type !== 'TypeError')
+      expect(exception?.attributes).toMatchObject({ 'exception.type': type })
+  })
+
   test('that finds another owner at work says so, and is no error', async () => {
     const { events, clock, daemon } = rig()
     const working = gate()

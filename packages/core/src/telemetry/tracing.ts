@@ -95,7 +95,7 @@ class ApiTracing<E> implements Tracing<E> {
 
   #fail(span: Span, error: unknown): void {
     span.setStatus({ code: this.#api.SpanStatusCode.ERROR, message: String(error) })
-    span.setAttribute(ATTR_ERROR_TYPE, error instanceof Error ? error.name : ERROR_TYPE_VALUE_OTHER)
+    span.setAttribute(ATTR_ERROR_TYPE, errorType(error))
     if (error instanceof Error) span.recordException(error)
   }
 
@@ -213,4 +213,11 @@ class ApiTracing<E> implements Tracing<E> {
       return undefined
     }
   }
+}
+
+/** As the SDK names `exception.type`: every error of `pg` is an `error` by name, and minifiers change names of classes. */
+function errorType(error: unknown): string {
+  if (!(error instanceof Error)) return ERROR_TYPE_VALUE_OTHER
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  return code || error.name || ERROR_TYPE_VALUE_OTHER
 }
