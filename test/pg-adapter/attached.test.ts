@@ -102,6 +102,60 @@ test('a partition that may not be read by itself is looked at through its table'
   await expect(restricted.start()).rejects.toMatchObject({ code: LATE, events: [{}, {}, {}] })
 })
 
+test('a partition that was filled, and takes rows from the default one as it is attached, halts the daemon', async () => {
+  const events = await db.events(`${PARTITIONED}; create table events_rest partition of events default`)
+  await events.run('create table events_2 (like events including all)')
+  await events.run('insert into events_2 (tenant) select 2 from generate_series(1, 3)')
+  await events.run('insert into events (tenant) values (2), (1)')
+  const daemon = await startDaemon(options(events))
+  await daemon.waitUntilProjected()
+  await events.run(`with moved as (delete from events_rest where tenant = 2 returning *) insert into events_2 select * from moved;
+    ${ATTACH_2}`)
+  daemon.wake()
+  await eventually(() => daemon.status().highWater).toMatchObject({ state: 'halted', error: { code: LATE } })
+  const { error } = daemon.status().highWater
+  expect(error).toMatchObject({ events: [{ position: '1' }, { position: '2' }, { position: '3' }] })
+})
+
+test('while DETACH ... CONCURRENTLY waits, the partition brings nothing: a daemon starts', async () => {
+  const { events, daemon } = await handledFive()
+  await daemon.stop()
+  const reader = await db.session()
+  await reader.query(`begin; select count(*) from ${events.name}`)
+  const detaching = await db.session()
+  const detached = detaching.query(
+    `alter table ${events.name} detach partition ${events.schema}.events_2 concurrently`,
+  )
+  await eventually(async () => {
+    const { rows } = await db.pool.query(
+      `select inhdetachpending from pg_inherits where inhrelid = '${events.schema}.events_2'::regclass`,
+    )
+    return rows[0]?.inhdetachpending
+  }).toBe(true)
+  const second = await startDaemon(options(events))
+  await reader.query('commit')
+  await detached
+  await events.append()
+  await second.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'all')).toEqual([1n, 2n, 3n, 4n, 5n, 6n])
+})
+
+test('partitions in a schema that the role may not use are looked at through their table', async () => {
+  const events = await db.events(PARTITIONED)
+  const role = await db.role(`grant usage on schema ${events.schema} to :role;
+    grant select on ${events.name}, ${events.schema}.numbers to :role`)
+  const parts = `${events.schema}_parts`
+  await db.pool.query(`create schema ${parts};
+    alter default privileges in schema ${parts} grant select on tables to ${role}`)
+  await events.append()
+  const daemon = await startDaemon(options(events, db.newPool(asRole(db.url, role))))
+  await daemon.waitUntilProjected()
+  await db.pool.query(`create table ${parts}.events_9 partition of ${events.name} for values in (9)`)
+  await events.append()
+  await daemon.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'all')).toEqual([1n, 2n])
+})
+
 /** Five events, of which 2 and 4 are in `events_2`, all handled. */
 async function handledFive() {
   const events = await db.events(`${PARTITIONED};
@@ -205,13 +259,20 @@ describe.each(['running', 'stopped'] as const)('under a daemon that is %s', (dae
        with moved as (delete from events_rest where tenant = 3 returning *) insert into events_3 select * from moved;
        alter table events attach partition events_3 for values in (3)`,
     ],
+    [
+      'a partition of partitions that takes its rows from the default one',
+      `create table events_3 (like events including all) partition by range (position);
+       create table events_3_a partition of events_3 for values from (minvalue) to (maxvalue); commit;
+       with moved as (delete from events_rest where tenant = 3 returning *) insert into events_3 select * from moved;
+       alter table events attach partition events_3 for values in (3)`,
+    ],
   ])('%s is no late event', async (_, ddl) => {
     const events = await db.events(`${PARTITIONED}; create table events_rest partition of events default`)
     await events.run('insert into events (tenant) values (1), (3), (3), (1)')
     const daemon = await startDaemon(options(events))
     await daemon.waitUntilProjected()
     if (daemonIs === 'stopped') await daemon.stop()
-    await events.run(ddl)
+    for (const part of ddl.split('commit;')) await events.run(part)
     await events.append()
     const now = daemonIs === 'running' ? daemon : await startDaemon(options(events))
     await now.waitUntilProjected()

@@ -1,6 +1,6 @@
 import { denseOrder, LateEventsError, passedLateEvents, type StoredProgress } from '@tidemark/core'
 import type { KnownBackends } from './backends.ts'
-import { quoteIdentifier } from './identifiers.ts'
+import { quoteIdentifier, quoteTexts } from './identifiers.ts'
 import type { InspectedRelation, Inspection } from './inspection.ts'
 import { noPlaceholderSql } from './late-events.ts'
 import { readProvenRows } from './load.ts'
@@ -13,6 +13,20 @@ type Options = ResolvedPostgresEventsOptions<unknown>
 export interface Attached {
   readonly member: InspectedRelation
   readonly upTo: bigint
+  /** The transactions that attached it, and what it was attached with. */
+  readonly attachedBy: ReadonlySet<string>
+}
+
+/** Those members, with how far each is to be looked through. */
+export function attachedUpTo(members: readonly InspectedRelation[], upTo: bigint): readonly Attached[] {
+  const byOid = new Map(members.map((member) => [member.oid, member]))
+  return members.map((member) => {
+    const attachedBy = new Set<string>()
+    for (let link: typeof member | undefined = member; link; link = byOid.get(link.parent ?? '')) {
+      if (link.attachedBy !== undefined) attachedBy.add(link.attachedBy)
+    }
+    return { member, upTo, attachedBy }
+  })
 }
 
 /** A member that is gone, or was attached anew: up to where it had been handled by every projection. */
@@ -57,7 +71,8 @@ function memberKey({ oid, attachedBy }: InspectedRelation): string {
 
 /**
  * Throws where one of them brings events that were passed. Rows that the attaching transaction has written were moved by
- * it, from the default partition as a rule: their numbers were taken, and seen, before.
+ * it, from the default partition as a rule: their numbers were taken, and seen, before. What was updated behind it says
+ * nothing; beside moved rows, only older ones are evidence.
  */
 export async function requireNothingPassed(
   options: Options,
@@ -68,13 +83,16 @@ export async function requireNothingPassed(
   { progress, toDecide }: { progress: () => Promise<readonly StoredProgress<bigint>[]>; toDecide: string },
   signal: AbortSignal,
 ): Promise<void> {
-  for (const { member, upTo } of attached) {
-    const rows = await readRows(options, backends, incarnation, member, upTo, signal)
-    const [newest] = rows
-    if (newest === undefined || newest.writtenBy === member.attachedBy) continue
-    const handledUpTo = detached.get(member.oid)
-    if (handledUpTo !== undefined && newest.position <= handledUpTo) continue
-    throw lateError(options, member, rows, await progress(), toDecide)
+  for (const found of attached) {
+    const above = detached.get(found.member.oid)
+    const read = async (isOlderThan: readonly string[] = []): Promise<readonly Row[]> => {
+      const sql = rowsSql(options, found, above, isOlderThan)
+      return (await readProvenRows(options, backends, incarnation, sql, signal)).rows.map(toRow)
+    }
+    const newest = await read()
+    const isMoved = newest.some(({ writtenBy }) => found.attachedBy.has(writtenBy))
+    const late = isMoved ? await read([...found.attachedBy]) : newest
+    if (late.length > 0) throw lateError(options, found.member, late, await progress(), toDecide)
   }
 }
 
@@ -85,37 +103,39 @@ interface Row {
 }
 
 const MOST_ROWS = 100
-/** Looked through where a partition may not be read by itself. */
+/** Looked through, where not every row there is one that is looked for. */
 const MOST_LOOKED_THROUGH = 100_000
 
-async function readRows(
-  options: Options,
-  backends: KnownBackends,
-  incarnation: string,
-  member: InspectedRelation,
-  upTo: bigint,
-  signal: AbortSignal,
-): Promise<readonly Row[]> {
-  const { sql, eventType } = options
+/** @param olderThan - only rows of transactions that are older than one of these, and none of them */
+function rowsSql(
+  { sql, eventType, placeholderTypes }: Options,
+  { member, upTo }: Attached,
+  above: bigint | undefined,
+  olderThan: readonly string[],
+): string {
   const type = eventType === undefined ? 'null' : `e.${quoteIdentifier(eventType)}::text`
-  const select = `select e.${sql.position}::text as position, ${type} as type, e.xmin::text as "writtenBy"`
-  const upToThere = `where e.${sql.position} <= ${upTo} ${noPlaceholderSql(options)} order by e.${sql.position} desc`
-  const { rows } = await readProvenRows(
-    options,
-    backends,
-    incarnation,
-    member.mayRead
-      ? `${select} from ${member.name} e ${upToThere} limit ${MOST_ROWS}`
-      : `select * from (
-          ${select}, e.tableoid from ${sql.table} e ${upToThere} limit ${MOST_LOOKED_THROUGH}
-        ) newest where tableoid = ${member.oid}::oid limit ${MOST_ROWS}`,
-    signal,
-  )
-  return rows.map((row) => ({
+  const conditions = [
+    member.mayRead ? undefined : `oid = ${member.oid}::oid`,
+    olderThan.length === 0
+      ? undefined
+      : `"writtenBy" <> all (${quoteTexts(olderThan)}) and age("writtenBy"::xid) > any (array[${olderThan.map((xid) => `age('${xid}'::xid)`).join(', ')}])`,
+  ].filter((condition) => condition !== undefined)
+  return `select * from (
+      select e.${sql.position}::text as position, ${type} as type, e.xmin::text as "writtenBy", e.tableoid as oid
+      from ${member.mayRead ? member.name : sql.table} e
+      where e.${sql.position} <= ${upTo} ${above === undefined ? '' : `and e.${sql.position} > ${above}`}
+        ${noPlaceholderSql({ eventType, placeholderTypes })}
+      order by e.${sql.position} desc limit ${conditions.length === 0 ? MOST_ROWS : MOST_LOOKED_THROUGH}
+    ) newest
+    where ${conditions.length === 0 ? 'true' : conditions.join(' and ')} limit ${MOST_ROWS}`
+}
+
+function toRow(row: Record<string, unknown>): Row {
+  return {
     position: BigInt(String(row.position)),
     type: typeof row.type === 'string' ? row.type : undefined,
     writtenBy: String(row.writtenBy),
-  }))
+  }
 }
 
 function lateError(
@@ -137,6 +157,7 @@ function lateError(
     ),
     `They are in ${name}${more}, which was attached to ${options.sql.table} when the mark had passed them: it was filled ` +
       'before, or it was detached while projections went on. If every projection had handled them before it was detached, ' +
+      'or they were moved there from another partition (in a subtransaction, as pg_partman does, that cannot be told), ' +
       `nothing is lost. ${toDecide}`,
   )
 }

@@ -6,6 +6,8 @@ import { quoteLiteral } from './identifiers.ts'
  * - of the table and of all that inherits from it: the oid, the transaction that attached it, its file, which column has the
  *   name now, whether it may be NULL, whether it is an identity, and the oid of its default (each SET DEFAULT makes a new one).
  *
+ * A partition that DETACH ... CONCURRENTLY is still waiting to detach is shown to no query any more.
+ *
  * Cheap enough for every poll: 0.5 ms, 0.6 with 20 partitions, and with 500 some 2 ms of a poll of 20. The file is read
  * from pg_class, not through a function, so that all values share one snapshot.
  *
@@ -18,7 +20,7 @@ export function fingerprintSql(table: string, sequence: string, position: string
       with recursive family as (
         select ${table} as oid, null as attached_by
         union
-        select i.inhrelid, i.xmin::text from pg_inherits i join family f on i.inhparent = f.oid
+        select i.inhrelid, i.xmin::text from pg_inherits i join family f on i.inhparent = f.oid and not i.inhdetachpending
       )
       select string_agg(concat_ws(':', f.oid, f.attached_by, (select relfilenode from pg_class where oid = f.oid), (
           select concat_ws(':', a.attnum, a.attnotnull, nullif(a.attidentity, ''),

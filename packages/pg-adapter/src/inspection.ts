@@ -40,9 +40,11 @@ export interface InspectedRelation {
   readonly oid: string
   /** The transaction that made it a member; absent for the table itself. */
   readonly attachedBy?: string
+  /** The oid of what it was attached to; absent for the table itself. */
+  readonly parent?: string
   /** The last transaction that altered it, or gave it another file. */
   readonly alteredBy: string
-  /** Whether it may be read by itself. */
+  /** Whether it may be read by itself, and shows all of its rows. */
   readonly mayRead: boolean
   /** With its schema, quoted where it needs it. */
   readonly name: string
@@ -196,12 +198,14 @@ with recursive target as (
   select to_regclass(${quoteLiteral(sql.table)})::oid as oid
 ),
 family as (
-  select oid, 0 as depth, null as attached_by from target
+  select oid, 0 as depth, null as attached_by, null as parent from target
   union
-  select i.inhrelid, f.depth + 1, i.xmin::text from pg_inherits i join family f on i.inhparent = f.oid
+  select i.inhrelid, f.depth + 1, i.xmin::text, i.inhparent::text
+  from pg_inherits i join family f on i.inhparent = f.oid and not i.inhdetachpending
 ),
 relation as (
-  select f.oid, f.depth, f.attached_by, c.xmin::text as altered_by, has_table_privilege(f.oid, 'SELECT') as may_read,
+  select f.oid, f.depth, f.attached_by, f.parent, c.xmin::text as altered_by,
+    has_table_privilege(f.oid, 'SELECT') and has_schema_privilege(n.oid, 'USAGE') and not row_security_active(f.oid) as may_read,
     format('%I.%I', n.nspname, c.relname) as name, c.relname, c.relkind, c.relpersistence, a.attnum,
     a.atttypid::regtype::text as position_type, a.attnotnull, a.attidentity <> '' as is_identity,
     ad.oid is not null as has_default, pg_get_expr(ad.adbin, ad.adrelid) as default_expression,
@@ -255,22 +259,26 @@ numbered as (
   where e.atttypid in ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype)
 ),
 own_sequence as (
-  select r.oid, min(format('%I.%I', n.nspname, s.relname)) as name
-  from relation r
-  join relation root on root.depth = 0
-  cross join sequence named
-  join pg_class s on s.relkind = 'S' and s.oid <> named.seqrelid and (
-    s.relnamespace = named.relnamespace and starts_with(r.relname, root.relname || '_')
-      and s.relname = named.relname || substr(r.relname, length(root.relname) + 1)
-    or not r.has_default and not coalesce(r.is_identity, false) and exists (
-      select from pg_depend d
-      where d.classid = 'pg_class'::regclass and d.objid = s.oid and d.refclassid = 'pg_class'::regclass
-        and d.refobjid = r.oid and d.refobjsubid = r.attnum and d.deptype = 'a'
-    )
-  )
+  select o.oid, min(format('%I.%I', n.nspname, s.relname)) as name
+  from (
+    select r.oid, s.oid as sequence
+    from relation r
+    join relation root on root.depth = 0 and starts_with(r.relname, root.relname || '_')
+    cross join sequence named
+    join pg_class s on s.relnamespace = named.relnamespace
+      and s.relname = (named.relname || substr(r.relname, length(root.relname) + 1))::name
+    where r.depth > 0
+    union
+    select r.oid, d.objid
+    from relation r
+    join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = r.oid and d.refobjsubid = r.attnum
+      and d.classid = 'pg_class'::regclass and d.deptype = 'a'
+    where r.depth > 0 and not r.has_default and not coalesce(r.is_identity, false)
+  ) o
+  join pg_class s on s.oid = o.sequence and s.relkind = 'S'
   join pg_namespace n on n.oid = s.relnamespace
-  where r.depth > 0
-  group by r.oid
+  where s.oid <> (select seqrelid from sequence)
+  group by o.oid
 )
 select json_strip_nulls(json_build_object(
   'serverVersion', current_setting('server_version_num')::int,
@@ -306,7 +314,8 @@ select json_strip_nulls(json_build_object(
   ), '[]'),
   'hasCitus', to_regclass('pg_dist_partition') is not null,
   'relations', coalesce((
-    select json_agg(json_build_object('oid', oid::text, 'attachedBy', attached_by, 'alteredBy', altered_by, 'mayRead', may_read,
+    select json_agg(json_build_object('oid', oid::text, 'attachedBy', attached_by, 'parent', parent,
+      'alteredBy', altered_by, 'mayRead', may_read,
       'name', name, 'kind', relkind, 'persistence', relpersistence,
       'positionType', position_type, 'positionNotNull', coalesce(attnotnull, false), 'sequences', sequences,
       'isIdentity', coalesce(is_identity, false), 'ownSequence', (select o.name from own_sequence o where o.oid = relation.oid),

@@ -15,9 +15,9 @@ import {
   withMark,
 } from '@tidemark/core'
 import {
-  type Attached,
   attachedAfter,
   attachedSince,
+  attachedUpTo,
   type DetachedMembers,
   detachedSince,
   requireNothingPassed,
@@ -138,7 +138,7 @@ async function requireMembersKept(
       options,
       backends,
       incarnation,
-      attached.map((member) => ({ member, upTo: mark })),
+      attachedUpTo(attached, mark),
       detachedSince(memory.detached, memory.inspection, polled.inspection, memory.handled.upTo),
       { progress: stored, toDecide },
       signal,
@@ -192,11 +192,8 @@ async function readFirst(
     toDecide,
     signal,
   )
-  const attached = claims.flatMap(({ seen, position }): Attached[] =>
-    attachedAfter(seen, polled.inspection, laterThan(polled.poll.snapshot)).map((member) => ({
-      member,
-      upTo: position,
-    })),
+  const attached = claims.flatMap(({ seen, position }) =>
+    attachedUpTo(attachedAfter(seen, polled.inspection, laterThan(polled.poll.snapshot)), position),
   )
   await requireNothingPassed(
     options,

@@ -9,8 +9,11 @@ export interface Snapshot {
   readonly running: ReadonlySet<bigint>
 }
 
-/** A snapshot is stored with each checkpoint: of a server with more running transactions, less is taken as seen. */
-const MOST_RUNNING = 64
+/**
+ * A snapshot is stored with each checkpoint: of a server with more running transactions, less is taken as seen. It has to
+ * be more than a busy server runs, since what is not taken as seen may be taken for written afterwards. 500 are 5 KB.
+ */
+const MOST_RUNNING = 500
 
 /** https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT-PARTS: `xmin:xmax:xip,xip` */
 export function parseSnapshot(text: string): Snapshot | undefined {
