@@ -19,7 +19,7 @@ test.each(Array.from({ length: MICROTASKS }, (_, microtasks) => microtasks))(
       connect: () => {
         const given = Promise.resolve(client)
         void given.then(async () => {
-          for (let n = 0; n < microtasks; n++) await undefined
+          for (let n = 0; n < microtasks; n++) await Promise.resolve()
           stop.abort(new Error('stopped'))
         })
         return given
