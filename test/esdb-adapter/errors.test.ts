@@ -1,4 +1,10 @@
-import { type EsdbClient, EsdbTimeoutError, esdbEvents, isTransientEsdbError } from '@tidemark/esdb-adapter'
+import {
+  type EsdbClient,
+  EsdbReaderUnavailableError,
+  EsdbTimeoutError,
+  esdbEvents,
+  isTransientEsdbError,
+} from '@tidemark/esdb-adapter'
 import { describe, expect, test } from 'vitest'
 import { clientName } from './client.ts'
 
@@ -35,6 +41,11 @@ test.each([
   ['a status of gRPC', Object.assign(new Error('13 INTERNAL'), { code: 13, details: 'RST_STREAM' }), true],
   ['a cluster of which no node answers', new Error('Failed to discover after 10 attempts.'), true],
   ['a channel that is closed', new Error('Channel has been shut down'), true],
+  [
+    'a node that stays unavailable to a client',
+    new EsdbReaderUnavailableError('a poll', 'detail', new Error('no')),
+    true,
+  ],
   ['a server that hangs', new EsdbTimeoutError('a poll', 10), true],
   ["a handler's own error with a type", Object.assign(new Error('no'), { type: 'unavailable' }), false],
   ["a handler's own error with a number", Object.assign(new Error('no'), { code: 14 }), false],

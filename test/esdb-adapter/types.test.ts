@@ -28,6 +28,13 @@ test('both clients fit, and handlers get the events that they hand out', () => {
   expectTypeOf(ofAllKurrent).returns.toEqualTypeOf<EsdbEventSource<EsdbPosition, KurrentAllEvent>>()
 })
 
+test('a function that makes either client fits too', () => {
+  expectTypeOf(ofMadeDbClient).returns.toEqualTypeOf<EsdbEventSource<bigint, DbClientEvent>>()
+  expectTypeOf(ofMadeKurrent).returns.toEqualTypeOf<EsdbEventSource<EsdbPosition, KurrentAllEvent>>()
+  expectTypeOf<() => EventStoreDBClient>().toExtend<Parameters<typeof esdbCheckpoints>[0]['client']>()
+  expectTypeOf<() => KurrentDBClient>().toExtend<Parameters<typeof esdbCheckpoints>[0]['client']>()
+})
+
 test('a wrapped persistent subscription has the type of the client', () => {
   expectTypeOf(mailsOfDbClient).returns.toEqualTypeOf<PersistentSubscriptionToStream>()
   expectTypeOf(mailsOfKurrent).returns.toEqualTypeOf<KurrentPersistentSubscriptionToAll>()
@@ -54,5 +61,7 @@ const groupOfDbClient = (client: EventStoreDBClient) =>
   esdbConsumerGroup({ client, stream: 'orders', group: 'mailer' })
 const ofDbClient = (client: EventStoreDBClient) => esdbEvents({ client, stream: 'orders' })
 const ofKurrent = (client: KurrentDBClient) => esdbEvents({ client, stream: 'orders' })
+const ofMadeDbClient = (client: () => EventStoreDBClient) => esdbEvents({ client, stream: 'orders' })
+const ofMadeKurrent = (client: () => KurrentDBClient) => esdbEvents({ client })
 const ofAllDbClient = (client: EventStoreDBClient) => esdbEvents({ client })
 const ofAllKurrent = (client: KurrentDBClient) => esdbEvents({ client })

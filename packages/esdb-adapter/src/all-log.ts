@@ -1,4 +1,5 @@
 import type { EsdbClient, EsdbPosition, EsdbRecord } from './client.ts'
+import type { ClientInUse } from './client-in-use.ts'
 import type { EventLog } from './event-log.ts'
 import type { AllFilter } from './filter.ts'
 import { allOrder, isInLog } from './position.ts'
@@ -12,7 +13,7 @@ const LEAST_READ = 32
  * (https://github.com/kurrent-io/KurrentDB/issues/3697, pull requests 4035 and 4975).
  */
 export function allLog(
-  client: EsdbClient,
+  client: ClientInUse<EsdbClient>,
   filter: AllFilter,
   resolveLinkTos: boolean,
 ): EventLog<EsdbPosition> {
@@ -25,31 +26,38 @@ export function allLog(
     isHandedOut: filter.isHandedOut,
     isNews: filter.isNews,
     readBackwards: ({ from, count, requiresLeader }) =>
-      client.readAll({
-        direction: 'backwards',
-        fromPosition: from,
-        maxCount: count,
-        resolveLinkTos: false,
-        requiresLeader,
-      }),
+      client.read((it) =>
+        it.readAll({
+          direction: 'backwards',
+          fromPosition: from,
+          maxCount: count,
+          resolveLinkTos: false,
+          requiresLeader,
+        }),
+      ),
     readForwards: ({ after, limit }) =>
-      client.readAll({
-        direction: 'forwards',
-        fromPosition: after ?? 'start',
-        // The event at the position is read again.
-        maxCount: Math.max(limit, LEAST_READ) + 1,
-        resolveLinkTos,
-        requiresLeader: false,
-      }),
+      client.read((it) =>
+        it.readAll({
+          direction: 'forwards',
+          fromPosition: after ?? 'start',
+          // The event at the position is read again.
+          maxCount: Math.max(limit, LEAST_READ) + 1,
+          resolveLinkTos,
+          requiresLeader: false,
+        }),
+      ),
     readNext: (after) =>
-      client.readAll({
-        direction: 'forwards',
-        fromPosition: after,
-        maxCount: 2,
-        resolveLinkTos: false,
-        requiresLeader: true,
-      }),
-    subscribe: () => client.subscribeToAll({ fromPosition: 'end', filter: filter.onServer }),
+      client.read((it) =>
+        it.readAll({
+          direction: 'forwards',
+          fromPosition: after,
+          maxCount: 2,
+          resolveLinkTos: false,
+          requiresLeader: true,
+        }),
+      ),
+    subscribe: () =>
+      client.subscribe((it) => it.subscribeToAll({ fromPosition: 'end', filter: filter.onServer })),
     // There is always something in it.
     isTruncated: async () => false,
   }

@@ -18,16 +18,18 @@ import {
 } from './checkpoint-record.ts'
 import { CHECKPOINTS_STREAM, checkpointStream } from './checkpoint-stream.ts'
 import { type EsdbCheckpointsClient, type EsdbEventData, expecting, originalRecord } from './client.ts'
+import { type ClientInUse, type ClientOption, clientInUse } from './client-in-use.ts'
 import { hasType, isTransientEsdbError, ProjectionSourceError, SkipsNotKeptError } from './errors.ts'
-import { requireClient, resolveTimeout } from './options.ts'
+import { resolveTimeout } from './options.ts'
 import { answered, readEach } from './read.ts'
 
 export interface EsdbCheckpointsOptions {
   /**
    * The client of the store that the events are in. It must be allowed to write to streams `tidemark-checkpoint…`. Both
-   * clients keep a call open once something was appended: after the daemon's `stop()`, `dispose()` of the client.
+   * clients keep a call open once something was appended: after the daemon's `stop()`, `dispose()` of the client. Or a
+   * function that makes one; give the same to `esdbEvents`, and both use one client: see `ClientOption`.
    */
-  readonly client: EsdbCheckpointsClient
+  readonly client: ClientOption<EsdbCheckpointsClient>
   /** Milliseconds after which a read or an append that was not answered is given up. @default 30000 */
   readonly timeoutMs?: number
 }
@@ -43,8 +45,8 @@ const OPTIONS: Readonly<Record<keyof EsdbCheckpointsOptions, true>> = { client: 
  */
 export function esdbCheckpoints(options: EsdbCheckpointsOptions): CheckpointStore<undefined> {
   requireKnownOptions(options, OPTIONS)
-  requireClient(options.client, ['readStream', 'appendToStream', 'setStreamMetadata'])
-  return new EsdbCheckpoints(options.client, resolveTimeout(options.timeoutMs))
+  const client = clientInUse(options.client, ['readStream', 'appendToStream', 'setStreamMetadata'])
+  return new EsdbCheckpoints(client, resolveTimeout(options.timeoutMs))
 }
 
 /** The last event of a checkpoint's stream. */
@@ -54,14 +56,14 @@ interface Stored extends Partial<CheckpointRecord> {
 }
 
 class EsdbCheckpoints implements CheckpointStore<undefined> {
-  readonly #client: EsdbCheckpointsClient
+  readonly #client: ClientInUse<EsdbCheckpointsClient>
   readonly #timeoutMs: number
   /** As last read or written here, so that a batch costs one append. */
   readonly #known = new Map<string, Stored>()
   /** Streams that this process has set `$maxCount` on. */
   readonly #bounded = new Set<string>()
 
-  constructor(client: EsdbCheckpointsClient, timeoutMs: number) {
+  constructor(client: ClientInUse<EsdbCheckpointsClient>, timeoutMs: number) {
     this.#client = client
     this.#timeoutMs = timeoutMs
   }
@@ -157,13 +159,15 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     await readEach(
       `stream "${stream}"`,
       () =>
-        this.#client.readStream(stream, {
-          maxCount: Number.MAX_SAFE_INTEGER,
-          ...options,
-          resolveLinkTos: false,
-          // Read from the leader: another node may not have the last checkpoint yet, and work would be done twice.
-          requiresLeader: true,
-        }),
+        this.#client.read((client) =>
+          client.readStream(stream, {
+            maxCount: Number.MAX_SAFE_INTEGER,
+            ...options,
+            resolveLinkTos: false,
+            // Read from the leader: another node may not have the last checkpoint yet, and work would be done twice.
+            requiresLeader: true,
+          }),
+        ),
       { timeoutMs: this.#timeoutMs, signal },
       (event) => {
         take(originalRecord(event))
@@ -183,7 +187,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
       const { success, nextExpectedRevision } = await this.#answered(
         `append to stream "${stream}"`,
         signal,
-        () => this.#client.appendToStream(stream, event, expecting(revision ?? 'no_stream')),
+        (client) => client.appendToStream(stream, event, expecting(revision ?? 'no_stream')),
       )
       // A client made with `throwOnAppendFailure: false` answers this way.
       if (!success) throw conflict(projection, 'another owner moved it')
@@ -199,8 +203,8 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
    * Listed before the checkpoint's first event, so that none is missing from the list. Being listed twice does no harm.
    */
   async #list(listed: ListedCheckpoint, signal: AbortSignal): Promise<void> {
-    await this.#answered(`append to stream "${CHECKPOINTS_STREAM}"`, signal, () =>
-      this.#client.appendToStream(CHECKPOINTS_STREAM, listingEvent(listed), expecting('any')),
+    await this.#answered(`append to stream "${CHECKPOINTS_STREAM}"`, signal, (client) =>
+      client.appendToStream(CHECKPOINTS_STREAM, listingEvent(listed), expecting('any')),
     )
   }
 
@@ -211,16 +215,20 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
   async #keepLastOnly(projection: string, signal: AbortSignal): Promise<void> {
     if (this.#bounded.has(projection)) return
     const stream = checkpointStream(projection)
-    await this.#answered(`metadata of stream "${stream}"`, signal, () =>
-      this.#client.setStreamMetadata(stream, { maxCount: 1 }),
+    await this.#answered(`metadata of stream "${stream}"`, signal, (client) =>
+      client.setStreamMetadata(stream, { maxCount: 1 }),
     )
     this.#bounded.add(projection)
   }
 
-  #answered<T>(what: string, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+  #answered<T>(
+    what: string,
+    signal: AbortSignal,
+    call: (client: EsdbCheckpointsClient) => Promise<T>,
+  ): Promise<T> {
     const before = lastAppend
     const answer = unlessAborted(before, signal).then(() =>
-      answered(what, { timeoutMs: this.#timeoutMs, signal }, call),
+      answered(what, { timeoutMs: this.#timeoutMs, signal }, () => this.#client.call(call)),
     )
     lastAppend = Promise.allSettled([before, answer])
     return answer

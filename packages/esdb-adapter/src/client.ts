@@ -149,11 +149,12 @@ export function cancelRead(read: AsyncIterable<unknown>): void {
   read.cancel().catch(() => {})
 }
 
+/** A read of `@eventstore/db-client`, over gRPC. */
 interface CancellableRead {
   cancel(): Promise<void>
   on(event: 'error', listener: (error: Error) => void): unknown
 }
 
-function isReadable(read: object): read is CancellableRead {
+export function isReadable(read: object): read is CancellableRead {
   return 'cancel' in read && typeof read.cancel === 'function' && 'on' in read
 }

@@ -22,6 +22,17 @@ export class EsdbReadEndedEarlyError extends TidemarkError {
   }
 }
 
+/**
+ * A read found its node unavailable, and the client has no way to another one: the message says what helps. `cause` is the
+ * client's error, or what the function that makes clients threw. It is tried again.
+ */
+export class EsdbReaderUnavailableError extends TidemarkError {
+  readonly code = 'TIDEMARK_ESDB_READER_UNAVAILABLE'
+  constructor(what: string, detail: string, cause: unknown) {
+    super(`${what}: ${TRANSIENT_TYPES.unavailable}; ${detail}`, { cause })
+  }
+}
+
 /** The checkpoint of this name belongs to another source. */
 export class ProjectionSourceError extends TidemarkError {
   readonly code = 'TIDEMARK_PROJECTION_SOURCE'
@@ -84,7 +95,12 @@ const PLAIN_MESSAGES: readonly RegExp[] = [
   /^Channel has been (closed|shut down)/,
 ]
 
-const OWN_PASSING_FAULTS = [EsdbTimeoutError, EsdbReadEndedEarlyError, HeadUnknownError]
+const OWN_PASSING_FAULTS = [
+  EsdbTimeoutError,
+  EsdbReadEndedEarlyError,
+  EsdbReaderUnavailableError,
+  HeadUnknownError,
+]
 
 /** Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever. */
 export function isTransientEsdbError(error: unknown): boolean {

@@ -1,5 +1,6 @@
 import type { PositionOrder } from '@tidemark/core'
 import type { EsdbEvent, EsdbRecord, EsdbSubscription } from './client.ts'
+import type { ClientRead } from './client-in-use.ts'
 import type { CallLimits } from './read.ts'
 
 /** What a source reads: one stream, or `$all`. Everything else of a source is the same for both. */
@@ -17,15 +18,15 @@ export interface EventLog<P> {
     readonly from: P | 'end'
     readonly count: number
     readonly requiresLeader: boolean
-  }): AsyncIterable<EsdbEvent>
+  }): ClientRead<EsdbEvent>
   /** Events after `after`, enough for a page of `limit`, also such as are not handed out; may begin with `after` itself. */
   readForwards(request: {
     readonly after: P | undefined
     readonly upTo: P
     readonly limit: number
-  }): AsyncIterable<EsdbEvent>
+  }): ClientRead<EsdbEvent>
   /** The first event after `after`, handed out or not, as the leader has it; may begin with `after` itself. */
-  readNext(after: P): AsyncIterable<EsdbEvent>
+  readNext(after: P): ClientRead<EsdbEvent>
   /** From now on. */
   subscribe(): EsdbSubscription
   /**

@@ -7,9 +7,11 @@ export type {
   EsdbRecord,
   EsdbSubscription,
 } from './client.ts'
+export type { ClientOption } from './client-in-use.ts'
 export {
   CheckpointFormatError,
   EsdbReadEndedEarlyError,
+  EsdbReaderUnavailableError,
   EsdbTimeoutError,
   isTransientEsdbError,
   ProjectionSourceError,

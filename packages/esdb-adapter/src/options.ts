@@ -1,10 +1,14 @@
 import { InvalidOptionError, requireKnownOptions } from '@tidemark/core'
 import type { EsdbClient } from './client.ts'
+import { type ClientInUse, type ClientOption, clientInUse } from './client-in-use.ts'
 import type { EsdbFilter } from './filter.ts'
 
 interface EsdbSourceOptions<C> {
-  /** The client that the application has: of `@eventstore/db-client` or `@kurrent/kurrentdb-client`. Never disposed here. */
-  readonly client: C
+  /**
+   * The client that the application has, of `@eventstore/db-client` or `@kurrent/kurrentdb-client`, which is never disposed of
+   * here; or a function that makes one, which heals reads after a leader has died: see `ClientOption`.
+   */
+  readonly client: ClientOption<C>
   /** Names this store in checkpoints and metrics. @default the stream's name, or `$all` */
   readonly name?: string
   /**
@@ -48,8 +52,8 @@ const EVENTS_OPTIONS: Readonly<
   timeoutMs: true,
 }
 
-export interface ResolvedEsdbEventsOptions<C> {
-  readonly client: C
+export interface ResolvedEsdbEventsOptions<C extends object> {
+  readonly client: ClientInUse<C>
   readonly stream: string | undefined
   readonly filter: EsdbFilter | undefined
   readonly name: string
@@ -65,7 +69,6 @@ export function resolveEsdbEventsOptions<C extends EsdbClient>(
 ): ResolvedEsdbEventsOptions<C> {
   requireKnownOptions(options, EVENTS_OPTIONS)
   const { client, stream, filter, resolveLinkTos = false } = options
-  requireClient(client, ['readStream', 'readAll', 'subscribeToStream', 'subscribeToAll'])
   if (stream !== undefined) requireText('stream', stream)
   if (stream === '$all') throw new InvalidOptionError('stream', 'one stream (leave it out for $all)', stream)
   if (stream !== undefined && filter !== undefined) {
@@ -74,27 +77,13 @@ export function resolveEsdbEventsOptions<C extends EsdbClient>(
   if (typeof resolveLinkTos !== 'boolean')
     throw new InvalidOptionError('resolveLinkTos', 'a boolean', resolveLinkTos)
   return Object.freeze({
-    client,
+    client: clientInUse(client, ['readStream', 'readAll', 'subscribeToStream', 'subscribeToAll']),
     stream,
     filter,
     name: requireText('name', options.name ?? stream ?? '$all'),
     resolveLinkTos,
     timeoutMs: resolveTimeout(options.timeoutMs),
   })
-}
-
-export function requireClient(client: unknown, methods: readonly string[]): void {
-  const isClient =
-    typeof client === 'object' &&
-    client !== null &&
-    methods.every((method) => typeof (client as Record<string, unknown>)[method] === 'function')
-  if (!isClient) {
-    throw new InvalidOptionError(
-      'client',
-      'a client of @eventstore/db-client or @kurrent/kurrentdb-client',
-      client,
-    )
-  }
 }
 
 export function resolveTimeout(timeoutMs: unknown = ESDB_EVENTS_DEFAULTS.timeoutMs): number {

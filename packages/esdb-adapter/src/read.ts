@@ -1,4 +1,5 @@
 import { cancelRead, type EsdbEvent } from './client.ts'
+import type { ClientRead } from './client-in-use.ts'
 import { EsdbTimeoutError, explain, hasType } from './errors.ts'
 
 /** How long a call may be silent, and what ends it before. */
@@ -19,25 +20,30 @@ export interface CallLimits {
  */
 export async function readEach<E extends EsdbEvent>(
   what: string,
-  open: () => AsyncIterable<E>,
+  open: () => ClientRead<E>,
   { timeoutMs, signal }: CallLimits,
   take: (event: E) => boolean,
 ): Promise<void> {
   signal.throwIfAborted()
   const read = open()
-  const iterator = read[Symbol.asyncIterator]()
+  const iterator = read.events[Symbol.asyncIterator]()
   let isWanted = true
   const events = async (progressed: () => void): Promise<void> => {
     const failures: unknown[] = []
-    for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
-      progressed()
-      try {
-        isWanted = isWanted && take(next.value)
-      } catch (error) {
-        failures.push(error)
-        isWanted = false
+    try {
+      for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+        progressed()
+        try {
+          isWanted = isWanted && take(next.value)
+        } catch (error) {
+          failures.push(error)
+          isWanted = false
+        }
       }
+    } catch (error) {
+      throw read.failed(what, error)
     }
+    read.succeeded()
     if (failures.length > 0) throw failures[0]
   }
   try {
@@ -46,7 +52,7 @@ export async function readEach<E extends EsdbEvent>(
     if (hasType(error, 'stream-not-found')) return
     // `events` goes on, and drops what still comes.
     isWanted = false
-    cancelRead(read)
+    cancelRead(read.events)
     throw explain(what, error)
   }
 }

@@ -1,11 +1,16 @@
 import { denseOrder } from '@tidemark/core'
 import { type EsdbClient, originalRecord } from './client.ts'
+import type { ClientInUse } from './client-in-use.ts'
 import type { EventLog } from './event-log.ts'
 import { parkedFrom } from './parked.ts'
 import { type CallLimits, readEach } from './read.ts'
 
 /** One stream: its revisions are dense, also where they were truncated since. */
-export function streamLog(client: EsdbClient, stream: string, resolveLinkTos: boolean): EventLog<bigint> {
+export function streamLog(
+  client: ClientInUse<EsdbClient>,
+  stream: string,
+  resolveLinkTos: boolean,
+): EventLog<bigint> {
   return {
     title: `stream "${stream}"`,
     order: denseOrder,
@@ -15,33 +20,39 @@ export function streamLog(client: EsdbClient, stream: string, resolveLinkTos: bo
     isHandedOut: () => true,
     isNews: () => true,
     readBackwards: ({ from, count, requiresLeader }) =>
-      client.readStream(stream, {
-        direction: 'backwards',
-        fromRevision: from,
-        maxCount: count,
-        resolveLinkTos: false,
-        requiresLeader,
-      }),
+      client.read((it) =>
+        it.readStream(stream, {
+          direction: 'backwards',
+          fromRevision: from,
+          maxCount: count,
+          resolveLinkTos: false,
+          requiresLeader,
+        }),
+      ),
     readForwards: ({ after, upTo, limit }) => {
       const first = after === undefined ? 0n : after + 1n
-      return client.readStream(stream, {
-        direction: 'forwards',
-        fromRevision: first,
-        // The call then ends by itself at `upTo`, and need not be cancelled.
-        maxCount: Math.min(limit, Number(upTo - first + 1n)),
-        resolveLinkTos,
-        requiresLeader: false,
-      })
+      return client.read((it) =>
+        it.readStream(stream, {
+          direction: 'forwards',
+          fromRevision: first,
+          // The call then ends by itself at `upTo`, and need not be cancelled.
+          maxCount: Math.min(limit, Number(upTo - first + 1n)),
+          resolveLinkTos,
+          requiresLeader: false,
+        }),
+      )
     },
     readNext: (after) =>
-      client.readStream(stream, {
-        direction: 'forwards',
-        fromRevision: after + 1n,
-        maxCount: 1,
-        resolveLinkTos: false,
-        requiresLeader: true,
-      }),
-    subscribe: () => client.subscribeToStream(stream, { fromRevision: 'end' }),
+      client.read((it) =>
+        it.readStream(stream, {
+          direction: 'forwards',
+          fromRevision: after + 1n,
+          maxCount: 1,
+          resolveLinkTos: false,
+          requiresLeader: true,
+        }),
+      ),
+    subscribe: () => client.subscribe((it) => it.subscribeToStream(stream, { fromRevision: 'end' })),
     isTruncated: (revision, limits) => isTruncated(client, stream, revision, limits),
   }
 }
@@ -53,7 +64,7 @@ interface StreamMetadata {
 }
 
 async function isTruncated(
-  client: EsdbClient,
+  client: ClientInUse<EsdbClient>,
   stream: string,
   revision: bigint | undefined,
   limits: CallLimits,
@@ -62,13 +73,15 @@ async function isTruncated(
   await readEach(
     `metadata of stream "${stream}"`,
     () =>
-      client.readStream(`$$${stream}`, {
-        direction: 'backwards',
-        fromRevision: 'end',
-        maxCount: 1,
-        resolveLinkTos: false,
-        requiresLeader: false,
-      }),
+      client.read((it) =>
+        it.readStream(`$$${stream}`, {
+          direction: 'backwards',
+          fromRevision: 'end',
+          maxCount: 1,
+          resolveLinkTos: false,
+          requiresLeader: false,
+        }),
+      ),
     limits,
     (event) => {
       const { data } = originalRecord(event)

@@ -52,6 +52,9 @@ export function commands(database: Database, listener: Listener, newLog: () => L
       database.reload(keepLog ? database.log : newLog())
       await listener.open()
     },
+    setCluster: (nodes) => {
+      database.cluster = nodes
+    },
     counters: () => ({
       open: calls.open,
       received: { ...calls.received },

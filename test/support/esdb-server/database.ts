@@ -3,12 +3,15 @@ import type { Log } from './log.ts'
 import { Misbehaviour } from './misbehaviour.ts'
 import { OpenCalls } from './open-calls.ts'
 import { Groups } from './persistent-subscriptions/groups.ts'
+import type { ClusterNode } from './steering.ts'
 
 /** What the handlers of one server share. */
 export class Database {
   readonly calls: OpenCalls = new OpenCalls()
   readonly misbehaviour: Misbehaviour = new Misbehaviour()
   readonly generation: Generation
+  /** What its gossip says; by itself it is alone, and leads. */
+  cluster: readonly ClusterNode[] | undefined
   eventsAppended = 0
   #log: Log
   #groups: Groups

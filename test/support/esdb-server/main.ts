@@ -20,7 +20,7 @@ const { generation } = values
 if (!isGeneration(generation)) throw new Error(`no generation of servers: ${generation}`)
 const database = new Database(newLog(base), GENERATIONS[generation])
 const listener = new Listener(Number(values.port), (server) =>
-  addServices(server, database, () => listener.port),
+  addServices(server, database, () => database.cluster ?? [{ port: listener.port, state: 'leader' }]),
 )
 const steering = commands(database, listener, () => newLog(base))
 

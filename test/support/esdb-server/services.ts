@@ -17,13 +17,14 @@ import {
 } from './protocol.ts'
 import { type ReadCall, read } from './reads.ts'
 import { supportedMethods } from './server-features.ts'
+import type { ClusterNode } from './steering.ts'
 import { uuidOf } from './uuids.ts'
 
 // Its answers are bytes already.
 const READ = { ...StreamsService.read, responseSerialize: (bytes: Buffer) => bytes }
 
 /** Registers what is served. What is not in here is answered with UNIMPLEMENTED by gRPC, and not advertised. */
-export function addServices(server: Server, database: Database, port: () => number): void {
+export function addServices(server: Server, database: Database, cluster: () => readonly ClusterNode[]): void {
   server.addService(
     { ...StreamsService, read: READ },
     {
@@ -54,18 +55,26 @@ export function addServices(server: Server, database: Database, port: () => numb
     answer(null, supported)
   server.addService(ServerFeaturesService, { getSupportedMethods })
   const readGossip: handleUnaryCall<shared.Empty, gossip.ClusterInfo> = (_call, answer) =>
-    answer(null, clusterOfOne(port()))
+    answer(null, clusterInfo(cluster()))
   server.addService(GossipService, { read: readGossip })
 }
 
-/** gossip.proto: this node, which leads. */
-function clusterOfOne(port: number): gossip.ClusterInfo {
-  const endpoint = new gossip.EndPoint().setAddress('127.0.0.1').setPort(port)
-  const member = new gossip.MemberInfo()
-    .setInstanceId(uuidOf(randomUUID()))
-    .setTimeStamp(String(Date.now()))
-    .setState(gossip.MemberInfo.VNodeState.LEADER)
-    .setIsAlive(true)
-    .setHttpEndPoint(endpoint)
-  return new gossip.ClusterInfo().setMembersList([member])
+const { VNodeState } = gossip.MemberInfo
+const STATES: Readonly<Record<ClusterNode['state'], gossip.MemberInfo.VNodeState>> = {
+  leader: VNodeState.LEADER,
+  follower: VNodeState.FOLLOWER,
+  dead: VNodeState.MANAGER,
+}
+
+/** gossip.proto */
+function clusterInfo(nodes: readonly ClusterNode[]): gossip.ClusterInfo {
+  const members = nodes.map(({ port, state }) =>
+    new gossip.MemberInfo()
+      .setInstanceId(uuidOf(randomUUID()))
+      .setTimeStamp(String(Date.now()))
+      .setState(STATES[state])
+      .setIsAlive(state !== 'dead')
+      .setHttpEndPoint(new gossip.EndPoint().setAddress('127.0.0.1').setPort(port)),
+  )
+  return new gossip.ClusterInfo().setMembersList(members)
 }

@@ -10,6 +10,12 @@ export interface CallFilter {
   readonly stream?: string
 }
 
+/** A node of a cluster, as one of its nodes has it. */
+export interface ClusterNode {
+  readonly port: number
+  readonly state: 'leader' | 'follower' | 'dead'
+}
+
 interface Counters {
   /** Calls that are open now. */
   readonly open: Readonly<Record<CallKind, number>>
@@ -74,6 +80,8 @@ export interface Steering {
   open(): Promise<void>
   /** Resets every connection, forgets what is not on disk (and with `keepLog: false` the disk), and opens again. */
   restart(options: { readonly keepLog: boolean }): Promise<void>
+  /** What its gossip says from now on, instead of one node that leads. Nothing is replicated: write to each node. */
+  setCluster(nodes: readonly ClusterNode[]): void
   counters(): Counters
 }
 
@@ -96,6 +104,7 @@ export const COMMANDS: readonly (keyof Steering)[] = [
   'close',
   'open',
   'restart',
+  'setCluster',
   'counters',
 ]
 

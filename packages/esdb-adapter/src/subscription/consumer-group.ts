@@ -5,7 +5,8 @@ import {
   type SubscriptionSource,
 } from '@tidemark/core'
 import type { EsdbClient, EsdbEvent, EsdbPosition } from '../client.ts'
-import { requireClient, requireText, resolveTimeout } from '../options.ts'
+import { type ClientInUse, type ClientOption, clientInUse } from '../client-in-use.ts'
+import { requireText, resolveTimeout } from '../options.ts'
 import { answered } from '../read.ts'
 import { type AllEvent, esdbEvents, type StreamEvent } from '../source.ts'
 
@@ -34,10 +35,11 @@ export interface EsdbGroupInfo {
 
 interface GroupOptions<C> {
   /**
-   * The client that the application has. Reading the group needs the right to do so: an administrator's, by default. Never
-   * disposed here.
+   * The client that the application has, which is never disposed of here; or a function that makes one, see `ClientOption`:
+   * then the consumers of this process are told from others only where its connection string has the `connectionName` of
+   * their client. Reading the group needs the right to do so: an administrator's, by default.
    */
-  readonly client: C
+  readonly client: ClientOption<C>
   /** The group's name. */
   readonly group: string
   /** Names it in metrics and messages. @default `stream::group`, as the server does */
@@ -81,31 +83,36 @@ export function esdbConsumerGroup<C extends EsdbGroupClient>(
 ): SubscriptionSource<bigint, StreamEvent<C>> | SubscriptionSource<EsdbPosition, AllEvent<C>> {
   requireKnownOptions(options, OPTIONS)
   const { client, stream, group } = options
-  requireClient(client, ['getPersistentSubscriptionToStreamInfo', 'getPersistentSubscriptionToAllInfo'])
+  const inUse: ClientInUse<EsdbGroupClient> = clientInUse<EsdbGroupClient>(client, [
+    'getPersistentSubscriptionToStreamInfo',
+    'getPersistentSubscriptionToAllInfo',
+  ])
   requireText('group', group)
   const name = requireText('name', options.name ?? `${stream ?? '$all'}::${group}`)
   const timeoutMs = resolveTimeout(options.timeoutMs)
-  const read = (signal: AbortSignal, call: () => Promise<EsdbGroupInfo>): Promise<EsdbGroupInfo> =>
-    answered(`the group ${name}`, { timeoutMs, signal }, call)
+  const read = (signal: AbortSignal, call: GroupCall): Promise<EsdbGroupInfo> =>
+    answered(`the group ${name}`, { timeoutMs, signal }, () => inUse.call(call))
   if (stream === undefined) {
-    return groupOf(esdbEvents({ client, name, timeoutMs }), client, async (signal) => {
-      const info = await read(signal, () => client.getPersistentSubscriptionToAllInfo(group))
+    return groupOf(esdbEvents({ client, name, timeoutMs }), inUse, async (signal) => {
+      const info = await read(signal, (it) => it.getPersistentSubscriptionToAllInfo(group))
       const { lastCheckpointedEventPosition: checkpoint, lastKnownEventPosition: lastKnown } = info.stats
       return { checkpoint, lastKnown, ...info }
     })
   }
-  return groupOf(esdbEvents({ client, stream, name, timeoutMs }), client, async (signal) => {
-    const info = await read(signal, () => client.getPersistentSubscriptionToStreamInfo(stream, group))
+  return groupOf(esdbEvents({ client, stream, name, timeoutMs }), inUse, async (signal) => {
+    const info = await read(signal, (it) => it.getPersistentSubscriptionToStreamInfo(stream, group))
     const { lastCheckpointedEventRevision: checkpoint, lastKnownEventRevision: lastKnown } = info.stats
     return { checkpoint, lastKnown, ...info }
   })
 }
 
+type GroupCall = (client: EsdbGroupClient) => Promise<EsdbGroupInfo>
+
 interface Found<P> extends EsdbGroupInfo, Pick<ConsumerGroup<P>, 'checkpoint' | 'lastKnown'> {}
 
 function groupOf<P, E extends EsdbEvent>(
   events: SubscriptionSource<P, E>,
-  client: EsdbGroupClient,
+  client: ClientInUse<EsdbGroupClient>,
   readInfo: (signal: AbortSignal) => Promise<Found<P>>,
 ): SubscriptionSource<P, E> {
   const order: PositionOrder<P> = events.order
@@ -127,7 +134,7 @@ function groupOf<P, E extends EsdbEvent>(
         consumers: connections.map(({ connectionName, inFlightMessages }) => ({
           name: connectionName,
           inFlight: inFlightMessages,
-          isOwn: connectionName === client.connectionName,
+          isOwn: connectionName === client.current.connectionName,
         })),
       }
     },
