@@ -83,6 +83,18 @@ describe.skipIf(isRealCluster)('a leader dies, and another node leads', () => {
     await expect.poll(() => handled, { timeout: 40_000 }).toEqual([0n, 1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n, 9n])
   })
 
+  test('so does one that was started before there was a server', async () => {
+    await first.close()
+    const { handled } = await project(() => {
+      const client = connect(first)
+      made.push(client)
+      return client
+    })
+    await first.open()
+    await write(0, 4)
+    await expect.poll(() => handled, { timeout: 40_000 }).toEqual([0n, 1n, 2n, 3n, 4n])
+  })
+
   test.runIf(isNewer)('one that was given a client says what helps, in the log', async () => {
     const { handled, log } = await project(make())
     await write(0, 4)
