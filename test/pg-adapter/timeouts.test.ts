@@ -217,6 +217,19 @@ test.each<[string, string, string, (tx: PgClient) => Promise<unknown>]>([
   },
 )
 
+test('a handler that begins with the statement which that error prints may ask nothing for as long', async () => {
+  const settings = '-c idle_in_transaction_session_timeout=300'
+  const { status } = await handling(lost, settings)
+  await eventually(status).toMatchObject({ state: 'paused' })
+  const [statement = ''] = String(status()?.error).match(/SET LOCAL .+;/) ?? []
+  const { daemon, events } = await handling(async (tx) => {
+    await tx.query(statement)
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+  }, settings)
+  await daemon.waitUntilProjected()
+  expect(await handledBy(db.pool, events, 'slow')).toEqual([1n])
+})
+
 test.each<[string, (tx: PgClient) => Promise<unknown>]>([
   ['idle', (tx) => lost(tx)],
   ['idle in an ORM', (tx) => lost(tx).then(() => inOrm(tx.query('select 1')))],

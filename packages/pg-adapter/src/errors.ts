@@ -94,10 +94,11 @@ export class TransactionTimedOutError extends TidemarkError {
     super(
       `projection "${projection}": the server ended the transaction of its handler, which ` +
         (isIdle
-          ? 'asked nothing for longer than idle_in_transaction_session_timeout; call slow services before the first ' +
-            'statement through tx, take a smaller batchSize'
-          : 'took longer than transaction_timeout; take a smaller batchSize') +
-        `, or raise that setting for this role (${cause.message})`,
+          ? 'asked nothing for longer than idle_in_transaction_session_timeout; the transaction is open before the ' +
+            'handler is called. Take a smaller batchSize, or let the handler begin with tx.query() of\n  SET LOCAL ' +
+            "idle_in_transaction_session_timeout = '5min';\nor raise that setting for this role"
+          : 'took longer than transaction_timeout; take a smaller batchSize, or raise that setting for this role') +
+        ` (${cause.message})`,
       { cause },
     )
     this.projection = projection
