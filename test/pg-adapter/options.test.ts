@@ -48,6 +48,13 @@ test.each<[string, Record<string, unknown>]>([
   )
 })
 
+test('a time zone that is left out is asked for as one', () => {
+  const appendedAt = { column: 'time' } as NonNullable<PostgresEventsOptions['appendedAt']>
+  expect(() => postgresEvents({ pool, table: 'events', appendedAt })).toThrow(
+    /the name of a time zone, as 'UTC'/,
+  )
+})
+
 test.each<[string, Record<string, unknown>]>([
   ['pool', { pool: {} }],
   ['schema', { schema: '' }],

@@ -77,8 +77,8 @@ test('the grants that errors print, one after the other, are all that a role nee
   const options = optionsOf(odd, db.newPool(asRole(db.url, role)))
   for (const right of ['USAGE ON SCHEMA', 'SELECT ON', 'SELECT ON SEQUENCE']) {
     const error = await startError(options)
-    const [grant = ''] = error?.message.match(new RegExp(`GRANT ${right} .+ TO the role`)) ?? []
-    await db.pool.query(grant.replace('the role', role))
+    const [grant = ''] = error?.message.match(new RegExp(`GRANT ${right} .+;$`, 'm')) ?? []
+    await db.pool.query(grant)
   }
   expect(await startError(options)).toBeUndefined()
 })

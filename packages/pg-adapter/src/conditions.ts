@@ -33,8 +33,9 @@ export function requireTable(inspection: Inspection, options: Options): void {
   if (inspection.unreadableColumns.length > 0) {
     fail(
       'table_privilege',
-      `this role may not read ${inspection.unreadableColumns.map(quoteIdentifier).join(', ')} of ${table}; ` +
-        `GRANT SELECT ON ${table} TO the role, or name the columns to read in the option columns`,
+      `this role may not read ${inspection.unreadableColumns.map(quoteIdentifier).join(', ')} of ${table}; run\n` +
+        `  GRANT SELECT ON ${table} TO ${quoteIdentifier(inspection.role)};\n` +
+        'or name the columns to read in the option columns',
     )
   }
   if (inspection.rowSecurityActive) {

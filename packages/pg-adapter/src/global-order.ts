@@ -20,7 +20,7 @@ export async function requireGlobalOrder(
   const { sequence } = inspection
   if (sequence === undefined) return fail('position_order', notShown(inspection, options))
   requireSharedByPartitions(inspection, sequence, options)
-  if (!sequence.mayRead) fail('sequence_privilege', mayNotRead(sequence.name))
+  if (!sequence.mayRead) fail('sequence_privilege', mayNotRead(sequence.name, inspection.role))
   const { greatest, last } = await readEnds(options, sequence.oid, signal)
   const handedOut = last ?? sequence.start - 1n
   if (greatest === undefined || greatest <= handedOut) return

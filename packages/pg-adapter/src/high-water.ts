@@ -1,13 +1,14 @@
 import type { Gap, Holder, LateEvent } from '@tidemark/core'
 import { isKnownSql } from './backends.ts'
 import { type BoundedPool, withConnection } from './client.ts'
-import { NotPrimaryError, PostgresConditionError, sqlState } from './errors.ts'
+import { NotPrimaryError, sqlState } from './errors.ts'
 import { fingerprintSql } from './fingerprint.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
 import { type InspectedSequence, type Inspection, inspectionSql, parseInspection } from './inspection.ts'
 import { lateEventsSql, parseLateEvents } from './late-events.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
+import { fail, mayNotRead } from './sequence-conditions.ts'
 import { parseSnapshot, type Snapshot } from './snapshot.ts'
 import { begin, LOCK_TIMEOUT, limitSql, locksSql } from './transaction.ts'
 
@@ -82,10 +83,10 @@ export async function readPoll(
   try {
     const row = await send(options.pool, pollSql(options, request, NO_UNCALLED), signal)
     if (row.lastHandedOut !== null) return toPoll(options, row, request, BigInt(String(row.lastHandedOut)))
-    if (!isReadable(row, sequence)) return undefined
+    if (!isReadable(row, request)) return undefined
     // 14 to 17 answer NULL for a sequence that was never called, or set back by setval(s, n, false).
     const uncalled = await send(options.pool, pollSql(options, request, uncalledSql(sequence)), signal)
-    const lastHandedOut = lastHandedOutOfUncalled(uncalled, sequence)
+    const lastHandedOut = lastHandedOutOfUncalled(uncalled, request)
     return lastHandedOut === undefined ? undefined : toPoll(options, uncalled, request, lastHandedOut)
   } catch (error) {
     if (UNDEFINED_NAMES.has(sqlState(error))) return undefined
@@ -187,10 +188,10 @@ function uncalledSql({ name }: InspectedSequence): string {
     is_called::text as "isCalled" from ${name};`
 }
 
-function lastHandedOutOfUncalled(row: Row, sequence: InspectedSequence): bigint | undefined {
+function lastHandedOutOfUncalled(row: Row, request: PollRequest): bigint | undefined {
   if (row.lastHandedOut !== null) return BigInt(String(row.lastHandedOut))
   const isStillUncalled =
-    isReadable(row, sequence) && row.isCalled === 'false' && row.uncalledOid === sequence.oid
+    isReadable(row, request) && row.isCalled === 'false' && row.uncalledOid === request.sequence.oid
   return isStillUncalled ? BigInt(String(row.uncalledLastValue)) - 1n : undefined
 }
 
@@ -303,11 +304,8 @@ function byTransaction(listed: readonly ListedHolder[]): Map<string, Holder> {
 }
 
 /** NULL alone means nothing: 18 answers it for a missing privilege and for a missing oid. */
-function isReadable(row: Row, sequence: InspectedSequence): boolean {
+function isReadable(row: Row, { inspection, sequence }: PollRequest): boolean {
   if (row.sequenceExists !== 'true') return false
   if (row.mayReadSequence === 'true') return true
-  throw new PostgresConditionError(
-    'sequence_privilege',
-    `this role may no longer read the sequence ${sequence.name}; GRANT SELECT ON SEQUENCE ${sequence.name} TO the role`,
-  )
+  return fail('sequence_privilege', mayNotRead(sequence.name, inspection.role))
 }

@@ -3,12 +3,14 @@ import { PostgresConditionError, sqlState } from './errors.ts'
 import { fingerprintSql } from './fingerprint.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { transactUnlessLocked } from './transaction.ts'
+import { manyResults, transactUnlessLocked } from './transaction.ts'
 
 /** The catalog's word on a table and the sequence behind its position, as `conditions.ts` judges it. */
 export interface Inspection {
   readonly tableOid: string
   readonly serverVersion: number
+  /** Who asks: `current_user`. */
+  readonly role: string
   readonly inRecovery: boolean
   readonly rowSecurityActive: boolean
   /** Columns that the options name and the table lacks. */
@@ -120,8 +122,11 @@ function requireTableOid({ tableOid }: Facts, options: ResolvedPostgresEventsOpt
   if (tableOid !== undefined) return tableOid
   throw new PostgresConditionError(
     'table_exists',
-    `table: no table ${options.sql.table} on the search path of this role; ` +
-      'name it with its schema, as schema.table, case included',
+    options.table.schema === undefined
+      ? `table: no table ${options.sql.table} on the search path of this role; ` +
+          'name it with its schema, as schema.table, case included'
+      : `table: no table ${options.sql.table} in this database; look whether it was renamed or dropped, and whether ` +
+          'schema and table are written as the database has them, case included',
   )
 }
 
@@ -142,13 +147,20 @@ async function readFacts(
       )
     }
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
+    const role = await readRole(client)
     throw new PostgresConditionError(
       'table_privilege',
-      `${options.sql.table} cannot be looked up: ${String(error)}; ` +
-        `GRANT USAGE ON SCHEMA ${quoteIdentifier(options.table.schema ?? 'public')} TO the role`,
+      `${options.sql.table} cannot be looked up: ${String(error)}; run\n` +
+        `  GRANT USAGE ON SCHEMA ${quoteIdentifier(options.table.schema ?? 'public')} TO ${quoteIdentifier(role)};`,
       { cause: error },
     )
   }
+}
+
+/** After a statement that has failed. */
+async function readRole(client: BoundedClient): Promise<string> {
+  const results = await client.query('rollback; select current_user as role')
+  return String(manyResults(results).at(-1)?.rows[0]?.role)
 }
 
 const INSUFFICIENT_PRIVILEGE = '42501'
@@ -282,6 +294,7 @@ own_sequence as (
 )
 select json_strip_nulls(json_build_object(
   'serverVersion', current_setting('server_version_num')::int,
+  'role', current_user,
   'inRecovery', pg_is_in_recovery(),
   'tableOid', (select oid::text from target),
   'rowSecurityActive', coalesce((select row_security_active(oid) from target), false),

@@ -206,14 +206,13 @@ function resolveAppendedAt(appendedAt: PostgresEventsOptions['appendedAt']): App
 
 /** A name alone: PostgreSQL reads the sign of an offset the other way round ('+02:00' is west of Greenwich there). */
 function requireTimeZone(option: string, value: unknown): string {
-  const zone = requireText(option, value)
   try {
-    if (!/^[A-Z]/i.test(zone)) throw new RangeError('an offset')
-    new Intl.DateTimeFormat('en', { timeZone: zone })
+    if (typeof value !== 'string' || !/^[A-Z]/i.test(value)) throw new RangeError('an offset')
+    new Intl.DateTimeFormat('en', { timeZone: value })
+    return value
   } catch {
     throw new InvalidOptionError(option, "the name of a time zone, as 'UTC' or 'Europe/Berlin'", value)
   }
-  return zone
 }
 
 function resolveThreshold(highWater: PostgresEventsOptions['highWater']): number | undefined {

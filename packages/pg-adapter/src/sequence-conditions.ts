@@ -24,7 +24,7 @@ export function requireProvableSequence(inspection: Inspection, options: Options
   }
   const sequence = requireOneSequence(inspection, options)
   const { name } = sequence
-  if (!sequence.mayRead) fail('sequence_privilege', mayNotRead(name))
+  if (!sequence.mayRead) fail('sequence_privilege', mayNotRead(name, inspection.role))
   if (sequence.persistence !== PERMANENT) {
     fail(
       'permanent',
@@ -55,8 +55,9 @@ export function requireProvableSequence(inspection: Inspection, options: Options
   return sequence
 }
 
-export const mayNotRead = (sequence: string): string =>
-  `this role may not read the sequence ${sequence}; GRANT SELECT ON SEQUENCE ${sequence} TO the role`
+export const mayNotRead = (sequence: string, role: string): string =>
+  `this role may not read the sequence ${sequence}; run\n` +
+  `  GRANT SELECT ON SEQUENCE ${sequence} TO ${quoteIdentifier(role)};`
 
 function requireOneSequence(inspection: Inspection, options: Options): InspectedSequence {
   const sequence = requireSequence(inspection, options)

@@ -87,11 +87,12 @@ test('refuses a temporary table', async () => {
 })
 
 test('refuses a table that is not there, and says how to name it', async () => {
-  const error = await refusal({ pool: db.pool, table: 'nowhere.Events' })
+  const error = await refusal({ pool: db.pool, table: 'Events' })
   expect(error).toMatchObject({ condition: 'table_exists' })
-  expect(error.message).toMatch(
-    /no table "nowhere"\."Events" on the search path .* as schema\.table, case included/,
-  )
+  expect(error.message).toMatch(/no table "Events" on the search path .* as schema\.table, case included/)
+  const named = await refusal({ pool: db.pool, table: 'nowhere.Events' })
+  expect(named).toMatchObject({ condition: 'table_exists' })
+  expect(named.message).toMatch(/no table "nowhere"\."Events" in this database; .* renamed or dropped/)
 })
 
 test('a table behind a schema that the role may not use is refused, not reported as missing', async () => {
