@@ -6,6 +6,7 @@ import {
   type StoreFailedReport,
 } from '@tidemark/core'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { whatToDo } from '../../packages/core/src/projection/failure.ts'
 import {
   altered,
   alteredCheckpoints,
@@ -127,6 +128,12 @@ describe('a poison event', () => {
       batch: { firstPosition: '4', events: 1 },
     })
   })
+})
+
+test('a checkpoint of another source says how to mend it: whoever reads it is not sent to look at the store', () => {
+  const ofAnother = Object.assign(new Error('update the row'), { code: 'TIDEMARK_PROJECTION_SOURCE' })
+  expect(whatToDo('read', false, ofAnother)).toMatch(/; do what the error says$/)
+  expect(whatToDo('read', false, new Error('connection refused'))).toMatch(/; see that the store is up/)
 })
 
 describe('a fault of the store that it does not call passing', () => {

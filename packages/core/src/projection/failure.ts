@@ -93,7 +93,11 @@ export function whatToDo(stage: FailureStage, isPaused: boolean, error: unknown)
   if (stage === 'map') return 'it is tried again by itself; mend the mapping (or the event) if it goes on'
   if (stage === 'handle')
     return 'it is tried again by itself; mend the handler or what it calls if it goes on'
-  return 'it is tried again by itself for as long as it takes; see that the store is up, and that this role may use it'
+  const isOfAnotherSource = hasCode(error, 'TIDEMARK_PROJECTION_SOURCE')
+  const mend = isOfAnotherSource
+    ? 'do what the error says'
+    : 'see that the store is up, and that this role may use it'
+  return `it is tried again by itself for as long as it takes; ${mend}`
 }
 
 const SUBJECT: Readonly<Record<FailureStage, string>> = {

@@ -116,7 +116,7 @@ function resolveProjection<E, Tx>(
     if (!filtersByType) {
       throw new InvalidOptionError(
         `${option}.eventTypes`,
-        'a source that knows where its event types are',
+        'a source that knows the types of its events (its option eventType names their column)',
         eventTypes,
       )
     }
