@@ -31,7 +31,7 @@ describe.each([
   test.each(DROPS)('subscribe again after %s, and hint at what may have been missed', async (_drop, drop) => {
     const { hint, stop } = listen(open())
     await hint()
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       await untilOpen(1)
       await drop()
       await hint()
