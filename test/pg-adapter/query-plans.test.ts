@@ -1,3 +1,4 @@
+import type { HighWaterAgent, HighWaterReading } from '@tidemark/core'
 import { MOST_WATCHED_RUNS } from '@tidemark/core'
 import { type PgPool, postgresEvents } from '@tidemark/pg-adapter'
 import { beforeAll, expect, test, vi } from 'vitest'
@@ -74,6 +75,20 @@ async function expectIndexed(sent: readonly string[], part: string, mostBlocks =
   expect(blocks).toBeLessThan(mostBlocks)
 }
 
+/**
+ * A reading with a mark. Before 18, a poll of the agent before, cut off by its stop, may still hold the sequence's lock when
+ * the first poll of this one looks: the mark is then known one poll later.
+ */
+async function marked(
+  agent: HighWaterAgent<bigint>,
+): Promise<HighWaterReading<bigint> & { readonly mark: bigint }> {
+  for (;;) {
+    const { reading } = agent
+    if (reading?.mark !== undefined) return { ...reading, mark: reading.mark }
+    await agent.nextChange()
+  }
+}
+
 const PAGE = 'rows with ties'
 const MARK = 'as mark'
 const GREATEST = 'as "greatestVisible"'
@@ -87,10 +102,9 @@ test.each([
 ])('a page %s is one index scan, wherever it begins', async (_, eventTypes) => {
   const sent: string[] = []
   const source = postgresEvents({ pool: recording(sent), table: events.name, eventType: 'type' })
-  const agent = await agentOver({ pool: db.pool, table: events.name })
-  const { reading } = agent
-  if (reading?.mark === undefined) throw new Error('there are events')
-  const { incarnation, settled, logPosition, mark } = reading
+  const { mark, incarnation, settled, logPosition } = await marked(
+    await agentOver({ pool: db.pool, table: events.name }),
+  )
   for (const after of [undefined, 50_000n, 99_900n]) {
     sent.length = 0
     const page = await source.load({
@@ -109,6 +123,7 @@ test.each([
 test('the mark is looked up, the window read and the greatest position found by the index', async () => {
   const sent: string[] = []
   const agent = await agentOver({ pool: recording(sent), table: events.name })
+  await marked(agent)
   await expectIndexed(sent, MARK)
   await expectIndexed(sent, GREATEST)
 

@@ -114,11 +114,12 @@ export async function probe(
 ): Promise<boolean> {
   const row = await send(
     options.pool,
+    // Before 18 the number is read under the lock that a writer takes: last, so that other daemons see it for a moment only.
     `${LOCK_TIMEOUT};
+    ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
     select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
       (${isKnownSql(knownBackends)})::text as "isKnownBackend",
       ${polledFingerprintSql(options, sequence)} as fingerprint;
-    ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
     commit`,
     signal,
   )
