@@ -34,9 +34,11 @@ export async function loadPage<E>(
   const positions = rows.map((row) => toPosition(row, options))
   const last = positions.at(-1)
   const appendTimes = appendTimesOf(rows, clock, options)
+  // Before `mapRow` has the rows, which may change them.
+  const types = typesOf(rows, options)
   return {
-    types: options.eventType === undefined ? undefined : rows.map((row) => typeOf(row, options) ?? ''),
-    events: rows.map((row, index) => mapRow(row, positions[index], options)),
+    types,
+    events: rows.map((row, index) => mapRow(row, positions[index], types?.[index], options)),
     positions,
     appendedAtMs: appendTimes,
     through: last !== undefined && rows.length >= limit ? last : upTo,
@@ -201,11 +203,11 @@ function appendTimesOf(
 function mapRow<E>(
   row: Record<string, unknown>,
   position: bigint | undefined,
+  eventType: string | undefined,
   options: ResolvedPostgresEventsOptions<E>,
 ): E {
   if (position === undefined) throw new TypeError('every row has a position')
   row[options.position] = position
-  const eventType = typeOf(row, options)
   try {
     return options.mapRow(row, position)
   } catch (error) {
@@ -213,10 +215,9 @@ function mapRow<E>(
   }
 }
 
-/** Asked before `mapRow` has the row, which may change it. */
-function typeOf(
-  row: PostgresRow,
+function typesOf(
+  rows: readonly PostgresRow[],
   { eventType }: Pick<ResolvedPostgresEventsOptions<unknown>, 'eventType'>,
-): string | undefined {
-  return eventType === undefined ? undefined : String(row[eventType])
+): readonly string[] | undefined {
+  return eventType === undefined ? undefined : rows.map((row) => String(row[eventType]))
 }
