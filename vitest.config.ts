@@ -75,7 +75,8 @@ export default defineConfig({
   },
   test: {
     reporters: ['default', './test/support/plain-reporter.ts'],
-    maxWorkers: 2,
+    // One file after the other on a server that all of them share: some restart it.
+    maxWorkers: process.env.ESDB_CONNECTION_STRING === undefined ? 2 : 1,
     projects: [
       {
         extends: true,

@@ -4,14 +4,17 @@ import { describe, expect, test } from 'vitest'
 import { never } from '../support/never.ts'
 import { type Client, client as clientModule, connect, expecting } from './client.ts'
 import { useServer } from './rig.ts'
+import { steered } from './server-in-use.ts'
 
 const esdb = useServer()
+const own = esdb.own
+const checkpointStream = (): string => `tidemark-checkpoint-${own('mailer')}`
 
 test('a checkpoint keeps its position as it is, for whoever reads it', async () => {
   const [one, two] = [store(), store(esdb.connect())]
-  expect(await one.read('mailer', '$all', never())).toEqual({ position: undefined, skipped: {} })
+  expect(await one.read(own('mailer'), own('source'), never())).toEqual({ position: undefined, skipped: {} })
   await one.advance(move(undefined, '9223372036854775807/9223372036854775806'), work)
-  expect(await two.read('mailer', '$all', never())).toEqual({
+  expect(await two.read(own('mailer'), own('source'), never())).toEqual({
     position: '9223372036854775807/9223372036854775806',
     skipped: {},
   })
@@ -20,17 +23,20 @@ test('a checkpoint keeps its position as it is, for whoever reads it', async () 
 test('the work comes first, and a checkpoint whose work failed stands where it was', async () => {
   const checkpoints = store()
   const failing = checkpoints.advance(move(undefined, '1/1'), async () => {
-    expect(await eventsOf('tidemark-checkpoint-mailer')).toEqual([])
+    expect(await eventsOf(checkpointStream())).toEqual([])
     throw new Error('the handler failed')
   })
   await expect(failing).rejects.toThrow('the handler failed')
-  expect(await eventsOf('tidemark-checkpoint-mailer')).toEqual([])
+  expect(await eventsOf(checkpointStream())).toEqual([])
 })
 
 describe('two owners', () => {
   test('the one that comes second, whenever it began, meets a conflict', async () => {
     const [one, two] = [store(), store(esdb.connect())]
-    await Promise.all([one.read('mailer', '$all', never()), two.read('mailer', '$all', never())])
+    await Promise.all([
+      one.read(own('mailer'), own('source'), never()),
+      two.read(own('mailer'), own('source'), never()),
+    ])
     await two
       .advance(move(undefined, '1/1'), async () => {
         await expect(one.advance(move(undefined, '2/2'), work)).resolves.toMatchObject({ position: '2/2' })
@@ -42,7 +48,7 @@ describe('two owners', () => {
     await expect(two.advance(move(undefined, '3/3'), work)).rejects.toMatchObject({
       code: 'TIDEMARK_CHECKPOINT_CONFLICT',
     })
-    expect((await two.read('mailer', '$all', never())).position).toBe('2/2')
+    expect((await two.read(own('mailer'), own('source'), never())).position).toBe('2/2')
     await two.advance(move('2/2', '3/3'), work)
     await expect(one.advance(move('2/2', '4/4'), work)).rejects.toMatchObject({
       code: 'TIDEMARK_CHECKPOINT_CONFLICT',
@@ -55,7 +61,7 @@ describe('two owners', () => {
     })
     try {
       const [one, two] = [store(), store(lenient)]
-      await two.read('mailer', '$all', never())
+      await two.read(own('mailer'), own('source'), never())
       await one.advance(move(undefined, '1/1'), work)
       await expect(two.advance(move(undefined, '2/2'), work)).rejects.toMatchObject({
         code: 'TIDEMARK_CHECKPOINT_CONFLICT',
@@ -73,72 +79,76 @@ test('only the last event of a checkpoint stream is kept', async () => {
     await checkpoints.advance(move(from, to), work)
     from = to
   }
-  const kept = await eventsOf('tidemark-checkpoint-mailer')
+  const kept = await eventsOf(checkpointStream())
   expect(kept.map(({ event }) => event?.revision)).toEqual([2n])
 })
 
-test('a process that ended before it had bounded the stream is made good by the next one', async () => {
-  await esdb.server.refuseCalls(
-    { kind: 'append', stream: '$$tidemark-checkpoint-mailer' },
-    'access-denied',
-    1,
-  )
+steered('a process that ended before it had bounded the stream is made good by the next one', async () => {
+  await esdb.server.refuseCalls({ kind: 'append', stream: `$$${checkpointStream()}` }, 'access-denied', 1)
   const first = store()
   await expect(first.advance(move(undefined, '1/1'), work)).rejects.toMatchObject({ type: 'access-denied' })
   await store().advance(move('1/1', '2/2'), work)
-  expect(await eventsOf('tidemark-checkpoint-mailer')).toHaveLength(1)
+  expect(await eventsOf(checkpointStream())).toHaveLength(1)
 })
 
-test('an append that was not answered in time is given up, and what is known of the checkpoint with it', async () => {
-  const checkpoints = esdbCheckpoints({ client: esdb.client, timeoutMs: 3_000 })
-  await checkpoints.advance(move(undefined, '1/1'), work)
-  esdb.server.freeze()
-  const advancing = await checkpoints.advance(move('1/1', '2/2'), work).catch((error: unknown) => error)
-  expect(advancing).toMatchObject({ code: 'TIDEMARK_ESDB_TIMEOUT' })
-  expect(checkpoints.isTransient(advancing)).toBe(true)
-  esdb.server.thaw()
-  // Written or not: it goes on from what the store says.
-  const { position } = await checkpoints.read('mailer', '$all', never())
-  await checkpoints.advance(move(position, '3/3'), work)
-  expect((await store().read('mailer', '$all', never())).position).toBe('3/3')
-})
+steered(
+  'an append that was not answered in time is given up, and what is known of the checkpoint with it',
+  async () => {
+    const checkpoints = esdbCheckpoints({ client: esdb.client, timeoutMs: 3_000 })
+    await checkpoints.advance(move(undefined, '1/1'), work)
+    esdb.server.freeze()
+    const advancing = await checkpoints.advance(move('1/1', '2/2'), work).catch((error: unknown) => error)
+    expect(advancing).toMatchObject({ code: 'TIDEMARK_ESDB_TIMEOUT' })
+    expect(checkpoints.isTransient(advancing)).toBe(true)
+    esdb.server.thaw()
+    // Written or not: it goes on from what the store says.
+    const { position } = await checkpoints.read(own('mailer'), own('source'), never())
+    await checkpoints.advance(move(position, '3/3'), work)
+    expect((await store().read(own('mailer'), own('source'), never())).position).toBe('3/3')
+  },
+)
 
 test('a stream that was deleted, to project anew, begins from nothing', async () => {
   await store().advance(move(undefined, '1/1'), work)
-  await esdb.client.deleteStream('tidemark-checkpoint-mailer')
+  await esdb.client.deleteStream(checkpointStream())
   const checkpoints = store()
-  expect((await checkpoints.read('mailer', '$all', never())).position).toBeUndefined()
+  expect((await checkpoints.read(own('mailer'), own('source'), never())).position).toBeUndefined()
   await checkpoints.advance(move(undefined, '2/2'), work)
   await checkpoints.advance(move('2/2', '3/3'), work)
-  expect((await store().read('mailer', '$all', never())).position).toBe('3/3')
+  expect((await store().read(own('mailer'), own('source'), never())).position).toBe('3/3')
 })
 
 test('progress lists the checkpoints of a source, and of no other', async () => {
   const checkpoints = store()
   await checkpoints.advance(move(undefined, '1/1'), work)
-  await checkpoints.advance({ ...move(undefined, '7'), projection: 'orders', source: 'orders' }, work)
-  await checkpoints.advance({ ...move(undefined, '2/2'), projection: 'billing' }, work)
+  await checkpoints.advance(
+    { ...move(undefined, '7'), projection: own('orders'), source: own('orders') },
+    work,
+  )
+  await checkpoints.advance({ ...move(undefined, '2/2'), projection: own('billing') }, work)
   await checkpoints.advance(move('1/1', '3/3'), work)
-  expect(await store().progress('$all', never())).toEqual([
-    { projection: 'mailer', position: '3/3' },
-    { projection: 'billing', position: '2/2' },
+  expect(await store().progress(own('source'), never())).toEqual([
+    { projection: own('mailer'), position: '3/3' },
+    { projection: own('billing'), position: '2/2' },
   ])
-  expect(await store().progress('orders', never())).toEqual([{ projection: 'orders', position: '7' }])
-  expect(await store().progress('customers', never())).toEqual([])
+  expect(await store().progress(own('orders'), never())).toEqual([
+    { projection: own('orders'), position: '7' },
+  ])
+  expect(await store().progress(own('customers'), never())).toEqual([])
 })
 
 test('the checkpoint of another source is not taken over', async () => {
   await store().advance(move(undefined, '1/1'), work)
-  await expect(store().read('mailer', 'orders', never())).rejects.toMatchObject({
+  await expect(store().read(own('mailer'), own('orders'), never())).rejects.toMatchObject({
     code: 'TIDEMARK_PROJECTION_SOURCE',
-    message: expect.stringContaining('delete stream "tidemark-checkpoint-mailer"'),
+    message: expect.stringContaining(`delete stream "${checkpointStream()}"`),
   })
 })
 
 test('what someone else wrote to a checkpoint stream is not taken for a checkpoint', async () => {
   const event = clientModule.jsonEvent({ type: 'Something', data: { position: 7 } })
-  await esdb.client.appendToStream('tidemark-checkpoint-mailer', event, expecting('no_stream'))
-  await expect(store().read('mailer', '$all', never())).rejects.toMatchObject({
+  await esdb.client.appendToStream(checkpointStream(), event, expecting('no_stream'))
+  await expect(store().read(own('mailer'), own('source'), never())).rejects.toMatchObject({
     code: 'TIDEMARK_ESDB_CHECKPOINT_FORMAT',
   })
 })
@@ -154,8 +164,8 @@ function store(client: Client = esdb.client): CheckpointStore<undefined> {
 
 function move(from: string | undefined, to: string): AdvanceRequest {
   return {
-    projection: 'mailer',
-    source: '$all',
+    projection: own('mailer'),
+    source: own('source'),
     from,
     to,
     evidence: { incarnation: 'log', settled: to, logPosition: undefined },

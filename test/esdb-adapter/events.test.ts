@@ -2,9 +2,12 @@ import type { EventSource, HighWaterReading, Page, StoredProgress } from '@tidem
 import { type EsdbEvent, type EsdbFilter, esdbEvents } from '@tidemark/esdb-adapter'
 import { describe, expect, test } from 'vitest'
 import { client as clientModule, clientName } from './client.ts'
+import { endOfAll, isOwn } from './own-names.ts'
 import { never, numbered, useServer } from './rig.ts'
+import { describeSteered, isSimulated, steered } from './server-in-use.ts'
 
 const esdb = useServer()
+const own = esdb.own
 
 describe('a stream', () => {
   test('that has no events has no head, and is not an error', async () => {
@@ -12,32 +15,32 @@ describe('a stream', () => {
   })
 
   test('its last revision is head, settled and mark: the log of one writer has no gaps', async () => {
-    await esdb.server.write('orders', numbered(0, 2))
-    await esdb.server.write('others', numbered(0, 9))
+    await esdb.server.write(own('orders'), numbered(0, 2))
+    await esdb.server.write(own('others'), numbered(0, 9))
     const source = orders()
     const reading = await poll(source)
     expect(reading).toMatchObject({ head: 2n, settled: 2n, mark: 2n, gaps: [], holders: [], skipped: [] })
-    await esdb.server.write('orders', numbered(3, 3))
+    await esdb.server.write(own('orders'), numbered(3, 3))
     expect(await poll(source, reading)).toMatchObject({ head: 3n, settled: 3n, mark: 3n })
   })
 
   test('is read in pages from the checkpoint, up to the mark and no further', async () => {
-    await esdb.server.write('orders', numbered(0, 6))
+    await esdb.server.write(own('orders'), numbered(0, 6))
     const source = orders()
     const { mark } = await poll(source)
-    await esdb.server.write('orders', numbered(7, 9))
+    await esdb.server.write(own('orders'), numbered(7, 9))
     const pages = await pagesOf(source, mark, { limit: 3 })
     expect(pages.map(numbersIn)).toEqual([[0, 1, 2], [3, 4, 5], [6]])
     expect(pages.map(({ positions }) => positions)).toEqual([[0n, 1n, 2n], [3n, 4n, 5n], [6n]])
     expect(pages.map(({ through }) => through)).toEqual([2n, 5n, 6n])
   })
 
-  test("handlers get the client's own events, and pages know when they were appended", async () => {
+  steered("handlers get the client's own events, and pages know when they were appended", async () => {
     const createdMs = Date.UTC(2026, 10, 24, 12, 0, 0, 123)
-    await esdb.server.write('orders', [{ type: 'Placed', data: { total: '12.50' }, createdMs }])
+    await esdb.server.write(own('orders'), [{ type: 'Placed', data: { total: '12.50' }, createdMs }])
     const page = await firstPage(orders())
     expect(page.events[0]?.event).toMatchObject({
-      streamId: 'orders',
+      streamId: own('orders'),
       revision: 0n,
       type: 'Placed',
       isJson: true,
@@ -49,7 +52,7 @@ describe('a stream', () => {
   })
 
   test('can be read for events of some types, and the page still says how far it has looked', async () => {
-    await esdb.server.write('orders', [
+    await esdb.server.write(own('orders'), [
       ...numbered(0, 1),
       { type: 'Paid', data: { n: 2 } },
       ...numbered(3, 4),
@@ -61,28 +64,34 @@ describe('a stream', () => {
   })
 
   test('that lost its oldest events is read from the first one that is left', async () => {
-    await esdb.server.write('orders', numbered(0, 9))
-    await esdb.client.setStreamMetadata('orders', { maxCount: 3 })
+    await esdb.server.write(own('orders'), numbered(0, 9))
+    await esdb.client.setStreamMetadata(own('orders'), { maxCount: 3 })
     const page = await firstPage(orders())
     expect(page.positions).toEqual([7n, 8n, 9n])
     expect(page.through).toBe(9n)
   })
 
-  test('that lost events in its middle is read past them', async () => {
-    await esdb.server.write('orders', numbered(0, 9))
-    await esdb.server.scavenge('orders', 3n, 6n)
+  steered('that lost events in its middle is read past them', async () => {
+    await esdb.server.write(own('orders'), numbered(0, 9))
+    await esdb.server.scavenge(own('orders'), 3n, 6n)
     expect((await firstPage(orders())).positions).toEqual([0n, 1n, 2n, 7n, 8n, 9n])
   })
 
+  const EMPTIED = 'that was %s keeps its mark, and goes on with the next event'
   test.each<[string, () => Promise<unknown>]>([
-    ['deleted', () => esdb.client.deleteStream('orders')],
-    ['truncated', () => esdb.client.setStreamMetadata('orders', { truncateBefore: 5 })],
-    ['let to expire', () => esdb.client.setStreamMetadata('orders', { maxAge: 60 })],
-  ])('that was %s keeps its mark, and goes on with the next event', async (_, empty) => {
-    const longAgo = { createdMs: Date.now() - 3_600_000 }
+    ['deleted', () => esdb.client.deleteStream(own('orders'))],
+    ['truncated', () => esdb.client.setStreamMetadata(own('orders'), { truncateBefore: 5 })],
+  ])(EMPTIED, (_, empty) => isEmptied(empty))
+
+  // Only the simulated server takes events of an hour ago.
+  steered.each<[string, () => Promise<unknown>]>([
+    ['let to expire', () => esdb.client.setStreamMetadata(own('orders'), { maxAge: 60 })],
+  ])(EMPTIED, (_, empty) => isEmptied(empty, { createdMs: Date.now() - 3_600_000 }))
+
+  async function isEmptied(empty: () => Promise<unknown>, written = {}): Promise<void> {
     await esdb.server.write(
-      'orders',
-      numbered(0, 4).map((event) => ({ ...event, ...longAgo })),
+      own('orders'),
+      numbered(0, 4).map((event) => ({ ...event, ...written })),
     )
     const source = orders()
     const before = await poll(source)
@@ -92,18 +101,18 @@ describe('a stream', () => {
     expect(await load(source, { after: 1n, upTo: 4n })).toMatchObject({ events: [], through: 4n })
     await expect(source.readHead(never())).rejects.toMatchObject({ code: 'TIDEMARK_HEAD_UNKNOWN' })
     const event = clientModule.jsonEvent({ type: 'Numbered', data: { n: 5 } })
-    await esdb.client.appendToStream('orders', event)
+    await esdb.client.appendToStream(own('orders'), event)
     expect(await poll(source, emptied)).toMatchObject({ mark: 5n })
     expect((await load(source, { after: 4n, upTo: 5n })).positions).toEqual([5n])
-  })
+  }
 
   test('where links are resolved hands out what they point to, at the positions of the links', async () => {
-    await esdb.server.write('orders-1', numbered(0, 1))
-    await esdb.server.write('orders-2', numbered(2, 2))
-    await esdb.server.writeLink('$ce-orders', 'orders-2', 0n)
-    await esdb.server.writeLink('$ce-orders', 'orders-1', 1n)
-    await esdb.server.writeLink('$ce-orders', 'orders-9', 7n)
-    const source = esdbEvents({ client: esdb.client, stream: '$ce-orders', resolveLinkTos: true })
+    await esdb.server.write(own('orders-1'), numbered(0, 1))
+    await esdb.server.write(own('orders-2'), numbered(2, 2))
+    await esdb.server.writeLink(own('$ce-orders'), own('orders-2'), 0n)
+    await esdb.server.writeLink(own('$ce-orders'), own('orders-1'), 1n)
+    await esdb.server.writeLink(own('$ce-orders'), own('orders-9'), 7n)
+    const source = esdbEvents({ client: esdb.client, stream: own('$ce-orders'), resolveLinkTos: true })
     const page = await firstPage(source)
     expect(page.positions).toEqual([0n, 1n, 2n])
     expect(page.events.map(({ event }) => event?.data)).toEqual([{ n: 2 }, { n: 1 }, undefined])
@@ -117,19 +126,20 @@ describe('a stream', () => {
 
 describe('$all', () => {
   test('leaves out what the server and Tidemark write for themselves', async () => {
-    await esdb.server.write('orders', numbered(0, 1))
+    const after = await endOfAll(esdb.client)
+    await esdb.server.write(own('orders'), numbered(0, 1))
     await esdb.server.writeStatistics()
-    await esdb.client.setStreamMetadata('orders', { maxAge: 1_000_000 })
-    await esdb.server.write('tidemark-checkpoint-mailer', [{ type: 'TidemarkCheckpoint', data: {} }])
-    await esdb.server.writeLink('$et-TidemarkCheckpoint', 'tidemark-checkpoint-mailer', 0n)
-    await esdb.server.write('customers', numbered(2, 2))
-    const page = await firstPage(all())
+    await esdb.client.setStreamMetadata(own('orders'), { maxAge: 1_000_000 })
+    await esdb.server.write(own('tidemark-checkpoint'), [{ type: 'TidemarkCheckpoint', data: {} }])
+    await esdb.server.writeLink(own('$et-TidemarkCheckpoint'), own('tidemark-checkpoint'), 0n)
+    await esdb.server.write(own('customers'), numbered(2, 2))
+    const page = await firstPage(all(), { after })
     expect(numbersIn(page)).toEqual([0, 1, 2])
   })
 
-  test('positions are commit and prepare offsets, also where several events share a commit', async () => {
-    await esdb.server.write('orders', numbered(0, 2), { transaction: true })
-    await esdb.server.write('orders', numbered(3, 3))
+  steered('positions are commit and prepare offsets, also where several events share a commit', async () => {
+    await esdb.server.write(own('orders'), numbered(0, 2), { transaction: true })
+    await esdb.server.write(own('orders'), numbered(3, 3))
     const pages = await pagesOf(all(), (await poll(all())).mark, { limit: 1 })
     expect(pages.flatMap(numbersIn)).toEqual([0, 1, 2, 3])
     const positions = pages.flatMap((page) => page.positions)
@@ -137,7 +147,7 @@ describe('$all', () => {
     expect(new Set(positions.map((position) => all().order.format(position))).size).toBe(4)
   })
 
-  test('has no mark while there is nothing but what the server writes for itself', async () => {
+  steered('has no mark while there is nothing but what the server writes for itself', async () => {
     await esdb.server.writeStatistics()
     const first = await poll(all())
     await esdb.server.writeStatistics()
@@ -145,8 +155,8 @@ describe('$all', () => {
     expect((await poll(all(), first)).mark).toBeUndefined()
   })
 
-  test('is idle while only the server and Tidemark write: the mark stands still', async () => {
-    await esdb.server.write('orders', numbered(0, 1))
+  steered('is idle while only the server and Tidemark write: the mark stands still', async () => {
+    await esdb.server.write(own('orders'), numbered(0, 1))
     const source = all()
     const before = await poll(source)
     await esdb.server.writeStatistics()
@@ -154,29 +164,39 @@ describe('$all', () => {
     await esdb.server.writeLink('$ce-tidemark', 'tidemark-checkpoint-mailer', 0n)
     const after = await poll(source, before)
     expect(after).toMatchObject({ head: before.head, settled: before.settled, mark: before.mark })
-    await esdb.server.write('orders', numbered(2, 2))
+    await esdb.server.write(own('orders'), numbered(2, 2))
     const { mark } = await poll(source, after)
     expect(numbersIn(await load(source, { after: before.mark, upTo: present(mark) }))).toEqual([2])
   })
 
-  test.each<[string, EsdbFilter, number[]]>([
-    ['prefixes of stream names', { filterOn: 'streamName', prefixes: ['order-', 'cust'] }, [0, 2]],
-    ['a regular expression on stream names', { filterOn: 'streamName', regex: '^order-[0-9]+$' }, [0]],
-    ['prefixes of types', { filterOn: 'eventType', prefixes: ['Pa'] }, [1]],
-    ['a regular expression on types', { filterOn: 'eventType', regex: '^(Placed|Named)$' }, [0, 2]],
+  test.each<[string, () => EsdbFilter, number[]]>([
+    [
+      'prefixes of stream names',
+      () => ({ filterOn: 'streamName', prefixes: [own('order'), own('customers')] }),
+      [0, 2],
+    ],
+    [
+      'a regular expression on stream names',
+      () => ({ filterOn: 'streamName', regex: `^${own('order')}$` }),
+      [0],
+    ],
+    ['prefixes of types', () => ({ filterOn: 'eventType', prefixes: ['Pa'] }), [1]],
+    ['a regular expression on types', () => ({ filterOn: 'eventType', regex: '^(Placed|Named)$' }), [0, 2]],
   ])('filtered by %s hands out those events, and looks at all of them', async (_, filter, expected) => {
-    await esdb.server.write('order-1', [{ type: 'Placed', data: { n: 0 } }])
-    await esdb.server.write('payments', [{ type: 'Paid', data: { n: 1 } }])
-    await esdb.server.write('customers', [{ type: 'Named', data: { n: 2 } }])
-    await esdb.server.write('other', [{ type: 'Other', data: { n: 3 } }])
-    const source = esdbEvents({ client: esdb.client, filter })
-    const page = await firstPage(source)
+    const after = await endOfAll(esdb.client)
+    await esdb.server.write(own('order'), [{ type: 'Placed', data: { n: 0 } }])
+    await esdb.server.write(own('payments'), [{ type: 'Paid', data: { n: 1 } }])
+    await esdb.server.write(own('customers'), [{ type: 'Named', data: { n: 2 } }])
+    await esdb.server.write(own('other'), [{ type: 'Other', data: { n: 3 } }])
+    const source = esdbEvents({ client: esdb.client, filter: filter() })
+    const upTo = present((await poll(source)).mark)
+    const page = await load(source, { after, upTo })
     expect(numbersIn(page)).toEqual(expected)
-    expect(page.through).toEqual((await poll(source)).mark)
-    expect(page.through).toEqual((await poll(all())).mark)
+    expect(page.through).toEqual(upTo)
+    if (isSimulated) expect(upTo).toEqual((await poll(all())).mark)
   })
 
-  test("a filter that matches the system's own events gets them, but never checkpoints", async () => {
+  steered("a filter that matches the system's own events gets them, but never checkpoints", async () => {
     await esdb.server.writeStatistics()
     await esdb.server.write('tidemark-checkpoint-mailer', [{ type: 'TidemarkCheckpoint', data: {} }])
     const source = esdbEvents({
@@ -191,14 +211,14 @@ describe('$all', () => {
   })
 })
 
-describe('reads are read to their end', () => {
+describeSteered('reads are read to their end', () => {
   const LARGE = { data: { n: 0, padding: 'x'.repeat(1_000) } }
   /** Some 3 MB: more than a connection holds on its way. */
   const many = (type: string) => Array.from({ length: 3_000 }, () => ({ ...LARGE, type }))
 
   test('a look back over records of the system leaves no read open', async () => {
     const source = all()
-    await esdb.server.write('orders', many('Placed'))
+    await esdb.server.write(own('orders'), many('Placed'))
     for (let round = 0; round < 10; round++) {
       await esdb.server.writeStatistics()
       await poll(source)
@@ -208,9 +228,9 @@ describe('reads are read to their end', () => {
 
   test('a page that ends at the mark leaves no read open', async () => {
     const source = all()
-    await esdb.server.write('orders', numbered(0, 9))
+    await esdb.server.write(own('orders'), numbered(0, 9))
     const upTo = present((await poll(source)).mark)
-    await esdb.server.write('orders', many('Placed'))
+    await esdb.server.write(own('orders'), many('Placed'))
     for (let round = 0; round < 10; round++) {
       const page = await firstPage(source, { upTo })
       expect(page.events).toHaveLength(10)
@@ -219,18 +239,18 @@ describe('reads are read to their end', () => {
   })
 })
 
-describe('where a log seems to end before what was there', () => {
+describeSteered('where a log seems to end before what was there', () => {
   test.each([
     ['a stream', () => orders() as EventSource<unknown, EsdbEvent>],
     ['$all', () => all() as EventSource<unknown, EsdbEvent>],
   ])(
     'a checkpoint beyond the head of %s is refused at the first poll, and the error says so',
     async (_, open) => {
-      await esdb.server.write('orders', numbered(0, 9))
+      await esdb.server.write(own('orders'), numbered(0, 9))
       const source = open()
       const stored = [{ projection: 'mailer', position: (await poll(source)).mark }]
       await esdb.server.restart({ keepLog: false })
-      await esdb.server.write('orders', numbered(0, 1))
+      await esdb.server.write(own('orders'), numbered(0, 1))
       await expect(poll(source, undefined, stored)).rejects.toMatchObject({
         code: 'TIDEMARK_STORE_REWOUND',
         message: expect.stringMatching(
@@ -241,18 +261,18 @@ describe('where a log seems to end before what was there', () => {
   )
 
   test('a server that was restarted empty under a running process is refused', async () => {
-    await esdb.server.write('orders', numbered(0, 9))
+    await esdb.server.write(own('orders'), numbered(0, 9))
     const source = orders()
     const before = await poll(source)
     await esdb.server.restart({ keepLog: false })
     await expect(eventually(() => poll(source, before))).rejects.toMatchObject({
       code: 'TIDEMARK_STORE_REWOUND',
-      message: expect.stringMatching(/stands at 9, but stream "orders" is empty/),
+      message: expect.stringMatching(/stands at 9, but stream "orders-.*" is empty/),
     })
   })
 
   test('a poll that was cut short is no log that went back', async () => {
-    await esdb.server.write('orders', numbered(0, 9))
+    await esdb.server.write(own('orders'), numbered(0, 9))
     const source = orders()
     const before = await poll(source)
     await esdb.server.stall({ kind: 'read' })
@@ -267,9 +287,9 @@ describe('where a log seems to end before what was there', () => {
     'a look back for the last news that was cut short, from above %s, does not pass for one that found none',
     async (known) => {
       const source = all()
-      await esdb.server.write('orders', numbered(0, 0))
+      await esdb.server.write(own('orders'), numbered(0, 0))
       const before = known === 'nothing' ? undefined : await poll(source)
-      await esdb.server.write('orders', numbered(1, 1))
+      await esdb.server.write(own('orders'), numbered(1, 1))
       for (let i = 0; i < 20; i++) await esdb.server.writeStatistics()
       await esdb.server.stall({ kind: 'read' }, 5)
       const polling = poll(source, before)
@@ -284,7 +304,7 @@ describe('where a log seems to end before what was there', () => {
   )
 
   test('a page that was cut short, without an error, does not pass for one that has looked at everything', async () => {
-    await esdb.server.write('orders', numbered(0, 99))
+    await esdb.server.write(own('orders'), numbered(0, 99))
     const source = orders()
     for (const after of [0, 1, 40]) {
       await esdb.server.stall({ kind: 'read' }, after)
@@ -304,7 +324,7 @@ describe('where a log seems to end before what was there', () => {
 })
 
 function orders() {
-  return esdbEvents({ client: esdb.client, stream: 'orders' })
+  return esdbEvents({ client: esdb.client, stream: own('orders') })
 }
 
 function all() {
@@ -364,7 +384,9 @@ async function pagesOf<P>(
 }
 
 function numbersIn<P>(page: Page<P, EsdbEvent>): number[] {
-  return page.events.map(({ event }) => Number((event?.data as { n?: number } | undefined)?.n))
+  return page.events
+    .filter(({ event, link }) => isOwn((link ?? event)?.streamId ?? ''))
+    .map(({ event }) => Number((event?.data as { n?: number } | undefined)?.n))
 }
 
 function present<T>(value: T | undefined): T {

@@ -2,8 +2,9 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type ChildProgram, startProgram } from '../support/child-program.ts'
 import { testDatabase } from '../support/database.ts'
-import { type EsdbServer, isRealCluster, startEsdbServer } from '../support/esdb-server/server.ts'
+import { type EsdbServer, startEsdbServer } from '../support/esdb-server/server.ts'
 import { clientName } from './client.ts'
+import { describeSteered } from './server-in-use.ts'
 
 const example = (path: string): string => fileURLToPath(new URL(`../../examples/${path}.js`, import.meta.url))
 // How long a run takes depends on what else the machine does.
@@ -22,7 +23,7 @@ const placed = (count: number) => Array.from({ length: count }, () => ({ type: '
 const deposited = (amount: number) => ({ type: 'Deposited', data: { account: 'alice', amount } })
 
 /** They write to streams with names of their own, which a cluster of the user's may have. */
-describe.skipIf(isRealCluster)('the examples', () => {
+describeSteered('the examples', () => {
   describe('wrap-subscription', () => {
     const program = example(`wrap-subscription/dist/${clientName === 'kurrentdb' ? 'main' : 'eventstore'}`)
 

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { programPath } from '../support/program.ts'
 import { clientName } from './client.ts'
 import { numbered, useServer } from './rig.ts'
+import { steered } from './server-in-use.ts'
 
 const esdb = useServer()
 
@@ -13,15 +14,15 @@ test.each([
   ['and one with checkpoints in the store, that has also disposed of its client,', 'store'],
 ])('%s ends by itself', async (_, checkpointsIn) => {
   const daemon = await spawnDaemon(checkpointsIn)
-  await esdb.server.write('orders', numbered(0, 9))
+  await esdb.server.write(esdb.own('orders'), numbered(0, 9))
   await daemon.says('handled')
   expect(await daemon.terminate()).toBe(0)
 })
 
 // The native addon lets go of a read when its connection is given up, after some 20 s without an answer to its pings.
-test('they do so even where the server hangs', async () => {
+steered('they do so even where the server hangs', async () => {
   const daemon = await spawnDaemon('store')
-  await esdb.server.write('orders', numbered(0, 9))
+  await esdb.server.write(esdb.own('orders'), numbered(0, 9))
   await daemon.says('handled')
   esdb.server.freeze()
   try {
@@ -32,7 +33,13 @@ test('they do so even where the server hangs', async () => {
 })
 
 async function spawnDaemon(checkpointsIn: string) {
-  const args = [programPath('esdb-daemon'), esdb.server.connectionString, clientName, checkpointsIn]
+  const args = [
+    programPath('esdb-daemon'),
+    esdb.server.connectionString,
+    clientName,
+    checkpointsIn,
+    esdb.own('numbers'),
+  ]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   onTestFinished(() => void child.kill('SIGKILL'))
   const exited = once(child, 'exit')

@@ -1,16 +1,17 @@
 import { createDaemon, type Daemon } from '@tidemark/core'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { esdbEvents } from '@tidemark/esdb-adapter'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type EsdbServer, isRealCluster, startEsdbServer } from '../support/esdb-server/server.ts'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { type EsdbServer, startEsdbServer } from '../support/esdb-server/server.ts'
 import { type Client, clientName, connect } from './client.ts'
 import { numbered } from './rig.ts'
+import { describeSteered } from './server-in-use.ts'
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const isNewer = clientName === 'kurrentdb'
 
-describe.skipIf(isRealCluster)('a leader dies, and another node leads', () => {
+describeSteered('a leader dies, and another node leads', () => {
   let first: EsdbServer
   let second: EsdbServer
   let made: Client[]

@@ -3,6 +3,7 @@ import { esdbCheckpoints, esdbEvents, isTransientEsdbError } from '@tidemark/esd
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { ErrorName } from '../support/esdb-server/errors.ts'
 import { never, numbered, useServer } from './rig.ts'
+import { steered } from './server-in-use.ts'
 
 const rig = useServer()
 
@@ -26,7 +27,7 @@ const ERRORS: readonly ErrorName[] = [
 ]
 
 describe('an error of the client says what went wrong, not only its own name:', () => {
-  test('whichever it is, of a read and of an append', async () => {
+  steered('whichever it is, of a read and of an append', async () => {
     const { server, client } = rig
     await server.write('orders', numbered(0, 2))
     for (const name of ERRORS) await holds(server, client, name)
@@ -52,15 +53,16 @@ describe('an error of the client says what went wrong, not only its own name:', 
   }
 
   test('a stream that was deleted for good, when the daemon starts, in its status and in the log', async () => {
-    const { server, client } = rig
-    await server.write('orders', numbered(0, 2))
+    const { server, client, own } = rig
+    const stream = own('orders')
+    await server.write(stream, numbered(0, 2))
     const lines: string[] = []
     const line = (text: string): void => void lines.push(text)
     const start = () => {
       const daemon = createDaemon({
-        source: esdbEvents({ client, stream: 'orders' }),
+        source: esdbEvents({ client, stream }),
         checkpoints: esdbCheckpoints({ client }),
-        projections: [{ name: 'p', handle: () => {} }],
+        projections: [{ name: own('p'), handle: () => {} }],
         logger: { info: line, warn: line, error: line },
       })
       onTestFinished(() => daemon.stop())
@@ -69,10 +71,10 @@ describe('an error of the client says what went wrong, not only its own name:', 
     const daemon = start()
     await daemon.start()
     await daemon.waitUntilProjected()
-    await client.tombstoneStream('orders')
+    await client.tombstoneStream(stream)
     daemon.wake()
     await vi.waitFor(() => expect(daemon.status().highWater.state).toBe('failing'), 30_000)
-    const said = /stream "orders".*deleted for good|'orders' is deleted/
+    const said = new RegExp(`stream "${stream}".*deleted for good|'${stream}' is deleted`)
     expect((daemon.status().highWater.error as Error).message).toMatch(said)
     await vi.waitFor(() => expect(lines.join('\n')).toMatch(said), 30_000)
     expect((await outcomeOf(start().start())).message).toMatch(said)

@@ -7,6 +7,7 @@ import ts from 'typescript'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { clientName } from './client.ts'
 import { useServer } from './rig.ts'
+import { steered } from './server-in-use.ts'
 
 const esdb = useServer()
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
@@ -43,7 +44,8 @@ test("the README's program is typed", () => {
   expect(diagnostics.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([])
 })
 
-test("the README's program projects, and ends by itself on SIGTERM", async () => {
+// It projects all of $all.
+steered("the README's program projects, and ends by itself on SIGTERM", async () => {
   await esdb.server.write('orders', [{ type: 'Placed' }, { type: 'Paid' }])
   const child = spawn(process.execPath, [compiled], {
     env: { ...process.env, ESDB_CONNECTION_STRING: esdb.server.connectionString },

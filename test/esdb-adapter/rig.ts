@@ -1,7 +1,8 @@
-import { isTransientEsdbError } from '@tidemark/esdb-adapter'
 import { afterAll, afterEach, beforeAll, beforeEach, vi } from 'vitest'
-import { type EsdbServer, startEsdbServer } from '../support/esdb-server/server.ts'
+import type { EsdbServer } from '../support/esdb-server/server.ts'
 import { type Client, connect } from './client.ts'
+import { type Before, lookBefore, removeOwn, unique } from './own-names.ts'
+import { isSimulated, reached, startServer } from './server-in-use.ts'
 
 // How long a run takes depends on what else the machine does.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -11,23 +12,30 @@ export interface Rig {
   readonly client: Client
   /** Another client of the same server. */
   connect(): Client
+  /** What a stream, group or projection of that name is called in this test, and in no other. */
+  own(name: string): string
 }
 
-/** A server for the tests of this file, one after the other: each begins with an empty log and a new client. */
+/**
+ * A server for the tests of this file, one after the other: each has a new client and names of its own. A simulated one has
+ * an empty log; on another, what was made here is removed at the end.
+ */
 export function useServer(): Rig {
   let server: EsdbServer | undefined
   let clients: Client[] = []
+  const names = new Map<string, string>()
   const connectAnother = (): Client => {
     const client = connect(started(server))
     clients.push(client)
     return client
   }
   beforeAll(async () => {
-    server = await startEsdbServer()
+    server = await startServer()
   })
   beforeEach(async () => {
-    await started(server).restart({ keepLog: false })
-    await reached(connectAnother())
+    names.clear()
+    if (isSimulated) await started(server).restart({ keepLog: false })
+    await answers(connectAnother())
   })
   afterEach(async () => {
     await started(server).resume()
@@ -37,6 +45,7 @@ export function useServer(): Rig {
   afterAll(async () => {
     await server?.stop()
   })
+  removedAfterAll(() => started(server))
   return {
     get server() {
       return started(server)
@@ -45,26 +54,46 @@ export function useServer(): Rig {
       return started(clients[0])
     },
     connect: connectAnother,
+    own: (name) => {
+      const own = names.get(name) ?? unique(name)
+      names.set(name, own)
+      return own
+    },
   }
 }
 
-/** Connections are shared by all clients of a process: the last ones may not know yet that the server has gone. */
-async function reached(client: Client): Promise<void> {
-  const calls = [
-    async () => {
-      for await (const _ of client.readStream('nothing', { maxCount: 1 }));
-    },
-    () => client.listAllPersistentSubscriptions(),
-  ]
-  for (const call of calls) {
-    let isReached = false
-    while (!isReached) {
-      isReached = await call().then(
-        () => true,
-        (error: unknown) => !isTransientEsdbError(error),
-      )
+/**
+ * Of a server that others use too, what the tests of this file make is removed. To be called last: hooks that come before
+ * the tests run in order, those behind them in the opposite one.
+ */
+export function removedAfterAll(server: () => EsdbServer): void {
+  if (isSimulated) return
+  let before: Before
+  const withClient = async <T>(act: (client: Client) => Promise<T>): Promise<T> => {
+    const client = connect(server())
+    try {
+      await answers(client)
+      return await act(client)
+    } finally {
+      await client.dispose()
     }
   }
+  beforeAll(async () => {
+    before = await withClient(lookBefore)
+  })
+  afterAll(() => withClient((client) => removeOwn(client, before)))
+}
+
+/** Connections are shared by all clients of a process: the last ones may not know yet that the server has gone. */
+async function answers(client: Client): Promise<void> {
+  await reached(async () => {
+    for await (const _ of client.readAll({ maxCount: 1 }));
+  })
+  await reached(() => client.listAllPersistentSubscriptions().catch(unlessThereIsNone))
+}
+
+function unlessThereIsNone(error: unknown): void {
+  if ((error as { type?: unknown }).type !== 'persistent-subscription-does-not-exist') throw error
 }
 
 function started<T>(part: T | undefined): T {

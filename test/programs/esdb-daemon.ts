@@ -4,7 +4,7 @@ import { esdbCheckpoints, esdbEvents } from '@tidemark/esdb-adapter'
 
 // Projects $all and says "handled" with each batch. SIGTERM stops it, after which it ends by itself: nothing in here calls
 // process.exit(). With checkpoints in the store it disposes of the client too, whose call for appends stays open otherwise.
-const [connectionString = '', clientName, checkpointsIn] = process.argv.slice(2)
+const [connectionString = '', clientName, checkpointsIn, name = 'numbers'] = process.argv.slice(2)
 
 const connect = async () => {
   if (clientName === 'eventstore') {
@@ -21,7 +21,7 @@ const client = (await connect()) as Awaited<
 const daemon = createDaemon({
   source: esdbEvents({ client }),
   checkpoints: checkpointsIn === 'memory' ? inMemoryCheckpoints() : esdbCheckpoints({ client }),
-  projections: [{ name: 'numbers', handle: () => console.log('handled') }],
+  projections: [{ name, handle: () => console.log('handled') }],
 })
 process.once('SIGTERM', () => {
   void daemon.stop().then(() => (checkpointsIn === 'store' ? client.dispose() : undefined))

@@ -1,16 +1,16 @@
-import { test } from 'vitest'
 import { seeded } from '../../chaos/seed.ts'
+import { steered } from '../server-in-use.ts'
 import { killInMidBatch } from './kills.ts'
 import { randomFaults } from './random-faults.ts'
 
 // How long a run takes depends on what else the machine does.
 const PATIENT = { timeout: 300_000 }
 
-test('20 random faults during 10,000 events lose and repeat nothing', PATIENT, async () => {
+steered('20 random faults during 10,000 events lose and repeat nothing', PATIENT, async () => {
   await randomFaults(seeded('random faults'), 20, { events: 10_000, checkpoints: 'postgres' })
 })
 
-test(
+steered(
   'with checkpoints in the store of the events, faults lose nothing and repeat what was in flight only',
   PATIENT,
   async () => {

@@ -1,5 +1,5 @@
-import { test } from 'vitest'
 import { seeded } from '../../chaos/seed.ts'
+import { steered } from '../server-in-use.ts'
 import { killInMidBatch } from './kills.ts'
 import { expectExactlyOnce } from './oracle.ts'
 import { chaosRig } from './rig.ts'
@@ -8,11 +8,11 @@ import { startWriter } from './writer.ts'
 // How long a run takes depends on what else the machine does.
 const PATIENT = { timeout: 300_000 }
 
-test('a daemon process killed in mid-batch 5 times loses and repeats nothing', PATIENT, async () => {
+steered('a daemon process killed in mid-batch 5 times loses and repeats nothing', PATIENT, async () => {
   await killInMidBatch(seeded('killed daemon'), 5, { events: 1_000, checkpoints: 'postgres' })
 })
 
-test(
+steered(
   'a daemon process killed while it waits for events, and with the next one at hand, loses and repeats nothing',
   PATIENT,
   async () => {

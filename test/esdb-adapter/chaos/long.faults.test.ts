@@ -1,18 +1,21 @@
-import { test } from 'vitest'
 import { seeded } from '../../chaos/seed.ts'
+import { steered } from '../server-in-use.ts'
 import { killInMidBatch } from './kills.ts'
 import { randomFaults } from './random-faults.ts'
 
-test('100 random faults during 50,000 events lose and repeat nothing', async () => {
+steered('100 random faults during 50,000 events lose and repeat nothing', async () => {
   await randomFaults(seeded('random faults'), 100, { events: 50_000, checkpoints: 'postgres' })
 })
 
-test('a daemon process killed in mid-batch 20 times loses and repeats nothing', async () => {
+steered('a daemon process killed in mid-batch 20 times loses and repeats nothing', async () => {
   await killInMidBatch(seeded('killed daemon'), 20, { events: 10_000, checkpoints: 'postgres' })
 })
 
-test('with checkpoints in the store of the events, faults lose nothing and repeat what was in flight only', async () => {
-  const random = seeded('faults and kills, checkpoints in the store')
-  await randomFaults(random, 12, { events: 3_000, checkpoints: 'esdb' })
-  await killInMidBatch(random, 3, { events: 900, checkpoints: 'esdb' })
-})
+steered(
+  'with checkpoints in the store of the events, faults lose nothing and repeat what was in flight only',
+  async () => {
+    const random = seeded('faults and kills, checkpoints in the store')
+    await randomFaults(random, 12, { events: 3_000, checkpoints: 'esdb' })
+    await killInMidBatch(random, 3, { events: 900, checkpoints: 'esdb' })
+  },
+)

@@ -1,14 +1,15 @@
 import { createDaemon, type Daemon, type EventSource } from '@tidemark/core'
 import { type EsdbEvent, esdbEvents } from '@tidemark/esdb-adapter'
 import { type PgClient, postgresCheckpoints } from '@tidemark/pg-adapter'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { seeded } from '../../chaos/seed.ts'
 import { until } from '../../chaos/until.ts'
 import type { Client } from '../client.ts'
+import { steered } from '../server-in-use.ts'
 import { type ChaosRig, chaosRig } from './rig.ts'
 import { startWriter } from './writer.ts'
 
-test.each([
+steered.each([
   ['$all', (client: Client) => esdbEvents({ client }) as EventSource<unknown, EsdbEvent>],
   [
     'a stream',

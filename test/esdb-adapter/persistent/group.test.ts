@@ -11,21 +11,23 @@ import {
 import { Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
 import { type Client, client as clientModule } from '../client.ts'
+import { endOfAll } from '../own-names.ts'
 import { never, numbered, useServer } from '../rig.ts'
 
 const esdb = useServer()
+const own = esdb.own
 const POLLING = { timeout: 40_000, interval: 50 } as const
 
 describe('the group of a persistent subscription to a stream', () => {
   test('says how far it has come, what is parked, and who has what', async () => {
     await group()
-    await esdb.server.write('orders', numbered(0, 9))
+    await esdb.server.write(own('orders'), numbered(0, 9))
     const mine = await consume(esdb.client, async (event, subscription) => {
       const n = numberOf(event)
       if (n === 3) await subscription.nack('park', 'no address', event as never)
       else if (n < 6) await subscription.ack(event as never)
     })
-    const source = esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'mailer' })
+    const source = esdbConsumerGroup({ client: groupClient(), stream: own('orders'), group: own('mailer') })
     await expect
       .poll(() => source.readGroup?.(never()), POLLING)
       .toMatchObject({
@@ -44,8 +46,8 @@ describe('the group of a persistent subscription to a stream', () => {
     const another = esdb.connect()
     const theirs = await consume(another, async () => {})
     const mine = await consume(esdb.client, async () => {})
-    await esdb.server.write('orders', numbered(0, 3))
-    const source = esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'mailer' })
+    await esdb.server.write(own('orders'), numbered(0, 3))
+    const source = esdbConsumerGroup({ client: groupClient(), stream: own('orders'), group: own('mailer') })
     await expect
       .poll(async () => {
         const consumers = (await source.readGroup?.(never()))?.consumers ?? []
@@ -62,7 +64,7 @@ describe('the group of a persistent subscription to a stream', () => {
   })
 
   test('that there is none of is an error', async () => {
-    const source = esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'nobody' })
+    const source = esdbConsumerGroup({ client: groupClient(), stream: own('orders'), group: own('nobody') })
     await expect(source.readGroup?.(never())).rejects.toMatchObject({
       type: 'persistent-subscription-does-not-exist',
     })
@@ -70,17 +72,19 @@ describe('the group of a persistent subscription to a stream', () => {
 })
 
 test('the group of a persistent subscription to $all has positions of $all', async () => {
-  await esdb.client.createPersistentSubscriptionToAll('mailer', settings())
-  await esdb.server.write('orders', numbered(0, 4))
-  const subscription = esdb.client.subscribeToPersistentSubscriptionToAll('mailer')
+  const startFrom = await endOfAll(esdb.client)
+  const filter = clientModule.streamNameFilter({ prefixes: [own('orders')] })
+  await esdb.client.createPersistentSubscriptionToAll(own('mailer'), { ...settings(), startFrom }, { filter })
+  await esdb.server.write(own('orders'), numbered(0, 4))
+  const subscription = esdb.client.subscribeToPersistentSubscriptionToAll(own('mailer'))
   subscription.on('error', () => {})
   const positions: (EsdbPosition | undefined)[] = []
   subscription.on('data', (event) => {
-    if (event.event?.streamId === 'orders') positions.push(event.event.position)
+    positions.push(event.event?.position)
     void subscription.ack(event)
   })
   await expect.poll(() => positions.length, POLLING).toBe(5)
-  const source = esdbConsumerGroup({ client: groupClient(), group: 'mailer' })
+  const source = esdbConsumerGroup({ client: groupClient(), group: own('mailer') })
   const all = esdbEvents({ client: esdb.client })
   let last: EsdbPosition | undefined
   await expect
@@ -96,13 +100,13 @@ test('the group of a persistent subscription to $all has positions of $all', asy
 
 test('monitorPersistentSubscription shows the group in metrics, and gives back the same subscription', async () => {
   await group()
-  await esdb.server.write('orders', numbered(0, 9))
+  await esdb.server.write(own('orders'), numbered(0, 9))
   const registry = new Registry()
-  const plain = esdb.client.subscribeToPersistentSubscriptionToStream('orders', 'mailer')
+  const plain = esdb.client.subscribeToPersistentSubscriptionToStream(own('orders'), own('mailer'))
   const subscription = monitorPersistentSubscription(plain, {
     client: groupClient(),
-    stream: 'orders',
-    group: 'mailer',
+    stream: own('orders'),
+    group: own('mailer'),
     metrics: promClientMetrics({ registry }),
     headIntervalMs: 100,
   })
@@ -130,13 +134,15 @@ test('monitorPersistentSubscription shows the group in metrics, and gives back t
 })
 
 test('a link whose event is gone is one skipped event, however often it is retried before it is parked', async () => {
-  await esdb.server.writeLink('orders', 'deleted', 0n)
+  await esdb.server.writeLink(own('orders'), own('deleted'), 0n)
   await group({ resolveLinkTos: true })
   const watch = watchSubscription({
     projection: 'mailer',
-    source: esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'mailer' }),
+    source: esdbConsumerGroup({ client: groupClient(), stream: own('orders'), group: own('mailer') }),
   })
-  const subscription = watch.wrap(esdb.client.subscribeToPersistentSubscriptionToStream('orders', 'mailer'))
+  const subscription = watch.wrap(
+    esdb.client.subscribeToPersistentSubscriptionToStream(own('orders'), own('mailer')),
+  )
   for await (const delivery of subscription) {
     const { retryCount } = delivery
     await subscription.nack(retryCount < 3 ? 'retry' : 'park', 'no event', delivery)
@@ -153,18 +159,20 @@ test.each([
   'a parked message that is replayed stands where %s stood before, not where it was parked',
   async (_, isLink) => {
     if (isLink) {
-      await esdb.server.write('targets', numbered(0, 9))
-      for (let n = 0n; n < 5n; n++) await esdb.server.writeLink('orders', 'targets', n + 5n)
-    } else await esdb.server.write('orders', numbered(0, 4))
+      await esdb.server.write(own('targets'), numbered(0, 9))
+      for (let n = 0n; n < 5n; n++) await esdb.server.writeLink(own('orders'), own('targets'), n + 5n)
+    } else await esdb.server.write(own('orders'), numbered(0, 4))
     await group({ resolveLinkTos: isLink })
     const lines: string[] = []
     const log = (line: string): void => void lines.push(line)
     const watch = watchSubscription({
       projection: 'mailer',
-      source: esdbConsumerGroup({ client: groupClient(), stream: 'orders', group: 'mailer' }),
+      source: esdbConsumerGroup({ client: groupClient(), stream: own('orders'), group: own('mailer') }),
       logger: { info: log, warn: log, error: log },
     })
-    const subscription = watch.wrap(esdb.client.subscribeToPersistentSubscriptionToStream('orders', 'mailer'))
+    const subscription = watch.wrap(
+      esdb.client.subscribeToPersistentSubscriptionToStream(own('orders'), own('mailer')),
+    )
     let parked = 0
     for await (const delivery of subscription) {
       const isFourth = numberOf(delivery) === (isLink ? 8 : 3)
@@ -173,18 +181,19 @@ test.each([
         await subscription.nack('park', 'no address', delivery)
         await expect
           .poll(async () => {
-            const [info] = await esdb.client.listPersistentSubscriptionsToStream('orders')
+            const [info] = await esdb.client.listPersistentSubscriptionsToStream(own('orders'))
             return Number(info?.stats.parkedMessageCount)
           }, POLLING)
           .toBe(1)
-        await esdb.client.replayParkedMessagesToStream('orders', 'mailer')
+        await esdb.client.replayParkedMessagesToStream(own('orders'), own('mailer'))
       } else {
         await subscription.nack('skip', 'no address', delivery)
         break
       }
     }
     await expect.poll(() => lines.length, POLLING).toBe(2)
-    for (const line of lines) expect(line).toContain('gave up 1 event at 3 of orders::mailer')
+    for (const line of lines)
+      expect(line).toContain(`gave up 1 event at 3 of ${own('orders')}::${own('mailer')}`)
   },
 )
 
@@ -201,7 +210,7 @@ function settings() {
 }
 
 async function group({ resolveLinkTos = false } = {}): Promise<void> {
-  await esdb.client.createPersistentSubscriptionToStream('orders', 'mailer', {
+  await esdb.client.createPersistentSubscriptionToStream(own('orders'), own('mailer'), {
     ...settings(),
     resolveLinkTos,
     startFrom: 'start',
@@ -215,7 +224,7 @@ async function consume(
     subscription: ReturnType<typeof client.subscribeToPersistentSubscriptionToStream>,
   ) => Promise<void>,
 ) {
-  const subscription = client.subscribeToPersistentSubscriptionToStream('orders', 'mailer')
+  const subscription = client.subscribeToPersistentSubscriptionToStream(own('orders'), own('mailer'))
   subscription.on('error', () => {})
   const confirmed = new Promise<void>((resolve) => subscription.on('confirmation', resolve))
   subscription.on('data', (event: EsdbEvent) => void handle(event, subscription))
@@ -235,7 +244,7 @@ async function shown(registry: Registry): Promise<Record<string, number>> {
   const values: Record<string, number> = {}
   for (const line of (await registry.metrics()).split('\n')) {
     const [, name, action, value] =
-      /^martend_async_daemon_(\w+)\{projection_name="orders::mailer"(?:,action="(\w+)")?\} (\S+)$/.exec(
+      /^martend_async_daemon_(\w+)\{projection_name="orders-[^:]+::mailer-[^"]+"(?:,action="(\w+)")?\} (\S+)$/.exec(
         line,
       ) ?? []
     if (name) values[action ? `${name}{action="${action}"}` : name] = Number(value)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { isRealCluster } from '../../support/esdb-server/server.ts'
 import { client } from '../client.ts'
+import { steered } from '../server-in-use.ts'
 import { listen, numbered, unique, until, useServer } from './rig.ts'
 
 const rig = useServer()
@@ -88,8 +88,8 @@ describe('the checkpoints of a filter', () => {
     const heard = listen(subscription)
     await until(() => heard.said.includes('caughtUp'))
     expect(heard.events).toEqual([])
-    // Every 20 looked at, and the last.
-    expect(checkpoints.length).toBeGreaterThanOrEqual(5)
+    // Every 20 looked at; of some generations the last too.
+    expect(checkpoints.length).toBeGreaterThanOrEqual(4)
     expect(checkpoints.map(({ commit }) => commit)).toEqual(
       checkpoints.map(({ commit }) => commit).sort((a, b) => (a < b ? -1 : 1)),
     )
@@ -97,7 +97,7 @@ describe('the checkpoints of a filter', () => {
   })
 
   // Nobody else may write meanwhile.
-  test.skipIf(isRealCluster)('come while it is live, by the number of all events', async () => {
+  steered('come while it is live, by the number of all events', async () => {
     const checkpoints: Position[] = []
     const filter = filterFor(unique('none'), checkpoints, 5)
     const subscription = rig.db.subscribeToAll({ fromPosition: 'end', filter })
@@ -136,7 +136,7 @@ describe('the checkpoints of a filter', () => {
     }
   })
 
-  test.skipIf(isRealCluster)('stand where a page began, which is no position of an event', async () => {
+  steered('stand where a page began, which is no position of an event', async () => {
     const fromPosition = await here()
     await rig.db.appendToStream(unique('other'), numbered(95))
     const checkpoints: Position[] = []

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
-import { isRealCluster } from '../../support/esdb-server/server.ts'
+import { expect, test } from 'vitest'
+import { describeSteered } from '../server-in-use.ts'
 import { until } from './rig.ts'
 
 const server = new URL('../../support/esdb-server/dist/server.js', import.meta.url)
@@ -32,7 +32,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-describe.skipIf(isRealCluster)("the server's process", () => {
+describeSteered("the server's process", () => {
   test('ends with the process that started it, killed or not', async () => {
     const { child, exited, pid } = await starter('setInterval(() => {}, 1000)')
     expect(isRunning(pid)).toBe(true)

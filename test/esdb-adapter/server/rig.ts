@@ -1,8 +1,11 @@
-import { randomUUID } from 'node:crypto'
 import type { ResolvedEvent } from '@eventstore/db-client'
 import { afterAll, beforeAll, vi } from 'vitest'
-import { type EsdbServer, type StartOptions, startEsdbServer } from '../../support/esdb-server/server.ts'
+import type { EsdbServer, StartOptions } from '../../support/esdb-server/server.ts'
 import { type Client, client, clientName, connect } from '../client.ts'
+import { removedAfterAll } from '../rig.ts'
+import { startServer } from '../server-in-use.ts'
+
+export { unique } from '../own-names.ts'
 
 export interface Rig {
   readonly server: EsdbServer
@@ -13,18 +16,16 @@ export interface Rig {
 export function useServer(options: StartOptions = {}): Rig {
   const rig: { server?: EsdbServer; db?: Client } = {}
   beforeAll(async () => {
-    rig.server = await startEsdbServer(options)
+    rig.server = await startServer(options)
     rig.db = connect(rig.server)
   })
   afterAll(async () => {
     await rig.db?.dispose()
     await rig.server?.stop()
   })
+  removedAfterAll(() => (rig as Rig).server)
   return rig as Rig
 }
-
-/** A name that no other run has used, also on a cluster that is there for longer. */
-export const unique = (name: string): string => `${name}-${randomUUID()}`
 
 /** Events of this type, numbered in their data. */
 export const numbered = (count: number, type = 'Happened') =>

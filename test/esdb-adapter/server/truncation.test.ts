@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { isRealCluster } from '../../support/esdb-server/server.ts'
 import { expecting } from '../client.ts'
+import { describeSteered } from '../server-in-use.ts'
 import { all, conflict, failure, listen, numbered, revisions, unique, until, useServer } from './rig.ts'
 
 const rig = useServer()
@@ -38,7 +38,7 @@ describe('stream metadata', () => {
   })
 })
 
-describe.skipIf(isRealCluster)('what was removed', () => {
+describeSteered('what was removed', () => {
   test('by age is not read from the stream, and still from $all', async () => {
     const stream = unique('orders')
     const hourMs = 3_600_000

@@ -7,6 +7,9 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type EsdbServer, startEsdbServer } from '../../support/esdb-server/server.ts'
 import { programPath } from '../../support/program.ts'
 import { type Client, clientName, client as clients, connect } from '../client.ts'
+import { endOfAll, unique } from '../own-names.ts'
+import { removedAfterAll } from '../rig.ts'
+import { isSimulated, restarting, startServer, steered } from '../server-in-use.ts'
 
 // How long a run takes depends on what else the machine does.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -14,20 +17,23 @@ const PATIENCE = { timeout: 30_000, interval: 20 }
 
 let server: EsdbServer
 let db: Client
-let streams = 0
 beforeAll(async () => {
-  server = await startEsdbServer()
+  server = await startServer()
   db = connect(server)
 })
 afterAll(async () => {
   await db?.dispose()
   await server?.stop()
 })
+removedAfterAll(() => server)
 
 const numbered = (count: number) =>
   Array.from({ length: count }, (_, n) => ({ type: 'Numbered', data: { n } }))
 const openSubscriptions = async () => (await server.counters()).open.subscription
-const noneIsOpen = () => vi.waitFor(async () => expect(await openSubscriptions()).toBe(0), PATIENCE)
+/** Only the simulated server says how many calls it has. */
+const noneIsOpen = async () => {
+  if (isSimulated) await vi.waitFor(async () => expect(await openSubscriptions()).toBe(0), PATIENCE)
+}
 
 /** A stream of its own, with a watch that looks often. */
 async function watched(
@@ -35,7 +41,7 @@ async function watched(
   by: Partial<MonitorOptions<bigint, ResolvedEvent>> = {},
   { resolveLinkTos = false } = {},
 ) {
-  const stream = `orders-${++streams}`
+  const stream = unique('orders')
   if (count > 0) await server.write(stream, numbered(count))
   const source = esdbEvents({ client: db, stream, resolveLinkTos })
   const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50, ...by })
@@ -78,7 +84,7 @@ describe('a stream', () => {
     await noneIsOpen()
   })
 
-  test('a bare break leaves its call open, which is why', async () => {
+  steered('a bare break leaves its call open, which is why', async () => {
     const { stream } = await watched(3)
     const bare = db.subscribeToStream(stream)
     for await (const _ of bare) break
@@ -129,7 +135,7 @@ describe('a stream', () => {
 })
 
 describe('what was skipped', () => {
-  test('a jump of the revisions, between events and behind the stored one', async () => {
+  steered('a jump of the revisions, between events and behind the stored one', async () => {
     const { stream, watch, subscribe } = await watched(10, { from: 2n })
     await server.skipRevisions(stream, 3n)
     await server.write(stream, numbered(2))
@@ -144,7 +150,7 @@ describe('what was skipped', () => {
 
   test('from the start the first jump is none', async () => {
     const { stream, watch, subscribe } = await watched(10)
-    await server.scavenge(stream, 0n, 4n)
+    await db.setStreamMetadata(stream, { truncateBefore: 5 })
     const wrapped = subscribe()
     for await (const { event } of wrapped) if (event?.revision === 9n) break
     expect(watch.status()).toMatchObject({ deliveredEvents: 5, skipped: {} })
@@ -179,7 +185,7 @@ describe('what was skipped', () => {
     expect(watch.status()).toMatchObject({ position: 1n, skipped: { unknown_event: 1n } })
   })
 
-  test('$all: offsets that jump are no events', async () => {
+  steered('$all: offsets that jump are no events', async () => {
     const source = esdbEvents({ client: db })
     const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
     await server.write('jumps', numbered(2))
@@ -197,7 +203,7 @@ describe('what was skipped', () => {
 })
 
 describe('drops', () => {
-  test('an error, with the type that the client gives it', async () => {
+  steered('an error, with the type that the client gives it', async () => {
     const { stream, watch, subscribe } = await watched(3)
     const outcome = outcomeOf(consume(subscribe()))
     await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
@@ -206,16 +212,17 @@ describe('drops', () => {
     expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'access-denied', position: 2n })
   })
 
-  test('a connection that is cut', async () => {
+  restarting('a connection that is cut', async () => {
     const { stream, watch, subscribe } = await watched(3)
     const outcome = outcomeOf(consume(subscribe()))
     await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
-    await server.cutConnections({ kind: 'subscription', stream })
+    if (isSimulated) await server.cutConnections({ kind: 'subscription', stream })
+    else await server.restart({ keepLog: true })
     expect(await outcome).toBeInstanceOf(Error)
     expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'unavailable' })
   })
 
-  test('an end without an error', async () => {
+  steered('an end without an error', async () => {
     const { stream, watch, subscribe } = await watched(3)
     const outcome = outcomeOf(consume(subscribe()))
     await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
@@ -225,7 +232,7 @@ describe('drops', () => {
   })
 })
 
-test('a server that goes silent has stalled, and has not when it goes on', async () => {
+steered('a server that goes silent has stalled, and has not when it goes on', async () => {
   const { stream, watch, subscribe } = await watched(3, { stallAfterMs: 300 })
   const wrapped = subscribe()
   const consuming = consume(wrapped)
@@ -250,10 +257,12 @@ describe('a checkpoint beyond the head', () => {
     await noneIsOpen()
   })
 
-  test('of a stream that is not there, and of $all after its log is gone', async () => {
+  test('of a stream that is not there', async () => {
     const { subscribe } = await watched(0, { from: 0n })
     expect(String(await outcomeOf(consume(subscribe(0n))))).toMatch(/is empty/)
+  })
 
+  steered('of $all after its log is gone', async () => {
     const other = await startEsdbServer()
     const client = connect(other)
     await other.write('orders', numbered(50))
@@ -283,27 +292,30 @@ describe('a checkpoint beyond the head', () => {
     await noneIsOpen()
   })
 
-  test('that a busy store passes is told of with a filter too: the next event stands below it', async () => {
-    const other = await startEsdbServer()
-    const client = connect(other)
-    await other.write('orders', numbered(50))
-    const filter = clients.streamNameFilter({ prefixes: ['orders'] })
-    const source = esdbEvents({ client, filter })
-    const from = await source.readHead(new AbortController().signal)
-    if (from === undefined) throw new Error('nothing was written')
-    await other.restart({ keepLog: false })
-    const readNext = vi.spyOn(source, 'readNext')
-    const watch = watchSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
-    const wrapped = watch.wrap(client.subscribeToAll({ fromPosition: from, filter: watch.filter(filter) }))
-    const outcome = outcomeOf(consume(wrapped))
-    await vi.waitFor(() => expect(readNext).toHaveBeenCalled(), PATIENCE)
-    await other.write('orders', numbered(100))
-    expect(await outcome).toBeInstanceOf(CheckpointBeyondHeadError)
-    await client.dispose()
-    await other.stop()
-  })
+  steered(
+    'that a busy store passes is told of with a filter too: the next event stands below it',
+    async () => {
+      const other = await startEsdbServer()
+      const client = connect(other)
+      await other.write('orders', numbered(50))
+      const filter = clients.streamNameFilter({ prefixes: ['orders'] })
+      const source = esdbEvents({ client, filter })
+      const from = await source.readHead(new AbortController().signal)
+      if (from === undefined) throw new Error('nothing was written')
+      await other.restart({ keepLog: false })
+      const readNext = vi.spyOn(source, 'readNext')
+      const watch = watchSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
+      const wrapped = watch.wrap(client.subscribeToAll({ fromPosition: from, filter: watch.filter(filter) }))
+      const outcome = outcomeOf(consume(wrapped))
+      await vi.waitFor(() => expect(readNext).toHaveBeenCalled(), PATIENCE)
+      await other.write('orders', numbered(100))
+      expect(await outcome).toBeInstanceOf(CheckpointBeyondHeadError)
+      await client.dispose()
+      await other.stop()
+    },
+  )
 
-  test("a filter's, at a record that no reading shows, is none", async () => {
+  steered("a filter's, at a record that no reading shows, is none", async () => {
     const named = clients.streamNameFilter({ prefixes: ['shown'], maxSearchWindow: 1, checkpointInterval: 1 })
     const checkpoints: Position[] = []
     const first = db.subscribeToAll({
@@ -346,16 +358,17 @@ describe('a checkpoint beyond the head', () => {
 })
 
 test("a filter's checkpoints move the position, and are the user's too", async () => {
-  const stream = `filtered-${++streams}`
+  const stream = unique('filtered')
+  const fromPosition = await endOfAll(db)
   await server.write(stream, numbered(2))
-  await server.write('noise', numbered(300))
+  await server.write(unique('noise'), numbered(300))
   const source = esdbEvents({ client: db, filter: { filterOn: 'streamName', prefixes: [stream] } })
-  const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
+  const watch = watchSubscription({ projection: 'mailer', source, from: fromPosition, headIntervalMs: 50 })
   const reached = vi.fn(async () => {})
   const filter = watch.filter(
     clients.streamNameFilter({ prefixes: [stream], checkpointInterval: 1, checkpointReached: reached }),
   )
-  const wrapped = watch.wrap(db.subscribeToAll({ filter }))
+  const wrapped = watch.wrap(db.subscribeToAll({ fromPosition, filter }))
   const consuming = consume(wrapped)
   await vi.waitFor(() => expect(reached).toHaveBeenCalled(), PATIENCE)
   await vi.waitFor(() => {

@@ -13,7 +13,8 @@ export interface StartOptions {
   readonly generation?: GenerationName
 }
 
-type Steer = {
+/** Every command, as the side that gives it sees it. */
+export type Steer = {
   [Name in keyof Steering]: (
     ...args: Parameters<Steering[Name]>
   ) => Promise<Awaited<ReturnType<Steering[Name]>>>
@@ -35,17 +36,8 @@ export interface EsdbServer extends Steer {
   stop(): Promise<void>
 }
 
-const cluster = process.env.ESDB_CONNECTION_STRING
-
-/**
- * Whether the suites run against a cluster of the user's, named by `ESDB_CONNECTION_STRING`. No test can steer that
- * one: `test.skipIf(isRealCluster)`.
- */
-export const isRealCluster: boolean = cluster !== undefined
-
-/** Starts a server in a process of its own, which ends with this one at the latest; or uses the cluster that is there. */
+/** Starts a server in a process of its own, which ends with this one at the latest. */
 export async function startEsdbServer(options: StartOptions = {}): Promise<EsdbServer> {
-  if (cluster !== undefined) return realCluster(cluster)
   // From TypeScript sources the program is what `tsc -b` made of it; compiled, it lies beside this file.
   const main = new URL(import.meta.url.endsWith('.ts') ? './dist/main.js' : './main.js', import.meta.url)
   const args = ['--port', String(options.port ?? 0), '--base-position', String(options.basePosition ?? 0n)]
@@ -73,21 +65,6 @@ export async function startEsdbServer(options: StartOptions = {}): Promise<EsdbS
       kill()
       await once(child, 'exit')
     },
-  }
-}
-
-function realCluster(connectionString: string): EsdbServer {
-  const cannot = (): never => {
-    throw new Error('a cluster of the user cannot be steered: skip this case, test.skipIf(isRealCluster)')
-  }
-  return {
-    ...steering(async () => cannot()),
-    connectionString,
-    port: 0,
-    pid: 0,
-    freeze: cannot,
-    thaw: cannot,
-    stop: async () => {},
   }
 }
 
