@@ -1,14 +1,16 @@
 import { createDaemon } from '@tidemark/core'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import {
+  type PgClient,
   type PostgresEventsOptions,
   type PostgresRow,
   postgresCheckpoints,
   postgresEvents,
 } from '@tidemark/pg-adapter'
+import type pg from 'pg'
 import { types } from 'pg'
 import { expect, test } from 'vitest'
-import { eventually, fileDatabase, startDaemon } from '../support/event-table.ts'
+import { agentOver, eventually, fileDatabase, startDaemon } from '../support/event-table.ts'
 
 const db = fileDatabase()
 
@@ -266,3 +268,77 @@ test('an event that mapRow throws on pauses its projection, which names the posi
     error: { code: 'TIDEMARK_EVENT_MAPPING' },
   })
 })
+
+/** Gives the connections of one pool after the other, as a pool does whose parsers are changed while it runs. */
+function changing(...pools: readonly [pg.Pool, pg.Pool]) {
+  const sent: string[] = []
+  const [before, after] = pools
+  let pool = before
+  const connect = async (): Promise<PgClient> => {
+    const client: PgClient = await pool.connect()
+    const { query } = client
+    client.query = (text, values) => {
+      sent.push(text)
+      return query.call(client, text, values)
+    }
+    const { release } = client
+    client.release = (destroy) => {
+      client.query = query
+      client.release = release
+      release.call(client, destroy)
+    }
+    return client
+  }
+  return { connect, sent, change: () => (pool = after) }
+}
+
+const AS_TEXT = /tidemark: (position|appended at)/
+
+test.each([
+  ['int8 as numbers', { [INT8]: Number }, true],
+  ['int8 as bigints', { [INT8]: BigInt }, false],
+  ['timestamps as text', { [TIMESTAMPTZ]: String }, false],
+  ['everything as it was', {}, false],
+])(
+  'no column is read twice once the parsers give what is needed; then they change: %s',
+  async (_, parsers, again) => {
+    const events = await db.events(`create sequence numbers start 9007199254740993;
+    create table events (position bigint primary key default nextval('numbers'), at timestamptz default now())`)
+    await events.run(
+      `insert into ${events.name} (at) select '2024-05-06T07:08:09Z' from generate_series(1, 5)`,
+    )
+    const pool = changing(db.newPool(), parsing(parsers))
+    const options = { pool, table: events.name, appendedAt: 'at' }
+    const agent = await agentOver(options)
+    const { mark, ...evidence } = await agent.freshReading()
+    await agent.stop()
+    const source = postgresEvents(options)
+    const load = async (after: bigint | undefined) => {
+      pool.sent.length = 0
+      const { positions: read, appendedAtMs } = await source.load({
+        after,
+        upTo: mark ?? 0n,
+        limit: 1,
+        eventTypes: undefined,
+        evidence,
+        signal: new AbortController().signal,
+      })
+      return {
+        read,
+        isKnown: appendedAtMs !== undefined,
+        pages: pool.sent.filter((sql) => sql.includes('fetch first')),
+      }
+    }
+    const first = 9007199254740993n
+    const [learning] = (await load(undefined)).pages
+    expect(learning).toMatch(AS_TEXT)
+    const second = await load(first)
+    expect(second).toMatchObject({ read: [first + 1n], isKnown: true })
+    for (const sql of second.pages) expect(sql).not.toMatch(AS_TEXT)
+    pool.change()
+    const third = await load(first + 1n)
+    expect(third.read).toEqual([first + 2n])
+    expect(third.pages.some((sql) => sql.includes('tidemark: position'))).toBe(again)
+    expect(await load(first + 2n)).toMatchObject({ read: [first + 3n], isKnown: true })
+  },
+)

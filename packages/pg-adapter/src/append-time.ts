@@ -31,8 +31,7 @@ export interface ClockReading {
  * seem to come from the future. Clocks that differ by less than the time of the answer are taken as equal. `undefined`
  * for values that are no time (NULL, infinity).
  */
-export function appendedAtMs(server: unknown, clock: ClockReading): number | undefined {
-  const serverMs = typeof server === 'string' ? Number(server) : Number.NaN
+export function appendedAtMs(serverMs: number, clock: ClockReading): number | undefined {
   if (!Number.isFinite(serverMs)) return undefined
   return Math.min(serverMs - aheadMs(clock), clock.answeredAtMs)
 }

@@ -1,5 +1,5 @@
 import { EventMappingError, type LoadRequest, type Page } from '@tidemark/core'
-import { appendedAtMs, appendedAtSql, type ClockReading, nowMs, SERVER_NOW_SQL } from './append-time.ts'
+import { type ClockReading, nowMs, SERVER_NOW_SQL } from './append-time.ts'
 import {
   INVALID_TEXT_REPRESENTATION,
   type KnownBackends,
@@ -11,8 +11,17 @@ import { PostgresConditionError, sqlState } from './errors.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import { noPlaceholderSql } from './late-events.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
+import { type PageColumns, pageColumnsSql, type ReadAsText } from './page-columns.ts'
 import type { PageRanges } from './page-range.ts'
 import { locksSql, transactUnlessLocked } from './transaction.ts'
+
+/** What is known of a source's pages and connections. */
+export interface PageKnowledge {
+  /** `undefined`: pages may come from another incarnation than the poll's. */
+  readonly backends: KnownBackends | undefined
+  readonly ranges: PageRanges
+  readonly columns: PageColumns
+}
 
 /**
  * A page of events; events that share a position are never parted, so it may hold more than `limit`. It is read in a
@@ -21,26 +30,28 @@ import { locksSql, transactUnlessLocked } from './transaction.ts'
  */
 export async function loadPage<E>(
   options: ResolvedPostgresEventsOptions<E>,
-  backends: KnownBackends | undefined,
-  ranges: PageRanges,
+  known: PageKnowledge,
   request: LoadRequest<bigint>,
 ): Promise<Page<bigint, E>> {
+  const { ranges, columns } = known
   const { limit, eventTypes } = request
-  const read = (sql: string): Promise<Read> => readPage(options, backends, sql, request)
+  const read = (sql: string): Promise<Read> => readPage(options, known.backends, sql, request)
   const { upTo, positions: through } = await lookedThrough(options, ranges.of(eventTypes), request, read)
+  const { asText } = columns
   const { rows, clock } = await ranges.learn(eventTypes, through, options.pool.queryTimeoutMs, () =>
-    read(pageSql(options, { ...request, upTo })),
+    read(pageSql(options, { ...request, upTo }, asText)),
   )
-  const positions = rows.map((row) => toPosition(row, options))
+  const own = columns.take(options, rows, asText, clock)
+  if (own === undefined) return await loadPage(options, known, request)
+  const { positions } = own
   const last = positions.at(-1)
-  const appendTimes = appendTimesOf(rows, clock, options)
   // Before `mapRow` has the rows, which may change them.
   const types = typesOf(rows, options)
   return {
     types,
     events: rows.map((row, index) => mapRow(row, positions[index], types?.[index], options)),
     positions,
-    appendedAtMs: appendTimes,
+    appendedAtMs: own.appendedAtMs,
     through: last !== undefined && rows.length >= limit ? last : upTo,
   }
 }
@@ -147,57 +158,20 @@ export async function readProvenRows(
 /** What fails as a cast. It is never folded: it hangs on the backend's pid. */
 const ROWS_HIDDEN = 'tidemark: row security hides rows from backend '
 
-/** What the adapter itself reads is text: a pool makes of other types what its users want. */
 function pageSql(
   options: ResolvedPostgresEventsOptions<unknown>,
   { after, upTo, limit, eventTypes }: LoadRequest<bigint>,
+  asText: ReadAsText,
 ): string {
-  const { appendedAt, columns, eventType, position, sql } = options
-  const selected = [
-    ...selectedColumns(columns, eventType, appendedAt?.column),
-    // Last, since of two columns of one name the driver keeps the last one.
-    `e.${sql.position}::text as ${quoteIdentifier(position)}`,
-    ...(appendedAt === undefined ? [] : [`${appendedAtSql(appendedAt)} as ${quoteIdentifier(APPENDED_AT)}`]),
-  ]
+  const { eventType, sql } = options
   const above = after === undefined ? '' : `and e.${sql.position} > ${after}`
   const ofTypes =
     eventTypes && eventType !== undefined
       ? `and e.${quoteIdentifier(eventType)}::text = any (${quoteTexts(eventTypes)})`
       : ''
-  return `select ${selected.join(', ')} from ${sql.table} e
+  return `select ${pageColumnsSql(options, asText)} from ${sql.table} e
     where e.${sql.position} <= ${upTo} ${above} ${ofTypes} ${noPlaceholderSql(options)}
     order by e.${sql.position} fetch first ${limit} rows with ties`
-}
-
-/** A row without what its options name would be empty where the user looks, and say nothing. */
-function selectedColumns(
-  columns: readonly string[] | undefined,
-  ...named: readonly (string | undefined)[]
-): readonly string[] {
-  if (columns === undefined) return ['e.*']
-  const all = new Set([...columns, ...named.filter((column) => column !== undefined)])
-  return [...all].map((column) => `e.${quoteIdentifier(column)}`)
-}
-
-/** A column that is taken off each row again, under a name that no table has. */
-const APPENDED_AT = 'tidemark: appended at (ms)'
-
-function toPosition(row: PostgresRow, { position, sql }: ResolvedPostgresEventsOptions<unknown>): bigint {
-  const value = row[position]
-  if (typeof value === 'string') return BigInt(value)
-  throw new TypeError(`${sql.table}.${sql.position} was read as text, and came as ${typeof value}`)
-}
-
-function appendTimesOf(
-  rows: readonly Row[],
-  clock: ClockReading,
-  { appendedAt }: Pick<ResolvedPostgresEventsOptions<unknown>, 'appendedAt'>,
-): Page<bigint, unknown>['appendedAtMs'] {
-  if (appendedAt === undefined) return undefined
-  const [first, last] = [rows[0], rows.at(-1)].map((row) => appendedAtMs(row?.[APPENDED_AT], clock))
-  // The last property of an object goes without a trace; each row becomes an event.
-  for (const row of rows) delete row[APPENDED_AT]
-  return first === undefined || last === undefined ? undefined : { first, last }
 }
 
 function mapRow<E>(

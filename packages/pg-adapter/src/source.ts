@@ -18,6 +18,7 @@ import {
   type ResolvedPostgresEventsOptions,
   resolvePostgresEventsOptions,
 } from './options.ts'
+import { PageColumns } from './page-columns.ts'
 import { PageRanges } from './page-range.ts'
 import { readProvenHighWater } from './proven-high-water.ts'
 import { readStaleHighWater } from './stale-high-water.ts'
@@ -39,7 +40,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   #options: ResolvedPostgresEventsOptions<E>
   readonly #backends = new KnownBackends()
   readonly #former = new FormerSequences()
-  readonly #ranges = new PageRanges()
+  readonly #pages = { ranges: new PageRanges(), columns: new PageColumns() }
 
   constructor(options: ResolvedPostgresEventsOptions<E>) {
     this.#options = options
@@ -58,12 +59,8 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
 
   async load(request: LoadRequest<bigint>): Promise<Page<bigint, E>> {
     const options = await this.#located(request.signal)
-    return await loadPage(
-      options,
-      options.staleThresholdMs === undefined ? this.#backends : undefined,
-      this.#ranges,
-      request,
-    )
+    const backends = options.staleThresholdMs === undefined ? this.#backends : undefined
+    return await loadPage(options, { ...this.#pages, backends }, request)
   }
 
   lookCloser(holders: readonly Holder[]): string {
