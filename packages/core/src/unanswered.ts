@@ -4,6 +4,8 @@ import { whenAborted } from './deferred.ts'
 /** Longer than a call takes that goes well, and than a failover. */
 const FIRST_AFTER_MS = 10_000
 const THEN_EVERY_MS = 60_000
+/** Without a reason of its own each abort makes an error with its stack. */
+const OVER = Symbol('over')
 
 interface Waiting {
   readonly clock: Clock
@@ -16,13 +18,13 @@ interface Waiting {
 export async function warnWhileUnanswered<T>(call: Promise<T>, { clock, signal, warn }: Waiting): Promise<T> {
   const over = new AbortController()
   const stopped = whenAborted(signal)
-  void stopped.promise.then(() => over.abort())
+  void stopped.promise.then(() => over.abort(OVER))
   void warnUntil(over.signal, clock, warn)
   try {
     return await call
   } finally {
     stopped.dispose()
-    over.abort()
+    over.abort(OVER)
   }
 }
 
