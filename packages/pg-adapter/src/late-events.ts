@@ -26,6 +26,24 @@ export function newestRuns(
   return watched.slice(-Math.max(LEAST_RUNS, Math.floor(MOST_WATCHED_RUNS / relations.length)))
 }
 
+/** A look at 100 runs makes a poll half as long again. With some 100 polls a second that would delay the mark. */
+const LOOK_EVERY_MS = 100
+/** So few that none is given up for newer ones before it was looked at. */
+const MOST_NEW_RUNS = LEAST_RUNS / 2
+
+/** When the watched runs were last looked at, and how many have come since. */
+export interface Look {
+  readonly atMs: number
+  readonly newRuns: number
+}
+
+/** Long ago: the next poll looks. */
+export const NO_LOOK: Look = { atMs: Number.NEGATIVE_INFINITY, newRuns: 0 }
+
+export function isLookDue({ atMs, newRuns }: Look, nowMs: number): boolean {
+  return nowMs - atMs >= LOOK_EVERY_MS || newRuns >= MOST_NEW_RUNS
+}
+
 /** Of one run, enough to tell what happens. */
 const MOST_OF_ONE_RUN = 100
 

@@ -31,7 +31,7 @@ import { quoteLiteral } from './identifiers.ts'
 import { incarnationOf, parseIncarnation, type TableIdentity, tablePart } from './incarnation.ts'
 import { type InspectedPoll, pollInspected } from './inspected-poll.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
-import { lateEventsError, newestRuns } from './late-events.ts'
+import { isLookDue, type Look, lateEventsError, NO_LOOK, newestRuns } from './late-events.ts'
 import { lookUpMark } from './load.ts'
 import { formatLogPosition } from './log-position.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
@@ -53,6 +53,7 @@ interface Memory {
   readonly settlement: Settlement
   /** The newest runs that were proven empty. */
   readonly watched: readonly Gap<bigint>[]
+  look: Look
   /** When the greatest visible position was last compared with `v`; the next poll compares it where `undefined`. */
   readonly comparedAtMs: number | undefined
   readonly detached: DetachedMembers
@@ -75,11 +76,16 @@ export async function readProvenHighWater(
   if (previous === undefined) return await readFirst(options, { backends, former }, request)
   const memory = previous.memory as Memory
   const knownBackends = backends.of(previous.incarnation)
+  const askedAtMs = performance.now()
+  const looks = isLookDue(memory.look, askedAtMs)
+  const watched = looks ? memory.watched : []
+  const look = looks ? { atMs: askedAtMs, newRuns: 0 } : memory.look
   if (isIdle(memory) && !isComparisonDue(memory)) {
-    const { inspection, sequence, settlement, watched } = memory
+    const { inspection, sequence, settlement } = memory
     const found = { inspection, sequence, watched, knownBackends }
     if (await probe(options, found, settlement.lastHandedOut, signal)) {
       memory.handled.upTo = request.projected
+      memory.look = look
       return previous
     }
   }
@@ -90,7 +96,7 @@ export async function readProvenHighWater(
     {
       visibleAbove: memory.settlement.settled,
       compareAbove: isComparisonDue(memory) ? memory.settlement.lastHandedOut : undefined,
-      watched: memory.watched,
+      watched,
       knownBackends,
     },
     signal,
@@ -109,6 +115,7 @@ export async function readProvenHighWater(
     incarnation,
     settlement: memory.settlement,
     watched: bringsEvents ? [] : memory.watched,
+    look,
     looksUpMark: bringsEvents,
     comparedAtMs: memory.comparedAtMs,
     detached: detachedSince(memory.detached, memory.inspection, inspection, memory.handled.upTo),
@@ -211,6 +218,7 @@ async function readFirst(
     // Who holds the new sequence may hold numbers that were settled before.
     settlement: startSettlement(pending.length > 0 ? undefined : resumed),
     watched: [],
+    look: NO_LOOK,
     looksUpMark: false,
     comparedAtMs: undefined,
     detached: NO_DETACHED,
@@ -225,6 +233,7 @@ interface Judged extends InspectedPoll {
   /** As it was before this poll. */
   readonly settlement: Settlement
   readonly watched: readonly Gap<bigint>[]
+  readonly look: Look
   readonly comparedAtMs: number | undefined
   readonly detached: DetachedMembers
   /** Whether events may have become visible between mark and settled. */
@@ -278,6 +287,7 @@ async function conclude(
     markNeedsLookup && settlement.settled !== undefined
       ? emptyTail(settlement.settled, lookedUp, sequence.start)
       : []
+  const newRuns = isWatching ? [...provenEmpty, ...tail] : []
   return {
     head: poll.lastHandedOut,
     settled: concluded.settled,
@@ -292,7 +302,8 @@ async function conclude(
       inspection,
       sequence,
       settlement: concluded,
-      watched: isWatching ? newestRuns(watchEmpty(watched, [...provenEmpty, ...tail]), inspection) : [],
+      watched: isWatching ? newestRuns(watchEmpty(watched, newRuns), inspection) : [],
+      look: { atMs: judged.look.atMs, newRuns: judged.look.newRuns + newRuns.length },
       comparedAtMs: nextComparedAtMs(judged.comparedAtMs, poll),
       detached,
       handled: { upTo: request.projected },
