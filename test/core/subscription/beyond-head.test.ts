@@ -35,6 +35,24 @@ test('a checkpoint beyond the head ends the subscription with an error that says
   expect(clock.sleeping).toBe(0)
 })
 
+test('what a generator still throws after it was ended ends nothing else', async () => {
+  const { clock, source, options } = rig({ from: 500n })
+  source.head = 120n
+  const watch = watchSubscription(options)
+  const iterator = watch
+    .wrap(
+      (async function* () {
+        yield event(501n)
+        throw new Error('its connection is closed')
+      })(),
+    )
+    [Symbol.asyncIterator]()
+  await iterator.next()
+  await clock.advance(6_000)
+  expect(await outcomeOf(iterator.next())).toBeInstanceOf(CheckpointBeyondHeadError)
+  await clock.settle()
+})
+
 test('an error listener gets it too, and an empty store is beyond no checkpoint', async () => {
   const { clock, subscription, options } = rig({ from: 0n })
   const heard = vi.fn()

@@ -189,7 +189,11 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   orFailure<T>(coming: Promise<T>): Promise<T> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#failure !== undefined) {
+      // Nobody waits for it any more, whatever comes of it.
+      Promise.resolve(coming).catch(() => {})
+      return Promise.reject(this.#failure)
+    }
     if (this.#start.isOver) return coming
     // Only the newest wait is kept, to be rejected. Once the start check is over it cannot fail, and none is kept.
     return new Promise((resolve, reject) => {
