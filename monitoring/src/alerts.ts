@@ -123,7 +123,7 @@ ${running}`,
     summary:
       'The subscription of projection {{ $labels.projection_name }} was dropped and nobody has resubscribed, or it is dropped again and again',
     description:
-      'The server or the way to it ended it, or its checkpoint lies beyond the head. The client does not resubscribe by itself: until the process does, the projection gets no events. They wait in the store. The log has the error and subscription_drops its type.',
+      'The server or the way to it ended it, or its checkpoint lies beyond the head. The client does not resubscribe by itself: until the process does, or is answered where it uses `resubscribing`, the projection gets no events. They wait in the store. The log has the error and subscription_drops its type.',
     expr: `max by (${ofProjection}) (${gauge('projection_state', ['state="dropped"'])}) >= 1
 unless
 ${running}

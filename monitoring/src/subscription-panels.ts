@@ -21,7 +21,7 @@ export const OF_SUBSCRIPTIONS: Row = {
       title: 'Subscription drops',
       whenEmpty: 'No wrapped subscription was dropped',
       description:
-        'Wrapped subscriptions that ended though nobody unsubscribed, by the type of the error. Nothing resubscribes by itself.',
+        'Wrapped subscriptions that ended though nobody unsubscribed, by the type of the error. Only `resubscribing` makes another one.',
       width: 16,
       view: { kind: 'graph', unit: 'short', style: 'bars' },
       queries: [

@@ -89,6 +89,14 @@ export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from '
 export { SOCKET_FAULTS } from './socket-faults.ts'
 export { MONITOR_DEFAULTS, type MonitorOptions } from './subscription/options.ts'
 export {
+  type ResubscribableSource,
+  type Resubscribing,
+  type ResubscribingOptions,
+  type ResubscribingStatus,
+  resubscribing,
+  type Subscribe,
+} from './subscription/resubscribing.ts'
+export {
   SUBSCRIPTION_STATES,
   type SubscriptionState,
   type SubscriptionStatus,

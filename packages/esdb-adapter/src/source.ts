@@ -36,8 +36,11 @@ import { readEach } from './read.ts'
 import { streamLog } from './stream-log.ts'
 import { wakeUps } from './wake-ups.ts'
 
-/** What `esdbEvents` returns: for `createDaemon` as well as for `monitorSubscription` and `watchSubscription`. */
-export interface EsdbEventSource<P, E> extends EventSource<P, E>, SubscriptionSource<P, E> {}
+/** What `esdbEvents` returns: for `createDaemon` as well as for `monitorSubscription`, `watchSubscription` and `resubscribing`. */
+export interface EsdbEventSource<P, E> extends EventSource<P, E>, SubscriptionSource<P, E> {
+  /** Whether a later try may succeed with nothing changed by anyone. */
+  isTransient(error: unknown): boolean
+}
 
 /** What a client hands out for a stream, and for `$all`: its own `ResolvedEvent` and `AllStreamResolvedEvent`. */
 export type StreamEvent<C extends EsdbClient> = EventOf<ReturnType<C['readStream']>>

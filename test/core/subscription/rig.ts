@@ -23,6 +23,9 @@ export const sparseOrder: PositionOrder<bigint> = {
   approximate: Number,
 }
 
+/** What passes by itself. */
+export class Unavailable extends Error {}
+
 /** A store that says what the test tells it to. */
 class TestSource implements SubscriptionSource<bigint, TestEvent> {
   readonly name = 'orders'
@@ -64,6 +67,10 @@ class TestSource implements SubscriptionSource<bigint, TestEvent> {
 
   dropReason(error: unknown): string {
     return error instanceof Error && error.message.includes('slow') ? 'consumer_too_slow' : 'unavailable'
+  }
+
+  isTransient(error: unknown): boolean {
+    return error instanceof Unavailable
   }
 }
 

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { monitorHandler, monitorSubscription, watchSubscription } from '@tidemark/core'
+import { monitorHandler, monitorSubscription, resubscribing, watchSubscription } from '@tidemark/core'
 import { expectTypeOf, test } from 'vitest'
 import type { ClientSubscription, PersistentClientSubscription, TestEvent } from './client-subscription.ts'
 import { rig } from './rig.ts'
@@ -27,6 +27,25 @@ test('a plain Readable, a generator and a filter keep their types', () => {
 test('a handler keeps its arguments and what it returns', () => {
   const handle = monitorHandler(async (_: TestEvent, attempt: number) => attempt, rig().options)
   expectTypeOf(handle).toEqualTypeOf<(item: TestEvent, attempt: number) => Promise<number>>()
+})
+
+test('what resubscribes yields the items of its source, and is given positions of it', () => {
+  const { options, source } = rig()
+  async function* numbered(): AsyncGenerator<TestEvent, void> {}
+  const events = resubscribing(
+    (from) => {
+      expectTypeOf(from).toEqualTypeOf<bigint | 'start'>()
+      return numbered()
+    },
+    { ...options, source },
+  )
+  const iterate = async function* () {
+    for await (const each of events) yield each
+  }
+  expectTypeOf(iterate()).toEqualTypeOf<AsyncGenerator<TestEvent, void, unknown>>()
+  expectTypeOf(events.status().position).toEqualTypeOf<bigint | undefined>()
+  // @ts-expect-error a source that does not tell which errors pass
+  void (() => resubscribing(numbered, options))
 })
 
 test('a source of other items is refused', () => {

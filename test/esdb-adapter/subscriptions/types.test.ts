@@ -15,7 +15,7 @@ import type {
   PersistentSubscriptionToStream as KurrentGroup,
   StreamSubscription as KurrentStream,
 } from '@kurrent/kurrentdb-client'
-import { monitorHandler, monitorSubscription, watchSubscription } from '@tidemark/core'
+import { monitorHandler, monitorSubscription, resubscribing, watchSubscription } from '@tidemark/core'
 import { esdbEvents } from '@tidemark/esdb-adapter'
 import { expectTypeOf, test } from 'vitest'
 
@@ -28,6 +28,15 @@ function ofDbClient(client: EventStoreDBClient) {
   return {
     all: monitorSubscription(client.subscribeToAll(), { projection, source: all }),
     stream: monitorSubscription(client.subscribeToStream('orders', { fromRevision: 4n }), {
+      projection,
+      source: stream,
+      from: 4n,
+    }),
+    resubscribingAll: resubscribing((fromPosition) => client.subscribeToAll({ fromPosition }), {
+      projection,
+      source: all,
+    }),
+    resubscribing: resubscribing((fromRevision) => client.subscribeToStream('orders', { fromRevision }), {
       projection,
       source: stream,
       from: 4n,
@@ -52,6 +61,15 @@ function ofKurrent(client: KurrentDBClient) {
       source: stream,
       from: 'start',
     }),
+    resubscribingAll: resubscribing(
+      (fromPosition, each) => client.subscribeToAll({ fromPosition, filter: each.filter(filter) }),
+      { projection, source: all, from },
+    ),
+    resubscribing: resubscribing((fromRevision) => client.subscribeToStream('orders', { fromRevision }), {
+      projection,
+      source: stream,
+      traceContext: ({ event }) => ({ traceparent: event?.id ?? '' }),
+    }),
     group: monitorSubscription(client.subscribeToPersistentSubscriptionToStream('orders', 'mailers'), {
       projection,
       source: stream,
@@ -69,6 +87,8 @@ test("a wrapped subscription has its client's own type, and yields its own event
   expectTypeOf<OfDbClient['stream']>().toEqualTypeOf<DbClientStream>()
   expectTypeOf<Yielded<OfDbClient['stream']>>().toEqualTypeOf<DbClientEvent>()
   expectTypeOf<OfDbClient['group']>().toEqualTypeOf<DbClientGroup>()
+  expectTypeOf<Yielded<OfDbClient['resubscribingAll']>>().toEqualTypeOf<DbClientAllEvent>()
+  expectTypeOf<Yielded<OfDbClient['resubscribing']>>().toEqualTypeOf<DbClientEvent>()
 
   type OfKurrent = ReturnType<typeof ofKurrent>
   expectTypeOf<OfKurrent['all']>().toEqualTypeOf<KurrentAll>()
@@ -76,5 +96,7 @@ test("a wrapped subscription has its client's own type, and yields its own event
   expectTypeOf<OfKurrent['stream']>().toEqualTypeOf<KurrentStream>()
   expectTypeOf<Yielded<OfKurrent['stream']>>().toEqualTypeOf<KurrentEvent>()
   expectTypeOf<OfKurrent['group']>().toEqualTypeOf<KurrentGroup>()
+  expectTypeOf<Yielded<OfKurrent['resubscribingAll']>>().toEqualTypeOf<KurrentAllEvent>()
+  expectTypeOf<Yielded<OfKurrent['resubscribing']>>().toEqualTypeOf<KurrentEvent>()
   expectTypeOf<OfKurrent['handler']>().toEqualTypeOf<(item: KurrentEvent) => Promise<number>>()
 })

@@ -21,6 +21,11 @@ export function startHeadWatch<P>(): HeadWatch<P> {
   }
 }
 
+/** Another subscription begins: how long the one before was quiet says nothing of it. */
+export function resumeHeadWatch<P>(watch: HeadWatch<P>): HeadWatch<P> {
+  return { ...watch, ahead: undefined }
+}
+
 export interface HeadReading<P> {
   readonly head: P | undefined
   readonly nowMs: number

@@ -18,6 +18,8 @@ export interface Probe {
   iterating(): void
   /** An iterator came back for the next. */
   cameBack(): void
+  /** Its server has accepted it. */
+  confirmed(): void
   serverSays(phase: 'caught_up' | 'fell_behind'): void
   dropped(error: unknown): void
   /** It came to its end without an error. */
@@ -43,6 +45,34 @@ export function isPersistent(subscription: object): boolean {
 export function isStream(subscription: object): boolean {
   const { emit, read } = subscription as Instrumentable
   return typeof emit === 'function' && typeof read === 'function'
+}
+
+/** Whether it is of one of the clients, which emit `confirmation`. Of others nothing tells when they are open. */
+export function isConfirmed(subscription: object): boolean {
+  return isStream(subscription) && typeof (subscription as Instrumentable).unsubscribe === 'function'
+}
+
+/** The same probe as long as `isCurrent`: the clients emit errors of a call even when another one has taken its place. */
+export function whileCurrent(probe: Probe, isCurrent: () => boolean): Probe {
+  const tell =
+    <Args extends readonly unknown[]>(report: (...args: Args) => void) =>
+    (...args: Args): void => {
+      if (isCurrent()) report(...args)
+    }
+  return {
+    delivered: tell((item) => probe.delivered(item)),
+    iterating: tell(() => probe.iterating()),
+    cameBack: tell(() => probe.cameBack()),
+    confirmed: tell(() => probe.confirmed()),
+    serverSays: tell((phase) => probe.serverSays(phase)),
+    dropped: tell((error) => probe.dropped(error)),
+    ended: tell(() => probe.ended()),
+    left: tell(() => probe.left()),
+    closed: tell(() => probe.closed()),
+    acknowledged: tell((action, events) => probe.acknowledged(action, events)),
+    unsubscribeFailed: (error) => probe.unsubscribeFailed(error),
+    orFailure: (coming) => probe.orFailure(coming),
+  }
 }
 
 /**
@@ -106,6 +136,7 @@ function instrumentEmit(subscription: Instrumentable, probe: Probe, leave: () =>
   own(subscription, 'emit', function (this: unknown, ...args: Parameters<typeof emit>): boolean {
     const event = args[0]
     if (event === 'data') probe.delivered(args[1])
+    else if (event === 'confirmation') probe.confirmed()
     else if (event === 'caughtUp') probe.serverSays('caught_up')
     else if (event === 'fellBehind') probe.serverSays('fell_behind')
     else if (event === 'error') probe.dropped(args[1])

@@ -11,6 +11,11 @@ import { ACKNOWLEDGE_ACTIONS, type SubscriptionState } from './status.ts'
 /** Counters are updated when this many events have come, and now and then. */
 const MOST_UNREPORTED = 1_000
 
+export function describeDrop(projection: string, reason: string, error: unknown): string {
+  const why = error === undefined ? 'without an error, though nobody unsubscribed' : messageOf(error)
+  return `tidemark: the subscription of projection "${projection}" ended (${reason}): ${why}`
+}
+
 interface Skip<Item> {
   readonly run: CrossedRun
   /** The first item of it. */
@@ -146,9 +151,7 @@ export class SubscriptionReports<P, Item> {
   }
 
   dropped(reason: string, error: unknown): void {
-    const { projection, logger } = this.#options
-    const why = error === undefined ? 'without an error, though nobody unsubscribed' : messageOf(error)
-    logger.error(`tidemark: the subscription of projection "${projection}" ended (${reason}): ${why}`)
+    const { projection } = this.#options
     this.#whenOpen(() => this.#session.telemetry.subscriptionDropped({ projection, reason, error }))
   }
 

@@ -64,8 +64,8 @@ export function lagMsOf<P>(standing: Standing<P>): number | undefined {
 
 /** See `SubscriptionStatus.isStalled`. */
 export function isStalled<P>(standing: Standing<P>): boolean | undefined {
-  const { head, progress, nowMs, stallAfterMs } = standing
-  if (!isHeadOurs(standing) || head.readAtMs === undefined) return undefined
+  const { head, progress, nowMs, state, stallAfterMs } = standing
+  if (state === 'dropped' || !isHeadOurs(standing) || head.readAtMs === undefined) return undefined
   // A subscription that was never read has no slow consumer, and no other sign would show it.
   if (standing.isBuffered && progress.delivered > 0) return false
   if (isProcessingSeen(standing) && progress.inHand > 0) return false

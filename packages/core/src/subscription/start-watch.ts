@@ -18,11 +18,15 @@ type StartWatchOptions<P> = Pick<ResolvedMonitorOptions<P, never>, 'clock' | 'lo
 /** Asks the store until it is known whether it has come as far as where a subscription begins: see start-check.ts. */
 export class StartWatch<P> {
   readonly #options: StartWatchOptions<P>
-  #check: StartCheck<P>
+  #check: StartCheck<P> = startCheck<P>(undefined)
   #hasWarned = false
 
-  constructor(from: P | undefined, options: StartWatchOptions<P>) {
+  constructor(options: StartWatchOptions<P>) {
     this.#options = options
+  }
+
+  /** Where the next subscription begins. The `run` of the one before has to be over. */
+  beginAt(from: P | undefined): void {
     this.#check = startCheck(from)
   }
 
@@ -62,6 +66,7 @@ export class StartWatch<P> {
       return
     }
     const head = await source.readHead(signal, { requiresLeader: true })
+    this.#hasWarned = false
     if (!signal.aborted) this.#take(sawHead(this.#check, head, isFiltered, source.order))
   }
 

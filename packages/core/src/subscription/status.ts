@@ -6,7 +6,7 @@ import type { ConsumerGroup } from './subscription-source.ts'
  *
  * - `catching_up`: older events are on their way
  * - `live`: what is appended is delivered as it comes
- * - `dropped`: it ended with an error, or without one though nobody unsubscribed; nothing resubscribes by itself
+ * - `dropped`: it ended with an error, or without one though nobody unsubscribed; only `resubscribing` makes another
  * - `ended`: by the user's own wish
  */
 export const SUBSCRIPTION_STATES: readonly ['catching_up', 'live', 'dropped', 'ended'] = [
@@ -31,15 +31,46 @@ export const ACKNOWLEDGE_ACTIONS: readonly ['ack', 'park', 'retry', 'skip', 'sto
   'stop',
 ]
 
-/** What moves a subscription from one state to the next. */
-export type SubscriptionSignal = 'caught_up' | 'fell_behind' | 'drop' | 'end'
+/**
+ * What moves a subscription from one state to the next. Only of `resubscribing`: after a drop, the next one was answered
+ * (`resume`), or the consumer leaves and wants none (`give_up`).
+ */
+export type SubscriptionSignal = 'caught_up' | 'fell_behind' | 'drop' | 'end' | 'resume' | 'give_up'
 
 const NEXT: Readonly<Record<SubscriptionState, Readonly<Record<SubscriptionSignal, SubscriptionState>>>> = {
-  catching_up: { caught_up: 'live', fell_behind: 'catching_up', drop: 'dropped', end: 'ended' },
-  live: { caught_up: 'live', fell_behind: 'catching_up', drop: 'dropped', end: 'ended' },
+  catching_up: {
+    caught_up: 'live',
+    fell_behind: 'catching_up',
+    drop: 'dropped',
+    end: 'ended',
+    resume: 'catching_up',
+    give_up: 'ended',
+  },
+  live: {
+    caught_up: 'live',
+    fell_behind: 'catching_up',
+    drop: 'dropped',
+    end: 'ended',
+    resume: 'live',
+    give_up: 'ended',
+  },
   // What is left in its buffer may still be consumed; whoever then closes it has not mended it.
-  dropped: { caught_up: 'dropped', fell_behind: 'dropped', drop: 'dropped', end: 'dropped' },
-  ended: { caught_up: 'ended', fell_behind: 'ended', drop: 'ended', end: 'ended' },
+  dropped: {
+    caught_up: 'dropped',
+    fell_behind: 'dropped',
+    drop: 'dropped',
+    end: 'dropped',
+    resume: 'catching_up',
+    give_up: 'ended',
+  },
+  ended: {
+    caught_up: 'ended',
+    fell_behind: 'ended',
+    drop: 'ended',
+    end: 'ended',
+    resume: 'ended',
+    give_up: 'ended',
+  },
 }
 
 export function nextState(state: SubscriptionState, signal: SubscriptionSignal): SubscriptionState {

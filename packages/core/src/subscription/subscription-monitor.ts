@@ -4,8 +4,15 @@ import { CheckpointBeyondHeadError, hasCode, messageOf } from '../errors.ts'
 import { isPosition } from '../position.ts'
 import { subscriptionGauges } from '../telemetry/gauge-readings.ts'
 import { Completions } from './completions.ts'
-import { type HeadWatch, observeHead, observeNothingLeft, phaseOf, startHeadWatch } from './head-watch.ts'
-import type { Probe } from './instrument.ts'
+import {
+  type HeadWatch,
+  observeHead,
+  observeNothingLeft,
+  phaseOf,
+  resumeHeadWatch,
+  startHeadWatch,
+} from './head-watch.ts'
+import { isConfirmed, isPersistent, isStream, type Probe } from './instrument.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
 import { PeriodicReader } from './periodic-reader.ts'
 import {
@@ -20,7 +27,7 @@ import {
   startProgress,
   tryAgain,
 } from './progress.ts'
-import { SubscriptionReports } from './reports.ts'
+import { describeDrop, SubscriptionReports } from './reports.ts'
 import { StallWarning } from './stall-warning.ts'
 import { isHeadOurs, isStalled, lagMsOf, lagPositionsOf, positionOf, type Standing } from './standing.ts'
 import { type BeyondHead, describeBeyondHead } from './start-check.ts'
@@ -38,17 +45,19 @@ import type { ConsumerGroup } from './subscription-source.ts'
 /** Counters, and the look for a stall, follow within this time. */
 const LOOK_EVERY_MS = 1_000
 
-/** What the monitor is told of a subscription when it is wrapped. */
-export interface Watched {
-  readonly subscription: object
-  readonly isPersistent: boolean
-  /** Ends it with an error, where it is a stream. */
-  readonly destroy: ((this: object, error: Error) => unknown) | undefined
+/** Where a drop is not the end, because another subscription follows: see resubscribing.ts. */
+export interface Resubscription {
+  /** Whether another one is to follow one that ended with this error; `undefined`: without one. */
+  follows(error: unknown): boolean
+  failed(reason: string, error: unknown): void
+  /** An event has come, or it is live. */
+  recovered(): void
 }
 
 /**
- * Watches one subscription, from `begin` to its end, which is where its timer ends too. It takes in what the instruments
- * tell it (`Probe`), lets the pure parts decide, and reports. Whatever goes wrong in here stays in here.
+ * Watches one subscription, or several that follow each other, from `begin` to the end, which is where its timer ends too.
+ * It takes in what the instruments tell it (`Probe`), lets the pure parts decide, and reports. Whatever goes wrong in here
+ * stays in here.
  */
 export class SubscriptionMonitor<P, Item> implements Probe {
   readonly #options: ResolvedMonitorOptions<P, Item>
@@ -56,11 +65,14 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   readonly #headReader: PeriodicReader<{ readonly head: P | undefined } | 'nothing left'>
   readonly #groupReader: PeriodicReader<ConsumerGroup<P> | undefined>
   readonly #completions: Completions<P>
-  readonly #stallWarning: StallWarning<P>
+  readonly #resubscription: Resubscription | undefined
   readonly #over = new AbortController()
+  readonly #start: StartWatch<P>
+  /** Of the subscription that is watched now: fires when it has been dropped, or all is over. */
+  #round = new AbortController()
   #progress: Progress<P>
   #head: HeadWatch<P> = startHeadWatch()
-  #start: StartWatch<P>
+  #stallWarning: StallWarning<P>
   #state: SubscriptionState = 'catching_up'
   #consumption: Standing<P>['consumption'] = 'unseen'
   /** Weak, so that one that nobody holds any more can be collected. */
@@ -68,6 +80,9 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   #isPersistent = false
   #group: ConsumerGroup<P> | undefined
   #isFiltered: boolean
+  #beganAtEnd: boolean
+  /** Since a drop, no event has come, nor was it live. */
+  #isFailing = false
   /** Whether the server says itself when everything older was delivered. */
   #serverTells = false
   /** Ends the subscription with that error. Where none is wrapped (`monitorHandler`), it can only be logged. */
@@ -78,15 +93,18 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   #dropReason: string | undefined
   #error: unknown
 
-  constructor(options: ResolvedMonitorOptions<P, Item>) {
+  constructor(options: ResolvedMonitorOptions<P, Item>, resubscription?: Resubscription) {
     const { source, from } = options
     const start = from === 'start' || from === 'end' ? undefined : from
     this.#options = options
+    this.#resubscription = resubscription
     this.#isFiltered = source.isFiltered ?? false
+    this.#beganAtEnd = from === 'end'
     this.#completions = new Completions(source.order)
     this.#stallWarning = new StallWarning(options)
     this.#progress = startProgress(start)
-    this.#start = this.#startWatch(start)
+    this.#start = this.#startWatch()
+    this.#start.beginAt(start)
     const now = { clock: options.clock, logger: options.logger, intervalMs: options.headIntervalMs }
     this.#headReader = new PeriodicReader({
       ...now,
@@ -116,19 +134,20 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     )
   }
 
-  watch({ subscription, isPersistent, destroy }: Watched): void {
+  watch(subscription: object): void {
     const weakly = new WeakRef(subscription)
     this.#subscription = weakly
-    this.#isPersistent = isPersistent
-    if (isPersistent) {
+    this.#isPersistent = isPersistent(subscription)
+    if (this.#isPersistent) {
       this.#progress = startProgress<P>(undefined)
-      this.#start = this.#startWatch(undefined)
+      this.#start.beginAt(undefined)
     }
-    if (destroy) {
+    if (!isConfirmed(subscription)) this.confirmed()
+    if (isStream(subscription)) {
       // Bound to here: who listens to its `error` may subscribe anew, which is the consumer's own work again.
       this.#fail = AsyncResource.bind((error: Error) => {
-        const found = weakly.deref()
-        if (found) destroy.call(found, error)
+        const found = weakly.deref() as { destroy?(error: Error): unknown } | undefined
+        found?.destroy?.(error)
       })
     } else {
       this.#fail = AsyncResource.bind((error: Error) => {
@@ -143,6 +162,34 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     return this.#subscription !== undefined
   }
 
+  /** Whether no other subscription is to follow. */
+  get isOver(): boolean {
+    return this.#over.signal.aborted
+  }
+
+  /**
+   * The subscription that was watched has ended, and another one is to be made, which `watch` is then told of. Returns where
+   * it has to begin: what is processed; `undefined` is the start. Whoever asks for the next event has processed all that was
+   * handed over, so nothing is in hand.
+   */
+  nextRound(): P | undefined {
+    this.#round.abort()
+    this.#round = new AbortController()
+    this.#subscription = undefined
+    this.#serverTells = false
+    this.#head = resumeHeadWatch(this.#head)
+    this.#stallWarning = new StallWarning(this.#options)
+    this.#start.beginAt(this.#progress.processedTo)
+    if (this.#startedAtMs !== undefined) inBackground(() => this.#checkStart())
+    return this.#progress.processedTo
+  }
+
+  /** Of what was to begin at the end: where that was. */
+  beginAt(head: P | undefined): void {
+    this.#progress = startProgress(head)
+    this.#beganAtEnd = false
+  }
+
   expectFilter(): void {
     this.#isFiltered = true
   }
@@ -153,20 +200,26 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     inBackground(() => {
       // What happened meanwhile was kept back.
       void this.#reports.open(this.#isPersistent).then(() => this.closed())
-      void this.#start.run(() => this.#isFiltered, this.#over.signal)
+      this.#checkStart()
       void this.#lookNowAndThen()
     })
   }
 
   /** Ends the watch and withdraws what it shows; the subscription goes on. */
   stop(): void {
-    this.#enter('end')
+    this.#end('end')
     this.#reports.close()
+  }
+
+  /** The consumer leaves: no subscription is to follow. */
+  giveUp(): void {
+    this.#end('give_up')
   }
 
   delivered(item: unknown): void {
     try {
       this.#deliver(item as Item)
+      if (this.#isFailing) this.#recover()
     } catch (error) {
       this.#reports.failed(error)
     }
@@ -234,11 +287,20 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#quietly(() => {
       this.#progress = checkpoint(this.#progress, position, buffered, order)
     })
+    this.confirmed()
     return true
+  }
+
+  confirmed(): void {
+    if (this.#state !== 'dropped' || this.#round.signal.aborted) return
+    this.#error = undefined
+    this.#dropReason = undefined
+    this.#enter('resume')
   }
 
   serverSays(phase: 'caught_up' | 'fell_behind'): void {
     this.#serverTells = true
+    this.confirmed()
     this.#enter(phase)
   }
 
@@ -267,7 +329,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   left(): void {
-    this.#enter('end')
+    if (!this.#round.signal.aborted) this.#end('end')
   }
 
   closed(): void {
@@ -304,7 +366,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   #standing(): Standing<P> {
-    const { source, from, clock, headIntervalMs, stallAfterMs } = this.#options
+    const { source, clock, headIntervalMs, stallAfterMs } = this.#options
     return {
       nowMs: clock.nowMs(),
       order: source.order,
@@ -316,7 +378,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
       isPersistent: this.#isPersistent,
       isFiltered: this.#isFiltered,
       isBuffered: this.#isBuffered(),
-      beganAtEnd: from === 'end',
+      beganAtEnd: this.#beganAtEnd,
       startedAtMs: this.#startedAtMs,
       headGoodForMs: 2 * headIntervalMs + LOOK_EVERY_MS,
       stallAfterMs,
@@ -343,6 +405,10 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     if (this.#reports.isDue(this.#progress)) this.#reports.tellProgress(this.#progress)
   }
 
+  #checkStart(): void {
+    void this.#start.run(() => this.#isFiltered, this.#round.signal)
+  }
+
   async #lookNowAndThen(): Promise<void> {
     const { clock, headIntervalMs } = this.#options
     const { signal } = this.#over
@@ -355,7 +421,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   #look(): void {
     if (this.#subscription !== undefined && this.#subscription.deref() === undefined) this.left()
     this.#reports.tell(this.#progress)
-    this.#stallWarning.look(this.#standing())
+    if (this.#state !== 'dropped') this.#stallWarning.look(this.#standing())
     if (this.#over.signal.aborted) return
     if (isHeadOurs(this.#standing())) this.#headReader.readWhenDue(this.#over.signal)
     if (this.#isPersistent) this.#groupReader.readWhenDue(this.#over.signal)
@@ -374,7 +440,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     if (phase !== undefined && !this.#serverTells && isHeadOurs(this.#standing())) this.#enter(phase)
   }
 
-  #startWatch(from: P | undefined): StartWatch<P> {
+  #startWatch(): StartWatch<P> {
     const { source, projection } = this.#options
     const { format } = source.order
     const onBeyond = (found: BeyondHead<P> & { readonly from: P }): void => {
@@ -382,7 +448,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
       const seen = describeBeyondHead({ how: found.how, at }, source.name)
       this.#fail(new CheckpointBeyondHeadError(projection, format(found.from), at, seen))
     }
-    return new StartWatch(from, { ...this.#options, onBeyond })
+    return new StartWatch({ ...this.#options, onBeyond })
   }
 
   #reasonOf(error: unknown): string {
@@ -391,11 +457,30 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   #drop(error: unknown, reason: () => string): void {
-    if (this.#over.signal.aborted) return
+    if (this.#round.signal.aborted) return
+    this.#round.abort()
     this.#error = error
-    this.#dropReason = this.#quietly(reason) ?? 'unknown'
-    this.#reports.dropped(this.#dropReason, error)
+    const why = this.#quietly(reason) ?? 'unknown'
+    this.#dropReason = why
+    const follows = this.#quietly(() => this.#resubscription?.follows(error)) ?? false
+    // One that was never answered, after a drop, is no drop of its own.
+    if (!follows || this.#state !== 'dropped') this.#reports.dropped(why, error)
     this.#enter('drop')
+    if (follows) {
+      this.#isFailing = true
+      this.#resubscription?.failed(why, error)
+      return
+    }
+    const { logger, projection } = this.#options
+    logger.error(describeDrop(projection, why, error))
+    this.#finish()
+  }
+
+  #recover(): void {
+    if (this.#round.signal.aborted) return
+    this.confirmed()
+    this.#isFailing = false
+    this.#resubscription?.recovered()
   }
 
   #enter(signal: SubscriptionSignal): void {
@@ -403,7 +488,17 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     if (state === this.#state) return
     this.#state = state
     this.#reports.entered(state)
-    if (state !== 'dropped' && state !== 'ended') return
+    if (state === 'live' && this.#isFailing) this.#recover()
+  }
+
+  #end(signal: 'end' | 'give_up'): void {
+    if (this.#over.signal.aborted) return
+    this.#enter(signal)
+    this.#finish()
+  }
+
+  #finish(): void {
+    this.#round.abort()
     this.#over.abort()
     this.closed()
     this.#reports.leave()

@@ -36,6 +36,11 @@ export interface SubscriptionSource<P, Item> {
   readGroup?(signal: AbortSignal): Promise<ConsumerGroup<P>>
   /** Why a subscription ended with this error: a stable name of few values, for a label. */
   dropReason(error: unknown): string
+  /**
+   * Whether another subscription may succeed, with nothing changed by anyone, where one ended with this error. `false` of
+   * what it does not know. Never throws. Needed by `resubscribing`.
+   */
+  isTransient?(error: unknown): boolean
 }
 
 /** A group of competing consumers, as its server has it. */

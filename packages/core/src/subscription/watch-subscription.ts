@@ -1,8 +1,9 @@
 import { InvalidOptionError, LifecycleError } from '../errors.ts'
-import { instrument, isPersistent, isStream } from './instrument.ts'
+import { instrument, isStream } from './instrument.ts'
 import { type MonitorOptions, resolveMonitorOptions } from './options.ts'
 import type { SubscriptionStatus } from './status.ts'
 import { SubscriptionMonitor } from './subscription-monitor.ts'
+import { watchedFilter } from './watched-filter.ts'
 
 /** What a subscription yields. */
 export type ItemOf<S> = S extends AsyncIterable<infer Item> ? Item : never
@@ -98,32 +99,17 @@ class Watch<P, Item> implements SubscriptionWatch<P, Item> {
       throw new LifecycleError('this watch has a subscription already; make a new one for another')
     }
     instrument(subscription, monitor)
-    const { destroy } = subscription as { destroy?: (error: Error) => unknown }
-    monitor.watch({
-      subscription,
-      isPersistent: isPersistent(subscription),
-      destroy: isStream(subscription) ? destroy : undefined,
-    })
+    monitor.watch(subscription)
     // Whatever else is iterable may never be asked, and would be watched for ever.
     if (isStream(subscription)) monitor.begin()
     return subscription
   }
 
   filter<F extends object>(filter: F): F {
-    const monitor = this.#monitor
-    monitor.expectFilter()
-    return {
-      ...filter,
-      checkpointReached: (subscription: { readonly readableLength?: number }, position: P): unknown => {
-        const isPosition = monitor.checkpointReached(position, subscription.readableLength ?? 0)
-        // Whoever kept it would begin there, and never be given an event again.
-        if (!isPosition) return undefined
-        const { checkpointReached } = filter as {
-          checkpointReached?: (subscription: unknown, position: P) => unknown
-        }
-        return checkpointReached?.call(filter, subscription, position)
-      },
-    }
+    this.#monitor.expectFilter()
+    return watchedFilter<P, F>(filter, (position, buffered) =>
+      this.#monitor.checkpointReached(position, buffered),
+    )
   }
 
   handler<I extends Item, Rest extends unknown[], R>(
