@@ -108,6 +108,26 @@ steered(
   },
 )
 
+steered(
+  'one that hung, and is done behind the read that follows, is a conflict once, and nothing is moved twice',
+  async () => {
+    const checkpoints = esdbCheckpoints({ client: esdb.client, timeoutMs: 1_000 })
+    await checkpoints.advance(move(undefined, '1/1'), work)
+    await esdb.server.postpone({ kind: 'append', stream: checkpointStream() })
+    await expect(checkpoints.advance(move('1/1', '2/2'), work)).rejects.toMatchObject({
+      code: 'TIDEMARK_ESDB_TIMEOUT',
+    })
+    expect((await checkpoints.read(own('mailer'), own('source'), never())).position).toBe('1/1')
+    await esdb.server.resume()
+    await expect.poll(() => eventsOf(checkpointStream()).then(([last]) => last?.event?.revision)).toBe(1n)
+    await expect(checkpoints.advance(move('1/1', '2/2'), work)).rejects.toMatchObject({
+      code: 'TIDEMARK_CHECKPOINT_CONFLICT',
+    })
+    expect((await checkpoints.read(own('mailer'), own('source'), never())).position).toBe('2/2')
+    await checkpoints.advance(move('2/2', '3/3'), work)
+  },
+)
+
 test('a stream that was deleted, to project anew, begins from nothing', async () => {
   await store().advance(move(undefined, '1/1'), work)
   await esdb.client.deleteStream(checkpointStream())

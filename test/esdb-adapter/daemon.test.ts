@@ -244,6 +244,25 @@ describeSteered('when the server comes after the daemon', () => {
 })
 
 describeSteered('when the server hangs', () => {
+  test('and answers reads before an append that hung, one batch is handled again, and nothing is lost', async () => {
+    const seen: number[] = []
+    const checkpoints = esdbCheckpoints({ client: esdb.client, timeoutMs: 1_000 })
+    await esdb.server.write(own('orders'), numbered(0, 9))
+    const daemon = await started(esdbEvents({ client: esdb.client }), { checkpoints, handle: into(seen) })
+    await daemon.waitUntilProjected()
+    await esdb.server.postpone({ kind: 'append', stream: `tidemark-checkpoint-${own('numbers')}` })
+    await esdb.server.write(own('orders'), numbered(10, 19))
+    // It has read its checkpoint again, and found the one before.
+    await expect.poll(() => seen.filter((n) => n === 19).length, POLLING).toBeGreaterThan(1)
+    await esdb.server.resume()
+    await daemon.waitUntilProjected()
+    await esdb.server.write(own('orders'), numbered(20, 29))
+    await daemon.waitUntilProjected()
+    expect([...new Set(seen)]).toEqual(numbersUpTo(29))
+    const again = seen.filter((n, at) => seen.indexOf(n) < at)
+    expect([...new Set(again)]).toEqual(Array.from({ length: 10 }, (_, n) => 10 + n))
+  })
+
   test('stop is bounded all the same', async () => {
     await esdb.server.write(own('orders'), numbered(0, 9))
     const seen: number[] = []

@@ -155,6 +155,24 @@ describe('$all', () => {
     expect((await poll(all(), first)).mark).toBeUndefined()
   })
 
+  steered('is read on from a checkpoint whose record was scavenged, with nothing lost', async () => {
+    await esdb.server.write(own('orders'), numbered(0, 5))
+    const source = all()
+    const { mark } = await poll(source)
+    const after = (await load(source, { after: undefined, upTo: present(mark), limit: 3 })).through
+    await esdb.server.scavenge(own('orders'), 1n, 3n)
+    const stored = [{ projection: 'mailer', position: after }]
+    const reading = await poll(all(), undefined, stored)
+    const page = await load(source, { after, upTo: present(reading.mark) })
+    expect(numbersIn(page)).toEqual([4, 5])
+    expect(reading.skipped).toEqual([])
+    const newest = { after: present(mark), upTo: present(mark) }
+    await esdb.server.scavenge(own('orders'), 5n, 5n)
+    await esdb.server.write(own('orders'), numbered(6, 6))
+    const next = await poll(all(), undefined, [{ projection: 'mailer', position: newest.after }])
+    expect(numbersIn(await load(source, { ...newest, upTo: present(next.mark) }))).toEqual([6])
+  })
+
   steered('is idle while only the server and Tidemark write: the mark stands still', async () => {
     await esdb.server.write(own('orders'), numbered(0, 1))
     const source = all()

@@ -98,6 +98,28 @@ test('the group of a persistent subscription to $all has positions of $all', asy
   await subscription.unsubscribe()
 })
 
+test('a group of $all whose checkpoint stands above the last event that it knows has no lag below zero', async () => {
+  const startFrom = await endOfAll(esdb.client)
+  const filter = clientModule.streamNameFilter({ prefixes: [own('orders')] })
+  await esdb.client.createPersistentSubscriptionToAll(own('mailer'), { ...settings(), startFrom }, { filter })
+  const source = esdbConsumerGroup({ client: groupClient(), group: own('mailer') })
+  const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
+  const subscription = watch.wrap(esdb.client.subscribeToPersistentSubscriptionToAll(own('mailer')))
+  await esdb.server.write(own('orders'), numbered(0, 0))
+  for await (const event of subscription) {
+    await subscription.ack(event as never)
+    await esdb.server.write(own('other'), numbered(1, 5))
+    await expect
+      .poll(() => {
+        const { checkpoint, lastKnown } = watch.status().group ?? {}
+        return checkpoint && lastKnown && checkpoint.commit > lastKnown.commit
+      }, POLLING)
+      .toBe(true)
+    break
+  }
+  expect(watch.status()).toMatchObject({ lagPositions: undefined, skipped: {} })
+})
+
 test('monitorPersistentSubscription shows the group in metrics, and gives back the same subscription', async () => {
   await group()
   await esdb.server.write(own('orders'), numbered(0, 9))

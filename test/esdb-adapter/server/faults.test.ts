@@ -81,6 +81,22 @@ describeSteered('the server, told to misbehave,', () => {
     expect(await failure(rig.db.readStream(stream))).toMatchObject({ type: 'stream-not-found' })
   })
 
+  test.each([
+    // The two ways in which clients append.
+    ['in a call of its own', { credentials: { username: 'admin', password: 'changeit' } }],
+    ['in the one call for all appends', {}],
+  ])('answers a read before an append that hung, %s', async (_, options) => {
+    const [hung, next] = [unique('orders'), unique('orders')]
+    await rig.server.postpone({ kind: 'append', stream: hung })
+    const appending = rig.db.appendToStream(hung, numbered(1), options)
+    // Behind it on the same connection.
+    await rig.db.appendToStream(next, numbered(1), options)
+    expect(await failure(rig.db.readStream(hung))).toMatchObject({ type: 'stream-not-found' })
+    await rig.server.resume()
+    expect(await appending).toMatchObject({ success: true, nextExpectedRevision: 0n })
+    expect(await all(rig.db.readStream(hung))).toHaveLength(1)
+  })
+
   test('writes what it is given, and loses the connection before it answers', async () => {
     const db = connect(rig.server)
     const stream = unique('orders')

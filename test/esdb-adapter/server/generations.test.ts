@@ -4,7 +4,7 @@ import { GENERATIONS, type GenerationName } from '../../support/esdb-server/gene
 import { type EsdbServer, startEsdbServer } from '../../support/esdb-server/server.ts'
 import { type Client, client, clientName, connect } from '../client.ts'
 import { describeSteered } from '../server-in-use.ts'
-import { type Heard, listen, numbered, revisions, unique, until } from './rig.ts'
+import { all, type Heard, listen, numbered, revisions, unique, until } from './rig.ts'
 
 const NO_POSITION = 2n ** 64n - 1n
 
@@ -77,10 +77,10 @@ describeSteered.each(Object.keys(GENERATIONS) as GenerationName[])('a server of 
     const stream = unique('orders')
     const from = await beyond()
     const filter = client.streamNameFilter({ prefixes: [stream] })
-    const all = db.subscribeToAll({ fromPosition: from })
+    const ofAll = db.subscribeToAll({ fromPosition: from })
     const filtered = db.subscribeToAll({ fromPosition: from, filter })
     const ofStream = db.subscribeToStream(stream, { fromRevision: 2n })
-    const heard = [all, filtered, ofStream].map(listen) as [Heard, Heard, Heard]
+    const heard = [ofAll, filtered, ofStream].map(listen) as [Heard, Heard, Heard]
     await until(() => isCaughtUp(heard[0]) && isCaughtUp(heard[1]))
     for (let i = 0; i < 40; i++) await server.write(stream, written(1))
     await until(() => heard.every(({ events }) => events.at(-1)?.event?.revision === 39n))
@@ -90,7 +90,22 @@ describeSteered.each(Object.keys(GENERATIONS) as GenerationName[])('a server of 
     else
       for (const { events } of heard.slice(0, 2))
         expect(events[0]?.commitPosition).toBeGreaterThan(from.commit)
-    await Promise.all([all, filtered, ofStream].map((subscription) => subscription.unsubscribe()))
+    await Promise.all([ofAll, filtered, ofStream].map((subscription) => subscription.unsubscribe()))
+  })
+
+  test(`from a position that was scavenged, a subscription to $all ${isOld ? 'leaves out the next event too' : 'begins with the next event'}`, async () => {
+    const stream = unique('orders')
+    const { position: from } = await db.appendToStream(stream, numbered(1))
+    if (from === undefined) throw new Error('no position')
+    await db.appendToStream(stream, numbered(3))
+    await server.scavenge(stream, 0n, 0n)
+    const read = await all(db.readAll({ fromPosition: from }))
+    expect(revisions(read)).toEqual([1n, 2n, 3n])
+    const subscription = db.subscribeToAll({ fromPosition: from })
+    const heard = listen(subscription)
+    await until(() => isCaughtUp(heard))
+    expect(revisions(heard.events)).toEqual(isOld ? [2n, 3n] : [1n, 2n, 3n])
+    await subscription.unsubscribe()
   })
 
   test(`events that come too fast ${isOld ? 'end the call' : 'are read from the log'}`, async () => {

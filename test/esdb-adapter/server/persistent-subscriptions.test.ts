@@ -278,4 +278,27 @@ describe('a group of $all', () => {
     await subscription.unsubscribe()
     await rig.db.deletePersistentSubscriptionToAll(group)
   })
+
+  test('writes its checkpoint at events that its filter leaves out: above the last that it knows', async () => {
+    const [stream, group] = [unique('orders'), unique('group')]
+    const { position: startFrom } = await rig.db.appendToStream(unique('marker'), numbered(1))
+    if (startFrom === undefined) throw new Error('no position')
+    const filter = client.streamNameFilter({ prefixes: [stream] })
+    const changes = { startFrom, checkPointLowerBound: 1, checkPointUpperBound: 1 }
+    await rig.db.createPersistentSubscriptionToAll(group, toAll(changes), { filter })
+    const { position: known } = await rig.db.appendToStream(stream, numbered(1))
+    const subscription = rig.db.subscribeToPersistentSubscriptionToAll(group)
+    const heard = listen(subscription)
+    await until(() => heard.events.length === 1)
+    await subscription.ack(heard.events[0] as never)
+    const { position: last } = await rig.db.appendToStream(unique('other'), numbered(5))
+    await until(async () => {
+      const { stats } = await rig.db.getPersistentSubscriptionToAllInfo(group)
+      return (stats.lastCheckpointedEventPosition?.commit ?? 0n) >= (last?.commit ?? 0n)
+    })
+    const { stats } = await rig.db.getPersistentSubscriptionToAllInfo(group)
+    expect(stats.lastKnownEventPosition).toEqual(known)
+    await subscription.unsubscribe()
+    await rig.db.deletePersistentSubscriptionToAll(group)
+  })
 })

@@ -51,16 +51,22 @@ export function batchAppend(database: Database, call: BatchAppendCall): void {
     }
     if (!request.getIsFinal()) return
     pending.delete(id)
-    const refusal = database.misbehaviour.refusalOf({ kind: 'append', stream, group: '' })
-    const refused = refusal && statusOf(refusal)
-    if (refused) void open.send(answer.setError(refused))
-    else if (refusal) open.fail(refusal)
-    else {
-      const expected = expectedPosition(append.options)
-      const result = writeEvents(database.log, stream, expected, append.events)
-      if (result.outcome === 'written') database.eventsAppended += result.count
-      void open.send(fill(answer, result, expected))
+    const identity = { kind: 'append', stream, group: '' } as const
+    const beginning = database.misbehaviour.beginning(identity)
+    const act = (): void => {
+      const refusal = database.misbehaviour.refusalOf(identity)
+      const refused = refusal && statusOf(refusal)
+      if (refused) void open.send(answer.setError(refused))
+      else if (refusal) open.fail(refusal)
+      else {
+        const expected = expectedPosition(append.options)
+        const result = writeEvents(database.log, stream, expected, append.events)
+        if (result.outcome === 'written') database.eventsAppended += result.count
+        void open.send(fill(answer, result, expected))
+      }
     }
+    if (beginning) void beginning.then(act)
+    else act()
   })
   call.on('end', () => open.end())
 }

@@ -43,6 +43,7 @@ export function commands(database: Database, listener: Listener, newLog: () => L
     stall: (which, after = 0) => misbehaviour.stall(which, after),
     resume: () => misbehaviour.resume(),
     delay: (which, delayMs) => misbehaviour.delay(which, delayMs),
+    postpone: (which) => misbehaviour.postpone(which),
     sendFellBehind: (which) =>
       each({ ...which, kind: 'subscription' }, (call) => call.send(fellBehind(undefined) as never)),
     close: () => listener.close(),

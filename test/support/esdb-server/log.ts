@@ -48,6 +48,9 @@ export class Log {
   readonly records: LogRecord[] = []
   readonly #streams = new Map<string, Stream>()
   readonly #listeners = new Set<(record: LogRecord) => void>()
+  /** Written, and not yet told of. */
+  readonly #untold: LogRecord[] = []
+  #isTelling = false
   #end: bigint
 
   /** @param base - where the log begins; an epoch record, which no read shows, takes the first bytes. */
@@ -92,6 +95,7 @@ export class Log {
       }
     })
     for (const record of written) this.#add(stream, record)
+    this.#tell()
     return written
   }
 
@@ -112,6 +116,7 @@ export class Log {
     }
     stream.tombstoned = true
     this.#add(stream, record)
+    this.#tell()
     return record
   }
 
@@ -157,7 +162,17 @@ export class Log {
     stream.records.push(record)
     stream.revisions.set(record.id, record.revision)
     this.records.push(record)
-    for (const listener of this.#listeners) listener(record)
+    this.#untold.push(record)
+  }
+
+  /** In the order of the log, also where a listener writes: a group its checkpoint. */
+  #tell(): void {
+    if (this.#isTelling) return
+    this.#isTelling = true
+    for (let record = this.#untold.shift(); record; record = this.#untold.shift()) {
+      for (const listener of this.#listeners) listener(record)
+    }
+    this.#isTelling = false
   }
 
   #advance(bytes: bigint): { readonly start: bigint; readonly end: bigint } {

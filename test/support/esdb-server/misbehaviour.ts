@@ -19,6 +19,7 @@ export class Misbehaviour {
   #refusals: Refusal[] = []
   #delays: { readonly which: CallFilter; readonly delayMs: number }[] = []
   #stalls: { readonly which: CallFilter; readonly after: number }[] = []
+  #postponements: CallFilter[] = []
   readonly #held = new Set<() => void>()
 
   refuse(which: CallFilter, error: ErrorName, times: number, leader: ErrorContext['leader']): void {
@@ -33,7 +34,12 @@ export class Misbehaviour {
     this.#stalls.push({ which, after })
   }
 
+  postpone(which: CallFilter): void {
+    this.#postponements.push(which)
+  }
+
   resume(): void {
+    this.#postponements = []
     this.#stalls = []
     this.#delays = []
     for (const release of this.#held) release()
@@ -45,6 +51,11 @@ export class Misbehaviour {
     if (refusal === undefined) return undefined
     refusal.times--
     return errorFor(call, refusal.error, refusal.leader)
+  }
+
+  /** Resolves when it may be begun; undefined where that is at once. */
+  beginning(call: CallIdentity): Promise<void> | undefined {
+    return this.#postponements.some((which) => fits(which, call)) ? this.#released() : undefined
   }
 
   /** Whether `hold` has anything to do. */

@@ -70,7 +70,12 @@ export interface Steering {
   stall(which: CallFilter, after?: number): void
   /** Waits that long before each message of such calls. */
   delay(which: CallFilter, delayMs: number): void
-  /** Ends every stall and delay; what was held back is sent. */
+  /**
+   * Does not begin such appends and deletes before `resume`, while what comes behind them is answered: as a server that hung
+   * and goes on.
+   */
+  postpone(which: CallFilter): void
+  /** Ends every stall, delay and postponement; what was held back is sent, what was postponed is done. */
   resume(): void
   /** Sends a `fellBehind` to open subscriptions, which today's servers keep to themselves. */
   sendFellBehind(which: CallFilter): number
@@ -99,6 +104,7 @@ export const COMMANDS: readonly (keyof Steering)[] = [
   'refuseCalls',
   'stall',
   'delay',
+  'postpone',
   'resume',
   'sendFellBehind',
   'close',

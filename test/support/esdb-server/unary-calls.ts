@@ -14,6 +14,8 @@ export async function answerUnary<Response extends object>(
 ): Promise<void> {
   const done = database.calls.addUnary(call.kind)
   const held = { ...call, sent: 0 }
+  const beginning = database.misbehaviour.beginning(call)
+  if (beginning) await beginning
   const result = database.misbehaviour.refusalOf(call) ?? act()
   if (database.misbehaviour.concerns(held)) await database.misbehaviour.hold(held)
   done()
