@@ -38,6 +38,17 @@ test('a persistent subscription stands where its group does, and shows what the 
   })
 })
 
+test('a group whose checkpoint stands above the last event that its server knows is not behind', async () => {
+  const { clock, source, persistent, options, metrics } = rig()
+  const readGroup = async () => ({ ...GROUP, checkpoint: 12n })
+  const watch = watchSubscription({ ...options, source: Object.assign(source, { readGroup }) })
+  watch.wrap(persistent())
+  await isOpen(metrics)
+  await clock.advance(1_000)
+  expect(watch.status()).toMatchObject({ position: 12n, lagPositions: 0n })
+  expect(metrics.gauges()).toMatchObject({ projection_position: 12, projection_lag_positions: 0 })
+})
+
 test('is live while its group is, and tells how long its events took', async () => {
   const { clock, source, persistent, call, options, metrics } = rig()
   let isLive = false

@@ -31,14 +31,14 @@ export function lagMs<P>(input: LagInput<P>): number | undefined {
   return ageMs <= headGoodForMs ? 0 : ageMs
 }
 
-/** Head minus position, where every position counts. */
-export function lagPositions<P>(
-  { processedTo }: Progress<P>,
+/** Head minus position, where every position counts. A head that was read before the position lags behind it. */
+export function positionsBehind<P>(
+  position: P | undefined,
   head: P | undefined,
   order: PositionOrder<P>,
 ): bigint | undefined {
-  if (!order.distance || processedTo === undefined || head === undefined) return undefined
-  const behind = order.distance(processedTo, head)
+  if (!order.distance || position === undefined || head === undefined) return undefined
+  const behind = order.distance(position, head)
   return behind > 0n ? behind : 0n
 }
 

@@ -42,12 +42,10 @@ export function positionOf<P>(standing: Standing<P>): P | undefined {
 export function lagPositionsOf<P>(standing: Standing<P>): bigint | undefined {
   const { order, isPersistent, group, progress, head } = standing
   if (isPersistent) {
-    const { checkpoint, lastKnown } = group ?? {}
-    if (checkpoint === undefined || lastKnown === undefined) return undefined
-    return order.distance?.(checkpoint, lastKnown)
+    return lag.positionsBehind(group?.checkpoint, group?.lastKnown, order)
   }
   if (!isProcessingSeen(standing) || !isHeadOurs(standing)) return undefined
-  return lag.lagPositions(progress, head.head, order)
+  return lag.positionsBehind(progress.processedTo, head.head, order)
 }
 
 /** See `SubscriptionStatus.lagMs`. */
