@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 import { DEFAULT_MAJOR, MAJORS, type Major } from './packages/embedded-postgres/src/majors.ts'
+import type { GenerationName } from './test/support/esdb-server/generations.ts'
 
 const source = (path: string) => fileURLToPath(new URL(`packages/${path}`, import.meta.url))
 
@@ -37,13 +38,24 @@ const onEsdb = (
   client: 'eventstore' | 'kurrentdb',
   include: string[],
   exclude: string[] = [FAULTS],
+  env: Record<string, string> = {},
 ): TestProjectInlineConfiguration => {
   const project = onPostgres(name, include, exclude)
   return {
     ...project,
-    test: { ...project.test, env: { ...project.test?.env, TIDEMARK_ESDB_CLIENT: client } },
+    test: { ...project.test, env: { ...project.test?.env, TIDEMARK_ESDB_CLIENT: client, ...env } },
   }
 }
+
+// Generations of servers differ in their subscriptions alone: the files that subscribe. What is the same test of every
+// generation (generations.test.ts) runs with the newest. Of the chaos what differs most: subscriptions that end.
+const ESDB_GENERATIONS: readonly GenerationName[] = ['23.10', '24.2']
+const SUBSCRIBING = [
+  'test/esdb-adapter/{conformance,daemon,wake-ups}.test.ts',
+  'test/esdb-adapter/subscriptions/wrapping.test.ts',
+  'test/esdb-adapter/server/{faults,filters,links,subscriptions,truncation}.test.ts',
+]
+const ESDB_CLIENTS = ['eventstore', 'kurrentdb'] as const
 
 /** For tests that wait for servers and processes to come and go, on a machine that may be busy. */
 const patient = (
@@ -104,6 +116,17 @@ export default defineConfig({
       patient(onEsdb('extra-faults-eventstore', 'eventstore', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
       patient(onEsdb('extra-faults-kurrentdb', 'kurrentdb', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
       onPostgres('extra-pgbouncer', [`test/${PGBOUNCER}`], []),
+      ...ESDB_GENERATIONS.flatMap((generation) =>
+        ESDB_CLIENTS.map((client) =>
+          onEsdb(
+            `extra-esdb-${generation}-${client}`,
+            client,
+            generation === '23.10' ? [...SUBSCRIBING, 'test/esdb-adapter/chaos/faults.test.ts'] : SUBSCRIBING,
+            undefined,
+            { TIDEMARK_ESDB_GENERATION: generation },
+          ),
+        ),
+      ),
       ...MAJORS.map((major) =>
         onPostgres(`extra-postgres-${major}`, ['test/pg-adapter/**/*.test.ts'], undefined, major),
       ),
