@@ -173,7 +173,6 @@ export class SubscriptionMonitor<P, Item> implements Probe {
    * handed over, so nothing is in hand.
    */
   nextRound(): P | undefined {
-    this.#round.abort()
     this.#round = new AbortController()
     this.#subscription = undefined
     this.#serverTells = false
