@@ -132,21 +132,20 @@ test('the mark is looked up, the window read and the greatest position found by 
   await expectIndexed(sent, WINDOW)
 })
 
-test('every run that is watched costs one descent of the index, idle or not', async () => {
+test('every run that is watched costs one descent of the index', async () => {
   const sent: string[] = []
   const agent = await agentOver({ pool: recording(sent), table: events.name, eventType: 'type' })
   for (let run = 0; run <= MOST_WATCHED_RUNS; run++) {
     await db.pool.query(`begin; insert into ${events.name} default values; rollback`)
     await agent.waitFor(await events.append())
   }
-  await agent.freshReading()
-  const looks = sent.filter((message) => message.includes(LATE))
-  expect(
-    looks
-      .at(-1)
+  const runsOfLastLook = () =>
+    sent
+      .findLast((message) => message.includes(LATE))
       ?.match(/array\[[^\]]*\]::bigint/)?.[0]
-      .split(','),
-  ).toHaveLength(MOST_WATCHED_RUNS)
+      .split(',').length
+  // Not each poll looks.
+  while (runsOfLastLook() !== MOST_WATCHED_RUNS) await agent.freshReading()
   await expectIndexed(sent, LATE, 5 * MOST_WATCHED_RUNS)
 })
 
