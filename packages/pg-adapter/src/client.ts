@@ -39,9 +39,11 @@ export interface BoundedPool<C extends PgClient = BoundedClient> {
   readonly queryTimeoutMs: number
 }
 
-/** What a connection's `error` event said while it was used: the server's last words, before it is merely "not queryable". */
 export interface Connection {
+  /** What its `error` event said while it was used: the server's last words, before it is merely "not queryable". */
   readonly lostReason: Error | undefined
+  /** Set to `true`, the connection is destroyed after its use, though nothing failed. */
+  isSpent: boolean
 }
 
 const listened = new WeakSet<object>()
@@ -93,7 +95,10 @@ export async function withConnection<C extends PgClient, T>(
     traced(() => client.release(destroy))
   }
   // A connection lost between two statements is reported by an event, and by the next statement.
-  const connection: { lostReason: Error | undefined } = { lostReason: undefined }
+  const connection: { lostReason: Error | undefined; isSpent: boolean } = {
+    lostReason: undefined,
+    isSpent: false,
+  }
   const onError = (error: Error): void => {
     connection.lostReason ??= error
   }
@@ -111,7 +116,7 @@ export async function withConnection<C extends PgClient, T>(
     // It may have fired since the pool gave the connection, before anybody listened.
     signal.throwIfAborted()
     const result = await Promise.race([use(client, connection), aborted])
-    release(false)
+    release(connection.isSpent)
     return result
   } catch (error) {
     release(true)

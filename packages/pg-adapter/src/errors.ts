@@ -39,6 +39,17 @@ export class NotPrimaryError extends TidemarkError {
   readonly code = 'TIDEMARK_NOT_PRIMARY'
 }
 
+/** Partitions were attached during each of several looks. Retried: nothing is passed meanwhile. */
+export class PartitionsChangedError extends TidemarkError {
+  readonly code = 'TIDEMARK_PARTITIONS_CHANGED'
+  constructor(table: string, looks: number) {
+    super(
+      `partitions were attached to ${table} during each of ${looks} looks at it; it is looked at again until one falls ` +
+        'between two of them',
+    )
+  }
+}
+
 /**
  * A statement was not answered in time, or the server itself ended it, as it was told to (then that is the cause). Its
  * connection is destroyed, and it is tried again on another one.
@@ -217,6 +228,7 @@ const DRIVER_MESSAGES: readonly RegExp[] = [
 
 const PASSING = [
   NotPrimaryError,
+  PartitionsChangedError,
   QueryTimeoutError,
   NoConnectionError,
   ConnectionLostError,

@@ -31,6 +31,8 @@ export interface PostgresPoll {
   /** What is visible now of the watched runs. */
   readonly late: readonly LateEvent[]
   readonly fingerprint: string
+  /** Whether partitions changed while step 3 looked them up. What it then read may lack those of a new one. */
+  readonly mayLackPartition: boolean
   /** What the catalog said at the end of this poll; where it was asked for, and one statement can tell. */
   readonly inspection: Inspection | undefined
   readonly backendKey: string
@@ -81,11 +83,16 @@ export async function readPoll(
 ): Promise<PostgresPoll | undefined> {
   const { sequence } = request
   try {
-    const row = await send(options.pool, pollSql(options, request, NO_UNCALLED), signal)
+    const row = await send(options.pool, request.inspection, pollSql(options, request, NO_UNCALLED), signal)
     if (row.lastHandedOut !== null) return toPoll(options, row, request, BigInt(String(row.lastHandedOut)))
     if (!isReadable(row, request)) return undefined
     // 14 to 17 answer NULL for a sequence that was never called, or set back by setval(s, n, false).
-    const uncalled = await send(options.pool, pollSql(options, request, uncalledSql(sequence)), signal)
+    const uncalled = await send(
+      options.pool,
+      request.inspection,
+      pollSql(options, request, uncalledSql(sequence)),
+      signal,
+    )
     const lastHandedOut = lastHandedOutOfUncalled(uncalled, request)
     return lastHandedOut === undefined ? undefined : toPoll(options, uncalled, request, lastHandedOut)
   } catch (error) {
@@ -114,6 +121,7 @@ export async function probe(
 ): Promise<boolean> {
   const row = await send(
     options.pool,
+    inspection,
     // Before 18 the number is read under the lock that a writer takes: last, so that other daemons see it for a moment only.
     `${LOCK_TIMEOUT};
     ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
@@ -152,7 +160,7 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
     ${limitSql(options.pool)};
     ${LOCK_TIMEOUT};
     ${holdersSql(sequence, request.formerSequences)};
-    ${inspects && window !== undefined ? locksSql(window) : ''}
+    ${inspects && window !== undefined ? `${partitionsHeldSql(options, sequence)} ${locksSql(window)}` : ''}
     select ${window === undefined ? "''" : `array_to_string(array(${window}), ',')`} as visible;
     ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
     select ${polledFingerprintSql(options, sequence)} as fingerprint,
@@ -162,6 +170,12 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
       case when ${isKnownSql(knownBackends)} then null else ${SERVER_IDENTITY_SQL}::text end as identity;
     ${inspects ? `${inspectionSql(options)};` : ''}
     commit`
+}
+
+/** With the lock on the table itself, only ATTACH PARTITION can change its partitions until the poll's end. */
+function partitionsHeldSql(options: Options, sequence: InspectedSequence): string {
+  return `select from only ${options.sql.table} limit 0;
+    select ${polledFingerprintSql(options, sequence)} as "fingerprintBefore";`
 }
 
 function polledFingerprintSql({ sql, position }: Options, { oid }: InspectedSequence): string {
@@ -227,10 +241,24 @@ const NO_SUCH_PID = -2
 
 type Row = Readonly<Record<string, unknown>>
 
-async function send(pool: BoundedPool, sql: string, signal: AbortSignal): Promise<Row> {
+/**
+ * Destroys the connection where partitions have changed meanwhile. A backend that looks up the partitions in the very
+ * moment in which ATTACH PARTITION commits may take note of the change before it has written down what it found, and then
+ * does not read the new partition until the next change (`RelationBuildPartitionDesc`, seen in 18).
+ */
+async function send(
+  pool: BoundedPool,
+  inspection: Inspection,
+  sql: string,
+  signal: AbortSignal,
+): Promise<Row> {
   try {
-    const results = await withConnection(pool, signal, (client) => begin(client, sql))
-    return Object.assign({}, ...results.flatMap((result) => result.rows))
+    return await withConnection(pool, signal, async (client, connection) => {
+      const results = await begin(client, sql)
+      const row: Row = Object.assign({}, ...results.flatMap((result) => result.rows))
+      connection.isSpent = row.fingerprint !== inspection.fingerprint
+      return row
+    })
   } catch (error) {
     // object_not_in_prerequisite_state: WAL functions, and the writers' lock, are not to be had in recovery.
     if (sqlState(error) === '55000') {
@@ -253,6 +281,7 @@ function toPoll(options: Options, row: Row, request: PollRequest, lastHandedOut:
     windowEnd: windowEndOf(request.visibleAbove, visible),
     late: parseLateEvents(row.late),
     fingerprint: String(row.fingerprint),
+    mayLackPartition: row.fingerprintBefore !== undefined && row.fingerprintBefore !== row.fingerprint,
     inspection: typeof row.facts === 'string' ? parseInspection(row.facts, options) : undefined,
     backendKey: String(row.backendKey),
     identity: typeof row.identity === 'string' ? (JSON.parse(row.identity) as ServerIdentity) : undefined,

@@ -7,6 +7,7 @@ export {
   isTransientPostgresError,
   NoConnectionError,
   NotPrimaryError,
+  PartitionsChangedError,
   type PostgresCondition,
   PostgresConditionError,
   ProjectionSourceError,

@@ -1,5 +1,5 @@
 import { requireReadableInOrder, requireTable } from './conditions.ts'
-import { NotPrimaryError, PostgresConditionError } from './errors.ts'
+import { NotPrimaryError, PartitionsChangedError, PostgresConditionError } from './errors.ts'
 import type { FormerSequences } from './former-sequences.ts'
 import { type PollRequest, type PostgresPoll, readPoll } from './high-water.ts'
 import { type InspectedSequence, type Inspection, inspect } from './inspection.ts'
@@ -35,14 +35,12 @@ export async function pollInspected(
   signal: AbortSignal,
 ): Promise<InspectedPoll> {
   let { inspection, sequence } = known ?? (await inspectAndCheck(options, former, signal))
+  let poll: PostgresPoll | undefined
   for (let polls = 1; polls <= MOST_POLLS; polls++) {
     const inspects = polls > 1
     const formerSequences = former.besides(sequence.oid)
-    const poll = await readPoll(
-      options,
-      { ...request, inspection, sequence, formerSequences, inspects },
-      signal,
-    )
+    poll = await readPoll(options, { ...request, inspection, sequence, formerSequences, inspects }, signal)
+    if (poll?.mayLackPartition) continue
     if (poll?.fingerprint === inspection.fingerprint) return { inspection, sequence, poll }
     const now = poll?.inspection && requireConditions(poll.inspection, options)
     if (poll?.inspection && now && isSameFile(now, sequence)) {
@@ -51,6 +49,7 @@ export async function pollInspected(
     if (poll === undefined || inspects)
       ({ inspection, sequence } = await inspectAndCheck(options, former, signal))
   }
+  if (poll?.mayLackPartition) throw new PartitionsChangedError(options.sql.table, MOST_POLLS)
   throw new PostgresConditionError(
     'sequence_found',
     `the sequence of ${options.sql.table} was replaced or altered at each of ${MOST_POLLS} looks; nothing is passed meanwhile`,
