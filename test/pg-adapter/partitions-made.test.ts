@@ -109,6 +109,58 @@ test('polls during which partitions are attached are tried again until one falls
   expect(agent.status()).toMatchObject({ state: 'polling', mark: 2n, error: undefined })
 })
 
+test('a page during which a partition is attached is read again, on another connection', async () => {
+  const events = await db.events(`${PARTITIONED}; create table events_rest partition of events default`)
+  await events.run('insert into events (tenant) values (0), (7), (0)')
+  const sent: string[] = []
+  const agent = await agentOver({ pool: db.pool, table: events.name })
+  await agent.waitFor(3n)
+  let destroyed = 0
+  const pool = {
+    connect: async () => {
+      const client = await db.pool.connect()
+      return Object.assign(Object.create(client), {
+        query: async (text: string, values?: unknown[]) => {
+          if (!text.includes('as partitions;')) return client.query(text, values)
+          sent.push(text)
+          if (sent.length > 1) return client.query(text)
+          const end = text.indexOf('as partitions;') + 'as partitions'.length
+          const first = await client.query(text.slice(0, end))
+          await events.run(`create table moved (like events including all);
+            with of7 as (delete from events_rest where tenant = 7 returning *) insert into moved select * from of7;
+            alter table events attach partition moved for values in (7)`)
+          return [first, await client.query(text.slice(end + 1))].flat()
+        },
+        release: (destroy?: boolean) => {
+          if (destroy) destroyed++
+          client.release(destroy)
+        },
+      })
+    },
+  }
+  const source = postgresEvents({ pool, table: events.name })
+  const signal = new AbortController().signal
+  // So that it knows that there are partitions.
+  const { mark, incarnation, settled, logPosition } = await source.readHighWater({
+    previous: undefined,
+    stored: async () => [],
+    sharesLog: async () => true,
+    signal,
+  })
+  expect(mark ?? settled).toBeDefined()
+  const { positions } = await source.load({
+    after: undefined,
+    upTo: 3n,
+    limit: 10,
+    eventTypes: undefined,
+    evidence: { incarnation, settled, logPosition },
+    signal,
+  })
+  expect(positions).toEqual([1n, 2n, 3n])
+  expect(sent.length).toBeGreaterThan(1)
+  expect(destroyed).toBe(1)
+})
+
 /** In the first polls that look at the catalog too, a partition is attached before the lock on the partitions is taken. */
 function attachingDuringPolls(events: Awaited<ReturnType<typeof db.events>>, polls: number) {
   let attached = 0

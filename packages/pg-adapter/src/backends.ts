@@ -9,6 +9,8 @@ import { BACKEND_KEY_SQL, isSameServerRun, SERVER_IDENTITY_SQL, type ServerIdent
  * and start time as long as it lives, and a crash kills every one.
  */
 export class KnownBackends {
+  /** Whether the newest poll found partitions: what reads them looks whether they have changed meanwhile. */
+  hasPartitions = false
   #incarnation: string | undefined
   #keys = new Set<string>()
 

@@ -17,15 +17,25 @@ import { quoteLiteral } from './identifiers.ts'
 export function fingerprintSql(table: string, sequence: string, position: string): string {
   // A subquery for each relation, no joins: PostgreSQL takes a recursion for large, and would read whole catalogs.
   return `concat_ws(' ', (select relfilenode from pg_class where oid = ${sequence}), row_security_active(${table}), (
-      with recursive family as (
-        select ${table} as oid, null as attached_by
-        union
-        select i.inhrelid, i.xmin::text from pg_inherits i join family f on i.inhparent = f.oid and not i.inhdetachpending
-      )
+      ${familySql(table)}
       select string_agg(concat_ws(':', f.oid, f.attached_by, (select relfilenode from pg_class where oid = f.oid), (
           select concat_ws(':', a.attnum, a.attnotnull, nullif(a.attidentity, ''),
             (select d.oid from pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum))
           from pg_attribute a where a.attrelid = f.oid and a.attname = ${quoteLiteral(position)}
         )), ',' order by f.oid)
       from family f))`
+}
+
+/** The table and all that inherits from it, with the transactions that attached them, in one expression. */
+export function partitionsSql(table: string): string {
+  return `(${familySql(table)}
+    select string_agg(concat_ws(':', f.oid, f.attached_by), ',' order by f.oid) from family f)`
+}
+
+function familySql(table: string): string {
+  return `with recursive family as (
+        select ${table} as oid, null as attached_by
+        union
+        select i.inhrelid, i.xmin::text from pg_inherits i join family f on i.inhparent = f.oid and not i.inhdetachpending
+      )`
 }

@@ -10,7 +10,7 @@ import { lateEventsSql, parseLateEvents } from './late-events.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { fail, mayNotRead } from './sequence-conditions.ts'
 import { parseSnapshot, type Snapshot } from './snapshot.ts'
-import { begin, LOCK_TIMEOUT, limitSql, locksSql } from './transaction.ts'
+import { begin, LOCK_TIMEOUT, limitSql, locksSql, lockTableSql } from './transaction.ts'
 
 /** What one poll saw. */
 export interface PostgresPoll {
@@ -160,7 +160,11 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
     ${limitSql(options.pool)};
     ${LOCK_TIMEOUT};
     ${holdersSql(sequence, request.formerSequences)};
-    ${inspects && window !== undefined ? `${partitionsHeldSql(options, sequence)} ${locksSql(window)}` : ''}
+    ${
+      inspects && window !== undefined
+        ? `${lockTableSql(table)} select ${polledFingerprintSql(options, sequence)} as "fingerprintBefore"; ${locksSql(window)}`
+        : ''
+    }
     select ${window === undefined ? "''" : `array_to_string(array(${window}), ',')`} as visible;
     ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
     select ${polledFingerprintSql(options, sequence)} as fingerprint,
@@ -170,12 +174,6 @@ function pollSql(options: Options, request: PollRequest, readUncalled: string): 
       case when ${isKnownSql(knownBackends)} then null else ${SERVER_IDENTITY_SQL}::text end as identity;
     ${inspects ? `${inspectionSql(options)};` : ''}
     commit`
-}
-
-/** With the lock on the table itself, only ATTACH PARTITION can change its partitions until the poll's end. */
-function partitionsHeldSql(options: Options, sequence: InspectedSequence): string {
-  return `select from only ${options.sql.table} limit 0;
-    select ${polledFingerprintSql(options, sequence)} as "fingerprintBefore";`
 }
 
 function polledFingerprintSql({ sql, position }: Options, { oid }: InspectedSequence): string {

@@ -7,13 +7,14 @@ import {
   requireKnownSql,
 } from './backends.ts'
 import { type BoundedClient, withConnection } from './client.ts'
-import { PostgresConditionError, sqlState } from './errors.ts'
+import { PartitionsChangedError, PostgresConditionError, sqlState } from './errors.ts'
+import { partitionsSql } from './fingerprint.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 import { noPlaceholderSql } from './late-events.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
 import { type PageColumns, pageColumnsSql, type ReadAsText } from './page-columns.ts'
 import type { PageRanges } from './page-range.ts'
-import { locksSql, transactUnlessLocked } from './transaction.ts'
+import { locksSql, lockTableSql, transactUnlessLocked } from './transaction.ts'
 
 /** What is known of a source's pages and connections. */
 export interface PageKnowledge {
@@ -108,15 +109,23 @@ async function readRows(
   { sql: { table } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
   sql: string,
   otherwise: string,
+  hasPartitions: boolean,
 ): Promise<Read> {
+  const partitions = `${partitionsSql(`to_regclass(${quoteLiteral(table)})::oid`)} as partitions`
   const sentAtMs = nowMs()
   try {
-    const [_locked, read, checked] = await transactUnlessLocked(
+    const results = await transactUnlessLocked(
       client,
-      `${locksSql(sql)} ${sql};
+      `${hasPartitions ? `${lockTableSql(table)} select ${partitions};` : ''}
+      ${locksSql(sql)} ${sql};
       select case when row_security_active(${quoteLiteral(table)})
-        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end, ${SERVER_NOW_SQL} as now`,
+        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end, ${SERVER_NOW_SQL} as now
+        ${hasPartitions ? `, ${partitions}` : ''}`,
     )
+    const [read, checked] = results.slice(-2)
+    if (hasPartitions && results[1]?.rows[0]?.partitions !== checked?.rows[0]?.partitions) {
+      throw new PartitionsChangedError(table, 1)
+    }
     const serverMs = Number(checked?.rows[0]?.now)
     return { rows: read?.rows ?? [], clock: { sentAtMs, serverMs, answeredAtMs: nowMs() } }
   } catch (error) {
@@ -136,11 +145,14 @@ async function readPage(
   { evidence, signal }: LoadRequest<bigint>,
 ): Promise<Read> {
   return backends === undefined
-    ? await withConnection(options.pool, signal, (client) => readRows(client, options, sql, 'true'))
+    ? await withConnection(options.pool, signal, (client) => readRows(client, options, sql, 'true', false))
     : await readProvenRows(options, backends, evidence.incarnation, sql, signal)
 }
 
-/** Fails on a backend that is not known to belong to the poll's incarnation: it is compared, then asked again. */
+/**
+ * Fails on a backend that is not known to belong to the poll's incarnation: it is compared, then asked again. Where
+ * partitions were attached meanwhile it is asked again on another connection: see `send` in `high-water.ts`.
+ */
 export async function readProvenRows(
   options: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
   backends: KnownBackends,
@@ -148,12 +160,20 @@ export async function readProvenRows(
   sql: string,
   signal: AbortSignal,
 ): Promise<Read> {
-  return await withConnection(options.pool, signal, (client) =>
-    onKnownBackend(client, backends, incarnation, (keys) =>
-      readRows(client, options, sql, requireKnownSql(keys)),
-    ),
-  )
+  for (let looks = 1; ; looks++) {
+    try {
+      return await withConnection(options.pool, signal, (client) =>
+        onKnownBackend(client, backends, incarnation, (keys) =>
+          readRows(client, options, sql, requireKnownSql(keys), backends.hasPartitions),
+        ),
+      )
+    } catch (error) {
+      if (!(error instanceof PartitionsChangedError) || looks >= MOST_LOOKS) throw error
+    }
+  }
 }
+
+const MOST_LOOKS = 4
 
 /** What fails as a cast. It is never folded: it hangs on the backend's pid. */
 const ROWS_HIDDEN = 'tidemark: row security hides rows from backend '

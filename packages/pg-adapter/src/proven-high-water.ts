@@ -250,6 +250,7 @@ async function conclude(
   const { sharesLog, signal } = request
   const { inspection, sequence, poll, incarnation, settlement: before, watched, detached } = judged
   backends.add(incarnation, poll.backendKey)
+  backends.hasPartitions = inspection.relations.length > 1
   requireNoneAbove(options, judged)
   const formerHolders = stillInTheWay(poll, before)
   if (formerHolders.length === 0) former.forgetAllBut(sequence.oid)

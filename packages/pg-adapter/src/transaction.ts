@@ -28,6 +28,11 @@ export function locksSql(query: string): string {
   return `select from (${query}) as locked limit 0;`
 }
 
+/** Takes the lock of a table alone. From then on, only ATTACH PARTITION can change its partitions. */
+export function lockTableSql(table: string): string {
+  return `select from only ${table} limit 0;`
+}
+
 /**
  * The server's part of `queryTimeoutMs`, for each of the statements that follow. It does not end a COMMIT, which would
  * then be called done before its standbys have it.
