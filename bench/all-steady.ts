@@ -28,7 +28,7 @@ const daemon =
     : createDaemon({ source, checkpoints: esdbCheckpoints({ client }), projections })
 await daemon.start()
 const appends: Promise<void>[] = []
-const written = await evenly(Number(eventsPerSecond), Number(seconds), async () => {
+const written = await evenly(Number(eventsPerSecond), Number(seconds), () => {
   appends.push(writer.append(`steady-${appends.length % 10}`, 1, { atMs: performance.now() }))
 })
 await Promise.all(appends)

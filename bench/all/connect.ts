@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { EsdbCheckpointsClient, EsdbClient } from '@tidemark/esdb-adapter'
 
@@ -10,39 +11,55 @@ export interface Connected {
   dispose(): Promise<void>
 }
 
-/** One client a process: the two clash on a global. */
 export async function connect(name: string, port: number): Promise<Connected> {
-  const address = `127.0.0.1:${port}?tls=false&defaultDeadline=60000`
-  if (name === '@eventstore/db-client') {
-    const { EventStoreDBClient, jsonEvent, START, FORWARDS } = await import('@eventstore/db-client')
-    const client = EventStoreDBClient.connectionString(`esdb://${address}`)
-    return {
-      client,
-      append: async (stream, count, data) => {
-        await client.appendToStream(
-          stream,
-          Array.from({ length: count }, () => jsonEvent({ type: 'moved', data: { ...data } })),
-        )
-      },
-      readAll: async (maxCount) =>
-        count(client.readAll({ fromPosition: START, direction: FORWARDS, maxCount })),
-      dispose: () => client.dispose(),
-    }
-  }
-  const { KurrentDBClient, jsonEvent, START, FORWARDS } = await import('@kurrent/kurrentdb-client')
-  const client = KurrentDBClient.connectionString(`kurrentdb://${address}`)
+  const client = await clientOf(name, `127.0.0.1:${port}?tls=false&defaultDeadline=60000`)
   return {
     client,
     append: async (stream, count, data) => {
       await client.appendToStream(
         stream,
-        Array.from({ length: count }, () => jsonEvent({ type: 'moved', data: { ...data } })),
+        Array.from({ length: count }, () => newEvent(data)),
       )
     },
-    readAll: async (maxCount) =>
-      count(client.readAll({ fromPosition: START, direction: FORWARDS, maxCount })),
+    readAll: async (maxCount) => count(client.readAll({ ...FROM_START, maxCount })),
     dispose: () => client.dispose(),
   }
+}
+
+/** The clients' defaults. */
+const FROM_START = {
+  fromPosition: 'start',
+  direction: 'forwards',
+  resolveLinkTos: false,
+  requiresLeader: false,
+} as const
+
+type NewEvent = ReturnType<typeof newEvent>
+
+function newEvent(data: object) {
+  return {
+    id: randomUUID(),
+    contentType: 'application/json' as const,
+    type: 'moved',
+    data: { ...data },
+    metadata: undefined,
+  }
+}
+
+/** Of both clients. */
+type Client = Connected['client'] & {
+  appendToStream(stream: string, events: NewEvent[]): Promise<unknown>
+  dispose(): Promise<void>
+}
+
+/** One client a process: the two clash on a global. */
+async function clientOf(name: string, address: string): Promise<Client> {
+  if (name === '@eventstore/db-client') {
+    const { EventStoreDBClient } = await import('@eventstore/db-client')
+    return EventStoreDBClient.connectionString(`esdb://${address}`)
+  }
+  const { KurrentDBClient } = await import('@kurrent/kurrentdb-client')
+  return KurrentDBClient.connectionString(`kurrentdb://${address}`)
 }
 
 async function count(events: AsyncIterable<unknown>): Promise<number> {
@@ -52,14 +69,14 @@ async function count(events: AsyncIterable<unknown>): Promise<number> {
 }
 
 /** Calls `tick` that many times a second, for that long, without catching up on what a slow spell left out. */
-export async function evenly(perSecond: number, seconds: number, tick: () => Promise<void>): Promise<number> {
+export async function evenly(perSecond: number, seconds: number, tick: () => void): Promise<number> {
   const startedMs = performance.now()
   let ticks = 0
   for (; ticks < perSecond * seconds; ticks++) {
     const dueMs = startedMs + (ticks * 1_000) / perSecond
     const aheadMs = dueMs - performance.now()
     if (aheadMs > 1) await delay(aheadMs)
-    await tick()
+    tick()
   }
   return ticks
 }
