@@ -39,13 +39,13 @@ export class NotPrimaryError extends TidemarkError {
   readonly code = 'TIDEMARK_NOT_PRIMARY'
 }
 
-/** Partitions were attached during each of several looks. Retried: nothing is passed meanwhile. */
+/** Partitions were attached while a table was read, each time. Retried: nothing is passed meanwhile. */
 export class PartitionsChangedError extends TidemarkError {
   readonly code = 'TIDEMARK_PARTITIONS_CHANGED'
-  constructor(table: string, looks: number) {
+  constructor(table: string) {
     super(
-      `partitions were attached to ${table} during each of ${looks} looks at it; it is looked at again until one falls ` +
-        'between two of them',
+      `partitions were attached to ${table} whenever it was read; it is read again, on another connection, until no ` +
+        'partition is attached meanwhile',
     )
   }
 }

@@ -49,7 +49,7 @@ export async function pollInspected(
     if (poll === undefined || inspects)
       ({ inspection, sequence } = await inspectAndCheck(options, former, signal))
   }
-  if (poll?.mayLackPartition) throw new PartitionsChangedError(options.sql.table, MOST_POLLS)
+  if (poll?.mayLackPartition) throw new PartitionsChangedError(options.sql.table)
   throw new PostgresConditionError(
     'sequence_found',
     `the sequence of ${options.sql.table} was replaced or altered at each of ${MOST_POLLS} looks; nothing is passed meanwhile`,

@@ -124,7 +124,7 @@ async function readRows(
     )
     const [read, checked] = results.slice(-2)
     if (hasPartitions && results[1]?.rows[0]?.partitions !== checked?.rows[0]?.partitions) {
-      throw new PartitionsChangedError(table, 1)
+      throw new PartitionsChangedError(table)
     }
     const serverMs = Number(checked?.rows[0]?.now)
     return { rows: read?.rows ?? [], clock: { sentAtMs, serverMs, answeredAtMs: nowMs() } }
