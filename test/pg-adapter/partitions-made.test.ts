@@ -1,4 +1,5 @@
 import { postgresEvents } from '@tidemark/pg-adapter'
+import type { QueryResult } from 'pg'
 import { expect, test } from 'vitest'
 import {
   agentOver,
@@ -19,20 +20,42 @@ const PARTITIONED = `create sequence numbers;
     partition by list (tenant);
   create table events_0 partition of events for values in (0); create index on events (position)`
 
-/** The pool; before each message that is sent over it, `before` runs. */
-function poolThatRuns(before: () => Promise<void>) {
+type Send = (text: string, values?: unknown[]) => Promise<QueryResult>
+
+/** The pool, over which `query` sends the messages. `released` is told of connections that are given back. */
+function poolThat(
+  query: (send: Send, text: string, values?: unknown[]) => Promise<QueryResult | QueryResult[]>,
+  released: (isDestroyed: boolean) => void = () => {},
+) {
   return {
     connect: async () => {
       const client = await db.pool.connect()
+      const send: Send = (text, values) => client.query(text, values)
       return Object.assign(Object.create(client), {
-        query: async (text: string, values?: unknown[]) => {
-          await before()
-          return client.query(text, values)
+        query: (text: string, values?: unknown[]) => query(send, text, values),
+        release: (destroy?: boolean) => {
+          released(destroy === true)
+          client.release(destroy)
         },
-        release: (destroy?: boolean) => client.release(destroy),
       })
     },
   }
+}
+
+/** The pool; before each message that is sent over it, `before` runs. */
+function poolThatRuns(before: () => Promise<void>) {
+  return poolThat(async (send, text, values) => {
+    await before()
+    return send(text, values)
+  })
+}
+
+/** Sends a message in two parts, the first of which ends with the first `end`. In between, `meanwhile` runs. */
+async function sendInParts(send: Send, text: string, end: string, meanwhile: () => Promise<void>) {
+  const at = text.indexOf(`${end};`) + end.length
+  const first = await send(text.slice(0, at))
+  await meanwhile()
+  return [first, await send(text.slice(at + 1))].flat()
 }
 
 test('starts, and polls, while a partition is made between any two of its statements', async () => {
@@ -116,28 +139,21 @@ test('a page during which a partition is attached is read again, on another conn
   const agent = await agentOver({ pool: db.pool, table: events.name })
   await agent.waitFor(3n)
   let destroyed = 0
-  const pool = {
-    connect: async () => {
-      const client = await db.pool.connect()
-      return Object.assign(Object.create(client), {
-        query: async (text: string, values?: unknown[]) => {
-          if (!text.includes('as partitions;')) return client.query(text, values)
-          sent.push(text)
-          if (sent.length > 1) return client.query(text)
-          const end = text.indexOf('as partitions;') + 'as partitions'.length
-          const first = await client.query(text.slice(0, end))
-          await events.run(`create table moved (like events including all);
-            with of7 as (delete from events_rest where tenant = 7 returning *) insert into moved select * from of7;
-            alter table events attach partition moved for values in (7)`)
-          return [first, await client.query(text.slice(end + 1))].flat()
-        },
-        release: (destroy?: boolean) => {
-          if (destroy) destroyed++
-          client.release(destroy)
-        },
-      })
+  const pool = poolThat(
+    async (send, text, values) => {
+      if (!text.includes('as partitions;')) return send(text, values)
+      sent.push(text)
+      if (sent.length > 1) return send(text)
+      return await sendInParts(send, text, 'as partitions', () =>
+        events.run(`create table moved (like events including all);
+          with of7 as (delete from events_rest where tenant = 7 returning *) insert into moved select * from of7;
+          alter table events attach partition moved for values in (7)`),
+      )
     },
-  }
+    (isDestroyed) => {
+      if (isDestroyed) destroyed++
+    },
+  )
   const source = postgresEvents({ pool, table: events.name })
   const signal = new AbortController().signal
   // So that it knows that there are partitions.
@@ -163,22 +179,13 @@ test('a page during which a partition is attached is read again, on another conn
 /** In the first polls that look at the catalog too, a partition is attached before the lock on the partitions is taken. */
 function attachingDuringPolls(events: Awaited<ReturnType<typeof db.events>>, polls: number) {
   let attached = 0
-  const pool = {
-    connect: async () => {
-      const client = await db.pool.connect()
-      return Object.assign(Object.create(client), {
-        query: async (text: string, values?: unknown[]) => {
-          if (!text.includes('"fingerprintBefore"') || attached >= polls) return client.query(text, values)
-          attached++
-          await events.run(`create table part_${attached} (like events including all)`)
-          const [before = '', after = ''] = text.split('as "fingerprintBefore";')
-          const ofBefore = await client.query(`${before} as "fingerprintBefore"`, values)
-          await events.run(`alter table events attach partition part_${attached} for values in (${attached})`)
-          return [ofBefore, await client.query(after)].flat()
-        },
-        release: (destroy?: boolean) => client.release(destroy),
-      })
-    },
-  }
+  const pool = poolThat(async (send, text, values) => {
+    if (!text.includes('"fingerprintBefore"') || attached >= polls) return send(text, values)
+    attached++
+    await events.run(`create table part_${attached} (like events including all)`)
+    return await sendInParts(send, text, 'as "fingerprintBefore"', () =>
+      events.run(`alter table events attach partition part_${attached} for values in (${attached})`),
+    )
+  })
   return { pool, attached: () => attached }
 }
