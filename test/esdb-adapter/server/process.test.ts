@@ -47,6 +47,11 @@ describeSteered("the server's process", () => {
     await until(() => !isRunning(pid))
   })
 
+  test('keeps alive who waits for its end', async () => {
+    const { exited } = await starter('await server.stop()')
+    expect(await exited).toEqual([0, null])
+  })
+
   test('ends with one that leaves it frozen', async () => {
     const { exited, pid } = await starter('server.freeze()')
     await exited

@@ -62,6 +62,8 @@ export async function startEsdbServer(options: StartOptions = {}): Promise<EsdbS
     thaw: () => void child.kill('SIGCONT'),
     stop: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return
+      // Who waits for its end lives until then.
+      child.ref()
       kill()
       await once(child, 'exit')
     },
