@@ -4,7 +4,7 @@ import {
   IncarnationChangedError,
 } from '@tidemark/core'
 import { expect, test } from 'vitest'
-import { backOffMs, type Failure, onFailure } from '../../packages/core/src/projection/error-policy.ts'
+import { backOffMs, type Failure, onFailure } from '../../packages/core/src/failures/policy.ts'
 
 const failure: Failure = {
   error: new Error('boom'),

@@ -6,7 +6,7 @@ import {
   type StoreFailedReport,
 } from '@tidemark/core'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { whatToDo } from '../../packages/core/src/projection/failure.ts'
+import { whatToDo } from '../../packages/core/src/failures/classify.ts'
 import {
   altered,
   alteredCheckpoints,

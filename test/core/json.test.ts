@@ -7,9 +7,9 @@ import {
 } from '@tidemark/core'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
-import { describeError } from '../../packages/core/src/describe-error.ts'
-import { messageOf } from '../../packages/core/src/errors.ts'
-import { errorJson, toJson } from '../../packages/core/src/json.ts'
+import { describeError } from '../../packages/core/src/kernel/describe-error.ts'
+import { messageOf } from '../../packages/core/src/kernel/errors.ts'
+import { errorJson, toJson } from '../../packages/core/src/kernel/json.ts'
 import { rig, stopAll } from './rig.ts'
 
 afterEach(async () => {

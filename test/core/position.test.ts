@@ -1,7 +1,7 @@
 import { denseOrder } from '@tidemark/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isReached, laterOf } from '../../packages/core/src/position.ts'
+import { isReached, laterOf } from '../../packages/core/src/ports/position.ts'
 
 test('any integer position survives being formatted and parsed', () => {
   fc.assert(

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isLookDue, type Look, NO_LOOK } from '../../packages/pg-adapter/src/late-events.ts'
+import { isLookDue, type Look, NO_LOOK } from '../../packages/pg-adapter/src/proof/late-events.ts'
 
 /** The fewest runs that are watched, see `newestRuns`. */
 const FEWEST = 10

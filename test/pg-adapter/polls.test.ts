@@ -1,6 +1,6 @@
 import { postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
-import { systemClock } from '../../packages/core/src/clock.ts'
+import { systemClock } from '../../packages/core/src/kernel/clock.ts'
 import {
   agentOver,
   checkpointsBeside,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { formatLogPosition, lsnOf, snapshotOf } from '../../packages/pg-adapter/src/log-position.ts'
-import { isSeen, parseSnapshot, type Snapshot } from '../../packages/pg-adapter/src/snapshot.ts'
+import { formatLogPosition, lsnOf, snapshotOf } from '../../packages/pg-adapter/src/server/log-position.ts'
+import { isSeen, parseSnapshot, type Snapshot } from '../../packages/pg-adapter/src/server/snapshot.ts'
 
 const EPOCH = 2n ** 32n
 

@@ -1,56 +1,20 @@
-export { traced } from './background.ts'
-export {
-  type Advanced,
-  type AdvanceRequest,
-  type Checkpoint,
-  type CheckpointStore,
-  type CrossedRun,
-  MARK_SKIP_REASONS,
-  SKIP_REASONS,
-  type SkipReason,
-  type SkipTotals,
-  type StoredEvidence,
-} from './checkpoint-store.ts'
-export type { Clock } from './clock.ts'
 export {
   createDaemon,
   type Daemon,
   type DaemonStatus,
   type WaitUntilProjectedOptions,
-} from './daemon.ts'
-export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon-options.ts'
-export {
-  AlreadyMonitoredError,
-  CheckpointBeyondHeadError,
-  CheckpointConflictError,
-  EventMappingError,
-  HandlerEndedTransactionError,
-  HeadUnknownError,
-  hasCode,
-  IncarnationChangedError,
-  InvalidOptionError,
-  LifecycleError,
-  StoreRewoundError,
-  TidemarkError,
-  WaitFailedError,
-  WaitTimeoutError,
-} from './errors.ts'
-export type {
-  EventSource,
-  Evidence,
-  Gap,
-  HighWaterReading,
-  HighWaterRequest,
-  Holder,
-  LoadRequest,
-  Page,
-  PollWait,
-  SkippedRun,
-  StoredProgress,
-} from './event-source.ts'
+} from './daemon/daemon.ts'
+export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon/options.ts'
+export type { FailedBatch, FailureStage, ProjectionFailure } from './failures/classify.ts'
 export { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
 export { emptyTail, MOST_WATCHED_RUNS, watchEmpty } from './high-water/empty-watch.ts'
 export type { AgedGap } from './high-water/gap-ages.ts'
+export {
+  type LateEvent,
+  LateEventsError,
+  type PassedLateEvents,
+  passedLateEvents,
+} from './high-water/late-events.ts'
 export {
   HIGH_WATER_AGENT_DEFAULTS,
   type HighWaterAgentOptions,
@@ -74,19 +38,61 @@ export {
   startStaleThreshold,
 } from './high-water/staleness.ts'
 export type { HighWaterStatus } from './high-water/status.ts'
-export type { ErrorJson, Json } from './json.ts'
-export { requireKnownOptions } from './known-options.ts'
+export { traced } from './kernel/background.ts'
+export type { Clock } from './kernel/clock.ts'
 export {
-  type LateEvent,
-  LateEventsError,
-  type PassedLateEvents,
-  passedLateEvents,
-} from './late-events.ts'
-export { denseOrder, isReached, type PositionOrder } from './position.ts'
-export type { FailedBatch, FailureStage, ProjectionFailure } from './projection/failure.ts'
+  AlreadyMonitoredError,
+  CheckpointBeyondHeadError,
+  CheckpointConflictError,
+  EventMappingError,
+  HandlerEndedTransactionError,
+  HeadUnknownError,
+  hasCode,
+  IncarnationChangedError,
+  InvalidOptionError,
+  LifecycleError,
+  StoreRewoundError,
+  TidemarkError,
+  WaitFailedError,
+  WaitTimeoutError,
+} from './kernel/errors.ts'
+export type { ErrorJson, Json } from './kernel/json.ts'
+export { requireKnownOptions } from './kernel/known-options.ts'
+export { SOCKET_FAULTS } from './kernel/socket-faults.ts'
+export {
+  type Advanced,
+  type AdvanceRequest,
+  type Checkpoint,
+  type CheckpointStore,
+  type CrossedRun,
+  MARK_SKIP_REASONS,
+  SKIP_REASONS,
+  type SkipReason,
+  type SkipTotals,
+  type StoredEvidence,
+} from './ports/checkpoint-store.ts'
+export type {
+  EventSource,
+  Evidence,
+  Gap,
+  HighWaterReading,
+  HighWaterRequest,
+  Holder,
+  LoadRequest,
+  Page,
+  PollWait,
+  SkippedRun,
+  StoredProgress,
+} from './ports/event-source.ts'
+export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
+export type {
+  ConsumerGroup,
+  Delivery,
+  GroupConsumer,
+  SubscriptionSource,
+} from './ports/subscription-source.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
-export { SOCKET_FAULTS } from './socket-faults.ts'
 export { MONITOR_DEFAULTS, type MonitorOptions } from './subscription/options.ts'
 export {
   type ResubscribableSource,
@@ -101,12 +107,6 @@ export {
   type SubscriptionState,
   type SubscriptionStatus,
 } from './subscription/status.ts'
-export type {
-  ConsumerGroup,
-  Delivery,
-  GroupConsumer,
-  SubscriptionSource,
-} from './subscription/subscription-source.ts'
 export {
   type ItemOf,
   monitorHandler,

@@ -7,7 +7,6 @@ import {
   IncarnationChangedError,
   TidemarkError,
 } from '@tidemark/core'
-import { compareBackend, INVALID_TEXT_REPRESENTATION, isKnownSql, type KnownBackends } from './backends.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
 import {
@@ -19,7 +18,13 @@ import {
 } from './errors.ts'
 import { errorOfHandler, errorOfStatement } from './handler-end.ts'
 import { quoteLiteral } from './identifiers.ts'
-import { lsnOf } from './log-position.ts'
+import {
+  compareBackend,
+  INVALID_TEXT_REPRESENTATION,
+  isKnownSql,
+  type KnownBackends,
+} from './server/backends.ts'
+import { lsnOf } from './server/log-position.ts'
 import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 import { beginForOthers, limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
 import type { UnansweredCommits } from './unanswered-commits.ts'

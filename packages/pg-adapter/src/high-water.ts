@@ -1,15 +1,20 @@
 import type { Gap, Holder, LateEvent } from '@tidemark/core'
-import { isKnownSql } from './backends.ts'
 import { type BoundedPool, withConnection } from './client.ts'
 import { NotPrimaryError, sqlState } from './errors.ts'
-import { fingerprintSql } from './fingerprint.ts'
 import { quoteLiteral } from './identifiers.ts'
-import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
-import { type InspectedSequence, type Inspection, inspectionSql, parseInspection } from './inspection.ts'
-import { lateEventsSql, parseLateEvents } from './late-events.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { fail, mayNotRead } from './sequence-conditions.ts'
-import { parseSnapshot, type Snapshot } from './snapshot.ts'
+import { fingerprintSql } from './proof/fingerprint.ts'
+import {
+  type InspectedSequence,
+  type Inspection,
+  inspectionSql,
+  parseInspection,
+} from './proof/inspection.ts'
+import { lateEventsSql, parseLateEvents } from './proof/late-events.ts'
+import { fail, mayNotRead } from './proof/sequence-conditions.ts'
+import { isKnownSql } from './server/backends.ts'
+import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './server/incarnation.ts'
+import { parseSnapshot, type Snapshot } from './server/snapshot.ts'
 import { begin, LOCK_TIMEOUT, limitSql, locksSql, lockTableSql } from './transaction.ts'
 
 /** What one poll saw. */

@@ -1,19 +1,19 @@
 import { EventMappingError, type LoadRequest, type Page } from '@tidemark/core'
 import { type ClockReading, nowMs, SERVER_NOW_SQL } from './append-time.ts'
+import { type BoundedClient, withConnection } from './client.ts'
+import { PartitionsChangedError, PostgresConditionError, sqlState } from './errors.ts'
+import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
+import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
+import { type PageColumns, pageColumnsSql, type ReadAsText } from './page-columns.ts'
+import type { PageRanges } from './page-range.ts'
+import { partitionsSql } from './proof/fingerprint.ts'
+import { noPlaceholderSql } from './proof/late-events.ts'
 import {
   INVALID_TEXT_REPRESENTATION,
   type KnownBackends,
   onKnownBackend,
   requireKnownSql,
-} from './backends.ts'
-import { type BoundedClient, withConnection } from './client.ts'
-import { PartitionsChangedError, PostgresConditionError, sqlState } from './errors.ts'
-import { partitionsSql } from './fingerprint.ts'
-import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
-import { noPlaceholderSql } from './late-events.ts'
-import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
-import { type PageColumns, pageColumnsSql, type ReadAsText } from './page-columns.ts'
-import type { PageRanges } from './page-range.ts'
+} from './server/backends.ts'
 import { locksSql, lockTableSql, transactUnlessLocked } from './transaction.ts'
 
 /** What is known of a source's pages and connections. */

@@ -7,10 +7,8 @@ import {
   type LoadRequest,
   type Page,
 } from '@tidemark/core'
-import { KnownBackends } from './backends.ts'
 import { toldPool } from './client.ts'
 import { isTransientPostgresError } from './errors.ts'
-import { FormerSequences } from './former-sequences.ts'
 import { loadPage } from './load.ts'
 import {
   type PostgresEventsOptions,
@@ -20,9 +18,11 @@ import {
 } from './options.ts'
 import { PageColumns } from './page-columns.ts'
 import { PageRanges } from './page-range.ts'
-import { readProvenHighWater } from './proven-high-water.ts'
+import { FormerSequences } from './proof/former-sequences.ts'
+import { readProvenHighWater } from './proof/proven-high-water.ts'
+import { withTableSchema } from './proof/table-schema.ts'
+import { KnownBackends } from './server/backends.ts'
 import { readStaleHighWater } from './stale-high-water.ts'
-import { withTableSchema } from './table-schema.ts'
 
 /**
  * The events of a table that is filled from a sequence. Creates nothing, writes nothing, and needs no right but SELECT

@@ -8,10 +8,10 @@ import {
   startStaleThreshold,
 } from '@tidemark/core'
 import { withConnection } from './client.ts'
-import { requireReadableInOrder, requireTable } from './conditions.ts'
-import { requireGlobalOrder } from './global-order.ts'
-import { inspect } from './inspection.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
+import { requireReadableInOrder, requireTable } from './proof/conditions.ts'
+import { requireGlobalOrder } from './proof/global-order.ts'
+import { inspect } from './proof/inspection.ts'
 import { transactUnlessLocked } from './transaction.ts'
 
 /** Stale-threshold mode proves nothing, so another incarnation takes nothing back. */

@@ -1,6 +1,6 @@
-import type { StoredProgress } from '../../../packages/core/src/event-source.ts'
 import type { Settlement } from '../../../packages/core/src/high-water/settlement.ts'
-import { denseOrder } from '../../../packages/core/src/position.ts'
+import type { StoredProgress } from '../../../packages/core/src/ports/event-source.ts'
+import { denseOrder } from '../../../packages/core/src/ports/position.ts'
 import type { Subject } from './faults.ts'
 import type { Judge } from './judge.ts'
 import { PollMessage } from './poll.ts'

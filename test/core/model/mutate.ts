@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { compileFunction } from 'node:vm'
 import ts from 'typescript'
-import * as position from '../../../packages/core/src/position.ts'
+import * as position from '../../../packages/core/src/ports/position.ts'
 import { type Proof, realProof } from './proof.ts'
 
 const FILES = {
   settlement: new URL('../../../packages/core/src/high-water/settlement.ts', import.meta.url),
   resume: new URL('../../../packages/core/src/high-water/resume.ts', import.meta.url),
-  incarnation: new URL('../../../packages/pg-adapter/src/incarnation.ts', import.meta.url),
+  incarnation: new URL('../../../packages/pg-adapter/src/server/incarnation.ts', import.meta.url),
 }
 /** What these files import when they run. */
 const IMPORTS: Readonly<Record<string, unknown>> = { '../position.ts': position }

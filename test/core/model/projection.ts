@@ -1,4 +1,4 @@
-import type { StoredProgress } from '../../../packages/core/src/event-source.ts'
+import type { StoredProgress } from '../../../packages/core/src/ports/event-source.ts'
 import type { Judge } from './judge.ts'
 import type { ModelServer } from './server.ts'
 import type { ModelEvent } from './transaction.ts'

@@ -1,6 +1,6 @@
 import { resumeSettled } from '../../../packages/core/src/high-water/resume.ts'
 import { settle, startSettlement, withMark } from '../../../packages/core/src/high-water/settlement.ts'
-import { incarnationOf, isSameServerRun } from '../../../packages/pg-adapter/src/incarnation.ts'
+import { incarnationOf, isSameServerRun } from '../../../packages/pg-adapter/src/server/incarnation.ts'
 
 /** The pure functions under test. Mutants replace some of them. */
 export const realProof = {

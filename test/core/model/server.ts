@@ -1,4 +1,4 @@
-import type { ServerIdentity } from '../../../packages/pg-adapter/src/incarnation.ts'
+import type { ServerIdentity } from '../../../packages/pg-adapter/src/server/incarnation.ts'
 import { EventTable } from './event-table.ts'
 import type { Judge } from './judge.ts'
 import { Sequence } from './sequence.ts'

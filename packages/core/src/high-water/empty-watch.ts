@@ -1,4 +1,4 @@
-import type { Gap } from '../event-source.ts'
+import type { Gap } from '../ports/event-source.ts'
 
 /** So many runs are watched at most: a look at them is one descent of the index for each. */
 export const MOST_WATCHED_RUNS = 100

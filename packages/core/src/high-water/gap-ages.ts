@@ -1,5 +1,5 @@
-import type { Gap, HighWaterReading, Holder } from '../event-source.ts'
-import { isReached, type PositionOrder } from '../position.ts'
+import type { Gap, HighWaterReading, Holder } from '../ports/event-source.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { ClosedGap } from '../telemetry/telemetry.ts'
 
 /** An open gap, when it was first seen, and who holds it up. For operators, never for the mark. */

@@ -1,4 +1,4 @@
-import { isReached, type PositionOrder } from '../position.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 
 /** Beyond this every second mark is dropped: what is long past is then known less exactly than what is not. */
 const MOST_MARKS = 1_024

@@ -1,8 +1,8 @@
-import type { CheckpointStore } from '../checkpoint-store.ts'
-import { type Clock, systemClock } from '../clock.ts'
-import { InvalidOptionError } from '../errors.ts'
-import type { EventSource } from '../event-source.ts'
-import { requireKnownOptions } from '../known-options.ts'
+import { type Clock, systemClock } from '../kernel/clock.ts'
+import { InvalidOptionError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { EventSource } from '../ports/event-source.ts'
 import {
   type ResolvedTelemetryOptions,
   resolveTelemetryOptions,

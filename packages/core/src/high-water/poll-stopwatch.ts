@@ -1,5 +1,5 @@
-import type { Clock } from '../clock.ts'
-import type { PollWait } from '../event-source.ts'
+import type { Clock } from '../kernel/clock.ts'
+import type { PollWait } from '../ports/event-source.ts'
 
 /** Measures a poll and its wait for a connection separately: waiting in a pool's queue costs the server nothing. */
 export class PollStopwatch {

@@ -1,5 +1,5 @@
-import type { StoredProgress } from '../event-source.ts'
-import { laterOf, type PositionOrder } from '../position.ts'
+import type { StoredProgress } from '../ports/event-source.ts'
+import { laterOf, type PositionOrder } from '../ports/position.ts'
 
 /**
  * The settled position from which the first poll of an incarnation may start. It is the greatest settled position that

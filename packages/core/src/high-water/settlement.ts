@@ -1,4 +1,4 @@
-import type { Gap } from '../event-source.ts'
+import type { Gap } from '../ports/event-source.ts'
 
 /**
  * The settlement proof (docs/proof.md), as a pure function: what one poll saw -> how far it is safe to read.

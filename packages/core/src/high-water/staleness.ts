@@ -1,4 +1,4 @@
-import type { Gap, SkippedRun } from '../event-source.ts'
+import type { Gap, SkippedRun } from '../ports/event-source.ts'
 
 /**
  * The fallback policy, for stores where nobody can say who may still write a number: a gap older than a threshold is

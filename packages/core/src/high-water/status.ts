@@ -1,6 +1,6 @@
-import type { HighWaterReading, Holder, PollWait } from '../event-source.ts'
-import { errorJson, withJson } from '../json.ts'
-import { isReached, type PositionOrder } from '../position.ts'
+import { errorJson, withJson } from '../kernel/json.ts'
+import type { HighWaterReading, Holder, PollWait } from '../ports/event-source.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 import { type AgedGap, ageGaps, type GapAges, type GapChanges, NO_GAPS } from './gap-ages.ts'
 import { MarkHistory } from './mark-history.ts'
 

@@ -1,12 +1,12 @@
-import { hasCode } from '../errors.ts'
+import { hasCode } from '../kernel/errors.ts'
 import type {
   Evidence,
   HighWaterReading,
   HighWaterRequest,
   SkippedRun,
   StoredProgress,
-} from '../event-source.ts'
-import { isReached } from '../position.ts'
+} from '../ports/event-source.ts'
+import { isReached } from '../ports/position.ts'
 import type { ProgressMemory, ResolvedHighWaterAgentOptions } from './options.ts'
 
 /** Settled positions without a checkpoint are stored at most once a second. */

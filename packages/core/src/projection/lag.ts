@@ -1,5 +1,5 @@
 import type { HighWaterStatus } from '../high-water/status.ts'
-import { isReached, type PositionOrder } from '../position.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 
 export interface LagInput<P> {
   readonly order: PositionOrder<P>

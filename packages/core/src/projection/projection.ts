@@ -1,6 +1,6 @@
-import { InvalidOptionError } from '../errors.ts'
-import type { EventSource } from '../event-source.ts'
-import { requireKnownOptions } from '../known-options.ts'
+import { InvalidOptionError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import type { EventSource } from '../ports/event-source.ts'
 
 /** What a user defines: a name, what to read, and what to do with it. */
 export interface Projection<E, Tx> {

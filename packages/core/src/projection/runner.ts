@@ -1,19 +1,25 @@
-import { traced } from '../background.ts'
-import type { Advanced, CheckpointStore } from '../checkpoint-store.ts'
-import type { Clock } from '../clock.ts'
-import { untilAborted } from '../deferred.ts'
-import type { EventSource, Evidence, HighWaterReading } from '../event-source.ts'
+import {
+  atStage,
+  type FailedBatch,
+  type ProjectionFailure,
+  StagedError,
+  stagedError,
+} from '../failures/classify.ts'
+import { Failures } from '../failures/failures.ts'
 import type { PollingAgent } from '../high-water/agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { formatEvidence } from '../high-water/store-poll.ts'
-import { isReached } from '../position.ts'
+import { traced } from '../kernel/background.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { untilAborted } from '../kernel/deferred.ts'
+import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
+import type { Advanced, CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
+import { isReached } from '../ports/position.ts'
+import { PageReader, type ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
-import { noAnswerFor, warnWhileUnanswered } from '../unanswered.ts'
-import { atStage, type FailedBatch, type ProjectionFailure, StagedError, stagedError } from './failure.ts'
-import { Failures } from './failures.ts'
 import { lagMs } from './lag.ts'
-import { PageReader, type ReadPage } from './page-reader.ts'
 import type { ResolvedProjection } from './projection.ts'
 import { reportSkips } from './skip-reports.ts'
 import type { ProjectionState } from './status.ts'

@@ -1,8 +1,8 @@
-import type { Advanced } from '../checkpoint-store.ts'
-import type { EventSource } from '../event-source.ts'
+import type { Advanced } from '../ports/checkpoint-store.ts'
+import type { EventSource } from '../ports/event-source.ts'
+import type { ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
-import type { ReadPage } from './page-reader.ts'
 
 interface Reporting<P, E> {
   readonly source: EventSource<P, E>

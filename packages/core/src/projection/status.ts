@@ -1,7 +1,7 @@
-import type { SkipTotals } from '../checkpoint-store.ts'
-import { errorJson, withJson } from '../json.ts'
-import type { PositionOrder } from '../position.ts'
-import type { ProjectionFailure } from './failure.ts'
+import type { ProjectionFailure } from '../failures/classify.ts'
+import { errorJson, withJson } from '../kernel/json.ts'
+import type { SkipTotals } from '../ports/checkpoint-store.ts'
+import type { PositionOrder } from '../ports/position.ts'
 
 /**
  * The states a projection can be in.

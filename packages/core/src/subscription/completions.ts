@@ -1,6 +1,6 @@
-import { isReached, laterOf, type PositionOrder } from '../position.ts'
+import { isReached, laterOf, type PositionOrder } from '../ports/position.ts'
+import type { Delivery } from '../ports/subscription-source.ts'
 import type { Handled } from './progress.ts'
-import type { Delivery } from './subscription-source.ts'
 
 /** The outcome of consecutive deliveries that have all ended. */
 interface Run<P> {

@@ -1,4 +1,4 @@
-import { isReached, type PositionOrder } from '../position.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 
 /** What readings of the head have shown. Every function here returns a new one. */
 export interface HeadWatch<P> {

@@ -1,4 +1,4 @@
-import { AlreadyMonitoredError, InvalidOptionError } from '../errors.ts'
+import { AlreadyMonitoredError, InvalidOptionError } from '../kernel/errors.ts'
 
 /** What is used of a subscription: a Node stream of either client, or any other async iterable. */
 interface Instrumentable {

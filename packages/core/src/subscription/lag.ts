@@ -1,4 +1,4 @@
-import { isReached, type PositionOrder } from '../position.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { HeadWatch } from './head-watch.ts'
 import type { Progress } from './progress.ts'
 

@@ -1,8 +1,9 @@
-import { type Clock, systemClock } from '../clock.ts'
-import { InvalidOptionError, messageOf } from '../errors.ts'
 import { requireAbove0, withoutUndefined } from '../high-water/options.ts'
-import { requireKnownOptions } from '../known-options.ts'
-import type { PositionOrder } from '../position.ts'
+import { type Clock, systemClock } from '../kernel/clock.ts'
+import { InvalidOptionError, messageOf } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import type { PositionOrder } from '../ports/position.ts'
+import type { SubscriptionSource } from '../ports/subscription-source.ts'
 import { requireName } from '../projection/projection.ts'
 import {
   type ResolvedTelemetryOptions,
@@ -10,7 +11,6 @@ import {
   type TelemetryOptions,
 } from '../telemetry/telemetry-options.ts'
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
-import type { SubscriptionSource } from './subscription-source.ts'
 
 /** Of `monitorSubscription`, `watchSubscription` and `monitorHandler`. */
 export interface MonitorOptions<P, Item> extends TelemetryOptions {

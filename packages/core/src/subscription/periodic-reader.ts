@@ -1,5 +1,5 @@
-import type { Clock } from '../clock.ts'
-import { messageOf } from '../errors.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 export interface PeriodicReaderParts<T> {

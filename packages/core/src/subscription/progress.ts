@@ -1,6 +1,6 @@
-import type { CrossedRun } from '../checkpoint-store.ts'
-import { laterOf, type PositionOrder } from '../position.ts'
-import type { Delivery } from './subscription-source.ts'
+import type { CrossedRun } from '../ports/checkpoint-store.ts'
+import { laterOf, type PositionOrder } from '../ports/position.ts'
+import type { Delivery } from '../ports/subscription-source.ts'
 
 /** How far one subscription has come. Every function here returns a new one; none of them knows the time. */
 export interface Progress<P> {

@@ -1,5 +1,5 @@
-import type { CrossedRun, SkipReason, SkipTotals } from '../checkpoint-store.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf } from '../kernel/errors.ts'
+import type { CrossedRun, SkipReason, SkipTotals } from '../ports/checkpoint-store.ts'
 import type { GaugeReading } from '../telemetry/metrics.ts'
 import { startSubscriptionAtZero } from '../telemetry/report-metrics.ts'
 import { TelemetrySession } from '../telemetry/session.ts'

@@ -1,10 +1,10 @@
-import { hasCode, InvalidOptionError, LifecycleError } from '../errors.ts'
+import { hasCode, InvalidOptionError, LifecycleError } from '../kernel/errors.ts'
+import type { SubscriptionSource } from '../ports/subscription-source.ts'
 import { instrument, isPersistent, isStream, whileCurrent } from './instrument.ts'
 import { type MonitorOptions, type ResolvedMonitorOptions, resolveMonitorOptions } from './options.ts'
 import { FailureRow, restMs } from './resubscription.ts'
 import type { SubscriptionStatus } from './status.ts'
 import { SubscriptionMonitor } from './subscription-monitor.ts'
-import type { SubscriptionSource } from './subscription-source.ts'
 import type { SubscriptionWatch } from './watch-subscription.ts'
 import { watchedFilter } from './watched-filter.ts'
 

@@ -1,9 +1,9 @@
-import type { PositionOrder } from '../position.ts'
+import type { PositionOrder } from '../ports/position.ts'
+import type { ConsumerGroup } from '../ports/subscription-source.ts'
 import { type HeadWatch, isQuiet } from './head-watch.ts'
 import * as lag from './lag.ts'
 import type { Progress } from './progress.ts'
 import type { SubscriptionState } from './status.ts'
-import type { ConsumerGroup } from './subscription-source.ts'
 
 /** All that is known of a subscription at one moment, and what follows from it. */
 export interface Standing<P> {

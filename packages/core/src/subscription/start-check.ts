@@ -1,4 +1,4 @@
-import { isReached, type PositionOrder } from '../position.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 
 /**
  * Whether the store has come as far as the checkpoint that a subscription begins at. Where it has not (a restored backup, the

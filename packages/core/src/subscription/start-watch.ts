@@ -1,4 +1,4 @@
-import { hasCode, messageOf } from '../errors.ts'
+import { hasCode, messageOf } from '../kernel/errors.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
 import { type StartCheck, sawArrival, sawHead, sawNext, startCheck, wantedReading } from './start-check.ts'
 

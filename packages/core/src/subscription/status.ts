@@ -1,5 +1,5 @@
-import type { SkipTotals } from '../checkpoint-store.ts'
-import type { ConsumerGroup } from './subscription-source.ts'
+import type { SkipTotals } from '../ports/checkpoint-store.ts'
+import type { ConsumerGroup } from '../ports/subscription-source.ts'
 
 /**
  * The states a wrapped subscription can be in.

@@ -1,7 +1,8 @@
 import { AsyncResource } from 'node:async_hooks'
-import { inBackground } from '../background.ts'
-import { CheckpointBeyondHeadError, hasCode, messageOf } from '../errors.ts'
-import { isPosition } from '../position.ts'
+import { inBackground } from '../kernel/background.ts'
+import { CheckpointBeyondHeadError, hasCode, messageOf } from '../kernel/errors.ts'
+import { isPosition } from '../ports/position.ts'
+import type { ConsumerGroup } from '../ports/subscription-source.ts'
 import { subscriptionGauges } from '../telemetry/gauge-readings.ts'
 import { Completions } from './completions.ts'
 import {
@@ -40,7 +41,6 @@ import {
   type SubscriptionState,
   type SubscriptionStatus,
 } from './status.ts'
-import type { ConsumerGroup } from './subscription-source.ts'
 
 /** Counters, and the look for a stall, follow within this time. */
 const LOOK_EVERY_MS = 1_000

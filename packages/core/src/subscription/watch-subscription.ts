@@ -1,4 +1,4 @@
-import { InvalidOptionError, LifecycleError } from '../errors.ts'
+import { InvalidOptionError, LifecycleError } from '../kernel/errors.ts'
 import { instrument, isStream } from './instrument.ts'
 import { type MonitorOptions, resolveMonitorOptions } from './options.ts'
 import type { SubscriptionStatus } from './status.ts'

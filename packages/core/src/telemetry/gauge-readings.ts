@@ -1,8 +1,8 @@
-import { MARK_SKIP_REASONS } from '../checkpoint-store.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
+import { MARK_SKIP_REASONS } from '../ports/checkpoint-store.ts'
+import type { ConsumerGroup } from '../ports/subscription-source.ts'
 import { PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
 import { SUBSCRIPTION_STATES, type SubscriptionStatus } from '../subscription/status.ts'
-import type { ConsumerGroup } from '../subscription/subscription-source.ts'
 import type { GaugeName } from './instruments.ts'
 import type { GaugeReading, Labels } from './metrics.ts'
 

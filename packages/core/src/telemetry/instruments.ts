@@ -1,4 +1,4 @@
-import { MARK_SKIP_REASONS, SKIP_REASONS } from '../checkpoint-store.ts'
+import { MARK_SKIP_REASONS, SKIP_REASONS } from '../ports/checkpoint-store.ts'
 import { PROJECTION_STATES } from '../projection/status.ts'
 import { ACKNOWLEDGE_ACTIONS, SUBSCRIPTION_STATES } from '../subscription/status.ts'
 

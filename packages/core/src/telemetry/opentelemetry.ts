@@ -9,8 +9,8 @@ import {
   metrics,
   type ObservableGauge,
 } from '@opentelemetry/api'
-import { InvalidOptionError } from '../errors.ts'
-import { requireKnownOptions } from '../known-options.ts'
+import { InvalidOptionError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
 import { GaugeObservers } from './gauge-observers.ts'
 import { type CounterName, type GaugeName, type HistogramName, INSTRUMENTS } from './instruments.ts'
 import type { GaugeReading, Labels, Metrics, MetricsRecorder } from './metrics.ts'

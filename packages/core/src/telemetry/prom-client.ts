@@ -8,8 +8,8 @@ import {
   Registry,
   register,
 } from 'prom-client'
-import { InvalidOptionError } from '../errors.ts'
-import { requireKnownOptions } from '../known-options.ts'
+import { InvalidOptionError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
 import { GaugeObservers } from './gauge-observers.ts'
 import {
   type CounterName,

@@ -1,4 +1,4 @@
-import type { PositionOrder } from '../position.ts'
+import type { PositionOrder } from '../ports/position.ts'
 import { guardRecorder } from './guard-recorder.ts'
 import type { Logger } from './logger.ts'
 import type { GaugeReading, Metrics, MetricsRecorder } from './metrics.ts'

@@ -1,6 +1,6 @@
-import { messageOf } from '../errors.ts'
-import type { Holder } from '../event-source.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
+import { messageOf } from '../kernel/errors.ts'
+import type { Holder } from '../ports/event-source.ts'
 import type { Logger } from './logger.ts'
 
 /** One warning when the mark goes stale and one when it is no longer stale; never one for each poll. */

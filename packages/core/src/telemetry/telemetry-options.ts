@@ -1,4 +1,4 @@
-import { InvalidOptionError, messageOf } from '../errors.ts'
+import { InvalidOptionError, messageOf } from '../kernel/errors.ts'
 import { type Logger, quietLogger, SILENT_LOGGER } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import type { Telemetry } from './telemetry.ts'

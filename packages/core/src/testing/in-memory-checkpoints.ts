@@ -1,3 +1,5 @@
+import { CheckpointConflictError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
 import type {
   Advanced,
   AdvanceRequest,
@@ -6,10 +8,8 @@ import type {
   CrossedRun,
   SkipReason,
   StoredEvidence,
-} from '../checkpoint-store.ts'
-import { CheckpointConflictError } from '../errors.ts'
-import type { SkippedRun, StoredProgress } from '../event-source.ts'
-import { requireKnownOptions } from '../known-options.ts'
+} from '../ports/checkpoint-store.ts'
+import type { SkippedRun, StoredProgress } from '../ports/event-source.ts'
 
 export interface InMemoryCheckpointsOptions<Tx> {
   /** What handlers get as `tx`: a stand-in for the client of your database, or a client of a test database. */

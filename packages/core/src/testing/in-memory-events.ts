@@ -1,8 +1,14 @@
-import type { EventSource, HighWaterReading, HighWaterRequest, LoadRequest, Page } from '../event-source.ts'
 import { resumeSettled } from '../high-water/resume.ts'
 import { type Settlement, settle, startSettlement } from '../high-water/settlement.ts'
-import { requireKnownOptions } from '../known-options.ts'
-import { denseOrder } from '../position.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import type {
+  EventSource,
+  HighWaterReading,
+  HighWaterRequest,
+  LoadRequest,
+  Page,
+} from '../ports/event-source.ts'
+import { denseOrder } from '../ports/position.ts'
 
 export interface InMemoryEvent<T> {
   readonly position: bigint

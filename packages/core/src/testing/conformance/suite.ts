@@ -1,5 +1,5 @@
-import { InvalidOptionError } from '../../errors.ts'
 import { requireAbove0 } from '../../high-water/options.ts'
+import { InvalidOptionError } from '../../kernel/errors.ts'
 import { within, withPatience } from './expectations.ts'
 
 /** One promise of a port, to be handed to any test runner. */

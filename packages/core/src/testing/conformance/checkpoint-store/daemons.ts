@@ -1,4 +1,4 @@
-import { createDaemon, type Daemon } from '../../../daemon.ts'
+import { createDaemon, type Daemon } from '../../../daemon/daemon.ts'
 import { inMemoryEvents } from '../../in-memory-events.ts'
 import { expectEqual, patienceMs, until } from '../expectations.ts'
 import type { CheckpointStoreFixture, CheckpointStoreRule } from './fixture.ts'

@@ -3,7 +3,7 @@ import type {
   Checkpoint,
   CheckpointStore,
   StoredEvidence,
-} from '../../../checkpoint-store.ts'
+} from '../../../ports/checkpoint-store.ts'
 import { expectEqual, within } from '../expectations.ts'
 import type { Closable, Rule } from '../suite.ts'
 

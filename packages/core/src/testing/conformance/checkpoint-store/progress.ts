@@ -1,4 +1,4 @@
-import type { StoredProgress } from '../../../event-source.ts'
+import type { StoredProgress } from '../../../ports/event-source.ts'
 import { expectEqual } from '../expectations.ts'
 import { expectMistakesCount, expectTotal } from '../transience.ts'
 import {

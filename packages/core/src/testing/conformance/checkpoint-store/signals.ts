@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { CheckpointStore } from '../../../checkpoint-store.ts'
+import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
 import { expectEqual, rejectionOf, within } from '../expectations.ts'
 import { needed } from '../suite.ts'
 import {

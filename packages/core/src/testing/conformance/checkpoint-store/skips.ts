@@ -1,4 +1,4 @@
-import type { Advanced, SkipTotals } from '../../../checkpoint-store.ts'
+import type { Advanced, SkipTotals } from '../../../ports/checkpoint-store.ts'
 import { expectEqual, rejectionOf } from '../expectations.ts'
 import { type CheckpointStoreRule, expectPosition, move, never, noWork, owners, SOURCE } from './fixture.ts'
 

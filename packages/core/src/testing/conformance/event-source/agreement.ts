@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { createDaemon, type Daemon } from '../../../daemon.ts'
+import { createDaemon, type Daemon } from '../../../daemon/daemon.ts'
 import type { Projection } from '../../../projection/projection.ts'
 import { inMemoryCheckpoints } from '../../in-memory-checkpoints.ts'
 import { expectEqual, patienceMs, until } from '../expectations.ts'

@@ -1,4 +1,4 @@
-import { isReached } from '../../../position.ts'
+import { isReached } from '../../../ports/position.ts'
 import { codeOf, expectCode, expectEqual, expectThat, rejectionOf } from '../expectations.ts'
 import { needed } from '../suite.ts'
 import { type EventSourceRule, idsOf, newEvents } from './fixture.ts'

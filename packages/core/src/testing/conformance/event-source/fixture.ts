@@ -1,4 +1,4 @@
-import type { EventSource } from '../../../event-source.ts'
+import type { EventSource } from '../../../ports/event-source.ts'
 import type { Closable, Rule } from '../suite.ts'
 
 /** What a store can do beyond the port's base, and the fixture can make it do. */

@@ -1,5 +1,5 @@
-import type { HighWaterReading } from '../../../event-source.ts'
-import { isReached } from '../../../position.ts'
+import type { HighWaterReading } from '../../../ports/event-source.ts'
+import { isReached } from '../../../ports/position.ts'
 import { expectEqual, expectThat } from '../expectations.ts'
 import { needed } from '../suite.ts'
 import type { ConformanceTransaction, EventSourceFixture, EventSourceRule } from './fixture.ts'

@@ -1,4 +1,4 @@
-import type { HighWaterReading, StoredProgress } from '../../../event-source.ts'
+import type { HighWaterReading, StoredProgress } from '../../../ports/event-source.ts'
 import { expectEqual, expectThat, rejectionOf } from '../expectations.ts'
 import { type EventSourceRule, idsOf, newEvents } from './fixture.ts'
 import { Reader } from './reader.ts'

@@ -1,4 +1,4 @@
-import type { PositionOrder } from '../../../position.ts'
+import type { PositionOrder } from '../../../ports/position.ts'
 import { expectEqual, expectThat } from '../expectations.ts'
 import type { EventSourceFixture, EventSourceRule } from './fixture.ts'
 

@@ -1,5 +1,5 @@
-import type { EventSource, HighWaterReading, Page, StoredProgress } from '../../../event-source.ts'
-import { isReached, type PositionOrder } from '../../../position.ts'
+import type { EventSource, HighWaterReading, Page, StoredProgress } from '../../../ports/event-source.ts'
+import { isReached, type PositionOrder } from '../../../ports/position.ts'
 import { expectEqual, expectThat, until, within } from '../expectations.ts'
 import type { EventSourceFixture } from './fixture.ts'
 

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { EventSource } from '../../../event-source.ts'
+import type { EventSource } from '../../../ports/event-source.ts'
 import { expectEqual, expectThat, rejectionOf, until, within } from '../expectations.ts'
 import { needed } from '../suite.ts'
 import { expectMistakesCount, expectTotal } from '../transience.ts'

@@ -1,7 +1,3 @@
-import type { CheckpointStore } from './checkpoint-store.ts'
-import type { Clock } from './clock.ts'
-import { InvalidOptionError } from './errors.ts'
-import type { EventSource } from './event-source.ts'
 import {
   HIGH_WATER_AGENT_OPTIONS,
   type HighWaterAgentOptions,
@@ -9,10 +5,14 @@ import {
   requireAbove0,
   resolveHighWaterAgentOptions,
   withoutUndefined,
-} from './high-water/options.ts'
-import { requireKnownOptions } from './known-options.ts'
-import { type Projection, type ResolvedProjection, resolveProjections } from './projection/projection.ts'
-import { type ReadTraceContext, traceContextOf } from './telemetry/trace-context.ts'
+} from '../high-water/options.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { InvalidOptionError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { EventSource } from '../ports/event-source.ts'
+import { type Projection, type ResolvedProjection, resolveProjections } from '../projection/projection.ts'
+import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
 
 export interface DaemonOptions<P, E, Tx> extends Omit<HighWaterAgentOptions<P>, 'source' | 'checkpoints'> {
   readonly source: EventSource<P, E>

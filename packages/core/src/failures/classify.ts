@@ -1,5 +1,5 @@
-import { describeError } from '../describe-error.ts'
-import { hasCode, messageOf } from '../errors.ts'
+import { describeError } from '../kernel/describe-error.ts'
+import { hasCode, messageOf } from '../kernel/errors.ts'
 
 /**
  * Where a failure came from. What a handler (`handle`) or a mapping (`map`) throws is theirs, and counts as an attempt.

@@ -1,5 +1,5 @@
 import type { StoredProgress } from '@tidemark/core'
-import { parseIncarnation } from './incarnation.ts'
+import { parseIncarnation } from '../server/incarnation.ts'
 
 /**
  * The sequences that filled the position before the present one. The default may move to another sequence while a

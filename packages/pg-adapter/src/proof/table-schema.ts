@@ -1,7 +1,7 @@
-import { withConnection } from './client.ts'
-import { quoteLiteral, quoteName } from './identifiers.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { transact } from './transaction.ts'
+import { withConnection } from '../client.ts'
+import { quoteLiteral, quoteName } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { transact } from '../transaction.ts'
 
 /**
  * The options, with the schema in which the search path finds the table now. Later it may find another table, whose

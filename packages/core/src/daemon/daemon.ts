@@ -1,23 +1,29 @@
-import { inBackground } from './background.ts'
-import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './daemon-options.ts'
-import { type Deferred, deferred, untilAborted, whenAborted } from './deferred.ts'
-import { describeError } from './describe-error.ts'
-import { InvalidOptionError, LifecycleError, messageOf, WaitFailedError, WaitTimeoutError } from './errors.ts'
-import type { HighWaterReading } from './event-source.ts'
-import { FailureLog } from './failure-log.ts'
-import { PollingAgent } from './high-water/agent.ts'
-import { requireAbove0 } from './high-water/options.ts'
-import type { HighWaterStatus } from './high-water/status.ts'
-import { requireKnownOptions } from './known-options.ts'
-import { isReached } from './position.ts'
-import { backOffMs } from './projection/error-policy.ts'
-import { lagPositions } from './projection/lag.ts'
-import { ProjectionRunner } from './projection/runner.ts'
-import { type ProjectionStatus, projectionStatus } from './projection/status.ts'
-import { projectionGauges, storeGauges } from './telemetry/gauge-readings.ts'
-import type { GaugeReading } from './telemetry/metrics.ts'
-import { TelemetrySession } from './telemetry/session.ts'
-import { noAnswerFor, warnWhileUnanswered } from './unanswered.ts'
+import { backOffMs } from '../failures/policy.ts'
+import { PollingAgent } from '../high-water/agent.ts'
+import { requireAbove0 } from '../high-water/options.ts'
+import type { HighWaterStatus } from '../high-water/status.ts'
+import { inBackground } from '../kernel/background.ts'
+import { type Deferred, deferred, untilAborted, whenAborted } from '../kernel/deferred.ts'
+import { describeError } from '../kernel/describe-error.ts'
+import {
+  InvalidOptionError,
+  LifecycleError,
+  messageOf,
+  WaitFailedError,
+  WaitTimeoutError,
+} from '../kernel/errors.ts'
+import { FailureLog } from '../kernel/failure-log.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
+import type { HighWaterReading } from '../ports/event-source.ts'
+import { isReached } from '../ports/position.ts'
+import { lagPositions } from '../projection/lag.ts'
+import { ProjectionRunner } from '../projection/runner.ts'
+import { type ProjectionStatus, projectionStatus } from '../projection/status.ts'
+import { projectionGauges, storeGauges } from '../telemetry/gauge-readings.ts'
+import type { GaugeReading } from '../telemetry/metrics.ts'
+import { TelemetrySession } from '../telemetry/session.ts'
+import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './options.ts'
 
 /** One high-water agent and a runner for each projection. */
 export interface Daemon<P> {

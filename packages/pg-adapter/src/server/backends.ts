@@ -1,7 +1,7 @@
 import { IncarnationChangedError } from '@tidemark/core'
-import type { PgClient } from './client.ts'
-import { NotPrimaryError, sqlState } from './errors.ts'
-import { quoteTexts } from './identifiers.ts'
+import type { PgClient } from '../client.ts'
+import { NotPrimaryError, sqlState } from '../errors.ts'
+import { quoteTexts } from '../identifiers.ts'
 import { BACKEND_KEY_SQL, isSameServerRun, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
 
 /**

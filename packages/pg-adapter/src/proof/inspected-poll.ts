@@ -1,9 +1,9 @@
+import { NotPrimaryError, PartitionsChangedError, PostgresConditionError } from '../errors.ts'
+import { type PollRequest, type PostgresPoll, readPoll } from '../high-water.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { requireReadableInOrder, requireTable } from './conditions.ts'
-import { NotPrimaryError, PartitionsChangedError, PostgresConditionError } from './errors.ts'
 import type { FormerSequences } from './former-sequences.ts'
-import { type PollRequest, type PostgresPoll, readPoll } from './high-water.ts'
 import { type InspectedSequence, type Inspection, inspect } from './inspection.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { showsOwnSequenceLock } from './own-lock.ts'
 import { LAST_RESORT, requireProvableSequence } from './sequence-conditions.ts'
 

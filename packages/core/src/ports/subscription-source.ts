@@ -1,4 +1,4 @@
-import type { PositionOrder } from '../position.ts'
+import type { PositionOrder } from './position.ts'
 
 /**
  * The port behind `monitorSubscription`: what an adapter says of the store that a subscription is of.

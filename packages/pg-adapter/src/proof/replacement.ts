@@ -1,11 +1,11 @@
 import { type HighWaterReading, type StoredProgress, StoreRewoundError } from '@tidemark/core'
-import type { KnownBackends } from './backends.ts'
-import { type ParsedIncarnation, parseIncarnation } from './incarnation.ts'
+import { readProvenRows } from '../load.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import type { KnownBackends } from '../server/backends.ts'
+import { type ParsedIncarnation, parseIncarnation } from '../server/incarnation.ts'
+import { snapshotOf } from '../server/log-position.ts'
+import { isSeen, type Snapshot } from '../server/snapshot.ts'
 import type { InspectedPoll } from './inspected-poll.ts'
-import { readProvenRows } from './load.ts'
-import { snapshotOf } from './log-position.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { isSeen, type Snapshot } from './snapshot.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 

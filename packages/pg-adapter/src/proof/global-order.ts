@@ -1,8 +1,8 @@
-import { withConnection } from './client.ts'
+import { withConnection } from '../client.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { transactUnlessLocked } from '../transaction.ts'
 import type { Inspection } from './inspection.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { fail, mayNotRead, otherColumns, requireSharedByPartitions } from './sequence-conditions.ts'
-import { transactUnlessLocked } from './transaction.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 

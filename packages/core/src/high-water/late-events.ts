@@ -1,6 +1,6 @@
-import { TidemarkError } from './errors.ts'
-import type { StoredProgress } from './event-source.ts'
-import { isReached, type PositionOrder } from './position.ts'
+import { TidemarkError } from '../kernel/errors.ts'
+import type { StoredProgress } from '../ports/event-source.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 
 /** An event that became visible where the mark had passed already. Its position is a text of `PositionOrder.format`. */
 export interface LateEvent {

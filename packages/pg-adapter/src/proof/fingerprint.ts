@@ -1,4 +1,4 @@
-import { quoteLiteral } from './identifiers.ts'
+import { quoteLiteral } from '../identifiers.ts'
 
 /**
  * What decides which sequence fills the column, in one expression:

@@ -1,7 +1,7 @@
-import { type PostgresCondition, PostgresConditionError } from './errors.ts'
-import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
+import { type PostgresCondition, PostgresConditionError } from '../errors.ts'
+import { quoteIdentifier, quoteLiteral } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { InspectedRelation, InspectedSequence, Inspection } from './inspection.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 

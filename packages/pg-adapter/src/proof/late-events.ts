@@ -7,9 +7,9 @@ import {
   passedLateEvents,
   type StoredProgress,
 } from '@tidemark/core'
-import { quoteIdentifier, quoteTexts } from './identifiers.ts'
+import { quoteIdentifier, quoteTexts } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { Inspection } from './inspection.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
 
 type Options = Pick<ResolvedPostgresEventsOptions<unknown>, 'eventType' | 'placeholderTypes' | 'sql'>
 

@@ -1,5 +1,5 @@
-import { hasCode } from '../errors.ts'
-import { type FailureStage, isOwnFault } from './failure.ts'
+import { hasCode } from '../kernel/errors.ts'
+import { type FailureStage, isOwnFault } from './classify.ts'
 
 /** What a failed batch leads to. Pure: the runner does it. */
 export type FailureAction =

@@ -1,12 +1,18 @@
-import type { CheckpointStore } from '../checkpoint-store.ts'
-import type { Clock } from '../clock.ts'
-import type { EventSource } from '../event-source.ts'
-import { FailureLog } from '../failure-log.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { FailureLog } from '../kernel/failure-log.ts'
+import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { EventSource } from '../ports/event-source.ts'
+import type { ResolvedProjection } from '../projection/projection.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
-import { type FailureAction, onFailure } from './error-policy.ts'
-import { describeFailure, isOwnFault, type ProjectionFailure, type StagedError, whatToDo } from './failure.ts'
-import type { ResolvedProjection } from './projection.ts'
+import {
+  describeFailure,
+  isOwnFault,
+  type ProjectionFailure,
+  type StagedError,
+  whatToDo,
+} from './classify.ts'
+import { type FailureAction, onFailure } from './policy.ts'
 
 interface FailureParts<P, E, Tx> {
   readonly projection: ResolvedProjection<E, Tx>

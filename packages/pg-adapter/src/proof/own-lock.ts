@@ -1,5 +1,5 @@
-import { type BoundedPool, withConnection } from './client.ts'
-import { transactUnlessLocked } from './transaction.ts'
+import { type BoundedPool, withConnection } from '../client.ts'
+import { transactUnlessLocked } from '../transaction.ts'
 
 /**
  * Whether `pg_locks` shows a lock that this very transaction holds, as it does in PostgreSQL: stubs and other lock

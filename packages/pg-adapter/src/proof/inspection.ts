@@ -1,9 +1,9 @@
-import { type BoundedClient, withConnection } from './client.ts'
-import { PostgresConditionError, sqlState } from './errors.ts'
+import { type BoundedClient, withConnection } from '../client.ts'
+import { PostgresConditionError, sqlState } from '../errors.ts'
+import { quoteIdentifier, quoteLiteral, quoteTexts } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { manyResults, transactUnlessLocked } from '../transaction.ts'
 import { fingerprintSql } from './fingerprint.ts'
-import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { manyResults, transactUnlessLocked } from './transaction.ts'
 
 /** The catalog's word on a table and the sequence behind its position, as `conditions.ts` judges it. */
 export interface Inspection {

@@ -1,7 +1,7 @@
-import type { PostgresCondition } from './errors.ts'
-import { quoteIdentifier } from './identifiers.ts'
+import type { PostgresCondition } from '../errors.ts'
+import { quoteIdentifier } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { InspectedRelation, Inspection } from './inspection.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { fail, otherColumns } from './sequence-conditions.ts'
 
 /** The oldest major whose source was read for the proof. */

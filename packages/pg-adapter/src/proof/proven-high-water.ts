@@ -14,6 +14,16 @@ import {
   watchEmpty,
   withMark,
 } from '@tidemark/core'
+import { PostgresConditionError } from '../errors.ts'
+import { type PostgresPoll, probe } from '../high-water.ts'
+import { quoteLiteral } from '../identifiers.ts'
+import { lookUpMark } from '../load.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import type { KnownBackends } from '../server/backends.ts'
+import { waitUntilDurable } from '../server/durability.ts'
+import { incarnationOf, parseIncarnation, type TableIdentity, tablePart } from '../server/incarnation.ts'
+import { formatLogPosition } from '../server/log-position.ts'
+import { halted, requireHandedOut, requireNotRewound, requireStoredConsistent } from '../server/rewind.ts'
 import {
   attachedAfter,
   attachedSince,
@@ -22,21 +32,11 @@ import {
   detachedSince,
   requireNothingPassed,
 } from './attached.ts'
-import type { KnownBackends } from './backends.ts'
-import { waitUntilDurable } from './durability.ts'
-import { PostgresConditionError } from './errors.ts'
 import type { FormerSequences } from './former-sequences.ts'
-import { type PostgresPoll, probe } from './high-water.ts'
-import { quoteLiteral } from './identifiers.ts'
-import { incarnationOf, parseIncarnation, type TableIdentity, tablePart } from './incarnation.ts'
 import { type InspectedPoll, pollInspected } from './inspected-poll.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
 import { isLookDue, type Look, lateEventsError, NO_LOOK, newestRuns } from './late-events.ts'
-import { lookUpMark } from './load.ts'
-import { formatLogPosition } from './log-position.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { type Claim, claimsOf, laterThan, requireNotReplaced } from './replacement.ts'
-import { halted, requireHandedOut, requireNotRewound, requireStoredConsistent } from './rewind.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 

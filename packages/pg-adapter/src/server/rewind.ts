@@ -1,8 +1,8 @@
 import { type Settlement, type StoredProgress, StoreRewoundError } from '@tidemark/core'
-import type { PostgresPoll } from './high-water.ts'
+import type { PostgresPoll } from '../high-water.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { parseIncarnation } from './incarnation.ts'
 import { lsnOf, parseLsn } from './log-position.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
 
 /**
  * Numbers that come back within one incarnation: `setval` backwards, or a server whose log went back (a machine

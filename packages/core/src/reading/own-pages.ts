@@ -1,6 +1,6 @@
-import type { EventSource, HighWaterReading, Page } from '../event-source.ts'
-import { isReached } from '../position.ts'
-import type { ResolvedProjection } from './projection.ts'
+import type { EventSource, HighWaterReading, Page } from '../ports/event-source.ts'
+import { isReached } from '../ports/position.ts'
+import type { ResolvedProjection } from '../projection/projection.ts'
 
 export interface ReadPage<P, E> extends Page<P, E> {
   /** Whether it ends at the mark that it was read up to: nothing was left to read. */

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type BoundedPool, withConnection } from '../client.ts'
+import { quoteLiteral } from '../identifiers.ts'
+import { transact } from '../transaction.ts'
 import { type KnownBackends, onKnownBackend, requireKnownSql } from './backends.ts'
-import { type BoundedPool, withConnection } from './client.ts'
-import { quoteLiteral } from './identifiers.ts'
-import { transact } from './transaction.ts'
 
 const LOOK_EVERY_MS = 3
 /** An idle open transaction's unflushed WAL would otherwise hold the mark until the WAL writer comes round. */
