@@ -4,7 +4,8 @@ import {
   IncarnationChangedError,
 } from '@tidemark/core'
 import { expect, test } from 'vitest'
-import { backOffMs, type Failure, onFailure } from '../../packages/core/src/failures/policy.ts'
+import { type Failure, onFailure } from '../../packages/core/src/failures/policy.ts'
+import { backOffMs } from '../../packages/core/src/kernel/back-off.ts'
 
 const failure: Failure = {
   error: new Error('boom'),

@@ -2,13 +2,12 @@ import {
   HIGH_WATER_AGENT_OPTIONS,
   type HighWaterAgentOptions,
   type ResolvedHighWaterAgentOptions,
-  requireAbove0,
   resolveHighWaterAgentOptions,
-  withoutUndefined,
 } from '../high-water/options.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
+import { requireAbove0, withoutUndefined } from '../kernel/validation.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import { type Projection, type ResolvedProjection, resolveProjections } from '../projection/projection.ts'

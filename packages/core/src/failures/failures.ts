@@ -2,7 +2,6 @@ import type { Clock } from '../kernel/clock.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
-import type { ResolvedProjection } from '../projection/projection.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 import {
@@ -15,7 +14,7 @@ import {
 import { type FailureAction, onFailure } from './policy.ts'
 
 interface FailureParts<P, E, Tx> {
-  readonly projection: ResolvedProjection<E, Tx>
+  readonly projection: { readonly name: string; readonly attempts: number }
   readonly source: EventSource<P, E>
   readonly checkpoints: CheckpointStore<Tx>
   readonly session: TelemetrySession<P, E>

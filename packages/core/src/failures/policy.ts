@@ -1,3 +1,4 @@
+import { backOffMs } from '../kernel/back-off.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { type FailureStage, isOwnFault } from './classify.ts'
 
@@ -23,10 +24,6 @@ export interface Failure {
   readonly attempts: number
 }
 
-const FIRST_WAIT_MS = 50
-/** A restart or failover takes seconds. A longer wait between two tries would add to the outage. */
-const LONGEST_WAIT_MS = 5_000
-
 /** Only what handler and mapping throw uses attempts up; the store's faults pass, or somebody mends them meanwhile. */
 export function onFailure({ error, stage, transient, attempt, inARow, attempts }: Failure): FailureAction {
   if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) return { kind: 'stand_by' }
@@ -36,9 +33,4 @@ export function onFailure({ error, stage, transient, attempt, inARow, attempts }
   if (transient || !isOwnFault(stage)) return { kind: 'retry', waitMs: backOffMs(inARow), counted: false }
   if (attempt >= attempts) return { kind: 'pause' }
   return { kind: 'retry', waitMs: backOffMs(attempt) * 4, counted: true }
-}
-
-/** Doubles from 50 ms to 5 s. */
-export function backOffMs(inARow: number): number {
-  return Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(inARow - 1, 30))
 }

@@ -1,4 +1,4 @@
-import { backOffMs as failureBackOffMs } from '../failures/policy.ts'
+import { backOffMs as failureBackOffMs } from '../kernel/back-off.ts'
 import { inBackground } from '../kernel/background.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
 import { hasCode, LifecycleError, messageOf, WaitFailedError } from '../kernel/errors.ts'

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../kernel/clock.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
+import { requireAbove0, withoutUndefined } from '../kernel/validation.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import {
@@ -91,15 +92,4 @@ export function resolveHighWaterAgentOptions<P>(
     throw new InvalidOptionError('pollTimeShare', 'at most 1', resolved.pollTimeShare)
   requireAbove0('staleAfterMs', resolved.staleAfterMs)
   return Object.freeze({ ...resolved, ...resolveTelemetryOptions(options) })
-}
-
-export function requireAbove0(option: string, value: unknown): void {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) {
-    throw new InvalidOptionError(option, 'a number above 0', value)
-  }
-}
-
-/** An option given as `undefined` is one that was not given. */
-export function withoutUndefined<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
 }

@@ -1,5 +1,6 @@
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
+import { requireInteger, requireName } from '../kernel/validation.ts'
 import type { EventSource } from '../ports/event-source.ts'
 
 /** What a user defines: a name, what to read, and what to do with it. */
@@ -59,12 +60,6 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   batchSize: true,
   attempts: true,
 }
-
-/**
- * A longer name would break where it is stored: Postgres indexes at most 2,704 bytes, and Grafana Cloud cuts labels at
- * 2,048 characters. 255 characters are at most 765 bytes in UTF-8.
- */
-const LONGEST_NAME = 255
 
 type TypedSource = Pick<EventSource<unknown, unknown>, 'filtersByType' | 'placeholderTypes'>
 
@@ -132,22 +127,4 @@ function resolveProjection<E, Tx>(
   requireInteger(`${option}.batchSize`, batchSize, 1)
   requireInteger(`${option}.attempts`, attempts, 1)
   return Object.freeze({ name, handle: handle.bind(projection), eventTypes, batchSize, attempts })
-}
-
-/** What names a projection, or what consumes a subscription. */
-export function requireName(option: string, name: unknown): void {
-  if (typeof name !== 'string' || name.trim() === '') {
-    throw new InvalidOptionError(option, 'a non-empty string', name)
-  }
-  // Postgres cannot store a NUL character.
-  if (name.length > LONGEST_NAME || name.includes('\0')) {
-    const expected = `at most ${LONGEST_NAME} characters, none of them NUL`
-    throw new InvalidOptionError(option, expected, name.slice(0, LONGEST_NAME))
-  }
-}
-
-function requireInteger(option: string, value: unknown, least: number): void {
-  if (!Number.isSafeInteger(value) || (value as number) < least) {
-    throw new InvalidOptionError(option, `an integer of at least ${least}`, value)
-  }
 }

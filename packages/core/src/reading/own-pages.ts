@@ -1,26 +1,27 @@
 import type { EventSource, HighWaterReading, Page } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
-import type { ResolvedProjection } from '../projection/projection.ts'
 
 export interface ReadPage<P, E> extends Page<P, E> {
   /** Whether it ends at the mark that it was read up to: nothing was left to read. */
   readonly reachesMark: boolean
 }
 
+/** What a page of a projection may have. */
+interface PageLimits {
+  readonly batchSize: number
+  readonly eventTypes: readonly string[] | undefined
+}
+
 /** Loads one projection's pages, the next one while the current one is handled. */
 export class PageReader<P, E> {
   readonly #source: EventSource<P, E>
-  readonly #projection: Pick<ResolvedProjection<E, never>, 'batchSize' | 'eventTypes'>
+  readonly #projection: PageLimits
   readonly #signal: AbortSignal
   #fetched:
     | { readonly after: P; readonly incarnation: string; readonly page: Promise<ReadPage<P, E>> }
     | undefined
 
-  constructor(
-    source: EventSource<P, E>,
-    projection: Pick<ResolvedProjection<E, never>, 'batchSize' | 'eventTypes'>,
-    signal: AbortSignal,
-  ) {
+  constructor(source: EventSource<P, E>, projection: PageLimits, signal: AbortSignal) {
     this.#source = source
     this.#projection = projection
     this.#signal = signal

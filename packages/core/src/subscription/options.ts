@@ -1,10 +1,9 @@
-import { requireAbove0, withoutUndefined } from '../high-water/options.ts'
 import { type Clock, systemClock } from '../kernel/clock.ts'
 import { InvalidOptionError, messageOf } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
+import { requireAbove0, requireName, withoutUndefined } from '../kernel/validation.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { SubscriptionSource } from '../ports/subscription-source.ts'
-import { requireName } from '../projection/projection.ts'
 import {
   type ResolvedTelemetryOptions,
   resolveTelemetryOptions,

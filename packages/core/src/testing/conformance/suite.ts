@@ -1,5 +1,5 @@
-import { requireAbove0 } from '../../high-water/options.ts'
 import { InvalidOptionError } from '../../kernel/errors.ts'
+import { requireAbove0 } from '../../kernel/validation.ts'
 import { within, withPatience } from './expectations.ts'
 
 /** One promise of a port, to be handed to any test runner. */
