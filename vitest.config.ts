@@ -74,6 +74,7 @@ export default defineConfig({
     // Tests run on the sources; programs started as processes of their own run on what `tsc -b` made of them.
     alias: [
       { find: /^@tidemark\/core$/, replacement: source('core/src/index.ts') },
+      { find: /^@tidemark\/core\/adapter$/, replacement: source('core/src/adapter.ts') },
       { find: /^@tidemark\/core\/testing$/, replacement: source('core/src/testing/index.ts') },
       { find: /^@tidemark\/core\/prom-client$/, replacement: source('core/src/telemetry/prom-client.ts') },
       {

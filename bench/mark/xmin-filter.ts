@@ -1,4 +1,4 @@
-import { denseOrder, type EventSource, type HighWaterReading } from '@tidemark/core'
+import { denseOrder, type EventSource, type HighWaterReading } from '@tidemark/core/adapter'
 import type pg from 'pg'
 
 /**

@@ -1,4 +1,4 @@
-import { type HighWaterReading, type LoadRequest, type Page, StoreRewoundError } from '@tidemark/core'
+import { type HighWaterReading, type LoadRequest, type Page, StoreRewoundError } from '@tidemark/core/adapter'
 import type { Mutant } from './mutant.ts'
 import type { WholeEvent, WholeSource, WholeStore } from './whole-store.ts'
 

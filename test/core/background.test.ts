@@ -1,13 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { context, createContextKey, trace } from '@opentelemetry/api'
-import {
-  createHighWaterAgent,
-  denseOrder,
-  type EventSource,
-  monitorSubscription,
-  type SubscriptionSource,
-  watchSubscription,
-} from '@tidemark/core'
+import { createHighWaterAgent, monitorSubscription, watchSubscription } from '@tidemark/core'
+import { denseOrder, type EventSource, type SubscriptionSource } from '@tidemark/core/adapter'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { altered, alteredCheckpoints, type Event, reading, rig, scripted, stopAll } from './rig.ts'

@@ -1,10 +1,5 @@
-import {
-  EventMappingError,
-  type HandlerFailedReport,
-  type LoadRequest,
-  type Logger,
-  type StoreFailedReport,
-} from '@tidemark/core'
+import type { HandlerFailedReport, Logger, StoreFailedReport } from '@tidemark/core'
+import { EventMappingError, type LoadRequest } from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { whatToDo } from '../../packages/core/src/failures/classify.ts'
 import {

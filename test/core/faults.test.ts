@@ -3,7 +3,7 @@ import {
   HandlerEndedTransactionError,
   IncarnationChangedError,
   type LoadRequest,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test } from 'vitest'
 import { never } from '../support/never.ts'
 import {

@@ -1,4 +1,4 @@
-import { denseOrder, LateEventsError, passedLateEvents } from '@tidemark/core'
+import { denseOrder, LateEventsError, passedLateEvents } from '@tidemark/core/adapter'
 import { expect, test } from 'vitest'
 
 const progress = [

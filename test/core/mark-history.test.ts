@@ -1,4 +1,4 @@
-import { denseOrder } from '@tidemark/core'
+import { denseOrder } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { MarkHistory } from '../../packages/core/src/high-water/mark-history.ts'

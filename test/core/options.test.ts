@@ -2,12 +2,11 @@ import {
   createDaemon,
   createHighWaterAgent,
   type DaemonOptions,
-  denseOrder,
-  InvalidOptionError,
   type MonitorOptions,
   monitorSubscription,
   watchSubscription,
 } from '@tidemark/core'
+import { denseOrder, InvalidOptionError } from '@tidemark/core/adapter'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'

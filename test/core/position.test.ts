@@ -1,4 +1,4 @@
-import { denseOrder } from '@tidemark/core'
+import { denseOrder } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { isReached, laterOf } from '../../packages/core/src/ports/position.ts'

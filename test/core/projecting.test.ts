@@ -1,4 +1,4 @@
-import type { HighWaterReading, LoadRequest } from '@tidemark/core'
+import type { HighWaterReading, LoadRequest } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import {

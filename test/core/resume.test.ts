@@ -1,4 +1,4 @@
-import { denseOrder, resumeSettled, type StoredProgress } from '@tidemark/core'
+import { denseOrder, resumeSettled, type StoredProgress } from '@tidemark/core/adapter'
 import { expect, test } from 'vitest'
 
 const checkpoint = (

@@ -1,14 +1,11 @@
+import { createDaemon, type Daemon, type DaemonOptions, type Projection } from '@tidemark/core'
 import {
   type CheckpointStore,
-  createDaemon,
-  type Daemon,
-  type DaemonOptions,
   denseOrder,
   type EventSource,
   type HighWaterReading,
   type HighWaterRequest,
-  type Projection,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import {
   type InMemoryEvent,
   type InMemoryEvents,

@@ -1,4 +1,4 @@
-import { passStaleGaps, type SkippedRun, startStaleThreshold } from '@tidemark/core'
+import { passStaleGaps, type SkippedRun, startStaleThreshold } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
 

@@ -1,4 +1,4 @@
-import type { AdvanceRequest, CheckpointStore } from '@tidemark/core'
+import type { AdvanceRequest, CheckpointStore } from '@tidemark/core/adapter'
 import { type EsdbEvent, esdbCheckpoints } from '@tidemark/esdb-adapter'
 import { describe, expect, test } from 'vitest'
 import { never } from '../support/never.ts'

@@ -1,4 +1,4 @@
-import type { EventSource, HighWaterReading, Page, StoredProgress } from '@tidemark/core'
+import type { EventSource, HighWaterReading, Page, StoredProgress } from '@tidemark/core/adapter'
 import { type EsdbEvent, type EsdbFilter, esdbEvents } from '@tidemark/esdb-adapter'
 import { describe, expect, test } from 'vitest'
 import { client as clientModule, clientName } from './client.ts'

@@ -101,11 +101,12 @@ test('a program in CommonJS requires the packed packages, without a warning', as
   await writeFile(
     program,
     `const { createDaemon } = require('@tidemark/core')
+    const { settle } = require('@tidemark/core/adapter')
     const { inMemoryEvents } = require('@tidemark/core/testing')
     const { postgresEvents } = require('@tidemark/pg-adapter')
     const { esdbEvents } = require('@tidemark/esdb-adapter')
-    console.log([createDaemon, inMemoryEvents, postgresEvents, esdbEvents].map((f) => typeof f).join())`,
+    console.log([createDaemon, settle, inMemoryEvents, postgresEvents, esdbEvents].map((f) => typeof f).join())`,
   )
   const { stdout, stderr } = await run(process.execPath, [program])
-  expect({ stdout, stderr }).toEqual({ stdout: 'function,function,function,function\n', stderr: '' })
+  expect({ stdout, stderr }).toEqual({ stdout: 'function,function,function,function,function\n', stderr: '' })
 })

@@ -1,5 +1,6 @@
-import type { HighWaterAgent, HighWaterReading } from '@tidemark/core'
-import { MOST_WATCHED_RUNS } from '@tidemark/core'
+import type { HighWaterAgent } from '@tidemark/core'
+import type { HighWaterReading } from '@tidemark/core/adapter'
+import { MOST_WATCHED_RUNS } from '@tidemark/core/adapter'
 import { type PgPool, postgresEvents } from '@tidemark/pg-adapter'
 import { beforeAll, expect, test, vi } from 'vitest'
 import { agentOver, type EventTable, eventually, fileDatabase } from '../support/event-table.ts'

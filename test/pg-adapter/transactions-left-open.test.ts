@@ -1,4 +1,4 @@
-import type { CheckpointStore, StoredEvidence } from '@tidemark/core'
+import type { CheckpointStore, StoredEvidence } from '@tidemark/core/adapter'
 import {
   type PgClient,
   type PostgresEventsOptions,

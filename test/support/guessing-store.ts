@@ -1,12 +1,12 @@
+import type { Clock } from '@tidemark/core'
 import {
-  type Clock,
   denseOrder,
   type EventSource,
   type HighWaterRequest,
   passStaleGaps,
   type StaleThreshold,
   startStaleThreshold,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import type { InMemoryEvent } from '@tidemark/core/testing'
 
 export type GuessedEvent = InMemoryEvent<unknown> & { readonly metadata?: unknown }

@@ -1,13 +1,6 @@
 import { PassThrough } from 'node:stream'
-import {
-  type Clock,
-  type ConsumerGroup,
-  denseOrder,
-  type Metrics,
-  monitorSubscription,
-  type SubscriptionSource,
-  watchSubscription,
-} from '@tidemark/core'
+import { type Clock, type Metrics, monitorSubscription, watchSubscription } from '@tidemark/core'
+import { type ConsumerGroup, denseOrder, type SubscriptionSource } from '@tidemark/core/adapter'
 
 interface JournalEvent {
   readonly revision: bigint

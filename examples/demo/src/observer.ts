@@ -1,5 +1,4 @@
 import type { HandlerContext, HighWaterReading, Projection, Telemetry } from '@tidemark/core'
-import { denseOrder } from '@tidemark/core'
 import type { AccountEvent } from './event.ts'
 import { Moments } from './moments.ts'
 
@@ -50,7 +49,7 @@ export class Observer {
     if (reading === this.#lastReading) return
     this.#lastReading = reading
     for (const { from, to } of reading.provenEmpty) {
-      this.provenEmpty += denseOrder.distance(from as bigint, to as bigint) + 1n
+      this.provenEmpty += (to as bigint) - (from as bigint) + 1n
     }
   }
 

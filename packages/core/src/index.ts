@@ -7,38 +7,14 @@ export {
 export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon/options.ts'
 export type { FailedBatch, FailureStage, ProjectionFailure } from './failures/classify.ts'
 export { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
-export { emptyTail, MOST_WATCHED_RUNS, watchEmpty } from './high-water/empty-watch.ts'
 export type { AgedGap } from './high-water/gap-ages.ts'
-export {
-  type LateEvent,
-  LateEventsError,
-  type PassedLateEvents,
-  passedLateEvents,
-} from './high-water/late-events.ts'
+export { type LateEvent, LateEventsError, type PassedLateEvents } from './high-water/late-events.ts'
 export {
   HIGH_WATER_AGENT_DEFAULTS,
   type HighWaterAgentOptions,
   type ProgressMemory,
 } from './high-water/options.ts'
-export { resumeSettled } from './high-water/resume.ts'
-export {
-  type Settlement,
-  type SettlementPoll,
-  type SettlementResult,
-  settle,
-  startSettlement,
-  withMark,
-} from './high-water/settlement.ts'
-export {
-  type HeadSample,
-  passStaleGaps,
-  type StaleThreshold,
-  type StaleThresholdPoll,
-  type StaleThresholdResult,
-  startStaleThreshold,
-} from './high-water/staleness.ts'
 export type { HighWaterStatus } from './high-water/status.ts'
-export { traced } from './kernel/background.ts'
 export type { Clock } from './kernel/clock.ts'
 export {
   AlreadyMonitoredError,
@@ -46,7 +22,6 @@ export {
   CheckpointConflictError,
   EventMappingError,
   HandlerEndedTransactionError,
-  HeadUnknownError,
   hasCode,
   IncarnationChangedError,
   InvalidOptionError,
@@ -57,40 +32,24 @@ export {
   WaitTimeoutError,
 } from './kernel/errors.ts'
 export type { ErrorJson, Json } from './kernel/json.ts'
-export { requireKnownOptions } from './kernel/known-options.ts'
-export { SOCKET_FAULTS } from './kernel/socket-faults.ts'
 export {
-  type Advanced,
-  type AdvanceRequest,
-  type Checkpoint,
   type CheckpointStore,
   type CrossedRun,
   MARK_SKIP_REASONS,
   SKIP_REASONS,
   type SkipReason,
   type SkipTotals,
-  type StoredEvidence,
 } from './ports/checkpoint-store.ts'
 export type {
   EventSource,
-  Evidence,
   Gap,
   HighWaterReading,
-  HighWaterRequest,
   Holder,
-  LoadRequest,
-  Page,
   PollWait,
   SkippedRun,
-  StoredProgress,
 } from './ports/event-source.ts'
-export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
-export type {
-  ConsumerGroup,
-  Delivery,
-  GroupConsumer,
-  SubscriptionSource,
-} from './ports/subscription-source.ts'
+export type { PositionOrder } from './ports/position.ts'
+export type { SubscriptionSource } from './ports/subscription-source.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
 export { MONITOR_DEFAULTS, type MonitorOptions } from './subscription/options.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Checkpoint, SKIP_REASONS, type SkipReason } from '@tidemark/core'
+import { type Checkpoint, SKIP_REASONS, type SkipReason } from '@tidemark/core/adapter'
 import type { EsdbEventData, EsdbRecord } from './client.ts'
 import { CheckpointFormatError } from './errors.ts'
 

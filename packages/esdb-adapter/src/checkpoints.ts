@@ -7,7 +7,7 @@ import {
   requireKnownOptions,
   type StoredProgress,
   type TidemarkError,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import {
   type CheckpointRecord,
   checkpointEvent,

@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '@tidemark/core'
+import { InvalidOptionError } from '@tidemark/core/adapter'
 import { type EsdbSubscription, isReadable } from './client.ts'
 import { EsdbReaderUnavailableError, hasType } from './errors.ts'
 

@@ -1,4 +1,4 @@
-import { HeadUnknownError, SOCKET_FAULTS, TidemarkError } from '@tidemark/core'
+import { HeadUnknownError, SOCKET_FAULTS, TidemarkError } from '@tidemark/core/adapter'
 
 /** The server did not answer in time. The call is ended, or left behind where the client cannot end it, and tried again. */
 export class EsdbTimeoutError extends TidemarkError {

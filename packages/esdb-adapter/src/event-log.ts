@@ -1,4 +1,4 @@
-import type { PositionOrder } from '@tidemark/core'
+import type { PositionOrder } from '@tidemark/core/adapter'
 import type { EsdbEvent, EsdbRecord, EsdbSubscription } from './client.ts'
 import type { ClientRead } from './client-in-use.ts'
 import type { CallLimits } from './read.ts'

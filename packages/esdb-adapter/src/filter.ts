@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '@tidemark/core'
+import { InvalidOptionError } from '@tidemark/core/adapter'
 import { isOfCheckpoints } from './checkpoint-stream.ts'
 import type { EsdbRecord, EsdbServerFilter } from './client.ts'
 

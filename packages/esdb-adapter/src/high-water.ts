@@ -1,4 +1,4 @@
-import { type HighWaterReading, type HighWaterRequest, isReached } from '@tidemark/core'
+import { type HighWaterReading, type HighWaterRequest, isReached } from '@tidemark/core/adapter'
 import { type EsdbRecord, originalRecord } from './client.ts'
 import type { EventLog } from './event-log.ts'
 import { type CallLimits, readEach } from './read.ts'

@@ -1,4 +1,4 @@
-import { isReached, type LoadRequest, type Page } from '@tidemark/core'
+import { isReached, type LoadRequest, type Page } from '@tidemark/core/adapter'
 import { appendedAtMs, type EsdbEvent, originalRecord } from './client.ts'
 import { EsdbReadEndedEarlyError } from './errors.ts'
 import type { EventLog } from './event-log.ts'

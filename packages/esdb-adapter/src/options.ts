@@ -1,4 +1,4 @@
-import { InvalidOptionError, requireKnownOptions } from '@tidemark/core'
+import { InvalidOptionError, requireKnownOptions } from '@tidemark/core/adapter'
 import type { EsdbClient } from './client.ts'
 import { type ClientInUse, type ClientOption, clientInUse } from './client-in-use.ts'
 import type { EsdbFilter } from './filter.ts'

@@ -1,4 +1,4 @@
-import { denseOrder, type PositionOrder } from '@tidemark/core'
+import { denseOrder, type PositionOrder } from '@tidemark/core/adapter'
 import type { EsdbPosition } from './client.ts'
 
 const POSITION = /^(0|[1-9][0-9]*)\/(0|[1-9][0-9]*)$/

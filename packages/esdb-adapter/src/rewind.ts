@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isReached, type PositionOrder, type StoredProgress, StoreRewoundError } from '@tidemark/core'
+import { isReached, type PositionOrder, type StoredProgress, StoreRewoundError } from '@tidemark/core/adapter'
 import type { EsdbRecord } from './client.ts'
 import type { EventLog } from './event-log.ts'
 import type { CallLimits } from './read.ts'

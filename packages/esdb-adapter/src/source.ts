@@ -9,7 +9,7 @@ import {
   type Page,
   type PositionOrder,
   type SubscriptionSource,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import { allLog } from './all-log.ts'
 import {
   appendedAtMs,

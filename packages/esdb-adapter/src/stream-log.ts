@@ -1,4 +1,4 @@
-import { denseOrder } from '@tidemark/core'
+import { denseOrder } from '@tidemark/core/adapter'
 import { type EsdbClient, originalRecord } from './client.ts'
 import type { ClientInUse } from './client-in-use.ts'
 import type { EventLog } from './event-log.ts'

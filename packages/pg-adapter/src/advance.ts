@@ -6,7 +6,7 @@ import {
   HandlerEndedTransactionError,
   IncarnationChangedError,
   TidemarkError,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
 import {

@@ -8,7 +8,7 @@ import {
   type SkippedRun,
   type StoredEvidence,
   type StoredProgress,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import { advanceCheckpoint } from './advance.ts'
 import { type CheckpointTables, checkpointTables } from './checkpoint-tables.ts'
 import { type BoundedPool, type PgClient, type PgPool, withConnection } from './client.ts'

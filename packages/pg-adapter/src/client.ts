@@ -1,4 +1,4 @@
-import { type PollWait, TidemarkError, traced } from '@tidemark/core'
+import { type PollWait, TidemarkError, traced } from '@tidemark/core/adapter'
 import { ConnectionLostError, NoConnectionError, sqlState } from './errors.ts'
 
 /**

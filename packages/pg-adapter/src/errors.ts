@@ -1,4 +1,4 @@
-import { SOCKET_FAULTS, TidemarkError } from '@tidemark/core'
+import { SOCKET_FAULTS, TidemarkError } from '@tidemark/core/adapter'
 
 /** What the proof needs of the store (docs/proof.md, "Conditions"). */
 export type PostgresCondition =

@@ -1,4 +1,4 @@
-import { HandlerEndedTransactionError } from '@tidemark/core'
+import { HandlerEndedTransactionError } from '@tidemark/core/adapter'
 import type { BoundedClient, Connection } from './client.ts'
 import {
   ConnectionLostError,

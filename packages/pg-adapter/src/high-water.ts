@@ -1,4 +1,4 @@
-import type { Gap, Holder, LateEvent } from '@tidemark/core'
+import type { Gap, Holder, LateEvent } from '@tidemark/core/adapter'
 import { type BoundedPool, withConnection } from './client.ts'
 import { NotPrimaryError, sqlState } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'

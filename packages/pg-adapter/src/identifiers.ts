@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '@tidemark/core'
+import { InvalidOptionError } from '@tidemark/core/adapter'
 
 /** A table's name as the catalog has it: no case is folded. */
 export interface QualifiedName {

@@ -1,4 +1,4 @@
-import { EventMappingError, type LoadRequest, type Page } from '@tidemark/core'
+import { EventMappingError, type LoadRequest, type Page } from '@tidemark/core/adapter'
 import { type ClockReading, nowMs, SERVER_NOW_SQL } from './append-time.ts'
 import { type BoundedClient, withConnection } from './client.ts'
 import { PartitionsChangedError, PostgresConditionError, sqlState } from './errors.ts'

@@ -1,4 +1,4 @@
-import { InvalidOptionError, requireKnownOptions } from '@tidemark/core'
+import { InvalidOptionError, requireKnownOptions } from '@tidemark/core/adapter'
 import { type BoundedPool, type PgPool, survivePoolErrors } from './client.ts'
 import { parseQualifiedName, type QualifiedName, quoteIdentifier, quoteName } from './identifiers.ts'
 import { boundedPool, DEFAULT_QUERY_TIMEOUT_MS } from './query-timeout.ts'

@@ -1,4 +1,4 @@
-import { type CrossedRun, SKIP_REASONS, type SkipReason, type SkipTotals } from '@tidemark/core'
+import { type CrossedRun, SKIP_REASONS, type SkipReason, type SkipTotals } from '@tidemark/core/adapter'
 
 /** `{"historical_gap": 3}`, as the checkpoint row has it. */
 export function parseSkipTotals(json: unknown): SkipTotals {

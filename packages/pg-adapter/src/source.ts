@@ -6,7 +6,7 @@ import {
   type Holder,
   type LoadRequest,
   type Page,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import { toldPool } from './client.ts'
 import { isTransientPostgresError } from './errors.ts'
 import { loadPage } from './load.ts'

@@ -6,7 +6,7 @@ import {
   resumeSettled,
   type StaleThreshold,
   startStaleThreshold,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import { withConnection } from './client.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { requireReadableInOrder, requireTable } from './proof/conditions.ts'

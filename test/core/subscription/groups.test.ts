@@ -1,4 +1,5 @@
-import { type ConsumerGroup, watchSubscription } from '@tidemark/core'
+import { watchSubscription } from '@tidemark/core'
+import type { ConsumerGroup } from '@tidemark/core/adapter'
 import { expect, test, vi } from 'vitest'
 import { event } from './client-subscription.ts'
 import { rig, sparseOrder, take } from './rig.ts'

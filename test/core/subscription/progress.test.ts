@@ -1,4 +1,4 @@
-import { denseOrder } from '@tidemark/core'
+import { denseOrder } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Completions } from '../../../packages/core/src/subscription/completions.ts'

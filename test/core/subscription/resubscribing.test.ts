@@ -1,10 +1,6 @@
 import { Readable } from 'node:stream'
-import {
-  CheckpointBeyondHeadError,
-  HeadUnknownError,
-  monitorSubscription,
-  resubscribing,
-} from '@tidemark/core'
+import { CheckpointBeyondHeadError, monitorSubscription, resubscribing } from '@tidemark/core'
+import { HeadUnknownError } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { restMs } from '../../../packages/core/src/subscription/resubscription.ts'

@@ -1,12 +1,5 @@
-import {
-  denseOrder,
-  type Labels,
-  type Metrics,
-  type MonitorOptions,
-  type PositionOrder,
-  type SubscriptionSource,
-  type Telemetry,
-} from '@tidemark/core'
+import type { Labels, Metrics, MonitorOptions, Telemetry } from '@tidemark/core'
+import { denseOrder, type PositionOrder, type SubscriptionSource } from '@tidemark/core/adapter'
 import { FakeClock } from '../../support/fake-clock.ts'
 import {
   Call,

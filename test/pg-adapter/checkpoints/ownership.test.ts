@@ -1,4 +1,4 @@
-import type { AdvanceRequest, StoredEvidence } from '@tidemark/core'
+import type { AdvanceRequest, StoredEvidence } from '@tidemark/core/adapter'
 import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
 import { testDatabase } from '../../support/database.ts'

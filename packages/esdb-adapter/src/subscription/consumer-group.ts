@@ -3,7 +3,7 @@ import {
   type PositionOrder,
   requireKnownOptions,
   type SubscriptionSource,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import type { EsdbClient, EsdbEvent, EsdbPosition } from '../client.ts'
 import { type ClientInUse, type ClientOption, clientInUse } from '../client-in-use.ts'
 import { requireText, resolveTimeout } from '../options.ts'

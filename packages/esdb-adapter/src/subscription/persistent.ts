@@ -1,9 +1,5 @@
-import {
-  type MonitorOptions,
-  monitorSubscription,
-  requireKnownOptions,
-  type SubscriptionSource,
-} from '@tidemark/core'
+import { type MonitorOptions, monitorSubscription } from '@tidemark/core'
+import { requireKnownOptions, type SubscriptionSource } from '@tidemark/core/adapter'
 import type { EsdbEvent } from '../client.ts'
 import {
   type EsdbAllGroupOptions,

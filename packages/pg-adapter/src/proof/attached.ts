@@ -1,4 +1,4 @@
-import { denseOrder, LateEventsError, passedLateEvents, type StoredProgress } from '@tidemark/core'
+import { denseOrder, LateEventsError, passedLateEvents, type StoredProgress } from '@tidemark/core/adapter'
 import { quoteIdentifier, quoteTexts } from '../identifiers.ts'
 import { readProvenRows } from '../load.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'

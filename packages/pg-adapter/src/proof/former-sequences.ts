@@ -1,4 +1,4 @@
-import type { StoredProgress } from '@tidemark/core'
+import type { StoredProgress } from '@tidemark/core/adapter'
 import { parseIncarnation } from '../server/incarnation.ts'
 
 /**

@@ -6,7 +6,7 @@ import {
   MOST_WATCHED_RUNS,
   passedLateEvents,
   type StoredProgress,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import { quoteIdentifier, quoteTexts } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { Inspection } from './inspection.ts'

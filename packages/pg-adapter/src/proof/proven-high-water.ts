@@ -13,7 +13,7 @@ import {
   startSettlement,
   watchEmpty,
   withMark,
-} from '@tidemark/core'
+} from '@tidemark/core/adapter'
 import { PostgresConditionError } from '../errors.ts'
 import { type PostgresPoll, probe } from '../high-water.ts'
 import { quoteLiteral } from '../identifiers.ts'

@@ -1,4 +1,4 @@
-import { type HighWaterReading, type StoredProgress, StoreRewoundError } from '@tidemark/core'
+import { type HighWaterReading, type StoredProgress, StoreRewoundError } from '@tidemark/core/adapter'
 import { readProvenRows } from '../load.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { KnownBackends } from '../server/backends.ts'

@@ -1,4 +1,4 @@
-import { IncarnationChangedError } from '@tidemark/core'
+import { IncarnationChangedError } from '@tidemark/core/adapter'
 import type { PgClient } from '../client.ts'
 import { NotPrimaryError, sqlState } from '../errors.ts'
 import { quoteTexts } from '../identifiers.ts'

@@ -1,4 +1,4 @@
-import { type Settlement, type StoredProgress, StoreRewoundError } from '@tidemark/core'
+import { type Settlement, type StoredProgress, StoreRewoundError } from '@tidemark/core/adapter'
 import type { PostgresPoll } from '../high-water.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { parseIncarnation } from './incarnation.ts'

@@ -1,0 +1,70 @@
+// What an author of a store needs. It is complete: an adapter imports nothing from the root. What an application calls is
+// in index.ts; a type or an error is in both when both meet it.
+export { emptyTail, MOST_WATCHED_RUNS, watchEmpty } from './high-water/empty-watch.ts'
+export {
+  type LateEvent,
+  LateEventsError,
+  type PassedLateEvents,
+  passedLateEvents,
+} from './high-water/late-events.ts'
+export { resumeSettled } from './high-water/resume.ts'
+export {
+  type Settlement,
+  type SettlementPoll,
+  type SettlementResult,
+  settle,
+  startSettlement,
+  withMark,
+} from './high-water/settlement.ts'
+export {
+  type HeadSample,
+  passStaleGaps,
+  type StaleThreshold,
+  type StaleThresholdPoll,
+  type StaleThresholdResult,
+  startStaleThreshold,
+} from './high-water/staleness.ts'
+export { traced } from './kernel/background.ts'
+export {
+  CheckpointConflictError,
+  EventMappingError,
+  HandlerEndedTransactionError,
+  HeadUnknownError,
+  IncarnationChangedError,
+  InvalidOptionError,
+  StoreRewoundError,
+  TidemarkError,
+} from './kernel/errors.ts'
+export { requireKnownOptions } from './kernel/known-options.ts'
+export { SOCKET_FAULTS } from './kernel/socket-faults.ts'
+export {
+  type Advanced,
+  type AdvanceRequest,
+  type Checkpoint,
+  type CheckpointStore,
+  type CrossedRun,
+  SKIP_REASONS,
+  type SkipReason,
+  type SkipTotals,
+  type StoredEvidence,
+} from './ports/checkpoint-store.ts'
+export type {
+  EventSource,
+  Evidence,
+  Gap,
+  HighWaterReading,
+  HighWaterRequest,
+  Holder,
+  LoadRequest,
+  Page,
+  PollWait,
+  SkippedRun,
+  StoredProgress,
+} from './ports/event-source.ts'
+export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
+export type {
+  ConsumerGroup,
+  Delivery,
+  GroupConsumer,
+  SubscriptionSource,
+} from './ports/subscription-source.ts'
