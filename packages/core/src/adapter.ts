@@ -24,7 +24,6 @@ export {
   type StaleThresholdResult,
   startStaleThreshold,
 } from './high-water/staleness.ts'
-export { traced } from './kernel/background.ts'
 export {
   CheckpointConflictError,
   EventMappingError,
@@ -68,3 +67,4 @@ export type {
   GroupConsumer,
   SubscriptionSource,
 } from './ports/subscription-source.ts'
+export { traced } from './telemetry/background.ts'

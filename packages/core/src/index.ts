@@ -73,6 +73,7 @@ export {
   type SubscriptionWatch,
   watchSubscription,
 } from './subscription/watch-subscription.ts'
+export { traced } from './telemetry/background.ts'
 export {
   type Aggregator,
   type CounterName,

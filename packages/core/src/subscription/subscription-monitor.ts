@@ -1,8 +1,8 @@
 import { AsyncResource } from 'node:async_hooks'
-import { inBackground } from '../kernel/background.ts'
 import { CheckpointBeyondHeadError, hasCode, messageOf } from '../kernel/errors.ts'
 import { isPosition } from '../ports/position.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
+import { inBackground } from '../telemetry/background.ts'
 import { subscriptionGauges } from '../telemetry/gauge-readings.ts'
 import { Completions } from './completions.ts'
 import {

@@ -1,11 +1,11 @@
 import { denseOrder, LateEventsError, passedLateEvents, type StoredProgress } from '@tidemark/core/adapter'
 import { quoteIdentifier, quoteTexts } from '../identifiers.ts'
-import { readProvenRows } from '../load.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { KnownBackends } from '../server/backends.ts'
 import { isSeen, type Snapshot } from '../server/snapshot.ts'
 import type { InspectedRelation, Inspection } from './inspection.ts'
 import { noPlaceholderSql } from './late-events.ts'
+import { readProvenRows } from './proven-rows.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 

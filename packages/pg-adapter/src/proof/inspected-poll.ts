@@ -1,10 +1,10 @@
 import { NotPrimaryError, PartitionsChangedError, PostgresConditionError } from '../errors.ts'
-import { type PollRequest, type PostgresPoll, readPoll } from '../high-water.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { requireReadableInOrder, requireTable } from './conditions.ts'
 import type { FormerSequences } from './former-sequences.ts'
 import { type InspectedSequence, type Inspection, inspect } from './inspection.ts'
 import { showsOwnSequenceLock } from './own-lock.ts'
+import { type PollRequest, type PostgresPoll, readPoll } from './poll.ts'
 import { LAST_RESORT, requireProvableSequence } from './sequence-conditions.ts'
 
 /** A poll, and what the catalog said when it was taken. */

@@ -15,9 +15,7 @@ import {
   withMark,
 } from '@tidemark/core/adapter'
 import { PostgresConditionError } from '../errors.ts'
-import { type PostgresPoll, probe } from '../high-water.ts'
 import { quoteLiteral } from '../identifiers.ts'
-import { lookUpMark } from '../load.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { KnownBackends } from '../server/backends.ts'
 import { waitUntilDurable } from '../server/durability.ts'
@@ -36,6 +34,8 @@ import type { FormerSequences } from './former-sequences.ts'
 import { type InspectedPoll, pollInspected } from './inspected-poll.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
 import { isLookDue, type Look, lateEventsError, NO_LOOK, newestRuns } from './late-events.ts'
+import { type PostgresPoll, probe } from './poll.ts'
+import { lookUpMark } from './proven-rows.ts'
 import { type Claim, claimsOf, laterThan, requireNotReplaced } from './replacement.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>

@@ -1,11 +1,11 @@
 import { type HighWaterReading, type StoredProgress, StoreRewoundError } from '@tidemark/core/adapter'
-import { readProvenRows } from '../load.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { KnownBackends } from '../server/backends.ts'
 import { type ParsedIncarnation, parseIncarnation } from '../server/incarnation.ts'
 import { snapshotOf } from '../server/log-position.ts'
 import { isSeen, type Snapshot } from '../server/snapshot.ts'
 import type { InspectedPoll } from './inspected-poll.ts'
+import { readProvenRows } from './proven-rows.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 

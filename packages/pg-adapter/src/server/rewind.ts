@@ -1,8 +1,13 @@
 import { type Settlement, type StoredProgress, StoreRewoundError } from '@tidemark/core/adapter'
-import type { PostgresPoll } from '../high-water.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { parseIncarnation } from './incarnation.ts'
 import { lsnOf, parseLsn } from './log-position.ts'
+
+/** How far the sequence and the server's log had come when it was looked. */
+interface SeenNumbers {
+  readonly lastHandedOut: bigint
+  readonly insertLsn: string
+}
 
 /**
  * Numbers that come back within one incarnation: `setval` backwards, or a server whose log went back (a machine
@@ -12,7 +17,7 @@ export function requireNotRewound(
   { sql }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
   before: Settlement | undefined,
   previousLogPosition: string | undefined,
-  { lastHandedOut, insertLsn }: Pick<PostgresPoll, 'lastHandedOut' | 'insertLsn'>,
+  { lastHandedOut, insertLsn }: SeenNumbers,
   toDecide: string,
 ): void {
   const previousLsn = lsnOf(previousLogPosition)
@@ -34,7 +39,7 @@ export function requireStoredConsistent(
   stored: readonly StoredProgress<bigint>[],
   found: {
     readonly incarnation: string
-    readonly poll: Pick<PostgresPoll, 'lastHandedOut' | 'insertLsn'>
+    readonly poll: SeenNumbers
     /** Whether progress lies in the events' own log, which a failover keeps consistent with them. */
     readonly isShared: boolean
     readonly toDecide: string
@@ -86,7 +91,7 @@ export function requireStoredConsistent(
 export function requireHandedOut(
   of: string,
   position: bigint,
-  { lastHandedOut }: Pick<PostgresPoll, 'lastHandedOut'>,
+  { lastHandedOut }: Pick<SeenNumbers, 'lastHandedOut'>,
   toDecide: string,
 ): void {
   if (lastHandedOut >= position) return

@@ -1,21 +1,16 @@
 import type { Gap, Holder, LateEvent } from '@tidemark/core/adapter'
-import { type BoundedPool, withConnection } from './client.ts'
-import { NotPrimaryError, sqlState } from './errors.ts'
-import { quoteLiteral } from './identifiers.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { fingerprintSql } from './proof/fingerprint.ts'
-import {
-  type InspectedSequence,
-  type Inspection,
-  inspectionSql,
-  parseInspection,
-} from './proof/inspection.ts'
-import { lateEventsSql, parseLateEvents } from './proof/late-events.ts'
-import { fail, mayNotRead } from './proof/sequence-conditions.ts'
-import { isKnownSql } from './server/backends.ts'
-import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from './server/incarnation.ts'
-import { parseSnapshot, type Snapshot } from './server/snapshot.ts'
-import { begin, LOCK_TIMEOUT, limitSql, locksSql, lockTableSql } from './transaction.ts'
+import { type BoundedPool, withConnection } from '../client.ts'
+import { NotPrimaryError, sqlState } from '../errors.ts'
+import { quoteLiteral } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { isKnownSql } from '../server/backends.ts'
+import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from '../server/incarnation.ts'
+import { parseSnapshot, type Snapshot } from '../server/snapshot.ts'
+import { begin, LOCK_TIMEOUT, limitSql, locksSql, lockTableSql } from '../transaction.ts'
+import { fingerprintSql } from './fingerprint.ts'
+import { type InspectedSequence, type Inspection, inspectionSql, parseInspection } from './inspection.ts'
+import { lateEventsSql, parseLateEvents } from './late-events.ts'
+import { fail, mayNotRead } from './sequence-conditions.ts'
 
 /** What one poll saw. */
 export interface PostgresPoll {

@@ -1,0 +1,150 @@
+// Which way imports may go, types included. ARCHITECTURE.md says what each room is for; `pnpm check` runs this.
+
+const core = 'packages/core/src'
+const postgres = 'packages/pg-adapter/src'
+
+/** What every part of the Postgres adapter may use: names, errors, connections, transactions, options. */
+const POSTGRES_FLOOR = '(identifiers|errors|client|query-timeout|transaction|options|append-time)[.]ts$'
+
+/**
+ * Files below `from` import nothing of `within` but `allowed`. `$1` in `allowed` stands for what the first group of `from`
+ * has matched.
+ */
+const only = (name, comment, from, within, allowed) => ({
+  name,
+  comment,
+  severity: 'error',
+  from: { path: `^${from}` },
+  to: { path: `^${within}/`, pathNot: allowed.map((path) => `^${within}/${path}`) },
+})
+
+const never = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to })
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [
+    never('no-cycle', 'No two files need each other, not even for types.', {}, { circular: true }),
+    never('no-unresolved', 'What cannot be found cannot be judged.', {}, { couldNotResolve: true }),
+    never(
+      'packages-stand-alone',
+      'Packages import nothing of tests, benchmarks, examples or the dashboard.',
+      { path: '^packages/' },
+      { path: '^(test|bench|examples|monitoring)/' },
+    ),
+    never(
+      'core-knows-no-package',
+      'Adapters import core, core imports none of them.',
+      { path: `^${core}/` },
+      { path: '^packages/', pathNot: `^${core}/` },
+    ),
+    never(
+      'adapters-know-core-alone',
+      'Adapters never import each other.',
+      { path: '^packages/([^/]*-adapter)/' },
+      { path: '^packages/', pathNot: ['^packages/$1/', '^packages/core/'] },
+    ),
+    never(
+      'core-by-its-entry-points',
+      'What an adapter needs of core is exported: no file of core is imported by its path.',
+      { path: '^packages/[^/]*-adapter/' },
+      { path: `^${core}/` },
+    ),
+    never(
+      'core-has-no-driver',
+      'Core needs no package; each backend of telemetry imports its own.',
+      {
+        path: `^${core}/`,
+        pathNot: `^${core}/telemetry/(opentelemetry|prom-client|tracing|background)[.]ts$`,
+      },
+      { path: '/node_modules/', pathNot: '/node_modules/@types/node/' },
+    ),
+    never(
+      'no-entry-point-within',
+      'Entry points are for users: inside a package the file that has it is imported.',
+      { path: '^packages/([^/]+)/src/' },
+      { path: '^packages/$1/src/(index|adapter|testing/index)[.]ts$' },
+    ),
+
+    only('kernel', 'The kernel imports nothing of core but itself.', `${core}/kernel/`, core, ['kernel/']),
+    only('ports', 'Ports use the kernel.', `${core}/ports/`, core, ['kernel/', 'ports/']),
+    only(
+      'rooms-apart',
+      'Only projection and daemon put rooms together; a room imports itself, kernel, ports and telemetry.',
+      `${core}/(high-water|reading|failures|ownership|rebuild|watch|late|health|subscription)/`,
+      core,
+      ['$1/', 'kernel/', 'ports/', 'telemetry/'],
+    ),
+    only(
+      'telemetry-reads-words',
+      'Telemetry is used by every room. Of what it reports on it knows the words alone: states and failures.',
+      `${core}/telemetry/`,
+      core,
+      ['telemetry/', 'kernel/', 'ports/', '[^/]+/status[.]ts$', 'failures/classify[.]ts$'],
+    ),
+    only(
+      'words-are-free',
+      'What telemetry reads of a room reports nothing itself.',
+      `${core}/([^/]+)/(status|classify)[.]ts$`,
+      core,
+      ['$1/', 'kernel/', 'ports/', 'failures/classify[.]ts$'],
+    ),
+    only(
+      'projection',
+      'A projection puts reading, failures and ownership together, behind the mark.',
+      `${core}/projection/`,
+      core,
+      [
+        'projection/',
+        'kernel/',
+        'ports/',
+        'telemetry/',
+        'high-water/',
+        'reading/',
+        'failures/',
+        'ownership/',
+      ],
+    ),
+    never(
+      'daemon-on-top',
+      'Nothing is built on the daemon but what users call, and what tests a store with one.',
+      { path: `^${core}/`, pathNot: [`^${core}/(daemon|testing)/`, `^${core}/[^/]+[.]ts$`] },
+      { path: `^${core}/daemon/` },
+    ),
+    never(
+      'testing-on-top',
+      'What is for tests is imported by nothing else.',
+      { path: `^${core}/`, pathNot: `^${core}/testing/` },
+      { path: `^${core}/testing/` },
+    ),
+
+    only('postgres-server', 'What is known of the server knows no proof.', `${postgres}/server/`, postgres, [
+      'server/',
+      POSTGRES_FLOOR,
+    ]),
+    only('postgres-proof', 'The proof knows the server, and no port.', `${postgres}/proof/`, postgres, [
+      'proof/',
+      'server/',
+      POSTGRES_FLOOR,
+    ]),
+    only(
+      'postgres-floor',
+      'What every part uses imports none of them.',
+      `${postgres}/${POSTGRES_FLOOR}`,
+      postgres,
+      [POSTGRES_FLOOR],
+    ),
+    only(
+      'postgres-migrations',
+      'Migrations make tables, and read no events.',
+      `${postgres}/migrations/`,
+      postgres,
+      ['migrations/', POSTGRES_FLOOR],
+    ),
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.base.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: ['node_modules', '/dist/'] },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['types', 'import'] },
+  },
+}

@@ -1,0 +1,104 @@
+import { type ClockReading, nowMs, SERVER_NOW_SQL } from '../append-time.ts'
+import { type BoundedClient, withConnection } from '../client.ts'
+import { PartitionsChangedError, PostgresConditionError, sqlState } from '../errors.ts'
+import { quoteLiteral } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import {
+  INVALID_TEXT_REPRESENTATION,
+  type KnownBackends,
+  onKnownBackend,
+  requireKnownSql,
+} from '../server/backends.ts'
+import { locksSql, lockTableSql, transactUnlessLocked } from '../transaction.ts'
+import { partitionsSql } from './fingerprint.ts'
+
+type Row = Record<string, unknown>
+
+export interface Read {
+  readonly rows: Row[]
+  readonly clock: ClockReading
+}
+
+/**
+ * Fails on a backend that is not known to belong to the poll's incarnation: it is compared, then asked again. Where
+ * partitions were attached meanwhile it is asked again on another connection: see `send` in `poll.ts`.
+ */
+export async function readProvenRows(
+  options: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
+  backends: KnownBackends,
+  incarnation: string,
+  sql: string,
+  signal: AbortSignal,
+): Promise<Read> {
+  for (let looks = 1; ; looks++) {
+    try {
+      return await withConnection(options.pool, signal, (client) =>
+        onKnownBackend(client, backends, incarnation, (keys) =>
+          readRows(client, options, sql, requireKnownSql(keys), backends.hasPartitions),
+        ),
+      )
+    } catch (error) {
+      if (!(error instanceof PartitionsChangedError) || looks >= MOST_LOOKS) throw error
+    }
+  }
+}
+
+const MOST_LOOKS = 4
+
+/** What fails as a cast. It is never folded: it hangs on the backend's pid. */
+const ROWS_HIDDEN = 'tidemark: row security hides rows from backend '
+
+/**
+ * Fails where rows of the table are hidden. That is a statement of its own, since PostgreSQL asks for no part of one that
+ * it can prove to be empty, as of partitions that do not exist. It comes second: the lock that the first one holds keeps
+ * row security as it was.
+ */
+export async function readRows(
+  client: BoundedClient,
+  { sql: { table } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
+  sql: string,
+  otherwise: string,
+  hasPartitions: boolean,
+): Promise<Read> {
+  const partitions = `${partitionsSql(`to_regclass(${quoteLiteral(table)})::oid`)} as partitions`
+  const sentAtMs = nowMs()
+  try {
+    const results = await transactUnlessLocked(
+      client,
+      `${hasPartitions ? `${lockTableSql(table)} select ${partitions};` : ''}
+      ${locksSql(sql)} ${sql};
+      select case when row_security_active(${quoteLiteral(table)})
+        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end, ${SERVER_NOW_SQL} as now
+        ${hasPartitions ? `, ${partitions}` : ''}`,
+    )
+    const [read, checked] = results.slice(-2)
+    if (hasPartitions && results[1]?.rows[0]?.partitions !== checked?.rows[0]?.partitions) {
+      throw new PartitionsChangedError(table)
+    }
+    const serverMs = Number(checked?.rows[0]?.now)
+    return { rows: read?.rows ?? [], clock: { sentAtMs, serverMs, answeredAtMs: nowMs() } }
+  } catch (error) {
+    if (sqlState(error) !== INVALID_TEXT_REPRESENTATION || !String(error).includes(ROWS_HIDDEN)) throw error
+    throw new PostgresConditionError(
+      'row_security',
+      `row security was switched on for ${table} and hides rows from this role; nothing was passed`,
+      { cause: error },
+    )
+  }
+}
+
+/** The last visible position up to `settled`: one look at the index, on a known backend. */
+export async function lookUpMark(
+  options: ResolvedPostgresEventsOptions<unknown>,
+  backends: KnownBackends,
+  incarnation: string,
+  settled: bigint,
+  signal: AbortSignal,
+): Promise<bigint | undefined> {
+  const { table, position } = options.sql
+  const sql = `select ${position}::text as mark from ${table}
+    where ${position} <= ${settled} order by ${position} desc limit 1`
+  const { rows } = await readProvenRows(options, backends, incarnation, sql, signal)
+  const [row] = rows
+  return typeof row?.mark === 'string' ? BigInt(row.mark) : undefined
+}
