@@ -29,12 +29,12 @@ function contender(title: string, backend?: Backend): Contender & { readonly sam
   const consume = async (): Promise<Sample> => {
     const bare = subscribed.subscribe()
     const subscription = backend
-      ? monitorSubscription(bare, {
+      ? monitorSubscription({
           projection: 'mailer',
           source: subscribed.source,
           metrics: backend.metrics,
           logger: SILENT,
-        })
+        }).wrap(bare)
       : bare
     let left = events
     let taken = stopwatch()

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { context, createContextKey, trace } from '@opentelemetry/api'
-import { createHighWaterAgent, monitorSubscription, watchSubscription } from '@tidemark/core'
+import { createHighWaterAgent, monitorSubscription } from '@tidemark/core'
 import { denseOrder, type EventSource, type SubscriptionSource } from '@tidemark/core/adapter'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -166,10 +166,10 @@ test('an agent alone that is started inside a request polls outside of it, untra
 })
 
 describe('a subscription that is wrapped inside a request', () => {
-  test('is watched outside of it, untraced, and its consumer stays where it was', async () => {
+  test('is monitored outside of it, untraced, and its consumer stays where it was', async () => {
     const { clock, source, options, call, subscription } = subscriptionRig()
     const seen: Scene[] = []
-    const watching: SubscriptionSource<bigint, TestEvent> = {
+    const monitoring: SubscriptionSource<bigint, TestEvent> = {
       name: source.name,
       order: denseOrder,
       yieldsEveryPosition: true,
@@ -181,9 +181,9 @@ describe('a subscription that is wrapped inside a request', () => {
       dropReason: () => 'unknown',
     }
     const consumed: Scene[] = []
-    const watch = watchSubscription({ ...options, source: watching })
+    const monitor = monitorSubscription({ ...options, source: monitoring })
     inRequest(() => {
-      const wrapped = watch.wrap(subscription())
+      const wrapped = monitor.wrap(subscription())
       const first = wrapped[Symbol.asyncIterator]().next()
       void first.then(() => consumed.push(scene()))
     })
@@ -192,7 +192,7 @@ describe('a subscription that is wrapped inside a request', () => {
     expect(seen.length).toBeGreaterThan(1)
     for (const each of seen) expect(each).toEqual({ ...UNTRACED, span: undefined })
     expect(consumed).toMatchObject([{ request: 'POST /admin/start', isTraced: true }])
-    watch.stop()
+    monitor.stop()
     expect(clock.sleeping).toBe(0)
   })
 
@@ -201,7 +201,9 @@ describe('a subscription that is wrapped inside a request', () => {
     source.head = 120n
     const heard: Scene[] = []
     inRequest(() => {
-      monitorSubscription(subscription(), options).on('error', () => heard.push(scene()))
+      monitorSubscription(options)
+        .wrap(subscription())
+        .on('error', () => heard.push(scene()))
     })
     await clock.advance(6_000)
     expect(heard).toMatchObject([{ request: 'POST /admin/start', isTraced: true }])

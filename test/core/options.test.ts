@@ -4,7 +4,6 @@ import {
   type DaemonOptions,
   type MonitorOptions,
   monitorSubscription,
-  watchSubscription,
 } from '@tidemark/core'
 import { denseOrder, InvalidOptionError } from '@tidemark/core/adapter'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
@@ -21,7 +20,7 @@ function daemonWith(options: Record<string, unknown>) {
   return () => createDaemon(all as unknown as DaemonOptions<bigint, Event, undefined>)
 }
 
-const watching: MonitorOptions<bigint, unknown> = {
+const monitoring: MonitorOptions<bigint, unknown> = {
   projection: 'mailer',
   source: {
     name: 'orders',
@@ -111,7 +110,7 @@ describe('an option that does not exist is refused by its name, with those that 
       () => createHighWaterAgent({ source, drainTimeoutMs: unsaid } as never),
       'staleAfterMs',
     ],
-    ['stallAfter', () => watchSubscription({ stallAfter: unsaid } as never), 'stallAfterMs'],
+    ['stallAfter', () => monitorSubscription({ stallAfter: unsaid } as never), 'stallAfterMs'],
     ['registery', () => promClientMetrics({ registery: unsaid } as never), 'registry'],
     ['provider', () => openTelemetryMetrics({ provider: unsaid } as never), 'meterProvider'],
   ])('%s', (option, make, suggested) => {
@@ -132,15 +131,15 @@ describe('an option that does not exist is refused by its name, with those that 
 describe('what was forgotten is named:', () => {
   test.each<[string, () => unknown]>([
     ['options: expected an object, found undefined', () => createDaemon(undefined as never)],
-    ['options: expected an object, found undefined', () => watchSubscription(undefined as never)],
+    ['options: expected an object, found undefined', () => monitorSubscription(undefined as never)],
     ['options: expected an object, found null', () => createHighWaterAgent(null as never)],
     [
       'subscription: expected a stream or another async iterable, found undefined',
-      () => monitorSubscription(undefined as never, watching),
+      () => monitorSubscription(monitoring).wrap(undefined as never),
     ],
     [
       'handler: expected a function, found undefined',
-      () => watchSubscription(watching).handler(undefined as never),
+      () => monitorSubscription(monitoring).handler(undefined as never),
     ],
   ])('%s', (message, make) => {
     expect(make).toThrow(InvalidOptionError)
@@ -149,10 +148,10 @@ describe('what was forgotten is named:', () => {
 })
 
 test('a position of another type is shown as what it is: 1 is a number, 1n a position', () => {
-  const from = (value: unknown) => () => watchSubscription({ ...watching, from: value as never })
+  const from = (value: unknown) => () => monitorSubscription({ ...monitoring, from: value as never })
   expect(from(1)).toThrow(/^from: expected a position .* found 1$/)
   expect(from('1')).toThrow(/^from: expected a position .* found "1"$/)
-  expect(() => watchSubscription({ ...watching, projection: 1n as never })).toThrow('found 1n')
+  expect(() => monitorSubscription({ ...monitoring, projection: 1n as never })).toThrow('found 1n')
 })
 
 test('an agent alone validates the same options', () => {

@@ -61,14 +61,13 @@ test.each([
   ['group', { client: groupClient, stream: 'orders' }],
   ['groupName', { client: groupClient, group: 'mailer', groupName: 'mailer' }],
   ['timeoutMs', { client: groupClient, group: 'mailer', timeoutMs: -1 }],
-])('a bad %s is refused when a consumer group is made, or watched', (option, options) => {
+])('a bad %s is refused when a consumer group is made, or monitored', (option, options) => {
   const makes = [
     (): unknown => esdbConsumerGroup(options as unknown as Parameters<typeof esdbConsumerGroup>[0]),
     (): unknown =>
       monitorPersistentSubscription(
-        none(),
-        options as unknown as Parameters<typeof monitorPersistentSubscription>[1],
-      ),
+        options as unknown as Parameters<typeof monitorPersistentSubscription>[0],
+      ).wrap(none()),
   ]
   for (const make of makes) {
     expect(make).toThrow(InvalidOptionError)
@@ -76,13 +75,12 @@ test.each([
   }
 })
 
-test('an option of a watched group that does not exist is refused with all that do', () => {
+test('an option of a monitored group that does not exist is refused with all that do', () => {
   const options = { client: groupClient, streamName: 'orders', group: 'mailer' }
   const make = (): unknown =>
     monitorPersistentSubscription(
-      none(),
-      options as unknown as Parameters<typeof monitorPersistentSubscription>[1],
-    )
+      options as unknown as Parameters<typeof monitorPersistentSubscription>[0],
+    ).wrap(none())
   expect(make).toThrow(
     'streamName: expected one of the options client, stream, group, projection, name, timeoutMs, headIntervalMs',
   )

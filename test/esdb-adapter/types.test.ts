@@ -47,16 +47,16 @@ test('both clients can keep checkpoints', () => {
 })
 
 const mailsOfDbClient = (client: EventStoreDBClient) =>
-  monitorPersistentSubscription(client.subscribeToPersistentSubscriptionToStream('orders', 'mailer'), {
+  monitorPersistentSubscription({
     client,
     stream: 'orders',
     group: 'mailer',
-  })
+  }).wrap(client.subscribeToPersistentSubscriptionToStream('orders', 'mailer'))
 const mailsOfKurrent = (client: KurrentDBClient) =>
-  monitorPersistentSubscription(client.subscribeToPersistentSubscriptionToAll('mailer'), {
+  monitorPersistentSubscription({
     client,
     group: 'mailer',
-  })
+  }).wrap(client.subscribeToPersistentSubscriptionToAll('mailer'))
 const groupOfDbClient = (client: EventStoreDBClient) =>
   esdbConsumerGroup({ client, stream: 'orders', group: 'mailer' })
 const ofDbClient = (client: EventStoreDBClient) => esdbEvents({ client, stream: 'orders' })

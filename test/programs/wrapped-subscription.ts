@@ -17,11 +17,11 @@ const connect = async () => {
 const client = (await connect()) as Awaited<
   ReturnType<typeof import('@eventstore/db-client').EventStoreDBClient.connectionString>
 >
-const subscription = monitorSubscription(client.subscribeToStream(stream), {
+const subscription = monitorSubscription({
   projection: 'mailer',
   source: esdbEvents({ client, stream }),
   headIntervalMs: 50,
-})
+}).wrap(client.subscribeToStream(stream))
 for await (const { event } of subscription) {
   console.log(event?.type)
   break

@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream'
-import { type Clock, type Metrics, monitorSubscription, watchSubscription } from '@tidemark/core'
+import { type Clock, type Metrics, monitorSubscription } from '@tidemark/core'
 import { type ConsumerGroup, denseOrder, type SubscriptionSource } from '@tidemark/core/adapter'
 
 interface JournalEvent {
@@ -68,16 +68,16 @@ export async function subscriptionScenario(
     // States are told once telemetry is open.
     return { projection, source, metrics, clock, telemetry: { projectionStateChanged: () => isOpen() } }
   }
-  const watch = watchSubscription({ ...options('feed'), from: 3n })
-  const consumed = consume(watch.wrap(feed))
+  const monitor = monitorSubscription({ ...options('feed'), from: 3n })
+  const consumed = consume(monitor.wrap(feed))
   importer.on('error', () => {})
   importer.on('data', () => {})
-  monitorSubscription(importer, options('importer'))
-  monitorSubscription(archive, options('archive'))
-  monitorSubscription(invoices, {
+  monitorSubscription(options('importer')).wrap(importer)
+  monitorSubscription(options('archive')).wrap(archive)
+  monitorSubscription({
     ...options('invoices'),
     source: { ...source, readGroup: async () => group },
-  })
+  }).wrap(invoices)
   for (const subscription of subscriptions) subscription.emit('caughtUp')
   await Promise.all(opened)
 

@@ -163,7 +163,7 @@ function daemonOn(
       highWater: thresholdMs === undefined ? { mode: 'proof' } : { mode: 'stale-threshold', thresholdMs },
     }),
     checkpoints: postgresCheckpoints<pg.PoolClient>({ pool, schema }),
-    projections: createProjections(schema).map((projection) => observer.watch(projection)),
+    projections: createProjections(schema).map((projection) => observer.observe(projection)),
     metrics,
     telemetry: observer.telemetry,
     onTelemetryError: (error) => observer.trouble('telemetry failed', error),

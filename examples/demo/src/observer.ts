@@ -25,7 +25,7 @@ export class Observer {
   }
 
   /** The same projection, with its batches noted. */
-  watch<Tx>(projection: Projection<AccountEvent, Tx>): Projection<AccountEvent, Tx> {
+  observe<Tx>(projection: Projection<AccountEvent, Tx>): Projection<AccountEvent, Tx> {
     const { name } = projection
     this.handledAt.set(name, new Moments())
     this.handled.set(name, 0)

@@ -28,10 +28,14 @@ await client
   })
 const server = await serveMetrics()
 
-const subscription = monitorPersistentSubscription(
-  client.subscribeToPersistentSubscriptionToStream(stream, group),
-  { client, stream, group, metrics: promClientMetrics(), logger: console },
-)
+const monitor = monitorPersistentSubscription({
+  client,
+  stream,
+  group,
+  metrics: promClientMetrics(),
+  logger: console,
+})
+const subscription = monitor.wrap(client.subscribeToPersistentSubscriptionToStream(stream, group))
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void subscription.unsubscribe())
 
 for await (const delivery of subscription) {

@@ -13,13 +13,14 @@ const client = KurrentDBClient.connectionString(ESDB_CONNECTION_STRING)
 const stream = 'orders'
 const server = await serveMetrics()
 
-// The one line: what `subscribeToStream` gave comes back, watched.
-const subscription = monitorSubscription(client.subscribeToStream(stream), {
+const monitor = monitorSubscription({
   projection: 'mailer',
   source: esdbEvents({ client, stream }),
   metrics: promClientMetrics(),
   logger: console,
 })
+// The one line: what `subscribeToStream` gave comes back, monitored.
+const subscription = monitor.wrap(client.subscribeToStream(stream))
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void subscription.unsubscribe())
 
 for await (const { event } of subscription) console.log(`a mail about ${event?.type} ${event?.revision}`)

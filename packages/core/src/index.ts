@@ -52,6 +52,8 @@ export type { PositionOrder } from './ports/position.ts'
 export type { SubscriptionSource } from './ports/subscription-source.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
+export { type HandlerMonitor, monitorHandler } from './subscription/monitor-handler.ts'
+export { monitorSubscription, type SubscriptionMonitor } from './subscription/monitor-subscription.ts'
 export { MONITOR_DEFAULTS, type MonitorOptions } from './subscription/options.ts'
 export {
   type ResubscribableSource,
@@ -66,14 +68,6 @@ export {
   type SubscriptionState,
   type SubscriptionStatus,
 } from './subscription/status.ts'
-export {
-  type ItemOf,
-  monitorHandler,
-  monitorSubscription,
-  type SubscriptionWatch,
-  watchSubscription,
-} from './subscription/watch-subscription.ts'
-export { traced } from './telemetry/background.ts'
 export {
   type Aggregator,
   type CounterName,

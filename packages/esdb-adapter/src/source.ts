@@ -36,7 +36,7 @@ import { readEach } from './read.ts'
 import { streamLog } from './stream-log.ts'
 import { wakeUps } from './wake-ups.ts'
 
-/** What `esdbEvents` returns: for `createDaemon` as well as for `monitorSubscription`, `watchSubscription` and `resubscribing`. */
+/** What `esdbEvents` returns: for `createDaemon` as well as for `monitorSubscription` and `resubscribing`. */
 export interface EsdbEventSource<P, E> extends EventSource<P, E>, SubscriptionSource<P, E> {
   /** Whether a later try may succeed with nothing changed by anyone. */
   isTransient(error: unknown): boolean

@@ -1,9 +1,4 @@
-import {
-  CheckpointBeyondHeadError,
-  monitorHandler,
-  monitorSubscription,
-  watchSubscription,
-} from '@tidemark/core'
+import { CheckpointBeyondHeadError, monitorHandler, monitorSubscription } from '@tidemark/core'
 import { describe, expect, test, vi } from 'vitest'
 import { event } from './client-subscription.ts'
 import { rig, take } from './rig.ts'
@@ -17,8 +12,8 @@ const outcomeOf = (loop: Promise<unknown>) =>
 test('a checkpoint beyond the head ends the subscription with an error that says so', async () => {
   const { clock, source, call, subscription, options, metrics } = rig({ from: 500n })
   source.head = 120n
-  const watch = watchSubscription(options)
-  const wrapped = watch.wrap(subscription())
+  const monitor = monitorSubscription(options)
+  const wrapped = monitor.wrap(subscription())
   const outcome = outcomeOf(take(wrapped[Symbol.asyncIterator](), 1))
   await clock.advance(6_000)
   const error = await outcome
@@ -27,7 +22,7 @@ test('a checkpoint beyond the head ends the subscription with an error that says
   expect(String(error)).toMatch(
     /its checkpoint \(from\) is 500, but orders ends at 120.*right cluster.*backup/,
   )
-  expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
+  expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
   await vi.waitFor(() =>
     expect(metrics.counters.get('subscription_drops{reason="checkpoint_beyond_head"}')).toBe(1),
   )
@@ -38,8 +33,8 @@ test('a checkpoint beyond the head ends the subscription with an error that says
 test('what a generator still throws after it was ended ends nothing else', async () => {
   const { clock, source, options } = rig({ from: 500n })
   source.head = 120n
-  const watch = watchSubscription(options)
-  const iterator = watch
+  const monitor = monitorSubscription(options)
+  const iterator = monitor
     .wrap(
       (async function* () {
         yield event(501n)
@@ -56,7 +51,7 @@ test('what a generator still throws after it was ended ends nothing else', async
 test('an error listener gets it too, and an empty store is beyond no checkpoint', async () => {
   const { clock, subscription, options } = rig({ from: 0n })
   const heard = vi.fn()
-  monitorSubscription(subscription(), options).on('error', heard)
+  monitorSubscription(options).wrap(subscription()).on('error', heard)
   await clock.advance(6_000)
   expect(heard).toHaveBeenCalledOnce()
   expect(String(heard.mock.calls[0]?.[0])).toContain('its checkpoint (from) is 0, but orders is empty')
@@ -66,11 +61,11 @@ test('any other iterable ends with it as well, though it waits', async () => {
   const { clock, source, options } = rig({ from: 500n })
   source.head = 120n
   const silent = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) }
-  const watch = watchSubscription(options)
-  const outcome = outcomeOf(take(watch.wrap(silent)[Symbol.asyncIterator](), 1))
+  const monitor = monitorSubscription(options)
+  const outcome = outcomeOf(take(monitor.wrap(silent)[Symbol.asyncIterator](), 1))
   await clock.advance(6_000)
   expect(await outcome).toBeInstanceOf(CheckpointBeyondHeadError)
-  expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
+  expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
 })
 
 test('any other iterable ends with it also where its consumer is busy, or has had events', async () => {
@@ -80,7 +75,7 @@ test('any other iterable ends with it also where its consumer is busy, or has ha
   const some = {
     [Symbol.asyncIterator]: () => ({ next: async () => ({ value: event(501n + BigInt(asked++)) }) }),
   }
-  const iterator = watchSubscription(options)
+  const iterator = monitorSubscription(options)
     .wrap(some as unknown as AsyncIterable<ReturnType<typeof event>>)
     [Symbol.asyncIterator]()
   await iterator.next()
@@ -91,7 +86,7 @@ test('any other iterable ends with it also where its consumer is busy, or has ha
 test('a handler alone has no subscription that could end: the log says it, once', async () => {
   const { clock, source, options, logger } = rig({ from: 500n })
   source.head = 120n
-  monitorHandler(() => {}, options)
+  monitorHandler(options).wrap(() => {})
   await clock.advance(60_000)
   expect(logger.lines).toEqual([
     expect.stringMatching(/^error .*"mailer": its checkpoint \(from\) is 500, but orders ends at 120/),
@@ -103,8 +98,8 @@ describe('a busy store that has grown past the checkpoint', () => {
     const { clock, source, call, subscription, options } = rig({ from: 500n })
     const heads = [120n, 510n]
     source.readHead = async () => heads.shift() ?? 520n
-    const watch = watchSubscription(options)
-    const outcome = outcomeOf(take(watch.wrap(subscription())[Symbol.asyncIterator](), 1))
+    const monitor = monitorSubscription(options)
+    const outcome = outcomeOf(take(monitor.wrap(subscription())[Symbol.asyncIterator](), 1))
     await clock.settle()
     call.send(event(501n))
     const error = await outcome
@@ -121,7 +116,7 @@ describe('a busy store that has grown past the checkpoint', () => {
       answer = resolve
     })
     source.head = 120n
-    const iterator = watchSubscription(options).wrap(subscription())[Symbol.asyncIterator]()
+    const iterator = monitorSubscription(options).wrap(subscription())[Symbol.asyncIterator]()
     call.send(event(501n), event(502n))
     await take(iterator, 2)
     answer()
@@ -136,7 +131,7 @@ describe('a busy store that has grown past the checkpoint', () => {
       answer = resolve
     })
     source.head = 900n
-    const iterator = watchSubscription(options).wrap(subscription())[Symbol.asyncIterator]()
+    const iterator = monitorSubscription(options).wrap(subscription())[Symbol.asyncIterator]()
     call.send(event(500n))
     await take(iterator, 1)
     answer()
@@ -149,8 +144,8 @@ describe('a busy store that has grown past the checkpoint', () => {
   test('is looked at again soon while its leader cannot be asked', async () => {
     const { clock, source, subscription, options, logger } = rig({ from: 500n, headIntervalMs: 60_000 })
     source.headFailure = new Error('an election')
-    const watch = watchSubscription(options)
-    const outcome = outcomeOf(take(watch.wrap(subscription())[Symbol.asyncIterator](), 1))
+    const monitor = monitorSubscription(options)
+    const outcome = outcomeOf(take(monitor.wrap(subscription())[Symbol.asyncIterator](), 1))
     await clock.advance(2_500)
     source.headFailure = undefined
     source.head = 120n
@@ -164,8 +159,8 @@ test('a node that is behind its leader ends nothing', async () => {
   const { clock, source, call, subscription, options } = rig({ from: 500n })
   source.head = 499n
   source.leaderHead = 500n
-  const watch = watchSubscription(options)
-  const iterator = watch.wrap(subscription())[Symbol.asyncIterator]()
+  const monitor = monitorSubscription(options)
+  const iterator = monitor.wrap(subscription())[Symbol.asyncIterator]()
   await clock.advance(1_000)
   source.head = 501n
   await clock.advance(60_000)
@@ -174,26 +169,26 @@ test('a node that is behind its leader ends nothing', async () => {
   source.head = 400n
   source.leaderHead = undefined
   await clock.advance(60_000)
-  expect(watch.status().state, 'a store that rewinds later is told by the server').toBe('live')
+  expect(monitor.status().state, 'a store that rewinds later is told by the server').toBe('live')
 })
 
 test('a read that was cut short, which looks like an empty store, ends nothing', async () => {
   const { clock, source, subscription, options } = rig({ from: 500n })
   const heads = [undefined, 510n]
   source.readHead = async () => heads.shift() ?? 510n
-  const watch = watchSubscription(options)
-  void watch.wrap(subscription())[Symbol.asyncIterator]().next()
+  const monitor = monitorSubscription(options)
+  void monitor.wrap(subscription())[Symbol.asyncIterator]().next()
   await clock.advance(60_000)
-  expect(watch.status().state).toBe('catching_up')
+  expect(monitor.status().state).toBe('catching_up')
 })
 
 test('a head that cannot be read ends nothing, and is logged once', async () => {
   const { clock, source, subscription, options, logger } = rig({ from: 500n })
   source.headFailure = new Error('no connection')
-  const watch = watchSubscription(options)
-  void watch.wrap(subscription())[Symbol.asyncIterator]().next()
+  const monitor = monitorSubscription(options)
+  void monitor.wrap(subscription())[Symbol.asyncIterator]().next()
   await clock.advance(60_000)
-  expect(watch.status().state).toBe('catching_up')
+  expect(monitor.status().state).toBe('catching_up')
   expect(logger.lines.sort()).toEqual([
     'warn tidemark: the head of orders cannot be read from the leader, so a checkpoint beyond it is not noticed yet: no connection',
     'warn tidemark: the head of orders cannot be read, so lag and stalls are not known: no connection',
@@ -204,10 +199,10 @@ test('a filtered subscription is checked too: its checkpoint may stand above wha
   const { clock, source, subscription, options } = rig({ from: 500n })
   source.isFiltered = true
   source.head = 520n
-  const watch = watchSubscription(options)
-  void watch.wrap(subscription())[Symbol.asyncIterator]().next()
+  const monitor = monitorSubscription(options)
+  void monitor.wrap(subscription())[Symbol.asyncIterator]().next()
   await clock.advance(60_000)
-  expect(watch.status()).toMatchObject({ state: 'catching_up', lagMs: undefined, isStalled: undefined })
+  expect(monitor.status()).toMatchObject({ state: 'catching_up', lagMs: undefined, isStalled: undefined })
   expect(source.headReads, 'what it is not needed for is not asked').toBe(1)
 })
 
@@ -218,11 +213,11 @@ describe('a filtered one is beyond the head only when something was appended bel
     source.isFiltered = true
     if (!canReadNext) Object.assign(source, { readNext: undefined })
     source.head = 498n
-    const watch = watchSubscription(options)
-    const outcome = outcomeOf(take(watch.wrap(subscription())[Symbol.asyncIterator](), 1))
+    const monitor = monitorSubscription(options)
+    const outcome = outcomeOf(take(monitor.wrap(subscription())[Symbol.asyncIterator](), 1))
     await clock.advance(60_000)
-    expect(watch.status().state).toBe('catching_up')
-    return { ...parts, watch, outcome }
+    expect(monitor.status().state).toBe('catching_up')
+    return { ...parts, monitor, outcome }
   }
 
   test.each([
@@ -250,18 +245,20 @@ describe('a filtered one is beyond the head only when something was appended bel
     ['the next event', true],
     ['the head', false],
   ])('and is not where %s stands above', async (_, canReadNext) => {
-    const { clock, source, watch } = await filtered({ canReadNext })
+    const { clock, source, monitor } = await filtered({ canReadNext })
     source.log = [498n, 501n]
     source.head = 501n
     await clock.advance(60_000)
-    expect(watch.status().state).toBe('catching_up')
+    expect(monitor.status().state).toBe('catching_up')
   })
 })
 
 test('a filtered one of a log that is empty is beyond it', async () => {
   const { clock, source, subscription, options } = rig({ from: 500n })
   source.isFiltered = true
-  const outcome = outcomeOf(take(monitorSubscription(subscription(), options)[Symbol.asyncIterator](), 1))
+  const outcome = outcomeOf(
+    take(monitorSubscription(options).wrap(subscription())[Symbol.asyncIterator](), 1),
+  )
   await clock.advance(6_000)
   expect(await outcome).toBeInstanceOf(CheckpointBeyondHeadError)
 })

@@ -1,4 +1,4 @@
-import { watchSubscription } from '@tidemark/core'
+import { monitorSubscription } from '@tidemark/core'
 import type { ConsumerGroup } from '@tidemark/core/adapter'
 import { expect, test, vi } from 'vitest'
 import { event } from './client-subscription.ts'
@@ -24,11 +24,11 @@ const GROUP: ConsumerGroup<bigint> = {
 test('a persistent subscription stands where its group does, and shows what the server says of it', async () => {
   const { clock, source, persistent, options, metrics } = rig()
   const readGroup = vi.fn(async () => GROUP)
-  const watch = watchSubscription({ ...options, source: Object.assign(source, { readGroup }) })
-  watch.wrap(persistent())
+  const monitor = monitorSubscription({ ...options, source: Object.assign(source, { readGroup }) })
+  monitor.wrap(persistent())
   await isOpen(metrics)
   await clock.advance(1_000)
-  expect(watch.status()).toMatchObject({ position: 5n, lagPositions: 4n, group: GROUP })
+  expect(monitor.status()).toMatchObject({ position: 5n, lagPositions: 4n, group: GROUP })
   expect(metrics.gauges()).toMatchObject({
     projection_position: 5,
     projection_lag_positions: 4,
@@ -42,11 +42,11 @@ test('a persistent subscription stands where its group does, and shows what the 
 test('a group whose checkpoint stands above the last event that its server knows is not behind', async () => {
   const { clock, source, persistent, options, metrics } = rig()
   const readGroup = async () => ({ ...GROUP, checkpoint: 12n })
-  const watch = watchSubscription({ ...options, source: Object.assign(source, { readGroup }) })
-  watch.wrap(persistent())
+  const monitor = monitorSubscription({ ...options, source: Object.assign(source, { readGroup }) })
+  monitor.wrap(persistent())
   await isOpen(metrics)
   await clock.advance(1_000)
-  expect(watch.status()).toMatchObject({ position: 12n, lagPositions: 0n })
+  expect(monitor.status()).toMatchObject({ position: 12n, lagPositions: 0n })
   expect(metrics.gauges()).toMatchObject({ projection_position: 12, projection_lag_positions: 0 })
 })
 
@@ -54,14 +54,14 @@ test('is live while its group is, and tells how long its events took', async () 
   const { clock, source, persistent, call, options, metrics } = rig()
   let isLive = false
   const readGroup = async () => ({ ...GROUP, isLive })
-  const watch = watchSubscription({ ...options, source: Object.assign(source, { readGroup }) })
-  const wrapped = watch.wrap(persistent())
+  const monitor = monitorSubscription({ ...options, source: Object.assign(source, { readGroup }) })
+  const wrapped = monitor.wrap(persistent())
   await isOpen(metrics)
   await clock.advance(1_000)
-  expect(watch.status().state).toBe('catching_up')
+  expect(monitor.status().state).toBe('catching_up')
   isLive = true
   await clock.advance(6_000)
-  expect(watch.status().state).toBe('live')
+  expect(monitor.status().state).toBe('live')
   const iterator = wrapped[Symbol.asyncIterator]()
   call.send(event(6n, { appendedAtMs: clock.nowMs() - 250 }), event(7n))
   await take(iterator, 2)
@@ -69,7 +69,7 @@ test('is live while its group is, and tells how long its events took', async () 
   expect(metrics.histograms.get('event_delay_seconds')).toEqual([0.25])
   isLive = false
   await clock.advance(6_000)
-  expect(watch.status().state).toBe('catching_up')
+  expect(monitor.status().state).toBe('catching_up')
 })
 
 test.each(['park', 'retry'] as const)(
@@ -77,11 +77,11 @@ test.each(['park', 'retry'] as const)(
   async (action) => {
     const { clock, source, persistent, call, options, metrics } = rig()
     const readGroup = async () => GROUP
-    const watch = watchSubscription({ ...options, source: Object.assign(source, { readGroup }) })
-    const wrapped = watch.wrap(persistent())
+    const monitor = monitorSubscription({ ...options, source: Object.assign(source, { readGroup }) })
+    const wrapped = monitor.wrap(persistent())
     await isOpen(metrics)
     await clock.advance(1_000)
-    const handle = watch.handler(async (_, outcome: 'done' | 'failed') => {
+    const handle = monitor.handler(async (_, outcome: 'done' | 'failed') => {
       if (outcome === 'failed') throw new Error('smtp')
     })
     const poison = event(6n, { appendedAtMs: clock.nowMs() })
@@ -93,21 +93,21 @@ test.each(['park', 'retry'] as const)(
     const [second] = await take(iterator, 1)
     await handle(second ?? poison, 'done')
     await clock.advance(60_000)
-    expect(watch.status()).toMatchObject({ deliveredEvents: 2, processedEvents: 1, lagMs: undefined })
+    expect(monitor.status()).toMatchObject({ deliveredEvents: 2, processedEvents: 1, lagMs: undefined })
   },
 )
 
 test('of sparse positions there is no lag in positions', async () => {
   const { clock, source, persistent, options, metrics } = rig()
   source.order = sparseOrder
-  const watch = watchSubscription({
+  const monitor = monitorSubscription({
     ...options,
     source: Object.assign(source, { readGroup: async () => GROUP }),
   })
-  watch.wrap(persistent())
+  monitor.wrap(persistent())
   await isOpen(metrics)
   await clock.advance(1_000)
-  expect(watch.status()).toMatchObject({ position: 5n, lagPositions: undefined })
+  expect(monitor.status()).toMatchObject({ position: 5n, lagPositions: undefined })
 })
 
 test('a group that cannot be read is said once, and nothing is made up', async () => {
@@ -115,11 +115,11 @@ test('a group that cannot be read is said once, and nothing is made up', async (
   const readGroup = async (): Promise<ConsumerGroup<bigint>> => {
     throw new Error('access denied')
   }
-  const watch = watchSubscription({ ...options, source: Object.assign(source, { readGroup }) })
-  watch.wrap(persistent())
+  const monitor = monitorSubscription({ ...options, source: Object.assign(source, { readGroup }) })
+  monitor.wrap(persistent())
   await isOpen(metrics)
   await clock.advance(60_000)
-  expect(watch.status()).toMatchObject({ position: undefined, group: undefined })
+  expect(monitor.status()).toMatchObject({ position: undefined, group: undefined })
   expect(metrics.gauges()).not.toHaveProperty('parked_messages')
   expect(
     logger.lines.filter((line) => line.includes('consumer group of orders cannot be read')),
@@ -128,25 +128,25 @@ test('a group that cannot be read is said once, and nothing is made up', async (
 
 test('what was known of the group is withdrawn when the subscription has ended', async () => {
   const { clock, source, persistent, call, options, metrics } = rig()
-  const watch = watchSubscription({
+  const monitor = monitorSubscription({
     ...options,
     source: Object.assign(source, { readGroup: async () => GROUP }),
   })
-  const wrapped = watch.wrap(persistent())
+  const wrapped = monitor.wrap(persistent())
   wrapped.on('error', () => {})
   await isOpen(metrics)
   await clock.advance(1_000)
   call.fail(new Error('dropped'))
   await clock.settle()
-  expect(watch.status().group).toBeUndefined()
+  expect(monitor.status().group).toBeUndefined()
   expect(metrics.gauges()).not.toHaveProperty('parked_messages')
 })
 
 test('a catch-up subscription has no group to read', async () => {
   const { clock, source, subscription, options, metrics } = rig()
   const readGroup = vi.fn(async () => GROUP)
-  const watch = watchSubscription({ ...options, source: Object.assign(source, { readGroup }) })
-  watch.wrap(subscription())
+  const monitor = monitorSubscription({ ...options, source: Object.assign(source, { readGroup }) })
+  monitor.wrap(subscription())
   await isOpen(metrics)
   await clock.advance(60_000)
   expect(readGroup).not.toHaveBeenCalled()

@@ -2,7 +2,7 @@ import { EventEmitter, on } from 'node:events'
 import { addAbortSignal, Writable } from 'node:stream'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { monitorSubscription, watchSubscription } from '@tidemark/core'
+import { monitorHandler, monitorSubscription } from '@tidemark/core'
 import { describe, expect, test, vi } from 'vitest'
 import { event } from './client-subscription.ts'
 import { type RecordedMetrics, recordedTelemetry, rig, sparseOrder, take } from './rig.ts'
@@ -10,21 +10,21 @@ import { type RecordedMetrics, recordedTelemetry, rig, sparseOrder, take } from 
 // Nothing here waits for real time; how long a run takes depends on what else the machine does.
 vi.setConfig({ testTimeout: 60_000 })
 
-/** A subscription with a watch whose telemetry is open, consumed by an iterator. */
-async function watched(parts: Parameters<typeof rig>[0] = {}, head?: bigint) {
+/** A subscription with a monitor whose telemetry is open, consumed by an iterator. */
+async function monitored(parts: Parameters<typeof rig>[0] = {}, head?: bigint) {
   const all = rig(parts)
   all.source.head = head
-  const watch = watchSubscription(all.options)
-  const wrapped = watch.wrap(all.subscription())
+  const monitor = monitorSubscription(all.options)
+  const wrapped = monitor.wrap(all.subscription())
   await isOpen(all.metrics)
-  return { ...all, watch, wrapped, iterator: wrapped[Symbol.asyncIterator]() }
+  return { ...all, monitor, wrapped, iterator: wrapped[Symbol.asyncIterator]() }
 }
 
 /** The same without an iterator. */
 function listenedTo() {
   const all = rig()
-  const watch = watchSubscription(all.options)
-  return { ...all, watch, wrapped: watch.wrap(all.subscription()) }
+  const monitor = monitorSubscription(all.options)
+  return { ...all, monitor, wrapped: monitor.wrap(all.subscription()) }
 }
 
 /** It takes real time to find the OpenTelemetry API. */
@@ -33,12 +33,12 @@ const isOpen = (metrics: RecordedMetrics, observers = 1) =>
 
 describe('delivered and processed', () => {
   test('an event is processed when the consumer comes back for the next', async () => {
-    const { clock, call, watch, iterator, metrics } = await watched()
+    const { clock, call, monitor, iterator, metrics } = await monitored()
     call.send(event(1n), event(2n), event(3n))
     await take(iterator, 3)
-    expect(watch.status()).toMatchObject({ deliveredEvents: 3, processedEvents: 2, position: 2n })
+    expect(monitor.status()).toMatchObject({ deliveredEvents: 3, processedEvents: 2, position: 2n })
     void iterator.next()
-    expect(watch.status()).toMatchObject({ processedEvents: 3, position: 3n })
+    expect(monitor.status()).toMatchObject({ processedEvents: 3, position: 3n })
     await clock.advance(1_000)
     expect(metrics.counters.get('delivered_events')).toBe(3)
     expect(metrics.counters.get('processed_events')).toBe(3)
@@ -47,14 +47,14 @@ describe('delivered and processed', () => {
 
   test("of on('data') alone only delivered is told: no position, no lag", async () => {
     const { clock, source, call, subscription, options, metrics } = rig({ from: 0n })
-    const watch = watchSubscription(options)
-    const wrapped = watch.wrap(subscription())
+    const monitor = monitorSubscription(options)
+    const wrapped = monitor.wrap(subscription())
     source.head = 3n
     await isOpen(metrics)
     wrapped.on('data', () => {})
     call.send(event(1n, { appendedAtMs: 0 }), event(2n))
     await clock.advance(6_000)
-    expect(watch.status()).toMatchObject({ deliveredEvents: 2, processedEvents: 0 })
+    expect(monitor.status()).toMatchObject({ deliveredEvents: 2, processedEvents: 0 })
     const gauges = metrics.gauges()
     expect(metrics.counters.get('delivered_events')).toBe(2)
     expect(metrics.counters.get('processed_events')).toBe(0)
@@ -63,14 +63,14 @@ describe('delivered and processed', () => {
   })
 
   test('a break does not make the last event processed', async () => {
-    const { call, watch, wrapped } = await watched()
+    const { call, monitor, wrapped } = await monitored()
     call.send(event(1n), event(2n))
     for await (const { position } of wrapped) if (position === 2n) break
-    expect(watch.status()).toMatchObject({ deliveredEvents: 2, processedEvents: 1, position: 1n })
+    expect(monitor.status()).toMatchObject({ deliveredEvents: 2, processedEvents: 1, position: 1n })
   })
 
   test('thousands of events cost a handful of calls', async () => {
-    const { clock, call, wrapped, metrics } = await watched()
+    const { clock, call, wrapped, metrics } = await monitored()
     call.send(...Array.from({ length: 10_000 }, (_, i) => event(BigInt(i), { appendedAtMs: 1 })))
     call.end()
     await clock.settle()
@@ -84,7 +84,7 @@ describe('delivered and processed', () => {
   })
 
   test('what came in its last moments is counted too', async () => {
-    const { clock, call, wrapped, metrics } = await watched()
+    const { clock, call, wrapped, metrics } = await monitored()
     call.send(event(1n), event(2n))
     call.end()
     for await (const _ of wrapped);
@@ -95,7 +95,7 @@ describe('delivered and processed', () => {
 
   test('so is what was over before telemetry was open', async () => {
     const { subscription, options, metrics } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     wrapped.on('error', () => {})
     wrapped.emit('data', event(1n))
     wrapped.emit('error', new Error('gone'))
@@ -107,7 +107,7 @@ describe('delivered and processed', () => {
 
 describe('series start at 0', () => {
   test('with the reasons that this subscription can have, and no others', async () => {
-    const stream = await watched()
+    const stream = await monitored()
     await stream.clock.settle()
     await vi.waitFor(() =>
       expect([...stream.metrics.counters]).toEqual([
@@ -120,7 +120,7 @@ describe('series start at 0', () => {
       ]),
     )
     const group = rig()
-    monitorSubscription(group.persistent(), group.options)
+    monitorSubscription(group.options).wrap(group.persistent())
     await vi.waitFor(() =>
       expect([...group.metrics.counters.keys()]).toEqual([
         'skipped_events{reason="unknown_event"}',
@@ -139,8 +139,8 @@ describe('series start at 0', () => {
 
 describe('lag and delay', () => {
   test('in positions it is head minus position', async () => {
-    const { call, iterator, metrics, watch } = await watched({ from: 10n }, 15n)
-    expect(watch.status().lagPositions).toBe(5n)
+    const { call, iterator, metrics, monitor } = await monitored({ from: 10n }, 15n)
+    expect(monitor.status().lagPositions).toBe(5n)
     call.send(event(11n), event(12n), event(13n))
     await take(iterator, 3)
     expect(metrics.gauges()).toMatchObject({ projection_position: 12, projection_lag_positions: 3 })
@@ -149,45 +149,45 @@ describe('lag and delay', () => {
   test('on a sparse order a distance is never called events: absent', async () => {
     const sparse = rig({ from: 10n })
     sparse.source.order = sparseOrder
-    const watch = watchSubscription(sparse.options)
-    const wrapped = watch.wrap(sparse.subscription())
+    const monitor = monitorSubscription(sparse.options)
+    const wrapped = monitor.wrap(sparse.subscription())
     sparse.source.head = 150_000n
     sparse.call.send(event(1_100n))
     await take(wrapped[Symbol.asyncIterator](), 1)
     await sparse.clock.settle()
-    expect(watch.status()).toMatchObject({ lagPositions: undefined, head: 150_000n, skipped: {} })
+    expect(monitor.status()).toMatchObject({ lagPositions: undefined, head: 150_000n, skipped: {} })
     expect(sparse.metrics.gauges()).not.toHaveProperty('projection_lag_positions')
   })
 
   test('in seconds it rises while a handler hangs, from the append time of what it hangs on', async () => {
-    const { clock, call, iterator, watch } = await watched()
+    const { clock, call, iterator, monitor } = await monitored()
     call.send(event(1n, { appendedAtMs: clock.nowMs() - 2_000 }), event(2n, { appendedAtMs: clock.nowMs() }))
     await take(iterator, 1)
-    expect(watch.status().lagMs).toBe(2_000)
+    expect(monitor.status().lagMs).toBe(2_000)
     await clock.advance(10_000)
-    expect(watch.status().lagMs).toBe(12_000)
+    expect(monitor.status().lagMs).toBe(12_000)
     void iterator.next()
     await clock.settle()
-    expect(watch.status().lagMs).toBe(10_000)
+    expect(monitor.status().lagMs).toBe(10_000)
   })
 
   test('is 0 when all that the head shows is processed, and rises when the head cannot be read', async () => {
-    const { clock, source, call, iterator, watch } = await watched()
+    const { clock, source, call, iterator, monitor } = await monitored()
     source.head = 2n
     call.send(event(1n, { appendedAtMs: 1 }), event(2n, { appendedAtMs: 2 }))
     await take(iterator, 2)
     void iterator.next()
     await clock.advance(60_000)
-    expect(watch.status().lagMs).toBe(0)
+    expect(monitor.status().lagMs).toBe(0)
     source.headFailure = new Error('no connection')
     await clock.advance(60_000)
-    const { lagMs } = watch.status()
+    const { lagMs } = monitor.status()
     expect(lagMs).toBeGreaterThanOrEqual(60_000)
     expect(lagMs).toBeLessThan(70_000)
   })
 
   test('of what waits and has not come, it counts from when nothing was there to wait', async () => {
-    const { clock, source, call, iterator, watch } = await watched()
+    const { clock, source, call, iterator, monitor } = await monitored()
     source.head = 1n
     call.send(event(1n, { appendedAtMs: 5 }))
     await take(iterator, 1)
@@ -195,56 +195,60 @@ describe('lag and delay', () => {
     await clock.advance(100_000)
     source.head = 2n
     await clock.advance(20_000)
-    const { lagMs } = watch.status()
+    const { lagMs } = monitor.status()
     expect(lagMs).toBeGreaterThanOrEqual(15_000)
     expect(lagMs).toBeLessThanOrEqual(25_000)
   })
 
   test('without append times it counts from when nothing waited, though everything has arrived since', async () => {
     const { clock, source, call, subscription, options } = rig()
-    const watch = watchSubscription(options)
+    const monitor = monitorSubscription(options)
     let end = () => {}
     const hanging = new Promise<void>((resolve) => {
       end = resolve
     })
-    const handle = watch.handler(({ position }) => (position === 2n ? hanging : Promise.resolve()))
-    watch.wrap(subscription()).on('data', (item) => void handle(item))
+    const handle = monitor.handler(({ position }) => (position === 2n ? hanging : Promise.resolve()))
+    monitor.wrap(subscription()).on('data', (item) => void handle(item))
     source.head = 1n
     call.send(event(1n))
     await clock.advance(20_000)
-    expect(watch.status().lagMs).toBe(0)
+    expect(monitor.status().lagMs).toBe(0)
     source.head = 2n
     call.send(event(2n))
     await clock.advance(60_000)
-    expect(watch.status().lagMs).toBeGreaterThanOrEqual(60_000)
+    expect(monitor.status().lagMs).toBeGreaterThanOrEqual(60_000)
     end()
     await clock.advance(10_000)
-    expect(watch.status().lagMs).toBe(0)
+    expect(monitor.status().lagMs).toBe(0)
   })
 
   test('of events that a clock ahead of ours has stamped it is never below 0, nor is their delay', async () => {
-    const { clock, source, call, iterator, watch, metrics } = await watched()
+    const { clock, source, call, iterator, monitor, metrics } = await monitored()
     source.head = 2n
     call.tell('caughtUp')
     call.send(event(1n, { appendedAtMs: clock.nowMs() + 3_600_000 }), event(2n))
     await take(iterator, 1)
-    expect(watch.status().lagMs).toBe(0)
+    expect(monitor.status().lagMs).toBe(0)
     void iterator.next()
     await clock.advance(10_000)
-    expect(watch.status().lagMs).toBeGreaterThanOrEqual(0)
+    expect(monitor.status().lagMs).toBeGreaterThanOrEqual(0)
     expect(Math.min(...(metrics.histograms.get('event_delay_seconds') ?? [-1]))).toBe(0)
   })
 
   test('is not known of what begins at the end, before anything has come', async () => {
-    const { clock, source, iterator, watch } = await watched({ from: 'end' })
+    const { clock, source, iterator, monitor } = await monitored({ from: 'end' })
     source.head = 900n
     void iterator.next()
     await clock.advance(120_000)
-    expect(watch.status()).toMatchObject({ lagMs: undefined, lagPositions: undefined, isStalled: undefined })
+    expect(monitor.status()).toMatchObject({
+      lagMs: undefined,
+      lagPositions: undefined,
+      isStalled: undefined,
+    })
   })
 
   test('the delay is from append to processed, while live only', async () => {
-    const { clock, call, iterator, metrics } = await watched({}, 2n)
+    const { clock, call, iterator, metrics } = await monitored({}, 2n)
     call.send(event(1n, { appendedAtMs: 0 }))
     await take(iterator, 1)
     const next = iterator.next()
@@ -261,12 +265,12 @@ describe('lag and delay', () => {
 
 describe('the state', () => {
   test('is what the server says', async () => {
-    const { clock, call, iterator, watch, metrics } = await watched({}, 2n)
-    expect(watch.status().state).toBe('catching_up')
+    const { clock, call, iterator, monitor, metrics } = await monitored({}, 2n)
+    expect(monitor.status().state).toBe('catching_up')
     void iterator.next()
     call.tell('caughtUp')
     await clock.settle()
-    expect(watch.status().state).toBe('live')
+    expect(monitor.status().state).toBe('live')
     expect(metrics.gauges()).toMatchObject({
       'projection_state{state="catching_up"}': 0,
       'projection_state{state="live"}': 1,
@@ -275,63 +279,63 @@ describe('the state', () => {
     })
     call.tell('fellBehind')
     await clock.settle()
-    expect(watch.status().state).toBe('catching_up')
+    expect(monitor.status().state).toBe('catching_up')
   })
 
   test('of a server that does not say so, it is told from the head', async () => {
-    const { clock, source, call, iterator, watch } = await watched()
+    const { clock, source, call, iterator, monitor } = await monitored()
     source.head = 2n
     call.send(event(1n), event(2n))
     await take(iterator, 2)
     void iterator.next()
     await clock.advance(10_000)
-    expect(watch.status().state).toBe('live')
+    expect(monitor.status().state).toBe('live')
     source.head = 90n
     await clock.advance(10_000)
-    expect(watch.status().state).toBe('catching_up')
+    expect(monitor.status().state).toBe('catching_up')
   })
 
   test('ended, when the consumer breaks or unsubscribes: not a drop', async () => {
-    const broken = await watched()
+    const broken = await monitored()
     broken.call.send(event(1n))
     for await (const _ of broken.wrapped) break
-    const unsubscribed = await watched()
+    const unsubscribed = await monitored()
     void unsubscribed.iterator.next()
     await unsubscribed.wrapped.unsubscribe()
-    for (const { clock, watch, metrics } of [broken, unsubscribed]) {
+    for (const { clock, monitor, metrics } of [broken, unsubscribed]) {
       await clock.settle()
-      expect(watch.status()).toMatchObject({ state: 'ended', dropReason: undefined })
+      expect(monitor.status()).toMatchObject({ state: 'ended', dropReason: undefined })
       expect(metrics.counters.get('subscription_drops{reason="silent_end"}')).toBe(0)
       expect(metrics.gauges()).toMatchObject({ 'projection_state{state="ended"}': 1 })
     }
   })
 
   test('ended, when the consumer aborts by a signal: not a drop', async () => {
-    const aborted = await watched()
+    const aborted = await monitored()
     const aborting = new AbortController()
     addAbortSignal(aborting.signal, aborted.wrapped).on('error', () => {})
     const listening = rig()
-    const watch = watchSubscription(listening.options)
-    const events = watch.wrap(
+    const monitor = monitorSubscription(listening.options)
+    const events = monitor.wrap(
       on(new EventEmitter(), 'event', { signal: aborting.signal }) as AsyncIterable<never>,
     )
     const waiting = take(events[Symbol.asyncIterator](), 1).catch(({ name }: Error) => name)
     aborting.abort()
     expect(await waiting).toBe('AbortError')
     await aborted.clock.settle()
-    expect(aborted.watch.status()).toMatchObject({ state: 'ended', dropReason: undefined })
+    expect(aborted.monitor.status()).toMatchObject({ state: 'ended', dropReason: undefined })
     await vi.waitFor(() => expect(aborted.call.isOpen).toBe(false))
-    expect(watch.status()).toMatchObject({ state: 'ended', dropReason: undefined })
+    expect(monitor.status()).toMatchObject({ state: 'ended', dropReason: undefined })
   })
 
   test.skipIf(Symbol.asyncDispose === undefined)(
     'ended, at the end of `await using`: not a drop',
     async () => {
-      const { call, clock, watch, wrapped, logger } = await watched()
+      const { call, clock, monitor, wrapped, logger } = await monitored()
       const { [Symbol.asyncDispose]: dispose } = wrapped as unknown as AsyncDisposable
       await dispose.call(wrapped)
       await clock.settle()
-      expect(watch.status()).toMatchObject({ state: 'ended', dropReason: undefined })
+      expect(monitor.status()).toMatchObject({ state: 'ended', dropReason: undefined })
       expect(logger.lines).toEqual([])
       await vi.waitFor(() => expect(call.isOpen).toBe(false))
     },
@@ -340,14 +344,14 @@ describe('the state', () => {
 
 describe('drops', () => {
   test('an error is a drop, with its stable reason, once', async () => {
-    const { clock, call, iterator, watch, metrics, logger } = await watched()
+    const { clock, call, iterator, monitor, metrics, logger } = await monitored()
     const failure = new Error('the consumer is too slow')
     const waiting = iterator.next()
     await clock.settle()
     call.fail(failure)
     await expect(waiting).rejects.toBe(failure)
     await clock.settle()
-    expect(watch.status()).toMatchObject({
+    expect(monitor.status()).toMatchObject({
       state: 'dropped',
       dropReason: 'consumer_too_slow',
       error: failure,
@@ -363,7 +367,7 @@ describe('drops', () => {
       [new StreamDeletedError(), /: StreamDeletedError$/],
       [refused, /: connect ECONNREFUSED ::1:2113, StreamDeletedError$/],
     ] as const) {
-      const { clock, call, iterator, logger } = await watched()
+      const { clock, call, iterator, logger } = await monitored()
       const waiting = iterator.next()
       await clock.settle()
       call.fail(failure)
@@ -374,27 +378,27 @@ describe('drops', () => {
   })
 
   test('a silent end is a drop with a reason of its own', async () => {
-    const { clock, call, wrapped, watch, metrics } = await watched()
+    const { clock, call, wrapped, monitor, metrics } = await monitored()
     call.send(event(1n))
     call.end()
     for await (const _ of wrapped);
     await clock.settle()
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'silent_end' })
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'silent_end' })
     expect(metrics.counters.get('subscription_drops{reason="silent_end"}')).toBe(1)
   })
 
   test('so are the end and the error of any other iterable', async () => {
     const ended = rig()
-    const watch = watchSubscription(ended.options)
-    for await (const _ of watch.wrap(
+    const monitor = monitorSubscription(ended.options)
+    for await (const _ of monitor.wrap(
       (async function* () {
         yield event(1n)
       })(),
     ));
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'silent_end', processedEvents: 1 })
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'silent_end', processedEvents: 1 })
 
     const failed = rig()
-    const other = watchSubscription(failed.options)
+    const other = monitorSubscription(failed.options)
     const loop = async () => {
       for await (const _ of other.wrap(
         (async function* () {
@@ -408,7 +412,7 @@ describe('drops', () => {
   })
 
   test('is shown until another subscription of the projection takes over, and then no more', async () => {
-    const { clock, call, wrapped, metrics, options } = await watched()
+    const { clock, call, wrapped, metrics, options } = await monitored()
     wrapped.on('error', () => {})
     await clock.settle()
     call.fail(new Error('gone'))
@@ -416,16 +420,16 @@ describe('drops', () => {
     expect(metrics.gauges()).toMatchObject({ 'projection_state{state="dropped"}': 1 })
     expect(clock.sleeping, 'its timer has ended').toBe(0)
     const again = rig()
-    const second = monitorSubscription(again.subscription(), { ...options, clock: again.clock })
+    const second = monitorSubscription({ ...options, clock: again.clock }).wrap(again.subscription())
     await vi.waitFor(() => expect(metrics.gauges()).toMatchObject({ 'projection_state{state="dropped"}': 0 }))
     expect(metrics.observers).toBe(1)
     second.destroy()
   })
 
   test('of two consumers in one process, the one that has ended does not hide the other', async () => {
-    const { clock, wrapped, metrics, options } = await watched()
+    const { clock, wrapped, metrics, options } = await monitored()
     const other = rig()
-    monitorSubscription(other.subscription(), { ...options, clock: other.clock })
+    monitorSubscription({ ...options, clock: other.clock }).wrap(other.subscription())
     await isOpen(metrics, 2)
     wrapped.destroy()
     await clock.settle()
@@ -436,18 +440,20 @@ describe('drops', () => {
 
 describe('stalls', () => {
   test('nothing comes while the head is ahead, for longer than the threshold', async () => {
-    const { clock, source, call, iterator, watch, metrics, logger } = await watched({ stallAfterMs: 30_000 })
+    const { clock, source, call, iterator, monitor, metrics, logger } = await monitored({
+      stallAfterMs: 30_000,
+    })
     source.head = 1n
     call.send(event(1n))
     await take(iterator, 1)
     const next = iterator.next()
     await clock.advance(60_000)
-    expect(watch.status().isStalled).toBe(false)
+    expect(monitor.status().isStalled).toBe(false)
     source.head = 2n
     await clock.advance(29_000)
-    expect(watch.status().isStalled).toBe(false)
+    expect(monitor.status().isStalled).toBe(false)
     await clock.advance(7_000)
-    expect(watch.status().isStalled).toBe(true)
+    expect(monitor.status().isStalled).toBe(true)
     expect(metrics.gauges()).toMatchObject({ subscription_stalled: 1 })
     expect(logger.lines.join()).toContain(
       'has stalled: nothing has come from orders for 30 s; its head is 2, the last that came is 1',
@@ -461,15 +467,15 @@ describe('stalls', () => {
   })
 
   test('a server that never answers at all is one', async () => {
-    const { clock, source, iterator, watch } = await watched()
+    const { clock, source, iterator, monitor } = await monitored()
     source.head = 7n
     void iterator.next()
     await clock.advance(40_000)
-    expect(watch.status().isStalled).toBe(true)
+    expect(monitor.status().isStalled).toBe(true)
   })
 
   test('a head that is always ahead is none, as long as something comes', async () => {
-    const { clock, source, call, wrapped, watch } = await watched()
+    const { clock, source, call, wrapped, monitor } = await monitored()
     void (async () => {
       for await (const _ of wrapped);
     })()
@@ -477,17 +483,17 @@ describe('stalls', () => {
       source.head = position + 10n
       call.send(event(position))
       await clock.advance(4_000)
-      expect(watch.status()).toMatchObject({ isStalled: false, position })
+      expect(monitor.status()).toMatchObject({ isStalled: false, position })
     }
   })
 
   test('a handler that hangs is none: that is lag', async () => {
-    const { clock, source, call, iterator, watch } = await watched()
+    const { clock, source, call, iterator, monitor } = await monitored()
     source.head = 900n
     call.send(event(1n, { appendedAtMs: clock.nowMs() }), event(2n))
     await take(iterator, 1)
     await clock.advance(120_000)
-    expect(watch.status()).toMatchObject({ isStalled: false, lagMs: 120_000 })
+    expect(monitor.status()).toMatchObject({ isStalled: false, lagMs: 120_000 })
   })
 
   test('a consumer that has paused, or is slow behind a pipe, is none either', async () => {
@@ -495,51 +501,51 @@ describe('stalls', () => {
     paused.wrapped.on('data', () => paused.wrapped.pause())
     const piped = listenedTo()
     piped.wrapped.pipe(new Writable({ objectMode: true, highWaterMark: 1, write: () => {} }))
-    for (const { call, clock, source, watch, logger } of [paused, piped]) {
+    for (const { call, clock, source, monitor, logger } of [paused, piped]) {
       source.head = 5n
       call.send(event(1n), event(2n), event(3n), event(4n), event(5n))
       await clock.advance(120_000)
-      expect(watch.status()).toMatchObject({ deliveredEvents: 1, isStalled: false })
+      expect(monitor.status()).toMatchObject({ deliveredEvents: 1, isStalled: false })
       expect(logger.lines).toEqual([])
     }
     paused.wrapped.removeAllListeners('data').resume()
     await paused.clock.settle()
     paused.source.head = 6n
     await paused.clock.advance(40_000)
-    expect(paused.watch.status(), 'of what has not come it is').toMatchObject({ isStalled: true })
+    expect(paused.monitor.status(), 'of what has not come it is').toMatchObject({ isStalled: true })
   })
 
   test('a subscription that nobody reads is one', async () => {
-    const { call, clock, source, watch } = listenedTo()
+    const { call, clock, source, monitor } = listenedTo()
     source.head = 5n
     call.send(event(1n), event(2n), event(3n), event(4n), event(5n))
     await clock.advance(120_000)
-    expect(watch.status()).toMatchObject({ deliveredEvents: 0, isStalled: true })
+    expect(monitor.status()).toMatchObject({ deliveredEvents: 0, isStalled: true })
   })
 
   test('neither an idle store, nor a filter that lets nothing through, nor a competing consumer is stalled', async () => {
-    const idle = await watched()
+    const idle = await monitored()
     void idle.iterator.next()
     const filtered = rig()
     filtered.source.isFiltered = true
     const group = rig()
-    const watches = [
-      [idle, idle.watch],
-      [filtered, watchSubscription(filtered.options)],
-      [group, watchSubscription(group.options)],
+    const monitors = [
+      [idle, idle.monitor],
+      [filtered, monitorSubscription(filtered.options)],
+      [group, monitorSubscription(group.options)],
     ] as const
-    void watches[1][1].wrap(filtered.subscription())[Symbol.asyncIterator]().next()
-    void watches[2][1].wrap(group.persistent())[Symbol.asyncIterator]().next()
+    void monitors[1][1].wrap(filtered.subscription())[Symbol.asyncIterator]().next()
+    void monitors[2][1].wrap(group.persistent())[Symbol.asyncIterator]().next()
     filtered.source.head = 900n
     group.source.head = 900n
-    for (const [{ clock }, watch] of watches) {
+    for (const [{ clock }, monitor] of monitors) {
       await clock.advance(120_000)
-      expect(watch.status().isStalled ?? false).toBe(false)
+      expect(monitor.status().isStalled ?? false).toBe(false)
     }
   })
 
   test('the head is read at most every headIntervalMs, never twice at once, and no more after the end', async () => {
-    const { clock, source, wrapped } = await watched({ headIntervalMs: 5_000 })
+    const { clock, source, wrapped } = await monitored({ headIntervalMs: 5_000 })
     await clock.advance(60_000)
     expect(source.headReads).toBe(13)
     source.headGate = new Promise(() => {})
@@ -556,12 +562,12 @@ describe('stalls', () => {
 describe('skipped events', () => {
   test('a jump in a stream is truncated events: counter, span and warning', async () => {
     const { telemetry, reports } = recordedTelemetry()
-    const { clock, call, iterator, watch, metrics, logger } = await watched({ from: 4n, telemetry }, 9n)
+    const { clock, call, iterator, monitor, metrics, logger } = await monitored({ from: 4n, telemetry }, 9n)
     call.send(event(5n), event(9n))
     await take(iterator, 2)
     await clock.settle()
     expect(metrics.counters.get('skipped_events{reason="truncated"}')).toBe(3)
-    expect(watch.status().skipped).toEqual({ truncated: 3n })
+    expect(monitor.status().skipped).toEqual({ truncated: 3n })
     expect(reports).toContainEqual([
       'skipped',
       {
@@ -582,30 +588,30 @@ describe('skipped events', () => {
       [all, all.subscription()],
       [group, group.persistent()],
     ] as const) {
-      const watch = watchSubscription(options)
-      const iterator = watch.wrap(subscription)[Symbol.asyncIterator]()
+      const monitor = monitorSubscription(options)
+      const iterator = monitor.wrap(subscription)[Symbol.asyncIterator]()
       call.send(event(50n), event(90n), event(60n))
       await take(iterator, 3)
-      expect(watch.status().skipped).toEqual({})
+      expect(monitor.status().skipped).toEqual({})
     }
   })
 
   test('a link whose target is gone is an unknown event', async () => {
-    const { clock, call, iterator, watch, metrics } = await watched()
+    const { clock, call, iterator, monitor, metrics } = await monitored()
     call.send(event(1n), event(2n, { hasEvent: false }))
     await take(iterator, 2)
     await clock.settle()
-    expect(watch.status().skipped).toEqual({ unknown_event: 1n })
+    expect(monitor.status().skipped).toEqual({ unknown_event: 1n })
     await vi.waitFor(() => expect(metrics.counters.get('skipped_events{reason="unknown_event"}')).toBe(1))
   })
 
   test('a flood of them is told a few times, and counted each', async () => {
-    const { clock, call, wrapped, watch, metrics, logger } = await watched()
+    const { clock, call, wrapped, monitor, metrics, logger } = await monitored()
     call.send(...Array.from({ length: 5_000 }, (_, i) => event(BigInt(i), { hasEvent: false })))
     call.end()
     for await (const _ of wrapped);
     await clock.settle()
-    expect(watch.status().skipped).toEqual({ unknown_event: 5_000n })
+    expect(monitor.status().skipped).toEqual({ unknown_event: 5_000n })
     expect(metrics.counters.get('skipped_events{reason="unknown_event"}')).toBe(5_000)
     expect(logger.lines.filter((line) => line.includes('without an event'))).toEqual([
       expect.stringContaining('was given 1 link without an event at 0 of orders'),
@@ -619,7 +625,7 @@ describe('nothing is left behind', () => {
     'after %s no timer sleeps, though it was never iterated',
     async (how) => {
       const { clock, call, subscription, options } = rig()
-      const wrapped = monitorSubscription(subscription(), options)
+      const wrapped = monitorSubscription(options).wrap(subscription())
       await clock.advance(3_000)
       expect(clock.sleeping).toBe(1)
       wrapped.on('error', () => {})
@@ -637,8 +643,8 @@ describe('nothing is left behind', () => {
 
   test('nor after a stream that was made of it has failed', async () => {
     const { clock, options } = rig()
-    const watch = watchSubscription(options)
-    const wrapped = watch.wrap(
+    const monitor = monitorSubscription(options)
+    const wrapped = monitor.wrap(
       (async function* () {
         yield event(1n)
       })(),
@@ -647,14 +653,14 @@ describe('nothing is left behind', () => {
     expect(clock.sleeping).toBe(1)
     // So `Readable.from(wrapped)`, destroyed with an error.
     await expect(wrapped.throw(new Error('enough'))).rejects.toThrow('enough')
-    expect(watch.status()).toMatchObject({ state: 'ended' })
+    expect(monitor.status()).toMatchObject({ state: 'ended' })
     expect(clock.sleeping).toBe(0)
   })
 
   test('a generator that catches what is thrown into it goes on', async () => {
     const { clock, options } = rig()
-    const watch = watchSubscription(options)
-    const wrapped = watch.wrap(
+    const monitor = monitorSubscription(options)
+    const wrapped = monitor.wrap(
       (async function* () {
         try {
           yield event(1n)
@@ -666,17 +672,16 @@ describe('nothing is left behind', () => {
     await wrapped.next()
     expect(await wrapped.throw(new Error('again'))).toMatchObject({ value: { position: 2n } })
     expect(clock.sleeping).toBe(1)
-    watch.stop()
+    monitor.stop()
   })
 
   test('events that have passed, of an iterable whose head cannot be read', async () => {
     const { options, source } = rig({ from: 0n })
     source.headFailure = new Error('access denied')
-    const wrapped = monitorSubscription(
+    const wrapped = monitorSubscription(options).wrap(
       (async function* () {
         for (let position = 1n; position < 100n; position++) yield event(position)
       })(),
-      options,
     )
     const passed: WeakRef<object>[] = []
     for (let i = 0; i < 10; i++) for (const item of await take(wrapped, 1)) passed.push(new WeakRef(item))
@@ -687,14 +692,29 @@ describe('nothing is left behind', () => {
     await wrapped.return()
   })
 
-  test('stop ends the watch and withdraws its gauges; the subscription goes on', async () => {
-    const { clock, call, iterator, watch, metrics } = await watched()
-    watch.stop()
-    watch.stop()
+  test('stop ends the monitor and withdraws its gauges; the subscription goes on', async () => {
+    const { clock, call, iterator, monitor, metrics } = await monitored()
+    monitor.stop()
+    monitor.stop()
     expect(metrics.observers).toBe(0)
     expect(clock.sleeping).toBe(0)
     call.send(event(1n), event(2n))
     expect(await take(iterator, 2)).toHaveLength(2)
+  })
+
+  test('await using stops the monitor at the end of its block, of a subscription or of a handler', async () => {
+    for (const make of [monitorSubscription, monitorHandler]) {
+      const { clock, subscription, options, metrics } = rig()
+      const stream = subscription()
+      {
+        await using monitor = make(options)
+        if ('filter' in monitor) monitor.wrap(stream)
+        await isOpen(metrics)
+      }
+      expect(metrics.observers).toBe(0)
+      expect(clock.sleeping).toBe(0)
+      expect(stream.destroyed).toBe(false)
+    }
   })
 })
 
@@ -713,7 +733,7 @@ describe('telemetry never reaches the subscription', () => {
     source.head = 5n
     source.describe = failing
     source.dropReason = failing
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     call.send(event(1n), event(5n, { hasEvent: false }))
     call.end()
     const seen: bigint[] = []
@@ -730,13 +750,13 @@ describe('telemetry never reaches the subscription', () => {
     const { clock, source, call, subscription, options, telemetryErrors } = rig()
     source.describe = failing
     source.dropReason = failing
-    const watch = watchSubscription(options)
-    expect(watch.handler(({ position }: { position: bigint }) => position)(event(3n))).toBe(3n)
-    const waiting = watch.wrap(subscription())[Symbol.asyncIterator]().next()
+    const monitor = monitorSubscription(options)
+    expect(monitor.handler(({ position }: { position: bigint }) => position)(event(3n))).toBe(3n)
+    const waiting = monitor.wrap(subscription())[Symbol.asyncIterator]().next()
     await clock.settle()
     call.fail(new Error('slow'))
     await expect(waiting).rejects.toThrow('slow')
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'unknown' })
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'unknown' })
     expect(telemetryErrors.length).toBeGreaterThan(1)
   })
 
@@ -750,7 +770,7 @@ describe('telemetry never reaches the subscription', () => {
       },
     })
     const { call, subscription, options, telemetryErrors } = all
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     call.send(event(1n))
     expect(await take(wrapped[Symbol.asyncIterator](), 1)).toHaveLength(1)
     await vi.waitFor(() => expect(telemetryErrors).toEqual([error]))
@@ -770,11 +790,11 @@ describe('options', () => {
   ] as const)('%s is validated when it is wrapped', (option, by) => {
     const { subscription, options } = rig(by)
     const bare = subscription()
-    expect(() => monitorSubscription(bare, options)).toThrow(new RegExp(`^${option}: expected`))
-    expect(() => monitorSubscription(bare, rig().options), 'and nothing was changed').not.toThrow()
+    expect(() => monitorSubscription(options).wrap(bare)).toThrow(new RegExp(`^${option}: expected`))
+    expect(() => monitorSubscription(rig().options).wrap(bare), 'and nothing was changed').not.toThrow()
   })
 
   test('what cannot be iterated cannot be wrapped', () => {
-    expect(() => monitorSubscription({} as never, rig().options)).toThrow(/^subscription: expected/)
+    expect(() => monitorSubscription(rig().options).wrap({} as never)).toThrow(/^subscription: expected/)
   })
 })

@@ -31,10 +31,10 @@ class TestServer {
     return this.calls.some((call) => call.isOpen)
   }
 
-  readonly subscribe: Subscribe<bigint, TestEvent> = (from, watch) => {
+  readonly subscribe: Subscribe<bigint, TestEvent> = (from, monitor) => {
     const call = new Call()
     const { checkpointReached } = this.tellsCheckpoints
-      ? watch.filter<{ checkpointReached?: (it: ClientSubscription, position: bigint) => void }>({})
+      ? monitor.filter<{ checkpointReached?: (it: ClientSubscription, position: bigint) => void }>({})
       : {}
     const subscription = new ClientSubscription(call, checkpointReached)
     this.begunAt.push(from)

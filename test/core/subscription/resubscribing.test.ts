@@ -168,9 +168,9 @@ describe('every event comes once, in order', () => {
       throw new Unavailable('gone')
     }
     const events = resubscribing(
-      (from, watch) => {
+      (from, monitor) => {
         begunAt.push(from)
-        filters.push(watch.filter({ checkpointReached: own }))
+        filters.push(monitor.filter({ checkpointReached: own }))
         return dropped()
       },
       { ...options, source },
@@ -736,7 +736,7 @@ describe('what cannot resubscribe is refused', () => {
 
   test('a subscription that is wrapped already, which is left closed', async () => {
     const { clock, call, subscription, options } = resubscribable()
-    const consumed = consume(resubscribing(() => monitorSubscription(subscription(), options), options))
+    const consumed = consume(resubscribing(() => monitorSubscription(options).wrap(subscription()), options))
     await clock.settle()
     expect(consumed.outcome).toMatchObject({ code: 'TIDEMARK_ALREADY_MONITORED' })
     await isClosed(call)

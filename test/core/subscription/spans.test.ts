@@ -13,7 +13,7 @@ afterEach(() => sdk.uninstall())
 async function skipSpanOf(from: bigint, next: ReturnType<typeof event>) {
   const { source, call, subscription, options } = rig({ from })
   source.head = next.position
-  const wrapped = monitorSubscription(subscription(), options)
+  const wrapped = monitorSubscription(options).wrap(subscription())
   call.send(next)
   await take(wrapped[Symbol.asyncIterator](), 1)
   return await vi.waitFor(() => {

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { AlreadyMonitoredError, monitorSubscription, watchSubscription } from '@tidemark/core'
+import { AlreadyMonitoredError, monitorSubscription } from '@tidemark/core'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { ClientSubscription, event, type TestEvent } from './client-subscription.ts'
@@ -15,7 +15,7 @@ describe('a wrapped subscription is the subscription', () => {
     const { subscription, options } = rig()
     const bare = subscription()
     const keys = Object.keys(bare).sort()
-    const wrapped = monitorSubscription(bare, options)
+    const wrapped = monitorSubscription(options).wrap(bare)
     expect(wrapped).toBe(bare)
     expect(Object.keys(wrapped).sort()).toEqual(keys)
   })
@@ -23,7 +23,7 @@ describe('a wrapped subscription is the subscription', () => {
   test('nothing listens to it and nothing flows before the user does something', async () => {
     const { subscription, call, options } = rig()
     const bare = rig().subscription()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     call.send(...events)
     await turn()
     expect(wrapped.readableFlowing).toBeNull()
@@ -34,7 +34,7 @@ describe('a wrapped subscription is the subscription', () => {
 
   test('for await gets the very events, in order', async () => {
     const { subscription, call, options } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     call.send(...events)
     call.end()
     const seen: TestEvent[] = []
@@ -49,7 +49,7 @@ describe('a wrapped subscription is the subscription', () => {
         fc.array(fc.array(fc.bigInt({ min: 0n, max: 50n }), { maxLength: 30 })),
         async (portions) => {
           const { subscription, call, options } = rig()
-          const wrapped = monitorSubscription(subscription(), options)
+          const wrapped = monitorSubscription(options).wrap(subscription())
           const sending = (async () => {
             for (const portion of portions) {
               call.send(...portion.map((position) => event(position)))
@@ -69,7 +69,7 @@ describe('a wrapped subscription is the subscription', () => {
 
   test("the user's listeners for data, end and close are called, in flowing mode", async () => {
     const { subscription, call, options } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     const seen: unknown[] = []
     wrapped.on('data', (each) => seen.push(each)).on('end', () => seen.push('end'))
     call.send(...events)
@@ -80,13 +80,13 @@ describe('a wrapped subscription is the subscription', () => {
 
   test('paused reading, pipe and pipeline work', async () => {
     const paused = rig()
-    const reading = monitorSubscription(paused.subscription(), paused.options)
+    const reading = monitorSubscription(paused.options).wrap(paused.subscription())
     paused.call.send(...events)
     await once(reading, 'readable')
     expect(reading.read()).toBe(events[0])
 
     const piped = rig()
-    const source = monitorSubscription(piped.subscription(), piped.options)
+    const source = monitorSubscription(piped.options).wrap(piped.subscription())
     const written: unknown[] = []
     const sink = new Writable({
       objectMode: true,
@@ -105,7 +105,7 @@ describe('a wrapped subscription is the subscription', () => {
     const bare = rig()
     const unwrapped = bare.subscription()
     const { subscription, call, options } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     for (const each of [bare.call, call])
       each.send(...Array.from({ length: 1_000 }, (_, i) => event(BigInt(i))))
     await take(unwrapped[Symbol.asyncIterator](), 1)
@@ -117,7 +117,7 @@ describe('a wrapped subscription is the subscription', () => {
 
   test('an error reaches for await, and an error listener', async () => {
     const iterated = rig()
-    const wrapped = monitorSubscription(iterated.subscription(), iterated.options)
+    const wrapped = monitorSubscription(iterated.options).wrap(iterated.subscription())
     const failure = new Error('unavailable')
     const loop = (async () => {
       for await (const _ of wrapped);
@@ -127,7 +127,7 @@ describe('a wrapped subscription is the subscription', () => {
     await expect(loop).rejects.toBe(failure)
 
     const listened = rig()
-    const other = monitorSubscription(listened.subscription(), listened.options)
+    const other = monitorSubscription(listened.options).wrap(listened.subscription())
     const heard = vi.fn()
     other.on('error', heard)
     await turn()
@@ -137,13 +137,13 @@ describe('a wrapped subscription is the subscription', () => {
 
   test('an error that nobody listens for is thrown, as without', async () => {
     const { subscription, options } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     expect(() => wrapped.emit('error', new Error('unheard'))).toThrow('unheard')
   })
 
   test('unsubscribe works, on the private fields of its class', async () => {
     const { subscription, call, options } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     await wrapped.unsubscribe()
     expect(call.isOpen).toBe(false)
     expect(call.cancelled).toBe(1)
@@ -162,7 +162,7 @@ describe('a consumer that leaves ends the call to the server', () => {
 
   test('break', async () => {
     const { subscription, call, options } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     call.send(...events)
     for await (const _ of wrapped) break
     await vi.waitFor(() => expect(call.cancelled).toBe(1))
@@ -171,7 +171,7 @@ describe('a consumer that leaves ends the call to the server', () => {
 
   test('a body that throws, and its error is the one that comes out', async () => {
     const { subscription, call, options } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     call.send(...events)
     const loop = (async () => {
       for await (const _ of wrapped) throw new Error('cannot be mailed')
@@ -182,11 +182,11 @@ describe('a consumer that leaves ends the call to the server', () => {
 
   test('destroy, and a pipeline that fails', async () => {
     const destroyed = rig()
-    monitorSubscription(destroyed.subscription(), destroyed.options).destroy()
+    monitorSubscription(destroyed.options).wrap(destroyed.subscription()).destroy()
     await vi.waitFor(() => expect(destroyed.call.cancelled).toBe(1))
 
     const piped = rig()
-    const wrapped = monitorSubscription(piped.subscription(), piped.options)
+    const wrapped = monitorSubscription(piped.options).wrap(piped.subscription())
     piped.call.send(...events)
     const failing = new Writable({ objectMode: true, write: (_, __, done) => done(new Error('full')) })
     await expect(pipeline(wrapped, failing)).rejects.toThrow('full')
@@ -195,7 +195,7 @@ describe('a consumer that leaves ends the call to the server', () => {
 
   test('once, where the user has unsubscribed already', async () => {
     const { subscription, call, options } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
+    const wrapped = monitorSubscription(options).wrap(subscription())
     call.send(...events)
     for await (const _ of wrapped) {
       await wrapped.unsubscribe()
@@ -214,7 +214,7 @@ describe('a consumer that leaves ends the call to the server', () => {
         throw failure
       }
     }
-    const wrapped = monitorSubscription(new Unreached(call), options)
+    const wrapped = monitorSubscription(options).wrap(new Unreached(call))
     const waiting = wrapped[Symbol.asyncIterator]().next()
     wrapped.emit('error', failure)
     await expect(waiting).rejects.toBe(failure)
@@ -226,7 +226,7 @@ describe('a consumer that leaves ends the call to the server', () => {
     const { subscription, call, options, logger } = rig()
     const bare = subscription()
     bare.unsubscribe = () => Promise.reject(new Error('no channel'))
-    const wrapped = monitorSubscription(bare, options)
+    const wrapped = monitorSubscription(options).wrap(bare)
     call.send(...events)
     const loop = (async () => {
       for await (const _ of wrapped) throw new Error('cannot be mailed')
@@ -249,7 +249,7 @@ describe('any other async iterable', () => {
     const { options } = rig()
     const ended = vi.fn()
     const bare = numbered(5n, ended)
-    const wrapped = monitorSubscription(bare, options)
+    const wrapped = monitorSubscription(options).wrap(bare)
     expect(wrapped).toBe(bare)
     const seen: bigint[] = []
     for await (const { position } of wrapped) {
@@ -269,7 +269,7 @@ describe('any other async iterable', () => {
       },
     }
     const loop = (async () => {
-      for await (const _ of monitorSubscription(failing, options));
+      for await (const _ of monitorSubscription(options).wrap(failing));
     })()
     await expect(loop).rejects.toThrow('gone')
   })
@@ -282,14 +282,14 @@ describe('any other async iterable', () => {
         yield* numbered(3n)
       }
     }
-    const watch = watchSubscription(options)
-    for await (const { position } of watch.wrap(new ChangeStream())) if (position === 3n) break
-    expect(watch.status()).toMatchObject({ state: 'ended', deliveredEvents: 3, position: 2n })
+    const monitor = monitorSubscription(options)
+    for await (const { position } of monitor.wrap(new ChangeStream())) if (position === 3n) break
+    expect(monitor.status()).toMatchObject({ state: 'ended', deliveredEvents: 3, position: 2n })
   })
 
-  test('one that is never iterated is not watched: no timer, no gauge', async () => {
+  test('one that is never iterated is not monitored: no timer, no gauge', async () => {
     const { options, clock, metrics } = rig()
-    monitorSubscription(numbered(5n), options)
+    monitorSubscription(options).wrap(numbered(5n))
     await clock.settle()
     expect(clock.sleeping).toBe(0)
     expect(metrics.observers).toBe(0)
@@ -299,15 +299,15 @@ describe('any other async iterable', () => {
 describe('wrapping twice', () => {
   test('is an error, by whichever way', () => {
     const { subscription, options } = rig()
-    const wrapped = monitorSubscription(subscription(), options)
-    expect(() => monitorSubscription(wrapped, options)).toThrow(AlreadyMonitoredError)
-    expect(() => watchSubscription(options).wrap(wrapped)).toThrow(/wrap it once/)
+    const wrapped = monitorSubscription(options).wrap(subscription())
+    expect(() => monitorSubscription(options).wrap(wrapped)).toThrow(AlreadyMonitoredError)
+    expect(() => monitorSubscription(options).wrap(wrapped)).toThrow(/wrap it once/)
   })
 
-  test('a watch is for one subscription', () => {
+  test('a monitor is for one subscription', () => {
     const { subscription, options } = rig()
-    const watch = watchSubscription(options)
-    watch.wrap(subscription())
-    expect(() => watch.wrap(subscription())).toThrow(/make a new one/)
+    const monitor = monitorSubscription(options)
+    monitor.wrap(subscription())
+    expect(() => monitor.wrap(subscription())).toThrow(/make a new one/)
   })
 })

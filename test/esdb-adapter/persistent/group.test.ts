@@ -1,4 +1,4 @@
-import { watchSubscription } from '@tidemark/core'
+import { monitorSubscription } from '@tidemark/core'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import {
   type EsdbEvent,
@@ -103,21 +103,21 @@ test('a group of $all whose checkpoint stands above the last event that it knows
   const filter = clientModule.streamNameFilter({ prefixes: [own('orders')] })
   await esdb.client.createPersistentSubscriptionToAll(own('mailer'), { ...settings(), startFrom }, { filter })
   const source = esdbConsumerGroup({ client: groupClient(), group: own('mailer') })
-  const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
-  const subscription = watch.wrap(esdb.client.subscribeToPersistentSubscriptionToAll(own('mailer')))
+  const monitor = monitorSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
+  const subscription = monitor.wrap(esdb.client.subscribeToPersistentSubscriptionToAll(own('mailer')))
   await esdb.server.write(own('orders'), numbered(0, 0))
   for await (const event of subscription) {
     await subscription.ack(event as never)
     await esdb.server.write(own('other'), numbered(1, 5))
     await expect
       .poll(() => {
-        const { checkpoint, lastKnown } = watch.status().group ?? {}
+        const { checkpoint, lastKnown } = monitor.status().group ?? {}
         return checkpoint && lastKnown && checkpoint.commit > lastKnown.commit
       }, POLLING)
       .toBe(true)
     break
   }
-  expect(watch.status()).toMatchObject({ lagPositions: undefined, skipped: {} })
+  expect(monitor.status()).toMatchObject({ lagPositions: undefined, skipped: {} })
 })
 
 test('monitorPersistentSubscription shows the group in metrics, and gives back the same subscription', async () => {
@@ -125,13 +125,13 @@ test('monitorPersistentSubscription shows the group in metrics, and gives back t
   await esdb.server.write(own('orders'), numbered(0, 9))
   const registry = new Registry()
   const plain = esdb.client.subscribeToPersistentSubscriptionToStream(own('orders'), own('mailer'))
-  const subscription = monitorPersistentSubscription(plain, {
+  const subscription = monitorPersistentSubscription({
     client: groupClient(),
     stream: own('orders'),
     group: own('mailer'),
     metrics: promClientMetrics({ registry }),
     headIntervalMs: 100,
-  })
+  }).wrap(plain)
   expect(subscription).toBe(plain)
   subscription.on('data', (event: EsdbEvent) => {
     const n = numberOf(event)
@@ -158,11 +158,11 @@ test('monitorPersistentSubscription shows the group in metrics, and gives back t
 test('a link whose event is gone is one skipped event, however often it is retried before it is parked', async () => {
   await esdb.server.writeLink(own('orders'), own('deleted'), 0n)
   await group({ resolveLinkTos: true })
-  const watch = watchSubscription({
+  const monitor = monitorSubscription({
     projection: 'mailer',
     source: esdbConsumerGroup({ client: groupClient(), stream: own('orders'), group: own('mailer') }),
   })
-  const subscription = watch.wrap(
+  const subscription = monitor.wrap(
     esdb.client.subscribeToPersistentSubscriptionToStream(own('orders'), own('mailer')),
   )
   for await (const delivery of subscription) {
@@ -170,8 +170,8 @@ test('a link whose event is gone is one skipped event, however often it is retri
     await subscription.nack(retryCount < 3 ? 'retry' : 'park', 'no event', delivery)
     if (retryCount === 3) break
   }
-  expect(watch.status().deliveredEvents).toBe(4)
-  expect(watch.status().skipped).toEqual({ unknown_event: 1n })
+  expect(monitor.status().deliveredEvents).toBe(4)
+  expect(monitor.status().skipped).toEqual({ unknown_event: 1n })
 })
 
 test.each([
@@ -187,12 +187,12 @@ test.each([
     await group({ resolveLinkTos: isLink })
     const lines: string[] = []
     const log = (line: string): void => void lines.push(line)
-    const watch = watchSubscription({
+    const monitor = monitorSubscription({
       projection: 'mailer',
       source: esdbConsumerGroup({ client: groupClient(), stream: own('orders'), group: own('mailer') }),
       logger: { info: log, warn: log, error: log },
     })
-    const subscription = watch.wrap(
+    const subscription = monitor.wrap(
       esdb.client.subscribeToPersistentSubscriptionToStream(own('orders'), own('mailer')),
     )
     let parked = 0

@@ -1,5 +1,5 @@
 import type { Position } from '@eventstore/db-client'
-import { CheckpointBeyondHeadError, watchSubscription } from '@tidemark/core'
+import { CheckpointBeyondHeadError, monitorSubscription } from '@tidemark/core'
 import { esdbEvents } from '@tidemark/esdb-adapter'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { GENERATIONS, type GenerationName } from '../../support/esdb-server/generations.ts'
@@ -58,18 +58,18 @@ describeSteered.each(Object.keys(GENERATIONS) as GenerationName[])('on a server 
       return await readHead.call(source, signal, how)
     })
     const readNext = vi.spyOn(source, 'readNext')
-    const watch = watchSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
+    const monitor = monitorSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
     const outcome = outcomeOf(
-      watch.wrap(
+      monitor.wrap(
         db.subscribeToAll(
-          isFiltered ? { fromPosition: from, filter: watch.filter(filter) } : { fromPosition: from },
+          isFiltered ? { fromPosition: from, filter: monitor.filter(filter) } : { fromPosition: from },
         ),
       ),
     )
     await vi.waitFor(async () => expect((await server.counters()).open.subscription).toBe(1), PATIENCE)
     await server.write(stream, numbered(5))
     if (generation === '23.10') {
-      await vi.waitFor(() => expect(watch.status().deliveredEvents).toBeGreaterThan(0), PATIENCE)
+      await vi.waitFor(() => expect(monitor.status().deliveredEvents).toBeGreaterThan(0), PATIENCE)
     }
     isRead()
     // There it is the next event that tells, once the head was read.
@@ -78,7 +78,7 @@ describeSteered.each(Object.keys(GENERATIONS) as GenerationName[])('on a server 
       await server.write(stream, numbered(1))
     }
     expect(await outcome).toBeInstanceOf(CheckpointBeyondHeadError)
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
   })
 
   test('a checkpoint of a filter that is no position moves nothing, and is not handed on', async () => {
@@ -89,14 +89,14 @@ describeSteered.each(Object.keys(GENERATIONS) as GenerationName[])('on a server 
       checkpointReached: async (_, position) => void kept.push(position),
     })
     const source = esdbEvents({ client: db, filter })
-    const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
-    const wrapped = watch.wrap(db.subscribeToAll({ filter: watch.filter(filter) }))
+    const monitor = monitorSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
+    const wrapped = monitor.wrap(db.subscribeToAll({ filter: monitor.filter(filter) }))
     const consuming = outcomeOf(wrapped)
-    await vi.waitFor(() => expect(watch.status().state).toBe('live'), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().state).toBe('live'), PATIENCE)
     await server.write(stream, numbered(1))
-    await vi.waitFor(() => expect(watch.status().processedEvents).toBe(1), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().processedEvents).toBe(1), PATIENCE)
     const head = await source.readHead(new AbortController().signal)
-    expect(watch.status().position).toEqual(head)
+    expect(monitor.status().position).toEqual(head)
     for (const { commit } of kept) expect(commit).toBeLessThanOrEqual(head?.commit ?? 0n)
     await wrapped.unsubscribe()
     expect(await consuming).toBe('no error')
@@ -110,16 +110,16 @@ describeSteered.each(Object.keys(GENERATIONS) as GenerationName[])('on a server 
     if (from === undefined) throw new Error('nothing was written')
     await server.write(stream, numbered(4))
     await server.scavenge(stream, 0n, 0n)
-    const watch = watchSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
-    const wrapped = watch.wrap(db.subscribeToAll({ fromPosition: from }))
+    const monitor = monitorSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
+    const wrapped = monitor.wrap(db.subscribeToAll({ fromPosition: from }))
     const consuming = outcomeOf(wrapped)
     // The oldest generation leaves out the next one by itself.
     const processedEvents = generation === '23.10' ? 3 : 4
     await vi.waitFor(
-      () => expect(watch.status()).toMatchObject({ state: 'live', lagMs: 0, processedEvents }),
+      () => expect(monitor.status()).toMatchObject({ state: 'live', lagMs: 0, processedEvents }),
       PATIENCE,
     )
-    expect(watch.status().skipped).toEqual({})
+    expect(monitor.status().skipped).toEqual({})
     await wrapped.unsubscribe()
     expect(await consuming).toBe('no error')
   })
@@ -131,7 +131,9 @@ describeSteered.each(Object.keys(GENERATIONS) as GenerationName[])('on a server 
       source: esdbEvents({ client: db }),
       from: { commit: none, prepare: none },
     }
-    expect(() => watchSubscription(options)).toThrow(/from: expected a position .*no event ever stands there/)
+    expect(() => monitorSubscription(options)).toThrow(
+      /from: expected a position .*no event ever stands there/,
+    )
   })
 
   test.each([
@@ -154,10 +156,10 @@ describeSteered.each(Object.keys(GENERATIONS) as GenerationName[])('on a server 
     const stream = `empty-${++names}`
     await prepare(stream)
     const source = esdbEvents({ client: db, stream })
-    const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
-    const wrapped = watch.wrap(db.subscribeToStream(stream))
+    const monitor = monitorSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
+    const wrapped = monitor.wrap(db.subscribeToStream(stream))
     const consuming = outcomeOf(wrapped)
-    await vi.waitFor(() => expect(watch.status()).toMatchObject({ state: 'live', lagMs: 0 }), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status()).toMatchObject({ state: 'live', lagMs: 0 }), PATIENCE)
     await wrapped.unsubscribe()
     await consuming
   })
@@ -165,20 +167,20 @@ describeSteered.each(Object.keys(GENERATIONS) as GenerationName[])('on a server 
   test('a consumer that is too slow is called that, where the server ends the call', async () => {
     const stream = `fast-${++names}`
     const source = esdbEvents({ client: db, stream })
-    const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
-    const wrapped = watch.wrap(db.subscribeToStream(stream, { fromRevision: 'end' }))
+    const monitor = monitorSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
+    const wrapped = monitor.wrap(db.subscribeToStream(stream, { fromRevision: 'end' }))
     const outcome = outcomeOf(wrapped)
-    await vi.waitFor(() => expect(watch.status().state).toBe('live'), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().state).toBe('live'), PATIENCE)
     onTestFinished(() => server.resume())
     await server.stall({ kind: 'subscription', stream })
     await server.write(stream, numbered(200))
     await server.resume()
     if (generation !== '23.10') {
-      await vi.waitFor(() => expect(watch.status().processedEvents).toBe(200), PATIENCE)
+      await vi.waitFor(() => expect(monitor.status().processedEvents).toBe(200), PATIENCE)
       await wrapped.unsubscribe()
       return
     }
     expect(String(await outcome)).toContain('Consumer too slow')
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'consumer_too_slow' })
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'consumer_too_slow' })
   })
 })

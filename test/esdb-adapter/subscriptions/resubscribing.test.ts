@@ -79,7 +79,7 @@ describeSteered.each(['23.10', '25'] satisfies GenerationName[])('on a server of
     const filter = clients.streamNameFilter({ prefixes: [stream], checkpointInterval: 1 })
     const source = esdbEvents({ client: db, filter })
     const events = resubscribing(
-      (fromPosition, watch) => db.subscribeToAll({ fromPosition, filter: watch.filter(filter) }),
+      (fromPosition, monitor) => db.subscribeToAll({ fromPosition, filter: monitor.filter(filter) }),
       { ...common, source },
     )
     return consume(events, handle)
@@ -222,9 +222,9 @@ describeSteered.each(['23.10', '25'] satisfies GenerationName[])('on a server of
     const source = esdbEvents({ client: db, filter })
     const begunAt: unknown[] = []
     const events = resubscribing(
-      (fromPosition, watch) => {
+      (fromPosition, monitor) => {
         begunAt.push(fromPosition)
-        return db.subscribeToAll({ fromPosition, filter: watch.filter(filter) })
+        return db.subscribeToAll({ fromPosition, filter: monitor.filter(filter) })
       },
       { projection: 'mailer', source, signal: stopping.signal, clock: hurried },
     )

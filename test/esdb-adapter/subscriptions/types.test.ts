@@ -15,7 +15,7 @@ import type {
   PersistentSubscriptionToStream as KurrentGroup,
   StreamSubscription as KurrentStream,
 } from '@kurrent/kurrentdb-client'
-import { monitorHandler, monitorSubscription, resubscribing, watchSubscription } from '@tidemark/core'
+import { monitorHandler, monitorSubscription, resubscribing } from '@tidemark/core'
 import { esdbEvents } from '@tidemark/esdb-adapter'
 import { expectTypeOf, test } from 'vitest'
 
@@ -26,12 +26,12 @@ function ofDbClient(client: EventStoreDBClient) {
   const all = esdbEvents({ client })
   const stream = esdbEvents({ client, stream: 'orders' })
   return {
-    all: monitorSubscription(client.subscribeToAll(), { projection, source: all }),
-    stream: monitorSubscription(client.subscribeToStream('orders', { fromRevision: 4n }), {
+    all: monitorSubscription({ projection, source: all }).wrap(client.subscribeToAll()),
+    stream: monitorSubscription({
       projection,
       source: stream,
       from: 4n,
-    }),
+    }).wrap(client.subscribeToStream('orders', { fromRevision: 4n })),
     resubscribingAll: resubscribing((fromPosition) => client.subscribeToAll({ fromPosition }), {
       projection,
       source: all,
@@ -41,10 +41,10 @@ function ofDbClient(client: EventStoreDBClient) {
       source: stream,
       from: 4n,
     }),
-    group: monitorSubscription(client.subscribeToPersistentSubscriptionToStream('orders', 'mailers'), {
+    group: monitorSubscription({
       projection,
       source: stream,
-    }),
+    }).wrap(client.subscribeToPersistentSubscriptionToStream('orders', 'mailers')),
   }
 }
 
@@ -52,15 +52,15 @@ function ofKurrent(client: KurrentDBClient) {
   const all = esdbEvents({ client })
   const stream = esdbEvents({ client, stream: 'orders' })
   const from = { commit: 7n, prepare: 7n }
-  const watch = watchSubscription({ projection, source: all, from })
+  const monitor = monitorSubscription({ projection, source: all, from })
   const filter: KurrentFilter = { filterOn: 'streamName', prefixes: ['order-'], checkpointInterval: 1 }
   return {
-    all: watch.wrap(client.subscribeToAll({ fromPosition: from, filter: watch.filter(filter) })),
-    stream: monitorSubscription(client.subscribeToStream('orders', { fromRevision: 'start' }), {
+    all: monitor.wrap(client.subscribeToAll({ fromPosition: from, filter: monitor.filter(filter) })),
+    stream: monitorSubscription({
       projection,
       source: stream,
       from: 'start',
-    }),
+    }).wrap(client.subscribeToStream('orders', { fromRevision: 'start' })),
     resubscribingAll: resubscribing(
       (fromPosition, each) => client.subscribeToAll({ fromPosition, filter: each.filter(filter) }),
       { projection, source: all, from },
@@ -70,11 +70,11 @@ function ofKurrent(client: KurrentDBClient) {
       source: stream,
       traceContext: ({ event }) => ({ traceparent: event?.id ?? '' }),
     }),
-    group: monitorSubscription(client.subscribeToPersistentSubscriptionToStream('orders', 'mailers'), {
+    group: monitorSubscription({
       projection,
       source: stream,
-    }),
-    handler: monitorHandler(async (_: KurrentEvent) => 1, { projection, source: stream }),
+    }).wrap(client.subscribeToPersistentSubscriptionToStream('orders', 'mailers')),
+    handler: monitorHandler({ projection, source: stream }).wrap(async (_: KurrentEvent) => 1),
   }
 }
 

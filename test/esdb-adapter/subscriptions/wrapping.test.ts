@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Position, ResolvedEvent } from '@eventstore/db-client'
-import { CheckpointBeyondHeadError, type MonitorOptions, watchSubscription } from '@tidemark/core'
+import { CheckpointBeyondHeadError, type MonitorOptions, monitorSubscription } from '@tidemark/core'
 import { esdbEvents } from '@tidemark/esdb-adapter'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type EsdbServer, startEsdbServer } from '../../support/esdb-server/server.ts'
@@ -35,8 +35,8 @@ const noneIsOpen = async () => {
   if (isSimulated) await vi.waitFor(async () => expect(await openSubscriptions()).toBe(0), PATIENCE)
 }
 
-/** A stream of its own, with a watch that looks often. */
-async function watched(
+/** A stream of its own, with a monitor that looks often. */
+async function monitored(
   count: number,
   by: Partial<MonitorOptions<bigint, ResolvedEvent>> = {},
   { resolveLinkTos = false } = {},
@@ -44,10 +44,10 @@ async function watched(
   const stream = unique('orders')
   if (count > 0) await server.write(stream, numbered(count))
   const source = esdbEvents({ client: db, stream, resolveLinkTos })
-  const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50, ...by })
+  const monitor = monitorSubscription({ projection: 'mailer', source, headIntervalMs: 50, ...by })
   const subscribe = (fromRevision: bigint | 'start' | 'end' = 'start') =>
-    watch.wrap(db.subscribeToStream(stream, { fromRevision, resolveLinkTos }))
-  return { stream, source, watch, subscribe }
+    monitor.wrap(db.subscribeToStream(stream, { fromRevision, resolveLinkTos }))
+  return { stream, source, monitor, subscribe }
 }
 
 async function outcomeOf(loop: Promise<unknown>): Promise<unknown> {
@@ -63,9 +63,9 @@ async function consume(subscription: AsyncIterable<unknown>): Promise<void> {
 
 describe('a stream', () => {
   test('arrives whole and in order, as the very subscription, and break leaves no call open', async () => {
-    const { stream, source, watch } = await watched(1_000)
+    const { stream, source, monitor } = await monitored(1_000)
     const bare = db.subscribeToStream(stream)
-    const wrapped = watch.wrap(bare)
+    const wrapped = monitor.wrap(bare)
     expect(wrapped).toBe(bare)
     const revisions: bigint[] = []
     for await (const { event } of wrapped) {
@@ -74,7 +74,7 @@ describe('a stream', () => {
     }
     expect(revisions).toEqual(Array.from({ length: 1_000 }, (_, i) => BigInt(i)))
     expect(await source.readHead(new AbortController().signal)).toBe(999n)
-    expect(watch.status()).toMatchObject({
+    expect(monitor.status()).toMatchObject({
       state: 'ended',
       deliveredEvents: 1_000,
       processedEvents: 999,
@@ -85,7 +85,7 @@ describe('a stream', () => {
   })
 
   steered('a bare break leaves its call open, which is why', async () => {
-    const { stream } = await watched(3)
+    const { stream } = await monitored(3)
     const bare = db.subscribeToStream(stream)
     for await (const _ of bare) break
     await new Promise((resolve) => setTimeout(resolve, 200))
@@ -95,7 +95,7 @@ describe('a stream', () => {
   })
 
   test('a body that throws leaves none open either', async () => {
-    const { subscribe } = await watched(3)
+    const { subscribe } = await monitored(3)
     const loop = (async () => {
       for await (const _ of subscribe()) throw new Error('cannot be mailed')
     })()
@@ -104,31 +104,31 @@ describe('a stream', () => {
   })
 
   test('becomes live, with no lag, and follows what is appended', async () => {
-    const { stream, watch, subscribe } = await watched(20)
+    const { stream, monitor, subscribe } = await monitored(20)
     const wrapped = subscribe()
     const consuming = consume(wrapped)
     await vi.waitFor(
       () =>
-        expect(watch.status()).toMatchObject({ state: 'live', position: 19n, lagPositions: 0n, lagMs: 0 }),
+        expect(monitor.status()).toMatchObject({ state: 'live', position: 19n, lagPositions: 0n, lagMs: 0 }),
       PATIENCE,
     )
     await server.write(stream, numbered(5))
-    await vi.waitFor(() => expect(watch.status()).toMatchObject({ position: 24n, head: 24n }), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status()).toMatchObject({ position: 24n, head: 24n }), PATIENCE)
     await wrapped.unsubscribe()
     await consuming
-    expect(watch.status().state).toBe('ended')
+    expect(monitor.status().state).toBe('ended')
     await noneIsOpen()
   })
 
   test("listeners alone tell what was delivered, and the client's own events come through", async () => {
-    const { watch, subscribe } = await watched(10)
+    const { monitor, subscribe } = await monitored(10)
     const wrapped = subscribe()
     const heard: string[] = []
     wrapped.on('confirmation', () => heard.push('confirmation'))
     wrapped.on('data', () => heard.push('data'))
-    await vi.waitFor(() => expect(watch.status().deliveredEvents).toBe(10), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().deliveredEvents).toBe(10), PATIENCE)
     expect(heard.slice(0, 2)).toEqual(['confirmation', 'data'])
-    expect(watch.status()).toMatchObject({ processedEvents: 0, position: undefined, lagMs: undefined })
+    expect(monitor.status()).toMatchObject({ processedEvents: 0, position: undefined, lagMs: undefined })
     wrapped.destroy()
     await noneIsOpen()
   })
@@ -136,33 +136,33 @@ describe('a stream', () => {
 
 describe('what was skipped', () => {
   steered('a jump of the revisions, between events and behind the stored one', async () => {
-    const { stream, watch, subscribe } = await watched(10, { from: 2n })
+    const { stream, monitor, subscribe } = await monitored(10, { from: 2n })
     await server.skipRevisions(stream, 3n)
     await server.write(stream, numbered(2))
     await server.scavenge(stream, 0n, 4n)
     const consuming = consume(subscribe(2n))
-    await vi.waitFor(() => expect(watch.status().position).toBe(14n), PATIENCE)
-    expect(watch.status().skipped).toEqual({ truncated: 2n + 3n })
-    watch.stop()
+    await vi.waitFor(() => expect(monitor.status().position).toBe(14n), PATIENCE)
+    expect(monitor.status().skipped).toEqual({ truncated: 2n + 3n })
+    monitor.stop()
     await server.endCalls({ kind: 'subscription', stream })
     await consuming
   })
 
   test('from the start the first jump is none', async () => {
-    const { stream, watch, subscribe } = await watched(10)
+    const { stream, monitor, subscribe } = await monitored(10)
     await db.setStreamMetadata(stream, { truncateBefore: 5 })
     const wrapped = subscribe()
     for await (const { event } of wrapped) if (event?.revision === 9n) break
-    expect(watch.status()).toMatchObject({ deliveredEvents: 5, skipped: {} })
+    expect(monitor.status()).toMatchObject({ deliveredEvents: 5, skipped: {} })
   })
 
   test('a tombstone, whose revision is the greatest there is, loses none', async () => {
-    const { stream, watch, subscribe } = await watched(3)
+    const { stream, monitor, subscribe } = await monitored(3)
     const outcome = outcomeOf(consume(subscribe()))
-    await vi.waitFor(() => expect(watch.status()).toMatchObject({ state: 'live', position: 2n }), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status()).toMatchObject({ state: 'live', position: 2n }), PATIENCE)
     await db.tombstoneStream(stream)
     expect(await outcome).toMatchObject({ type: 'stream-deleted' })
-    expect(watch.status()).toMatchObject({
+    expect(monitor.status()).toMatchObject({
       dropReason: 'stream-deleted',
       deliveredEvents: 4,
       position: 2n,
@@ -171,7 +171,7 @@ describe('what was skipped', () => {
   })
 
   test('a link whose target is gone', async () => {
-    const { stream, watch, subscribe } = await watched(0, {}, { resolveLinkTos: true })
+    const { stream, monitor, subscribe } = await monitored(0, {}, { resolveLinkTos: true })
     await server.write(`${stream}-target`, numbered(2))
     await server.writeLink(stream, `${stream}-target`, 0n)
     await server.writeLink(stream, `${stream}-target`, 99n)
@@ -182,21 +182,21 @@ describe('what was skipped', () => {
       if (link?.revision === 1n) expect(event).toBeUndefined()
       if (taken === 3) break
     }
-    expect(watch.status()).toMatchObject({ position: 1n, skipped: { unknown_event: 1n } })
+    expect(monitor.status()).toMatchObject({ position: 1n, skipped: { unknown_event: 1n } })
   })
 
   steered('$all: offsets that jump are no events', async () => {
     const source = esdbEvents({ client: db })
-    const watch = watchSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
+    const monitor = monitorSubscription({ projection: 'mailer', source, headIntervalMs: 50 })
     await server.write('jumps', numbered(2))
     await server.skipBytes(1_000_000n)
     await server.write('jumps', numbered(2))
-    const wrapped = watch.wrap(db.subscribeToAll())
+    const wrapped = monitor.wrap(db.subscribeToAll())
     const consuming = consume(wrapped)
-    await vi.waitFor(() => expect(watch.status().state).toBe('live'), PATIENCE)
-    await vi.waitFor(() => expect(watch.status().lagMs).toBe(0), PATIENCE)
-    expect(watch.status()).toMatchObject({ skipped: {}, lagPositions: undefined })
-    expect(watch.status().position).toEqual(watch.status().head)
+    await vi.waitFor(() => expect(monitor.status().state).toBe('live'), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().lagMs).toBe(0), PATIENCE)
+    expect(monitor.status()).toMatchObject({ skipped: {}, lagPositions: undefined })
+    expect(monitor.status().position).toEqual(monitor.status().head)
     await wrapped.unsubscribe()
     await consuming
   })
@@ -204,61 +204,61 @@ describe('what was skipped', () => {
 
 describe('drops', () => {
   steered('an error, with the type that the client gives it', async () => {
-    const { stream, watch, subscribe } = await watched(3)
+    const { stream, monitor, subscribe } = await monitored(3)
     const outcome = outcomeOf(consume(subscribe()))
-    await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().processedEvents).toBe(3), PATIENCE)
     await server.failCalls({ kind: 'subscription', stream }, 'access-denied')
-    expect(await outcome).toBe(watch.status().error)
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'access-denied', position: 2n })
+    expect(await outcome).toBe(monitor.status().error)
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'access-denied', position: 2n })
   })
 
   restarting('a connection that is cut', async () => {
-    const { stream, watch, subscribe } = await watched(3)
+    const { stream, monitor, subscribe } = await monitored(3)
     const outcome = outcomeOf(consume(subscribe()))
-    await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().processedEvents).toBe(3), PATIENCE)
     if (isSimulated) await server.cutConnections({ kind: 'subscription', stream })
     else await server.restart({ keepLog: true })
     expect(await outcome).toBeInstanceOf(Error)
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'unavailable' })
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'unavailable' })
   })
 
   steered('an end without an error', async () => {
-    const { stream, watch, subscribe } = await watched(3)
+    const { stream, monitor, subscribe } = await monitored(3)
     const outcome = outcomeOf(consume(subscribe()))
-    await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().processedEvents).toBe(3), PATIENCE)
     await server.endCalls({ kind: 'subscription', stream })
     expect(await outcome).toBe('no error')
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'silent_end' })
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'silent_end' })
   })
 })
 
 steered('a server that goes silent has stalled, and has not when it goes on', async () => {
-  const { stream, watch, subscribe } = await watched(3, { stallAfterMs: 300 })
+  const { stream, monitor, subscribe } = await monitored(3, { stallAfterMs: 300 })
   const wrapped = subscribe()
   const consuming = consume(wrapped)
-  await vi.waitFor(() => expect(watch.status().processedEvents).toBe(3), PATIENCE)
+  await vi.waitFor(() => expect(monitor.status().processedEvents).toBe(3), PATIENCE)
   await server.stall({ kind: 'subscription', stream })
   await server.write(stream, numbered(1))
-  await vi.waitFor(() => expect(watch.status().isStalled).toBe(true), PATIENCE)
-  expect(watch.status()).toMatchObject({ position: 2n, head: 3n, lagPositions: 1n })
+  await vi.waitFor(() => expect(monitor.status().isStalled).toBe(true), PATIENCE)
+  expect(monitor.status()).toMatchObject({ position: 2n, head: 3n, lagPositions: 1n })
   await server.resume()
-  await vi.waitFor(() => expect(watch.status()).toMatchObject({ isStalled: false, position: 3n }), PATIENCE)
+  await vi.waitFor(() => expect(monitor.status()).toMatchObject({ isStalled: false, position: 3n }), PATIENCE)
   await wrapped.unsubscribe()
   await consuming
 })
 
 describe('a checkpoint beyond the head', () => {
   test('of a stream: an error that says so, and no call is left open', async () => {
-    const { watch, subscribe } = await watched(3, { from: 40n })
+    const { monitor, subscribe } = await monitored(3, { from: 40n })
     const error = await outcomeOf(consume(subscribe(40n)))
     expect(error).toBeInstanceOf(CheckpointBeyondHeadError)
     expect(error).toMatchObject({ from: '40', head: '2' })
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
     await noneIsOpen()
   })
 
   test('of a stream that is not there', async () => {
-    const { subscribe } = await watched(0, { from: 0n })
+    const { subscribe } = await monitored(0, { from: 0n })
     expect(String(await outcomeOf(consume(subscribe(0n))))).toMatch(/is empty/)
   })
 
@@ -270,15 +270,15 @@ describe('a checkpoint beyond the head', () => {
     const stored = await source.readHead(new AbortController().signal)
     if (stored === undefined) throw new Error('nothing was written')
     await other.restart({ keepLog: false })
-    const watch = watchSubscription({ projection: 'mailer', source, from: stored, headIntervalMs: 50 })
-    const wrapped = watch.wrap(client.subscribeToAll({ fromPosition: stored }))
+    const monitor = monitorSubscription({ projection: 'mailer', source, from: stored, headIntervalMs: 50 })
+    const wrapped = monitor.wrap(client.subscribeToAll({ fromPosition: stored }))
     expect(await outcomeOf(consume(wrapped))).toBeInstanceOf(CheckpointBeyondHeadError)
     await client.dispose()
     await other.stop()
   })
 
   test('that a busy store passes at once is told of all the same', async () => {
-    const { stream, source, watch, subscribe } = await watched(3, { from: 9n, headIntervalMs: 60_000 })
+    const { stream, source, monitor, subscribe } = await monitored(3, { from: 9n, headIntervalMs: 60_000 })
     const readHead = vi.spyOn(source, 'readHead')
     const { readHead: read } = esdbEvents({ client: db, stream })
     readHead.mockImplementation(async (signal, how) => {
@@ -288,7 +288,7 @@ describe('a checkpoint beyond the head', () => {
     })
     const error = await outcomeOf(consume(subscribe(9n)))
     expect(error).toMatchObject({ code: 'TIDEMARK_CHECKPOINT_BEYOND_HEAD', from: '9', head: '2' })
-    expect(watch.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
+    expect(monitor.status()).toMatchObject({ state: 'dropped', dropReason: 'checkpoint_beyond_head' })
     await noneIsOpen()
   })
 
@@ -304,8 +304,10 @@ describe('a checkpoint beyond the head', () => {
       if (from === undefined) throw new Error('nothing was written')
       await other.restart({ keepLog: false })
       const readNext = vi.spyOn(source, 'readNext')
-      const watch = watchSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
-      const wrapped = watch.wrap(client.subscribeToAll({ fromPosition: from, filter: watch.filter(filter) }))
+      const monitor = monitorSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
+      const wrapped = monitor.wrap(
+        client.subscribeToAll({ fromPosition: from, filter: monitor.filter(filter) }),
+      )
       const outcome = outcomeOf(consume(wrapped))
       await vi.waitFor(() => expect(readNext).toHaveBeenCalled(), PATIENCE)
       // No more at once than the oldest generation keeps for a consumer.
@@ -335,24 +337,24 @@ describe('a checkpoint beyond the head', () => {
 
     const from = checkpoints.at(-1) ?? 'start'
     const source = esdbEvents({ client: db, filter: named })
-    const watch = watchSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
+    const monitor = monitorSubscription({ projection: 'mailer', source, from, headIntervalMs: 50 })
     const readNext = vi.spyOn(source, 'readNext')
-    const wrapped = watch.wrap(db.subscribeToAll({ fromPosition: from, filter: watch.filter(named) }))
+    const wrapped = monitor.wrap(db.subscribeToAll({ fromPosition: from, filter: monitor.filter(named) }))
     const consuming = outcomeOf(consume(wrapped))
     await vi.waitFor(() => expect(readNext.mock.calls.length).toBeGreaterThan(2), PATIENCE)
     await server.write('shown', numbered(1))
-    await vi.waitFor(() => expect(watch.status().deliveredEvents).toBe(1), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().deliveredEvents).toBe(1), PATIENCE)
     await wrapped.unsubscribe()
     expect(await consuming).toBe('no error')
   })
 
   test('at the head there is none', async () => {
-    const { stream, watch, subscribe } = await watched(3, { from: 2n })
+    const { stream, monitor, subscribe } = await monitored(3, { from: 2n })
     const wrapped = subscribe(2n)
     const consuming = consume(wrapped)
-    await vi.waitFor(() => expect(watch.status().state).toBe('live'), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().state).toBe('live'), PATIENCE)
     await server.write(stream, numbered(1))
-    await vi.waitFor(() => expect(watch.status().position).toBe(3n), PATIENCE)
+    await vi.waitFor(() => expect(monitor.status().position).toBe(3n), PATIENCE)
     await wrapped.unsubscribe()
     await consuming
   })
@@ -364,25 +366,30 @@ test("a filter's checkpoints move the position, and are the user's too", async (
   await server.write(stream, numbered(2))
   await server.write(unique('noise'), numbered(300))
   const source = esdbEvents({ client: db, filter: { filterOn: 'streamName', prefixes: [stream] } })
-  const watch = watchSubscription({ projection: 'mailer', source, from: fromPosition, headIntervalMs: 50 })
+  const monitor = monitorSubscription({
+    projection: 'mailer',
+    source,
+    from: fromPosition,
+    headIntervalMs: 50,
+  })
   const reached = vi.fn(async () => {})
-  const filter = watch.filter(
+  const filter = monitor.filter(
     clients.streamNameFilter({ prefixes: [stream], checkpointInterval: 1, checkpointReached: reached }),
   )
-  const wrapped = watch.wrap(db.subscribeToAll({ fromPosition, filter }))
+  const wrapped = monitor.wrap(db.subscribeToAll({ fromPosition, filter }))
   const consuming = consume(wrapped)
   await vi.waitFor(() => expect(reached).toHaveBeenCalled(), PATIENCE)
   await vi.waitFor(() => {
     const [, last] = (reached.mock.calls.at(-1) ?? []) as unknown as [unknown, { commit: bigint }]
-    expect(watch.status()).toMatchObject({ processedEvents: 2, position: last })
+    expect(monitor.status()).toMatchObject({ processedEvents: 2, position: last })
   }, PATIENCE)
-  expect(watch.status().isStalled).toBeUndefined()
+  expect(monitor.status().isStalled).toBeUndefined()
   await wrapped.unsubscribe()
   await consuming
 })
 
 test('a process that has left its loop ends by itself', async () => {
-  const { stream } = await watched(3)
+  const { stream } = await monitored(3)
   const args = [server.connectionString, clientName, stream]
   const child = spawn(process.execPath, [programPath('wrapped-subscription'), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -153,7 +153,7 @@ function instrumentIterator(subscription: Instrumentable, probe: Probe, leave: (
   const iterate = subscription[Symbol.asyncIterator]
   if (iterate === undefined) return
   const known = new WeakSet<object>()
-  const watched = (iterator: AsyncIterator<unknown>): AsyncIterator<unknown> => {
+  const instrumented = (iterator: AsyncIterator<unknown>): AsyncIterator<unknown> => {
     if (!known.has(iterator)) {
       known.add(iterator)
       instrumentNext(iterator, probe, leave, isStream(subscription))
@@ -162,9 +162,9 @@ function instrumentIterator(subscription: Instrumentable, probe: Probe, leave: (
     return iterator
   }
   // A generator is its own iterator, and may be asked without being iterated.
-  if ('next' in subscription) watched(subscription as unknown as AsyncIterator<unknown>)
+  if ('next' in subscription) instrumented(subscription as unknown as AsyncIterator<unknown>)
   own(subscription, Symbol.asyncIterator, function (this: unknown): AsyncIterator<unknown> {
-    const iterator = watched(iterate.call(this as Instrumentable))
+    const iterator = instrumented(iterate.call(this as Instrumentable))
     probe.iterating()
     return iterator
   })

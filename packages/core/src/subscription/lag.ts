@@ -1,10 +1,10 @@
 import { isReached, type PositionOrder } from '../ports/position.ts'
-import type { HeadWatch } from './head-watch.ts'
+import type { HeadHistory } from './head-history.ts'
 import type { Progress } from './progress.ts'
 
 export interface LagInput<P> {
   readonly progress: Progress<P>
-  readonly head: HeadWatch<P>
+  readonly head: HeadHistory<P>
   readonly order: PositionOrder<P>
   /** Whether everything up to the head comes to this consumer. */
   readonly isHeadOurs: boolean

@@ -11,7 +11,7 @@ import {
 } from '../telemetry/telemetry-options.ts'
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
 
-/** Of `monitorSubscription`, `watchSubscription` and `monitorHandler`. */
+/** Of `monitorSubscription` and `monitorHandler`. */
 export interface MonitorOptions<P, Item> extends TelemetryOptions {
   /**
    * Names what consumes the subscription, in metrics, spans and messages: at most 255 characters. One name is one series:

@@ -1,12 +1,12 @@
 import { hasCode, InvalidOptionError, LifecycleError } from '../kernel/errors.ts'
 import type { SubscriptionSource } from '../ports/subscription-source.ts'
 import { instrument, isPersistent, isStream, whileCurrent } from './instrument.ts'
+import { Monitor } from './monitor.ts'
+import type { SubscriptionMonitor } from './monitor-subscription.ts'
+import { monitoredFilter } from './monitored-filter.ts'
 import { type MonitorOptions, type ResolvedMonitorOptions, resolveMonitorOptions } from './options.ts'
 import { FailureRow, restMs } from './resubscription.ts'
 import type { SubscriptionStatus } from './status.ts'
-import { SubscriptionMonitor } from './subscription-monitor.ts'
-import type { SubscriptionWatch } from './watch-subscription.ts'
-import { watchedFilter } from './watched-filter.ts'
 
 /** A source that tells which errors pass by themselves. */
 export type ResubscribableSource<P, Item> = SubscriptionSource<P, Item> &
@@ -45,11 +45,11 @@ export type Subscribe<P, Item> = (
   /** Exclusive. */
   from: P | 'start',
   /** For a filtered subscription to `$all`: pass its filter through `filter`, anew each time. */
-  watch: Pick<SubscriptionWatch<P, never>, 'filter'>,
+  monitor: Pick<SubscriptionMonitor<P, never>, 'filter'>,
 ) => AsyncIterable<Item>
 
 /**
- * Watches a catch-up subscription as `monitorSubscription` does, and makes another one when it was dropped: from the last
+ * Monitors a catch-up subscription as `monitorSubscription` does, and makes another one when it was dropped: from the last
  * processed position, after a wait of 1 to 7.5 s that grows while it fails.
  *
  * ```ts
@@ -130,7 +130,7 @@ class ResubscribingLoop<P, Item> implements AsyncIterator<Item> {
   readonly #subscribe: Subscribe<P, Item>
   readonly #options: LoopOptions<P, Item>
   readonly #failures: FailureRow
-  readonly #monitor: SubscriptionMonitor<P, Item>
+  readonly #monitor: Monitor<P, Item>
   readonly #over = new AbortController()
   /** Whether the end, where it is to begin, is still to be read. */
   #isEndWanted: boolean
@@ -147,7 +147,7 @@ class ResubscribingLoop<P, Item> implements AsyncIterator<Item> {
     this.#subscribe = subscribe
     this.#options = options
     this.#failures = new FailureRow(options)
-    this.#monitor = new SubscriptionMonitor<P, Item>(options, this.#failures)
+    this.#monitor = new Monitor<P, Item>(options, this.#failures)
     this.#isEndWanted = options.from === 'end'
   }
 
@@ -244,7 +244,7 @@ class ResubscribingLoop<P, Item> implements AsyncIterator<Item> {
     const isCurrent = (): boolean => made !== undefined && made === this.#round?.subscription
     const filter = <F extends object>(given: F): F => {
       monitor.expectFilter()
-      return watchedFilter<P, F>(
+      return monitoredFilter<P, F>(
         given,
         (position, buffered) => isCurrent() && monitor.checkpointReached(position, buffered),
       )
@@ -263,7 +263,7 @@ class ResubscribingLoop<P, Item> implements AsyncIterator<Item> {
     }
     const round = { subscription, iterator: subscription[Symbol.asyncIterator]() }
     this.#round = round
-    monitor.watch(subscription)
+    monitor.attach(subscription)
     return round
   }
 
@@ -313,7 +313,7 @@ class ResubscribingLoop<P, Item> implements AsyncIterator<Item> {
     await left
   }
 
-  /** What is not watched is not left open either. */
+  /** What is not monitored is not left open either. */
   #abandon(subscription: unknown): void {
     if (typeof subscription !== 'object' || subscription === null) return
     // The clients emit errors of a call even after its end, which would end the process where nobody listens.

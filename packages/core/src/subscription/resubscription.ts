@@ -2,8 +2,8 @@ import type { Clock } from '../kernel/clock.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import type { Resubscription } from './monitor.ts'
 import { describeDrop } from './reports.ts'
-import type { Resubscription } from './subscription-monitor.ts'
 
 const FIRST_REST_MS = 1_000
 /** A restart or failover takes seconds. A longer wait between two tries would add to the outage. */

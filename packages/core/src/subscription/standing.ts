@@ -1,6 +1,6 @@
 import type { PositionOrder } from '../ports/position.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
-import { type HeadWatch, isQuiet } from './head-watch.ts'
+import { type HeadHistory, isQuiet } from './head-history.ts'
 import * as lag from './lag.ts'
 import type { Progress } from './progress.ts'
 import type { SubscriptionState } from './status.ts'
@@ -10,7 +10,7 @@ export interface Standing<P> {
   readonly nowMs: number
   readonly order: PositionOrder<P>
   readonly progress: Progress<P>
-  readonly head: HeadWatch<P>
+  readonly head: HeadHistory<P>
   readonly group: ConsumerGroup<P> | undefined
   readonly state: SubscriptionState
   /** How it is seen that an event is processed. */

@@ -77,7 +77,7 @@ export function nextState(state: SubscriptionState, signal: SubscriptionSignal):
   return NEXT[state][signal]
 }
 
-/** Where a wrapped subscription stands, as `SubscriptionWatch.status()` computes it. */
+/** Where a wrapped subscription stands, as `SubscriptionMonitor.status()` computes it. */
 export interface SubscriptionStatus<P> {
   readonly projection: string
   readonly state: SubscriptionState

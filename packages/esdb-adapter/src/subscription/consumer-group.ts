@@ -68,7 +68,7 @@ const OPTIONS: Readonly<Record<keyof EsdbStreamGroupOptions<unknown>, true>> = {
 }
 
 /**
- * The group of a persistent subscription to one stream, or to `$all`, for `monitorSubscription` and `watchSubscription`:
+ * The group of a persistent subscription to one stream, or to `$all`, for `monitorSubscription`:
  * its position is the one that the server last wrote down, and its server says what is parked and outstanding. Throws
  * `InvalidOptionError`.
  */

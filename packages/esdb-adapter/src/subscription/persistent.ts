@@ -1,4 +1,4 @@
-import { type MonitorOptions, monitorSubscription } from '@tidemark/core'
+import { type MonitorOptions, monitorSubscription, type SubscriptionMonitor } from '@tidemark/core'
 import { requireKnownOptions, type SubscriptionSource } from '@tidemark/core/adapter'
 import type { EsdbEvent } from '../client.ts'
 import {
@@ -35,30 +35,26 @@ const OPTIONS: Readonly<Record<keyof PersistentSubscriptionOptions, true>> = {
 
 /**
  * Tells what goes on with a persistent subscription that you already have, and with its group: besides what
- * `monitorSubscription` tells (the same object comes back, `ack` and `nack` are counted), what the server says of how far
- * the group has come, what is parked and what is outstanding, every `headIntervalMs`. Throws `AlreadyMonitoredError` when it
- * is wrapped already, and `InvalidOptionError`.
+ * `monitorSubscription` tells (`ack` and `nack` are counted), what the server says of how far the group has come, what is
+ * parked and what is outstanding, every `headIntervalMs`. Throws `InvalidOptionError`.
  *
  * ```ts
- * const mails = monitorPersistentSubscription(
- *   client.subscribeToPersistentSubscriptionToStream('orders', 'mailer'),
- *   { client, stream: 'orders', group: 'mailer', metrics },
- * )
+ * const monitor = monitorPersistentSubscription({ client, stream: 'orders', group: 'mailer', metrics })
+ * const mails = monitor.wrap(client.subscribeToPersistentSubscriptionToStream('orders', 'mailer'))
  * ```
  */
-export function monitorPersistentSubscription<S extends AsyncIterable<EsdbEvent>>(
-  subscription: S,
+export function monitorPersistentSubscription(
   options: PersistentSubscriptionOptions,
-): S {
+): SubscriptionMonitor<unknown, EsdbEvent> {
   requireKnownOptions(options, OPTIONS)
   const { client, stream, group, name, timeoutMs, projection, ...monitoring } = options
   // Whether it is of a stream or of $all makes no difference from here on.
-  const source: SubscriptionSource<unknown, never> = esdbConsumerGroup({
+  const source: SubscriptionSource<unknown, EsdbEvent> = esdbConsumerGroup({
     client,
     stream,
     group,
     name,
     timeoutMs,
   } as EsdbStreamGroupOptions<EsdbGroupClient>)
-  return monitorSubscription(subscription, { ...monitoring, projection: projection ?? source.name, source })
+  return monitorSubscription({ ...monitoring, projection: projection ?? source.name, source })
 }

@@ -1,7 +1,7 @@
 import { isReached, type PositionOrder } from '../ports/position.ts'
 
 /** What readings of the head have shown. Every function here returns a new one. */
-export interface HeadWatch<P> {
+export interface HeadHistory<P> {
   readonly head: P | undefined
   readonly readAtMs: number | undefined
   /** When a reading last showed that everything was processed. */
@@ -12,7 +12,7 @@ export interface HeadWatch<P> {
     | undefined
 }
 
-export function startHeadWatch<P>(): HeadWatch<P> {
+export function startHeadHistory<P>(): HeadHistory<P> {
   return {
     head: undefined,
     readAtMs: undefined,
@@ -22,8 +22,8 @@ export function startHeadWatch<P>(): HeadWatch<P> {
 }
 
 /** Another subscription begins: how long the one before was quiet says nothing of it. */
-export function resumeHeadWatch<P>(watch: HeadWatch<P>): HeadWatch<P> {
-  return { ...watch, ahead: undefined }
+export function resumeHeadHistory<P>(history: HeadHistory<P>): HeadHistory<P> {
+  return { ...history, ahead: undefined }
 }
 
 export interface HeadReading<P> {
@@ -38,17 +38,17 @@ export interface HeadReading<P> {
 }
 
 export function observeHead<P>(
-  watch: HeadWatch<P>,
+  history: HeadHistory<P>,
   { head, nowMs, reached, processedTo, arrivals }: HeadReading<P>,
   order: PositionOrder<P>,
-): HeadWatch<P> {
-  const { ahead } = watch
+): HeadHistory<P> {
+  const { ahead } = history
   const isAhead = !isReached(order, head, reached)
   const quietSinceMs = ahead?.arrivals === arrivals ? ahead.quietSinceMs : nowMs
   return {
     head,
     readAtMs: nowMs,
-    processedAllAtMs: isReached(order, head, processedTo) ? nowMs : watch.processedAllAtMs,
+    processedAllAtMs: isReached(order, head, processedTo) ? nowMs : history.processedAllAtMs,
     ahead: isAhead ? { quietSinceMs, arrivals, readings: (ahead?.readings ?? 0) + 1 } : undefined,
   }
 }
@@ -57,12 +57,12 @@ export function observeHead<P>(
 const READINGS_THAT_TELL = 2
 
 /** All that was there is gone: nothing waits, and where the log ends is not known. */
-export function observeNothingLeft<P>(watch: HeadWatch<P>, nowMs: number): HeadWatch<P> {
-  return { head: watch.head, readAtMs: nowMs, processedAllAtMs: nowMs, ahead: undefined }
+export function observeNothingLeft<P>(history: HeadHistory<P>, nowMs: number): HeadHistory<P> {
+  return { head: history.head, readAtMs: nowMs, processedAllAtMs: nowMs, ahead: undefined }
 }
 
 /** What the head alone tells of a subscription whose server does not say it itself. */
-export function phaseOf<P>({ ahead, readAtMs }: HeadWatch<P>): 'caught_up' | 'fell_behind' | undefined {
+export function phaseOf<P>({ ahead, readAtMs }: HeadHistory<P>): 'caught_up' | 'fell_behind' | undefined {
   if (readAtMs === undefined) return undefined
   if (ahead === undefined) return 'caught_up'
   return ahead.readings >= READINGS_THAT_TELL ? 'fell_behind' : undefined
@@ -70,7 +70,7 @@ export function phaseOf<P>({ ahead, readAtMs }: HeadWatch<P>): 'caught_up' | 'fe
 
 /** Whether the head has stood ahead for `stallAfterMs` and nothing arrived. */
 export function isQuiet<P>(
-  { ahead }: HeadWatch<P>,
+  { ahead }: HeadHistory<P>,
   arrivals: number,
   nowMs: number,
   stallAfterMs: number,

@@ -7,7 +7,10 @@ const RETRY_AFTER_MS = 1_000
 
 type Beyond<P> = Extract<StartCheck<P>, { verdict: 'beyond' }>
 
-type StartWatchOptions<P> = Pick<ResolvedMonitorOptions<P, never>, 'clock' | 'logger' | 'headIntervalMs'> & {
+type StartMonitorOptions<P> = Pick<
+  ResolvedMonitorOptions<P, never>,
+  'clock' | 'logger' | 'headIntervalMs'
+> & {
   readonly source: Pick<
     ResolvedMonitorOptions<P, never>['source'],
     'name' | 'order' | 'readHead' | 'readNext'
@@ -16,12 +19,12 @@ type StartWatchOptions<P> = Pick<ResolvedMonitorOptions<P, never>, 'clock' | 'lo
 }
 
 /** Asks the store until it is known whether it has come as far as where a subscription begins: see start-check.ts. */
-export class StartWatch<P> {
-  readonly #options: StartWatchOptions<P>
+export class StartMonitor<P> {
+  readonly #options: StartMonitorOptions<P>
   #check: StartCheck<P> = startCheck<P>(undefined)
   #hasWarned = false
 
-  constructor(options: StartWatchOptions<P>) {
+  constructor(options: StartMonitorOptions<P>) {
     this.#options = options
   }
 

@@ -2,7 +2,7 @@
  * The same filter, whose checkpoints are told first. `checkpointReached` of the user's own follows, and is waited for, where
  * `reached` returns that it is to be.
  */
-export function watchedFilter<P, F extends object>(
+export function monitoredFilter<P, F extends object>(
   filter: F,
   reached: (position: P, buffered: number) => boolean,
 ): F {

@@ -6,13 +6,13 @@ import { inBackground } from '../telemetry/background.ts'
 import { subscriptionGauges } from '../telemetry/gauge-readings.ts'
 import { Completions } from './completions.ts'
 import {
-  type HeadWatch,
+  type HeadHistory,
   observeHead,
   observeNothingLeft,
   phaseOf,
-  resumeHeadWatch,
-  startHeadWatch,
-} from './head-watch.ts'
+  resumeHeadHistory,
+  startHeadHistory,
+} from './head-history.ts'
 import { isConfirmed, isPersistent, isStream, type Probe } from './instrument.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
 import { PeriodicReader } from './periodic-reader.ts'
@@ -32,7 +32,7 @@ import { describeDrop, SubscriptionReports } from './reports.ts'
 import { StallWarning } from './stall-warning.ts'
 import { isHeadOurs, isStalled, lagMsOf, lagPositionsOf, positionOf, type Standing } from './standing.ts'
 import { type BeyondHead, describeBeyondHead } from './start-check.ts'
-import { StartWatch } from './start-watch.ts'
+import { StartMonitor } from './start-monitor.ts'
 import {
   BEYOND_HEAD,
   nextState,
@@ -55,11 +55,11 @@ export interface Resubscription {
 }
 
 /**
- * Watches one subscription, or several that follow each other, from `begin` to the end, which is where its timer ends too.
+ * Monitors one subscription, or several that follow each other, from `begin` to the end, which is where its timer ends too.
  * It takes in what the instruments tell it (`Probe`), lets the pure parts decide, and reports. Whatever goes wrong in here
  * stays in here.
  */
-export class SubscriptionMonitor<P, Item> implements Probe {
+export class Monitor<P, Item> implements Probe {
   readonly #options: ResolvedMonitorOptions<P, Item>
   readonly #reports: SubscriptionReports<P, Item>
   readonly #headReader: PeriodicReader<{ readonly head: P | undefined } | 'nothing left'>
@@ -67,11 +67,11 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   readonly #completions: Completions<P>
   readonly #resubscription: Resubscription | undefined
   readonly #over = new AbortController()
-  readonly #start: StartWatch<P>
-  /** Of the subscription that is watched now: fires when it has been dropped, or all is over. */
+  readonly #start: StartMonitor<P>
+  /** Of the present subscription: fires when it has been dropped, or all is over. */
   #round = new AbortController()
   #progress: Progress<P>
-  #head: HeadWatch<P> = startHeadWatch()
+  #head: HeadHistory<P> = startHeadHistory()
   #stallWarning: StallWarning<P>
   #state: SubscriptionState = 'catching_up'
   #consumption: Standing<P>['consumption'] = 'unseen'
@@ -103,7 +103,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#completions = new Completions(source.order)
     this.#stallWarning = new StallWarning(options)
     this.#progress = startProgress(start)
-    this.#start = this.#startWatch()
+    this.#start = this.#startMonitor()
     this.#start.beginAt(start)
     const now = { clock: options.clock, logger: options.logger, intervalMs: options.headIntervalMs }
     this.#headReader = new PeriodicReader({
@@ -134,7 +134,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     )
   }
 
-  watch(subscription: object): void {
+  attach(subscription: object): void {
     const weakly = new WeakRef(subscription)
     this.#subscription = weakly
     this.#isPersistent = isPersistent(subscription)
@@ -158,7 +158,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     }
   }
 
-  get isWatching(): boolean {
+  get isAttached(): boolean {
     return this.#subscription !== undefined
   }
 
@@ -168,7 +168,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
   }
 
   /**
-   * The subscription that was watched has ended, and another one is to be made, which `watch` is then told of. Returns where
+   * The subscription has ended, and another one is to be made, which `attach` is then told of. Returns where
    * it has to begin: what is processed; `undefined` is the start. Whoever asks for the next event has processed all that was
    * handed over, so nothing is in hand.
    */
@@ -176,7 +176,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#round = new AbortController()
     this.#subscription = undefined
     this.#serverTells = false
-    this.#head = resumeHeadWatch(this.#head)
+    this.#head = resumeHeadHistory(this.#head)
     this.#stallWarning = new StallWarning(this.#options)
     this.#start.beginAt(this.#progress.processedTo)
     if (this.#startedAtMs !== undefined) inBackground(() => this.#checkStart())
@@ -204,7 +204,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     })
   }
 
-  /** Ends the watch and withdraws what it shows; the subscription goes on. */
+  /** Ends it and withdraws what it shows; the subscription goes on. */
   stop(): void {
     this.#end('end')
     this.#reports.close()
@@ -261,7 +261,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     this.#consumption = 'handled'
     const isInHand = this.#completions.isRunningWith(item)
     if (!isInHand && this.#completions.hasFailedAt(item)) this.#progress = tryAgain(this.#progress)
-    else if (!isInHand && !this.isWatching) this.delivered(item)
+    else if (!isInHand && !this.isAttached) this.delivered(item)
     const begun = this.#quietly(() => {
       const delivery = source.describe(item)
       // What comes of an event that a group's consumer failed at, and to whom it comes next, is for the server to say.
@@ -395,7 +395,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     const isGapless = source.yieldsEveryPosition && !this.#isPersistent
     const skips = skipAt(this.#progress, delivery, source.order, isGapless)
     this.#progress = deliver(this.#progress, delivery, source.order)
-    if (this.isWatching) this.#start.arrived(delivery.position)
+    if (this.isAttached) this.#start.arrived(delivery.position)
     for (const run of skips) this.#reports.skippedAt(run, item)
     this.#reportWhenDue()
   }
@@ -439,7 +439,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
     if (phase !== undefined && !this.#serverTells && isHeadOurs(this.#standing())) this.#enter(phase)
   }
 
-  #startWatch(): StartWatch<P> {
+  #startMonitor(): StartMonitor<P> {
     const { source, projection } = this.#options
     const { format } = source.order
     const onBeyond = (found: BeyondHead<P> & { readonly from: P }): void => {
@@ -447,7 +447,7 @@ export class SubscriptionMonitor<P, Item> implements Probe {
       const seen = describeBeyondHead({ how: found.how, at }, source.name)
       this.#fail(new CheckpointBeyondHeadError(projection, format(found.from), at, seen))
     }
-    return new StartWatch({ ...this.#options, onBeyond })
+    return new StartMonitor({ ...this.#options, onBeyond })
   }
 
   #reasonOf(error: unknown): string {
