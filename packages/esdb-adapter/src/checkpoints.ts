@@ -30,7 +30,13 @@ export interface EsdbCheckpointsOptions {
    * function that makes one; give the same to `esdbEvents`, and both use one client: see `ClientOption`.
    */
   readonly client: ClientOption<EsdbCheckpointsClient>
-  /** Milliseconds after which a read or an append that was not answered is given up. @default 30000 */
+  /**
+   * How long a read or an append may go unanswered before it is given up.
+   * - Raising it: a server that hangs goes unnoticed for longer, and its projection stands still until then.
+   * - Lowering it: a busy server fails batches that would have gone well, and they are handled again.
+   * - Change it when: a hanging server has to be noticed sooner, or appends fail on a slow one.
+   * @default 30000
+   */
   readonly timeoutMs?: number
 }
 

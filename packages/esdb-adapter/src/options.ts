@@ -9,17 +9,27 @@ interface EsdbSourceOptions<C> {
    * here; or a function that makes one, which heals reads after a leader has died: see `ClientOption`.
    */
   readonly client: ClientOption<C>
-  /** Names this store in checkpoints and metrics. @default the stream's name, or `$all` */
+  /**
+   * Names this store in checkpoints and metrics.
+   * - Change it when: two sources of a process would have the same name.
+   * @default the stream's name, or `$all`
+   */
   readonly name?: string
   /**
-   * Hands out the events that links point to, with their links, as `ResolvedEvent`s of the client; where the target is
-   * gone, `event` is undefined. Positions are always the links' own. @default false
+   * Whether the events that links point to are handed out.
+   * - `true`: with their links, as `ResolvedEvent`s of the client; where the target is gone, `event` is undefined. The server
+   * looks each target up. Positions are always the links' own.
+   * - Change it when: the stream is one of links, as `$ce-…`.
+   * @default false
    */
   readonly resolveLinkTos?: boolean
   /**
-   * Milliseconds without anything from the server after which a poll or a page is given up and tried again. Neither client
-   * has a deadline for reads. Raising it makes a server that hangs go unnoticed for longer; lowered below what the server
-   * takes for one event, no read ever succeeds. @default 30000
+   * How long nothing may come from the server before a poll or a page is given up and tried again. Neither client has a
+   * deadline for reads.
+   * - Raising it: a server that hangs goes unnoticed for longer.
+   * - Lowering it: below what the server takes for one event, no read ever succeeds.
+   * - Change it when: a hanging server has to be noticed sooner, or reads fail on a slow one.
+   * @default 30000
    */
   readonly timeoutMs?: number
 }
@@ -36,7 +46,9 @@ export interface EsdbAllEventsOptions<C> extends EsdbSourceOptions<C> {
   readonly stream?: never
   /**
    * Which events of `$all` are handed out. It is applied here: all of `$all` comes over the network. Tidemark's own
-   * checkpoints are never handed out, whatever it says. @default all but those whose type or stream begins with `$`
+   * checkpoints are never handed out, whatever it says.
+   * - Change it when: handlers need few types or streams. It saves their work, and no transfer.
+   * @default all but those whose type or stream begins with `$`
    */
   readonly filter?: EsdbFilter
 }

@@ -24,16 +24,26 @@ import { transact } from './transaction.ts'
 import { UnansweredCommits } from './unanswered-commits.ts'
 
 export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
-  /** A `pg.Pool`, or anything with its `connect`. Each running batch holds one of its connections. */
+  /**
+   * A `pg.Pool`, or anything with its `connect`. Each running batch holds one of its connections: give it one for each
+   * projection, and one to spare.
+   */
   readonly pool: PgPool<C>
-  /** Where Tidemark's own tables are; made where they are missing. @default 'tidemark' */
+  /**
+   * Where Tidemark's own tables are; made where they are missing.
+   * - Change it when: the role may not make a schema, or several applications share a database.
+   * @default 'tidemark'
+   */
   readonly schema?: string
   /**
-   * The most milliseconds for a statement of Tidemark's own, and for the wait for a connection of the pool. The server
-   * ends the statement then (`statement_timeout`, for these alone); a second later it is given up here too, and its
-   * connection is destroyed, in case that it has gone silent. A COMMIT that waits for synchronous standbys is given up
-   * here alone, goes on, and is waited for. What a handler asks through `tx` is its own business (`statement_timeout`,
-   * `query_timeout`). @default 30000
+   * The longest that a statement of Tidemark's own may take, and the wait for a connection of the pool. The server ends the
+   * statement then (`statement_timeout`, for these alone); a second later it is given up here too, and its connection is
+   * destroyed, in case that it has gone silent. A COMMIT that waits for synchronous standbys is given up here alone, goes on,
+   * and is waited for. What a handler asks through `tx` is its own business (`statement_timeout`, `query_timeout`).
+   * - Raising it: a connection that has gone silent is noticed later, and its projection stands still until then.
+   * - Lowering it: a busy server or pool fails batches that would have gone well.
+   * - Change it when: checkpoints fail with a `QueryTimeoutError` on a busy server, or silence must be noticed sooner.
+   * @default 30000
    */
   readonly queryTimeoutMs?: number
 }

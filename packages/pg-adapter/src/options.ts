@@ -7,51 +7,91 @@ import { boundedPool, DEFAULT_QUERY_TIMEOUT_MS } from './query-timeout.ts'
 export type PostgresRow = Readonly<Record<string, unknown>>
 
 export interface PostgresEventsOptions<E = PostgresRow> {
-  /** A `pg.Pool`, or anything with its `connect`. Polls take one of its connections at a time, and so does each page. */
+  /**
+   * A `pg.Pool`, or anything with its `connect`. Polls take one of its connections at a time, and so does each page. A pool of
+   * its own keeps the application's requests from waiting behind a daemon that catches up.
+   */
   readonly pool: PgPool
   /**
    * `events`, `sales.events` or `"Quoted"."Names"`; taken as it stands, case included. Without a schema it is the table
    * that the search path finds at the first poll, and stays that one.
    */
   readonly table: string
-  /** The column filled by the sequence. @default 'position' */
+  /**
+   * The column filled by the sequence.
+   * - Change it when: it has another name. It has to order all events of the table.
+   * @default 'position'
+   */
   readonly position?: string
-  /** The columns to read besides `position`, `eventType` and `appendedAt`, which are always read. @default every column */
+  /**
+   * The columns to read besides `position`, `eventType` and `appendedAt`, which are always read.
+   * - Change it when: rows have large columns that no handler needs: they are then not read, sent or parsed.
+   * @default every column
+   */
   readonly columns?: readonly string[]
-  /** The column that holds the event's type; projections may then filter by `eventTypes`. @default none */
+  /**
+   * The column that holds the event's type. With it projections may filter by `eventTypes`, placeholders are left out, and
+   * messages name types.
+   * - Change it when: the table has one. It costs the transfer of one column.
+   * @default none
+   */
   readonly eventType?: string
   /**
    * Types of rows that fill the number of a failed append on purpose, and are no events: Marten writes `tombstone`,
-   * Eventuous `$tombstone`. They are never handed to a handler. Needs `eventType`. Where one of the two is a type of
-   * your own events, leave it out. @default ['tombstone', '$tombstone'], where `eventType` is set
+   * Eventuous `$tombstone`. They are never handed to a handler. Needs `eventType`.
+   * - Change it when: one of the two is a type of your own events (leave it out), or your writers have another (add it).
+   * @default ['tombstone', '$tombstone'], where `eventType` is set
    */
   readonly placeholderTypes?: readonly string[]
   /**
    * The column with the time at which an event was appended, by the database's clock, for lag and delay in seconds. It is
    * of type `timestamptz`; a `timestamp` without time zone needs the zone that its times are in, as in
    * `{ column: 'time', timeZone: 'UTC' }`. NULL and infinity are unknown times. Without this option lag counts from when
-   * this process first saw that an event waits. @default none
+   * this process first saw that an event waits.
+   * - Change it when: the table has such a column. It costs the transfer of one column.
+   * @default none
    */
   readonly appendedAt?: string | { readonly column: string; readonly timeZone: string }
-  /** Makes an event of a row. Throwing pauses the projection after its attempts. @default the row itself */
+  /**
+   * Makes an event of a row. Throwing pauses the projection after its attempts.
+   * - Change it when: handlers want something else than the row, as a parsed event. It runs once for each row of each page.
+   * @default the row itself
+   */
   readonly mapRow?: (row: PostgresRow, position: bigint) => E
-  /** Names this store in checkpoints and metrics. @default the table's name as given */
+  /**
+   * Names this store in checkpoints and metrics.
+   * - Change it when: the table is renamed (give the old name, or every checkpoint is refused), or two have the same name.
+   * @default the table's name as given
+   */
   readonly name?: string
   /**
-   * `proof` never passes a gap that may still be filled. `stale-threshold` is for stores whose writers cannot be named
-   * (numbers taken ahead, explicit positions): a gap older than `thresholdMs` (default 3000, Marten's) is skipped and
-   * counted, and **its events are lost** if they come later. @default { mode: 'proof' }
+   * How gaps in the numbers are passed.
+   * - `{ mode: 'proof' }`: never passes a gap that may still be filled. A transaction that stays open holds up the mark.
+   * - `{ mode: 'stale-threshold', thresholdMs }`: a gap older than `thresholdMs` (default 3000, Marten's) is skipped and counted,
+   * and **its events are lost** if they come later. Raising it: fewer are lost, and each gap holds up the mark for longer.
+   * Lowering it: the opposite.
+   * - Change it when: writers cannot be named (numbers taken ahead, explicit positions), so that no proof is possible.
+   * @default { mode: 'proof' }
    */
   readonly highWater?:
     | { readonly mode: 'proof' }
     | { readonly mode: 'stale-threshold'; readonly thresholdMs?: number }
-  /** Accept a table without an index led by the position: every page then reads the whole table. @default false */
+  /**
+   * Accept a table without an index led by the position.
+   * - `true`: every page reads the whole table.
+   * - Change it when: the table is small and must not be changed.
+   * @default false
+   */
   readonly allowMissingIndex?: boolean
   /**
-   * The most milliseconds for a statement of a poll or a page, and for the wait for a connection of the pool. The server
-   * ends the statement then (`statement_timeout`, for these alone); a second later it is given up here too, and its
-   * connection is destroyed, in case that it has gone silent. A page that takes longer, as one for rare `eventTypes` may,
-   * is asked for again in smaller parts. @default 30000
+   * The longest that a statement of a poll or a page may take, and the wait for a connection of the pool. The server ends the
+   * statement then (`statement_timeout`, for these alone); a second later it is given up here too, and its connection is
+   * destroyed, in case that it has gone silent. A page that takes longer, as one for rare `eventTypes` may, is asked for again
+   * in smaller parts.
+   * - Raising it: a connection that has gone silent is noticed later.
+   * - Lowering it: slow pages are parted more often; below what a poll takes on your server, the mark stands still.
+   * - Change it when: polls fail with a `QueryTimeoutError` on a busy server, or silent connections must be noticed sooner.
+   * @default 30000
    */
   readonly queryTimeoutMs?: number
 }

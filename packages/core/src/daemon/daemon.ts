@@ -54,12 +54,31 @@ export interface Daemon<P> {
 }
 
 export interface WaitUntilProjectedOptions<P> {
-  /** @default what the store has handed out when this is called */
+  /**
+   * The position that is to be projected.
+   * - Change it when: you know which one you wait for, as after an append. Then nobody else's events are waited for.
+   * @default what the store has handed out when this is called
+   */
   readonly upTo?: P
-  /** Names. @default every projection */
+  /**
+   * Names of the projections that are waited for.
+   * - Change it when: you read what only some of them write: the slowest of all is then not waited for.
+   * @default every projection
+   */
   readonly projections?: readonly string[]
+  /**
+   * Ends the wait, which rejects with the signal's reason.
+   * - Change it when: who asked may go away meanwhile, as the client of a request.
+   * @default none
+   */
   readonly signal?: AbortSignal
-  /** @default no limit */
+  /**
+   * How long to wait before it rejects with a `WaitTimeoutError`.
+   * - Raising it: whoever waits is kept for longer behind a projection that has stopped.
+   * - Lowering it: more waits end before their event was handled.
+   * - Change it when: somebody waits for the answer, as in a request.
+   * @default no limit
+   */
   readonly timeoutMs?: number
 }
 

@@ -14,16 +14,26 @@ import { type Projection, type ResolvedProjection, resolveProjections } from '..
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
 
 export interface DaemonOptions<P, E, Tx> extends Omit<HighWaterAgentOptions<P>, 'source' | 'checkpoints'> {
+  /** Where the events are: `postgresEvents(...)`, `esdbEvents(...)`, or the source of another adapter. */
   readonly source: EventSource<P, E>
+  /**
+   * Where progress is kept. With `postgresCheckpoints(...)` what a handler writes through `tx` and its checkpoint are one
+   * transaction; with other stores a batch may be handled twice after a crash.
+   */
   readonly checkpoints: CheckpointStore<Tx>
+  /** What is done with the events: at least one projection, each with a name of its own. */
   readonly projections: readonly Projection<E, Tx>[]
   /**
    * Where an event says which trace appended it; batch and skip spans are linked to it.
+   * - Change it when: your events keep their trace context somewhere else.
    * @default `traceparent`, or `$traceId` and `$spanId`, in the event's `metadata`
    */
   readonly traceContext?: ReadTraceContext<E>
   /**
    * How long `stop()` waits for running batches before it fires the handlers' signal and destroys their transactions.
+   * - Raising it: a shutdown may take that long. A platform that kills the process before then cuts the batches all the same.
+   * - Lowering it: slow batches are cut and rolled back at each shutdown, and are handled again.
+   * - Change it when: a batch of yours takes longer, or your platform kills earlier than 30 s after SIGTERM.
    * @default 10000
    */
   readonly drainTimeoutMs?: number

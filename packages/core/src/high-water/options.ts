@@ -17,27 +17,47 @@ export type ProgressMemory = Pick<
 >
 
 export interface HighWaterAgentOptions<P> extends TelemetryOptions {
+  /** Where the events are: `postgresEvents(...)`, `esdbEvents(...)`, or the source of another adapter. */
   readonly source: EventSource<P, unknown>
   /**
-   * Where settled positions are remembered. With it, a restart behind an open transaction goes on from what was
-   * settled. Without it, each start has to prove everything anew, and a mark waits until its events are durable.
+   * Where settled positions are remembered. Without it, each start has to prove everything anew, and a mark waits until its
+   * events are durable.
+   * - Change it when: a restart behind a transaction that is open for long should go on from what was settled.
+   * @default none
    */
   readonly checkpoints?: ProgressMemory
   /**
-   * The longest wait between two polls. An event that comes after a quiet time may wait this long. Lowering it costs
-   * queries while nothing happens.
+   * The longest wait between two polls. An event that comes after a quiet time may wait this long.
+   * - Raising it: fewer queries while nothing happens; the first event after a quiet time waits longer.
+   * - Lowering it: a shorter wait; more queries while nothing happens, from every process that polls.
+   * - Change it when: one second is too long for an event after a quiet time, and the source has no wake-ups.
    * @default 1000
    */
   readonly pollIntervalMs?: number
   /**
-   * The share of one connection's time that polls may take while events flow: above 0, at most 1. Raising it lowers
-   * the mark's delay and costs the server CPU. The rest after a slow poll is never longer than `pollIntervalMs`, and a
-   * wake-up ends it; a wait for a connection counts for nothing. @default 0.5
+   * The share of one connection's time that polls may take while events flow: above 0, at most 1. The rest after a slow poll
+   * is never longer than `pollIntervalMs`, and a wake-up ends it; a wait for a connection counts for nothing.
+   * - Raising it: the mark follows sooner; the server spends more CPU on polls.
+   * - Lowering it: the server spends less; the mark follows later while events flow.
+   * - Change it when: polls are too much of the server's load, or the delay of events under load is too long.
+   * @unit share
+   * @default 0.5
    */
   readonly pollTimeShare?: number
-  /** How long settled may stand below the head, or polls may fail, before the mark is called stale. @default 3000 */
+  /**
+   * How long settled may stand below the head, or polls may fail, before the mark is called stale: in the status, a metric and
+   * the log. It changes nothing else.
+   * - Raising it: fewer alarms of transactions that are merely slow; a transaction that was forgotten is told of later.
+   * - Lowering it: the opposite.
+   * - Change it when: writers of yours keep transactions open for longer as a rule.
+   * @default 3000
+   */
   readonly staleAfterMs?: number
-  /** @default the system's */
+  /**
+   * What tells the time, and waits.
+   * - Change it when: a test of yours is to own the time.
+   * @default the system's
+   */
   readonly clock?: Clock
 }
 

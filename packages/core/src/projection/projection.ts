@@ -13,18 +13,30 @@ export interface Projection<E, Tx> {
    * the transaction. Throwing rolls it back; the batch is tried again.
    */
   readonly handle: (events: readonly E[], context: HandlerContext<Tx>) => Promise<void> | void
-  /** Only events of these types. @default every event */
+  /**
+   * Only events of these types are handed out. Postgres leaves the others out itself; of EventStoreDB all events come over the
+   * network.
+   * - Change it when: the projection needs few types. Where those are rare, a page may look through many positions.
+   * @default every event
+   */
   readonly eventTypes?: readonly string[]
   /**
-   * Maximum events in a batch; exceeded only so as not to split events that share a position. Larger batches share the
-   * cost of a transaction, and hold its locks longer.
+   * Maximum events in a batch; exceeded only so as not to split events that share a position.
+   * - Raising it: more events share the cost of a transaction; it holds its locks longer, and a page takes more memory.
+   * - Lowering it: shorter transactions, and less to do again after a failure; catching up is slower.
+   * - Change it when: batches take longer than their locks may be held, or events are very large or very small.
+   * @unit events
    * @default 1000
    */
   readonly batchSize?: number
   /**
-   * How often a batch is tried before this projection is paused until a restart. The waits between two tries double
-   * from 0.2 s to 20 s: 5 tries take some 3 s, 40 take ten minutes. Passing faults of the store are retried for ever
-   * and do not count.
+   * How often a batch is tried before this projection is paused until a restart. The waits between two tries double from
+   * 0.2 s to 20 s: 5 tries take some 3 s, 40 take ten minutes. Passing faults of the store are retried for ever and do not
+   * count.
+   * - Raising it: longer outages of what the handler calls pass by themselves; a bug in the handler pauses it later.
+   * - Lowering it: a bug pauses it sooner; so does a short outage of what the handler calls.
+   * - Change it when: the handler depends on something that may be away for longer than 3 s.
+   * @unit tries
    * @default 5
    */
   readonly attempts?: number

@@ -22,27 +22,40 @@ export interface MonitorOptions<P, Item> extends TelemetryOptions {
   readonly source: SubscriptionSource<P, Item>
   /**
    * Where a catch-up subscription begins, as it was told to the client: the stored position, exclusive, or `'start'` or
-   * `'end'`. Without it, what was skipped between the checkpoint and the first event is not seen, nor a checkpoint beyond
-   * the head. Of no meaning for persistent subscriptions. @default 'start', as the clients'
+   * `'end'`. Without it, what was skipped between the checkpoint and the first event is not seen, nor a checkpoint beyond the
+   * head. Of no meaning for persistent subscriptions.
+   * - Change it when: the subscription begins anywhere but at the start. Give what the client was given.
+   * @default 'start', as the clients'
    */
   readonly from?: P | 'start' | 'end'
   /**
-   * Milliseconds for which nothing may come while the head stands above, before the subscription counts as stalled.
-   * Raising it makes the alarm later, lowering it calls a slow network a stall. Without effect on filtered and persistent
-   * subscriptions, of which no stall can be told. @default 30000
+   * For how long nothing may come while the head stands above, before the subscription counts as stalled. Without effect on
+   * filtered and persistent subscriptions, of which no stall can be told.
+   * - Raising it: the alarm comes later.
+   * - Lowering it: a slow network, or a handler that takes long, is called a stall.
+   * - Change it when: one event of yours takes longer than this to handle.
+   * @default 30000
    */
   readonly stallAfterMs?: number
   /**
-   * Milliseconds between two readings of the head, or of the group of a persistent subscription. Lowering it makes lag and
-   * stalls more exact, and costs the store one small read each time. @default 5000
+   * The time between two readings of the head, or of the group of a persistent subscription.
+   * - Raising it: fewer reads; lag and stalls are known less exactly, and later.
+   * - Lowering it: lag and stalls are more exact; one small read of the store more each time, for each subscription.
+   * - Change it when: there are very many subscriptions in a process, or lag has to be exact within seconds.
+   * @default 5000
    */
   readonly headIntervalMs?: number
   /**
    * Where an item says which trace appended it; spans of skips are linked to it.
+   * - Change it when: your events keep their trace context somewhere else.
    * @default `traceparent`, or `$traceId` and `$spanId`, in the metadata of the item or of its `event`
    */
   readonly traceContext?: ReadTraceContext<Item>
-  /** For tests of your own that are not to wait. @default the system's */
+  /**
+   * What tells the time, and waits.
+   * - Change it when: a test of yours is to own the time.
+   * @default the system's
+   */
   readonly clock?: Clock
 }
 

@@ -19,10 +19,16 @@ export interface ResubscribingOptions<P, Item> extends Omit<MonitorOptions<P, It
   /**
    * Where the first subscription begins: the stored position, exclusive, or `'start'` or `'end'`. The end is where the
    * leader's head stands when the loop begins: what is appended from then on is not lost, however late a subscription comes
-   * about. @default 'start'
+   * about.
+   * - Change it when: a position is stored. Without it every start of the process begins with the first event.
+   * @default 'start'
    */
   readonly from?: P | 'start' | 'end'
-  /** Ends the loop as if the events had ended: at once while it waits, or when it asks for the next. @default none */
+  /**
+   * Ends the loop as if the events had ended: at once while it waits, or when it asks for the next.
+   * - Change it when: the process is to end the loop from outside, as at SIGTERM.
+   * @default none
+   */
   readonly signal?: AbortSignal
 }
 

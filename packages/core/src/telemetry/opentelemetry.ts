@@ -17,9 +17,17 @@ import type { GaugeReading, Labels, Metrics, MetricsRecorder } from './metrics.t
 import { type SharedInstruments, sharedInstruments } from './shared-instruments.ts'
 
 export interface OpenTelemetryMetricsOptions {
-  /** @default the global provider, as it is when the daemon starts */
+  /**
+   * Which provider makes the instruments.
+   * - Change it when: the process has a provider that is not the global one.
+   * @default the global provider, as it is when the daemon starts
+   */
   readonly meterProvider?: MeterProvider
-  /** Of every instrument's name. @default 'martend.async_daemon.' */
+  /**
+   * Of every instrument's name.
+   * - Change it when: the names collide with others. Dashboard and alerts then have to be changed too.
+   * @default 'martend.async_daemon.'
+   */
   readonly prefix?: string
 }
 

@@ -25,13 +25,23 @@ import { type SharedInstruments, sharedInstruments } from './shared-instruments.
 type AnyRegistry = Registry<PrometheusContentType> | Registry<OpenMetricsContentType>
 
 export interface PromClientMetricsOptions {
-  /** @default prom-client's global registry */
+  /**
+   * Where the metrics are registered.
+   * - Change it when: the process exports a registry of its own.
+   * @default prom-client's global registry
+   */
   readonly registry?: AnyRegistry
-  /** Of every metric's name. It is this project's: Marten emits no such names. @default 'martend_async_daemon_' */
+  /**
+   * Of every metric's name. It is this project's: Marten emits no such names.
+   * - Change it when: the names collide with others. Dashboard and alerts then have to be changed too.
+   * @default 'martend_async_daemon_'
+   */
   readonly prefix?: string
   /**
-   * Appended to the names of counters; `'_total'` pleases `promtool check metrics`. An OpenMetrics registry appends
-   * that by itself, whatever stands here. @default ''
+   * Appended to the names of counters. An OpenMetrics registry appends `_total` by itself, whatever stands here.
+   * - `'_total'`: pleases `promtool check metrics`. Dashboard and alerts then have to be changed too.
+   * - Change it when: `promtool check metrics` runs on your scrapes.
+   * @default ''
    */
   readonly counterSuffix?: '' | '_total'
 }

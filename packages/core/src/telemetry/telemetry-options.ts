@@ -6,14 +6,28 @@ import type { Telemetry } from './telemetry.ts'
 export interface TelemetryOptions {
   /**
    * Where metrics go: `promClientMetrics()` from `@tidemark/core/prom-client`, `openTelemetryMetrics()` from
-   * `@tidemark/core/opentelemetry`, or a `Metrics` of your own. @default nowhere
+   * `@tidemark/core/opentelemetry`, or a `Metrics` of your own. It is called once a poll or a batch, never once an event.
+   * - Change it when: the process has metrics. Dashboard and alerts need it.
+   * @default nowhere
    */
   readonly metrics?: Metrics
-  /** Where warnings go: `console`, a pino logger, or anything of that shape. @default nowhere */
+  /**
+   * Where warnings go: `console`, a pino logger, or anything of that shape. A row of failures is one line, then one a minute.
+   * - Change it when: the process has a log. Without it failures are seen in the status and the metrics alone.
+   * @default nowhere
+   */
   readonly logger?: Logger
-  /** What is reported as it happens, for your own use. */
+  /**
+   * What is reported as it happens. Its methods are called synchronously, so slow ones hold up the work.
+   * - Change it when: you want to act on what happens, beyond metrics, spans and the log.
+   * @default none
+   */
   readonly telemetry?: Telemetry
-  /** Where errors of telemetry go. @default once to the logger, or the console, then silence */
+  /**
+   * Where errors of telemetry go. They never reach the work.
+   * - Change it when: you collect errors somewhere.
+   * @default once to the logger, or the console, then silence
+   */
   readonly onTelemetryError?: (error: unknown) => void
 }
 

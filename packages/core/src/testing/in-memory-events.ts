@@ -20,7 +20,11 @@ export interface InMemoryEvent<T> {
 export type InMemoryRow<T> = InMemoryEvent<T> & Readonly<Record<string, unknown>>
 
 export interface InMemoryEventsOptions {
-  /** Names this store in checkpoints and metrics. @default 'in-memory' */
+  /**
+   * Names this store in checkpoints and metrics.
+   * - Change it when: a test has two sources.
+   * @default 'in-memory'
+   */
   readonly name?: string
 }
 

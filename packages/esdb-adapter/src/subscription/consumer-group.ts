@@ -42,9 +42,19 @@ interface GroupOptions<C> {
   readonly client: ClientOption<C>
   /** The group's name. */
   readonly group: string
-  /** Names it in metrics and messages. @default `stream::group`, as the server does */
+  /**
+   * Names the group in metrics and messages.
+   * - Change it when: two groups of a process would have the same name, as in two clusters.
+   * @default `stream::group`, as the server does
+   */
   readonly name?: string
-  /** Milliseconds after which a read that was not answered is given up, until the next is due. @default 30000 */
+  /**
+   * How long a read may go unanswered before it is given up, until the next is due.
+   * - Raising it: a server that hangs goes unnoticed for longer.
+   * - Lowering it: on a slow server the figures of the group are missing more often.
+   * - Change it when: reads of the group fail on a slow server.
+   * @default 30000
+   */
   readonly timeoutMs?: number
 }
 

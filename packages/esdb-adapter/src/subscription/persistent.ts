@@ -14,7 +14,11 @@ export type PersistentSubscriptionOptions = (
   | EsdbAllGroupOptions<EsdbGroupClient>
 ) &
   Omit<MonitorOptions<unknown, never>, 'projection' | 'source' | 'from' | 'stallAfterMs' | 'traceContext'> & {
-    /** Names what consumes the subscription, in metrics, spans and messages. @default `name` */
+    /**
+     * Names what consumes the subscription, in metrics, spans and messages.
+     * - Change it when: two consumers of one group are to be told apart.
+     * @default `name`
+     */
     readonly projection?: string
   }
 

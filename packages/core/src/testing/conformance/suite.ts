@@ -31,8 +31,11 @@ export interface ConformanceOptions<F, C extends string> {
   /** What the store can do besides the port's base. Cases that need something else are left out, and listed. */
   readonly capabilities: readonly C[]
   /**
-   * Milliseconds that a case waits for what should come at once, before it says what did not come. Keep it below the limit of
-   * your test runner, and well above what your store takes on a busy machine. @default 20000
+   * How long a case waits for what should come at once, before it says what did not come. Cases that pass never wait for it.
+   * - Raising it: a case that fails takes longer; above the limit of your test runner it fails without saying why.
+   * - Lowering it: on a busy machine a good store fails.
+   * - Change it when: your store takes longer, or your test runner's limit is lower.
+   * @default 20000
    */
   readonly patienceMs?: number
 }
