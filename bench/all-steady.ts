@@ -40,6 +40,6 @@ process.send?.({
   handled: delaysMs.length,
   p50Ms: percentile(delaysMs, 50),
   p99Ms: percentile(delaysMs, 99),
-  longestMs: Math.max(...delaysMs),
+  longestMs: delaysMs.reduce((longest, ms) => Math.max(longest, ms), 0),
 } satisfies Progress)
 process.disconnect()

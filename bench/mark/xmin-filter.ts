@@ -1,4 +1,5 @@
-import { denseOrder, type EventSource, type HighWaterReading } from '@tidemark/core/adapter'
+import type { EventSource, HighWaterReading } from '@tidemark/core'
+import { denseOrder } from '@tidemark/core/adapter'
 import type pg from 'pg'
 
 /**

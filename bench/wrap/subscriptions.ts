@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
-import { denseOrder, type SubscriptionSource } from '@tidemark/core/adapter'
+import type { SubscriptionSource } from '@tidemark/core'
+import { denseOrder } from '@tidemark/core/adapter'
 import { esdbEvents } from '@tidemark/esdb-adapter'
 
 /** Something to subscribe to: with a client, or without any. */

@@ -119,10 +119,13 @@ test.each([
     }),
     checkpoints: {
       prepare: () => checkpoints.prepare?.(never()) ?? Promise.resolve(),
-      read: (name, of) => checkpoints.read(name, of, never()),
+      name: checkpoints.name,
+      open: (unit, first) => checkpoints.open(unit, first, never()),
+      read: (unit) => checkpoints.read(unit, never()),
+      list: (filter) => checkpoints.list(filter, never()),
       progress: (of) => checkpoints.progress(of, never()),
-      saveSettled: (of, evidence) => checkpoints.saveSettled(of, evidence, never()),
-      recordSkips: (of, runs) => checkpoints.recordSkips(of, runs, never()),
+      settled: { save: async (of, evidence) => checkpoints.settled?.save(of, evidence, never()) },
+      skips: { record: async (of, runs) => checkpoints.skips?.record(of, runs, never()) },
       sharesLogWith: (incarnation) => checkpoints.sharesLogWith(incarnation, never()),
       isTransient: (error) => checkpoints.isTransient(error),
       advance: async (request, work) => {

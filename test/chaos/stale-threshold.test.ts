@@ -1,3 +1,4 @@
+import { wholeUnit } from '@tidemark/core/adapter'
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
 import { never } from '../support/never.ts'
@@ -29,11 +30,11 @@ test('runs that two daemons passed with different views are recorded without ove
   const store = await chaosStore()
   const checkpoints = postgresCheckpoints({ pool: store.pool() })
   await checkpoints.prepare?.(never())
-  await checkpoints.read('all', 'events', never())
+  await checkpoints.open(wholeUnit('all'), { source: 'events', head: '10' }, never())
   // The one has seen 12 appear, the other not yet: it must not pass 13 and 14 uncounted.
-  await checkpoints.recordSkips('events', [{ stored: '10', current: '12', count: 1n }], never())
-  await checkpoints.recordSkips('events', [{ stored: '10', current: '15', count: 4n }], never())
-  await checkpoints.recordSkips('events', [{ stored: '12', current: '14', count: 1n }], never())
+  await checkpoints.skips?.record('events', [{ stored: '10', current: '12', count: 1n }], never())
+  await checkpoints.skips?.record('events', [{ stored: '10', current: '15', count: 4n }], never())
+  await checkpoints.skips?.record('events', [{ stored: '12', current: '14', count: 1n }], never())
   const { rows } = await store.query(
     'select stored::int, current::int, count::int from tidemark.skips order by current',
   )
@@ -43,12 +44,11 @@ test('runs that two daemons passed with different views are recorded without ove
   ])
   const advanced = await checkpoints.advance(
     {
-      projection: 'all',
+      unit: wholeUnit('all'),
       source: 'events',
       from: undefined,
       to: '15',
       evidence: { incarnation: 'unproven', settled: '15', logPosition: undefined },
-      startedAtHead: '10',
       signal: new AbortController().signal,
     },
     async () => {},

@@ -1,4 +1,5 @@
-import type { CheckpointStore } from '@tidemark/core'
+import type { CheckpointStore, SkippedRun, Unit } from '@tidemark/core'
+import { ALL_SLOTS, type SettledMemory, type SkipLedger, wholeUnit } from '@tidemark/core/adapter'
 import { type CheckpointStoreFixture, inMemoryCheckpoints } from '@tidemark/core/testing'
 import type { Mutant } from './mutant.ts'
 import type { Writes } from './whole-store.ts'
@@ -53,14 +54,16 @@ const notShared = (fixture: Fixture): Fixture => {
     open: () => {
       const shared = open()
       const own = inMemoryCheckpoints()
-      const late = (request: Advance[0]): Advance[0] => ({ ...request, projection: crypto.randomUUID() })
       return {
         ...shared,
-        read: (projection, source, signal) => own.read(projection, source, signal),
+        open: (...args) => own.open(...args),
+        read: (...args) => own.read(...args),
         advance: (request, work) =>
           own.advance(request, async () => {
             // What it writes is kept by the shared one.
-            await shared.advance({ ...late(request), from: undefined }, work)
+            const unit = wholeUnit(crypto.randomUUID())
+            await shared.open(unit, { source: request.source, head: undefined }, request.signal)
+            await shared.advance({ ...request, unit, from: undefined }, work)
           }),
       }
     },
@@ -73,6 +76,22 @@ const writesAtOnce = (fixture: Fixture): Fixture => {
   return { ...fixture, write: async (_, text) => void texts.push(text), written: async () => [...texts] }
 }
 
+const tidy = (unit: Unit): Unit => ({ ...unit, projection: unit.projection.trim().toLowerCase() })
+
+const saves = (alter: (save: SettledMemory['save']) => SettledMemory['save']) =>
+  opens(({ settled }) => (settled ? { settled: { save: alter(settled.save) } } : {}))
+
+const records = (alter: (record: SkipLedger['record']) => SkipLedger['record']) =>
+  opens(({ skips }) => (skips ? { skips: { record: alter(skips.record) } } : {}))
+
+/** A version, or a range of slots, is not looked at. */
+const knowsUnitBy = (key: (unit: Unit) => Unit) =>
+  opens((store) => ({
+    open: (unit, first, signal) => store.open(key(unit), first, signal),
+    read: (unit, signal) => store.read(key(unit), signal),
+    advance: (request, work) => store.advance({ ...request, unit: key(request.unit) }, work),
+  }))
+
 const never = (): AbortSignal => new AbortController().signal
 
 export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
@@ -84,7 +103,8 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
         prepare: async () => {
           store = inMemoryCheckpoints()
         },
-        read: (projection, source, signal) => store.read(projection, source, signal),
+        open: (...args) => store.open(...args),
+        read: (...args) => store.read(...args),
         advance: (request, work) => store.advance(request, () => work([])),
       }))(fixture)
     },
@@ -94,8 +114,8 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'a new projection starts at 0',
     breaks: opens((store) => ({
-      read: async (projection, source, signal) => {
-        const checkpoint = await store.read(projection, source, signal)
+      open: async (...args) => {
+        const checkpoint = await store.open(...args)
         return { ...checkpoint, position: checkpoint.position ?? '0' }
       },
     })),
@@ -200,7 +220,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     name: 'the last one to write wins',
     breaks: opens((store) => ({
       advance: async (request, work) => {
-        const { position } = await store.read(request.projection, request.source, request.signal)
+        const { position } = { ...(await store.read(request.unit, request.signal)) }
         return await store.advance({ ...request, from: position }, work)
       },
     })),
@@ -254,9 +274,11 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'positions are kept as numbers',
     breaks: opens((store) => ({
-      read: async (projection, source, signal) => {
-        const { position, ...rest } = await store.read(projection, source, signal)
-        return { ...rest, position: position === undefined ? undefined : String(Number(position)) }
+      read: async (unit, signal) => {
+        const stored = await store.read(unit, signal)
+        return stored?.position === undefined
+          ? stored
+          : { ...stored, position: String(Number(stored.position)) }
       },
     })),
     caughtBy: 'a position is kept as the text that it is',
@@ -271,9 +293,9 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'names of projections are trimmed and lower-cased',
     breaks: opens((store) => ({
-      read: (projection, source, signal) => store.read(projection.trim().toLowerCase(), source, signal),
-      advance: (request, work) =>
-        store.advance({ ...request, projection: request.projection.trim().toLowerCase() }, work),
+      open: (unit, first, signal) => store.open(tidy(unit), first, signal),
+      read: (unit, signal) => store.read(tidy(unit), signal),
+      advance: (request, work) => store.advance({ ...request, unit: tidy(request.unit) }, work),
     })),
     caughtBy: 'every name is a projection of its own, whatever characters it has',
     says: /found|expected/,
@@ -290,6 +312,57 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /the projections of the source "orders"/,
   },
   {
+    name: 'skips are said to be counted, and are not',
+    breaks: opens((store) => ({ ...store, skips: undefined }) as unknown as Store),
+    caughtBy: 'the store has the optional parts of the capabilities that are named, and no others',
+    says: /whether the store has `skips` \(counts_skips\); found false/,
+  },
+  {
+    name: 'a read makes the checkpoint that it does not find',
+    breaks: opens((store) => ({
+      read: async (unit, signal) => {
+        await store.open(unit, { source: 'events', head: undefined }, signal)
+        return await store.read(unit, signal)
+      },
+    })),
+    caughtBy: 'reading and listing make no checkpoint',
+    says: /what the first read of a new unit finds; found \{/,
+  },
+  {
+    name: 'a version of a projection has the checkpoint of the one before',
+    breaks: knowsUnitBy((unit) => ({ ...unit, version: 1 })),
+    caughtBy: 'versions and ranges of slots of one projection have checkpoints of their own',
+    says: /./,
+  },
+  {
+    name: 'every shard of a projection has the same checkpoint',
+    breaks: knowsUnitBy((unit) => ({ ...unit, slots: ALL_SLOTS })),
+    caughtBy: 'versions and ranges of slots of one projection have checkpoints of their own',
+    says: /./,
+  },
+  {
+    name: 'list gives the units of every source',
+    breaks: opens((store) => ({ list: ({ source: _, ...filter }, signal) => store.list(filter, signal) })),
+    caughtBy: 'list gives every unit where it stands, or those of a source or a projection',
+    says: /the units of the source; found/,
+  },
+  {
+    name: 'list gives the units of every projection',
+    breaks: opens((store) => ({
+      list: ({ projection: _, ...filter }, signal) => store.list(filter, signal),
+    })),
+    caughtBy: 'list gives every unit where it stands, or those of a source or a projection',
+    says: /the units of the projection; found/,
+  },
+  {
+    name: 'a checkpoint is opened whatever source it is of',
+    breaks: opens((store) => ({
+      open: (unit, first, signal) => store.open(unit, { ...first, source: 'events' }, signal),
+    })),
+    caughtBy: 'a checkpoint of another source is not opened, and stays as it is',
+    says: /opening the checkpoint of another source: it should reject/,
+  },
+  {
     name: 'nothing is remembered of a source',
     breaks: opens(() => ({ progress: async () => [] })),
     caughtBy: 'progress lists the checkpoints of a source where they stand, and of no other',
@@ -299,29 +372,16 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     name: 'a checkpoint is stored without its evidence',
     breaks: opens((store) => ({
       progress: async (source, signal) =>
-        (await store.progress(source, signal)).map(({ projection, position }) => ({ projection, position })),
+        (await store.progress(source, signal)).map(({ unit, position }) => ({ unit, position })),
     })),
     caughtBy: 'a checkpoint is stored with the evidence that it rests on',
     says: /the evidence of the checkpoint; found/,
   },
   {
     name: 'the settled position of one source is that of every source',
-    breaks: opens((store) => ({
-      saveSettled: (_, evidence, signal) => store.saveSettled('events', evidence, signal),
-    })),
+    breaks: saves((save) => (_, evidence, signal) => save('events', evidence, signal)),
     caughtBy: 'a settled position is stored alone, the last one of each source, and moves no checkpoint',
     says: /the settled position that is stored for the source|found/,
-  },
-  {
-    name: 'a settled position cannot be saved',
-    breaks: opens(() => ({
-      saveSettled: async () => {
-        throw new Error('not supported')
-      },
-    })),
-    caughtBy:
-      'saving a settled position is always possible, whether it is of use or not, and moves no checkpoint',
-    says: /not supported/,
   },
   {
     name: 'every source is taken to share the log',
@@ -343,16 +403,16 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   },
   {
     name: 'skips are not recorded',
-    breaks: opens(() => ({ recordSkips: async () => {} })),
+    breaks: records(() => async () => {}),
     caughtBy: 'a skipped run is counted by the advance that crosses it, and not again',
     says: /the runs that each advance has crossed/,
   },
   {
     name: 'a run is counted as often as it is recorded',
     breaks: (fixture) => {
-      const runs: Parameters<Store['recordSkips']>[1][number][] = []
+      const runs: SkippedRun<string>[] = []
       return opens((store) => ({
-        recordSkips: async (_, recorded) => void runs.push(...recorded),
+        skips: { record: async (_, recorded) => void runs.push(...recorded) },
         advance: async (request, work) => ({
           ...(await store.advance(request, work)),
           crossed: runs.map((run) => ({ ...run, reason: 'stale_high_water_mark' as const })),
@@ -365,18 +425,18 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   },
   {
     name: 'the runs of one source are those of every source',
-    breaks: opens((store) => ({
-      recordSkips: async (source, runs, signal) => {
-        await store.recordSkips(source, runs, signal)
-        await store.recordSkips('other events', runs, signal)
-      },
-    })),
+    breaks: records((record) => async (source, runs, signal) => {
+      await record(source, runs, signal)
+      await record('other events', runs, signal)
+    }),
     caughtBy: 'each projection counts the runs that it crosses, those of its own source alone',
     says: /found \[ 3n, 3n, 3n \]/,
   },
   {
     name: 'the head at the start of a projection is forgotten',
-    breaks: asks(() => ({ startedAtHead: undefined })),
+    breaks: opens((store) => ({
+      open: (unit, first, signal) => store.open(unit, { ...first, head: undefined }, signal),
+    })),
     caughtBy: 'what lay below the head when a projection first started counts as a historical gap',
     says: /the totals by reason/,
   },
@@ -394,37 +454,32 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   },
   {
     name: 'a read does not look whether its signal has fired',
-    breaks: opens((store) => ({ read: (projection, source) => store.read(projection, source, never()) })),
-    caughtBy: 'reading a checkpoint, or the progress, rejects when its signal has fired',
+    breaks: opens((store) => ({ read: (unit) => store.read(unit, never()) })),
+    caughtBy:
+      'opening or reading a checkpoint, listing them, or the progress, rejects when its signal has fired',
     says: /read with a fired signal: it should reject/,
   },
   {
     name: 'a settled position is stored whatever its signal says',
-    breaks: opens((store) => ({
-      saveSettled: (source, evidence) => store.saveSettled(source, evidence, never()),
-    })),
+    breaks: saves((save) => (source, evidence) => save(source, evidence, never())),
     caughtBy: 'a settled position whose signal has fired is not stored',
-    says: /saveSettled with a fired signal: it should reject/,
+    says: /settled.save with a fired signal: it should reject/,
   },
   {
     name: 'a settled position is stored before its signal is looked at',
-    breaks: opens((store) => ({
-      saveSettled: async (source, evidence, signal) => {
-        await store.saveSettled(source, evidence, never())
-        signal.throwIfAborted()
-      },
-    })),
+    breaks: saves((save) => async (source, evidence, signal) => {
+      await save(source, evidence, never())
+      signal.throwIfAborted()
+    }),
     caughtBy: 'a settled position whose signal has fired is not stored',
     says: /what is stored of the source; found \[/,
   },
   {
     name: 'skips are recorded before their signal is looked at',
-    breaks: opens((store) => ({
-      recordSkips: async (source, runs, signal) => {
-        await store.recordSkips(source, runs, never())
-        signal.throwIfAborted()
-      },
-    })),
+    breaks: records((record) => async (source, runs, signal) => {
+      await record(source, runs, never())
+      signal.throwIfAborted()
+    }),
     caughtBy: 'skips whose signal has fired are not recorded',
     says: /the runs that an advance has crossed; found \[/,
   },
@@ -441,7 +496,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   },
   {
     name: 'the answer of a store that stalls is waited for whatever the signal says',
-    breaks: opens((store) => ({ read: (projection, source) => store.read(projection, source, never()) })),
+    breaks: opens((store) => ({ read: (unit) => store.read(unit, never()) })),
     caughtBy: 'a call that waits for a store that does not answer ends when its signal fires',
     says: /read of a store that does not answer, its signal fired: nothing happened within/,
     hangs: true,

@@ -42,6 +42,6 @@ register(
       const checkpoints = inMemoryCheckpoints()
       return { open: () => checkpoints }
     },
-    capabilities: ['locks', 'stores_evidence', 'counts_skips'],
+    capabilities: ['locks', 'remembers_settled', 'counts_skips'],
   }),
 )

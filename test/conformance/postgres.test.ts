@@ -130,6 +130,6 @@ register(
         close: () => run('drop table effects'),
       }
     },
-    capabilities: ['transactional_effects', 'locks', 'stores_evidence', 'counts_skips', 'stalls'],
+    capabilities: ['transactional_effects', 'locks', 'remembers_settled', 'counts_skips', 'stalls'],
   }),
 )

@@ -1,4 +1,5 @@
-import { type HighWaterReading, type LoadRequest, type Page, StoreRewoundError } from '@tidemark/core/adapter'
+import { type HighWaterReading, StoreRewoundError } from '@tidemark/core'
+import type { LoadRequest, Page } from '@tidemark/core/adapter'
 import type { Mutant } from './mutant.ts'
 import type { WholeEvent, WholeSource, WholeStore } from './whole-store.ts'
 
@@ -518,7 +519,7 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
   {
     name: 'what is stored as settled is not taken up',
     breaks: polls(({ stored }) => ({
-      stored: async () => (await stored()).map(({ projection, position }) => ({ projection, position })),
+      stored: async () => (await stored()).map(({ unit, position }) => ({ unit, position })),
     })),
     caughtBy: 'a process that starts anew behind an open transaction goes on from what is stored as settled',
     says: /settled is at least what was stored/,

@@ -167,7 +167,10 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
   }
   return {
     open: () => ({
-      read: (projection, source, signal) => after(signal, () => checkpoints.read(projection, source, signal)),
+      name: 'whole',
+      open: (unit, first, signal) => after(signal, () => checkpoints.open(unit, first, signal)),
+      read: (unit, signal) => after(signal, () => checkpoints.read(unit, signal)),
+      list: (filter, signal) => after(signal, () => checkpoints.list(filter, signal)),
       advance: async (request, work) => {
         const writes: Writes = []
         const advanced = await checkpoints.advance(request, () => work(writes))
@@ -175,10 +178,14 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         return advanced
       },
       progress: (source, signal) => after(signal, () => checkpoints.progress(source, signal)),
-      saveSettled: (source, evidence, signal) =>
-        after(signal, () => checkpoints.saveSettled(source, evidence, signal)),
-      recordSkips: (source, runs, signal) =>
-        after(signal, () => checkpoints.recordSkips(source, runs, signal)),
+      settled: {
+        save: (source, evidence, signal) =>
+          after(signal, async () => checkpoints.settled?.save(source, evidence, signal)),
+      },
+      skips: {
+        record: (source, runs, signal) =>
+          after(signal, async () => checkpoints.skips?.record(source, runs, signal)),
+      },
       sharesLogWith: (incarnation, signal) =>
         after(signal, () => checkpoints.sharesLogWith(incarnation, signal)),
       isTransient: (error) => checkpoints.isTransient(error),

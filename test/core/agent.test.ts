@@ -493,7 +493,7 @@ describe('a store that stands behind what was processed', () => {
 describe('a change of incarnation', () => {
   test('drops what was learned and reads the stored progress again', async () => {
     const checkpoints = inMemoryCheckpoints()
-    await checkpoints.saveSettled(
+    await checkpoints.settled?.save(
       'scripted',
       { incarnation: 'second', settled: '30', logPosition: '0/3' },
       never(),
@@ -556,8 +556,10 @@ describe('a change of incarnation', () => {
   test('stores settled anew, though its number is the same', async () => {
     const saved: string[] = []
     const checkpoints = alteredCheckpoints(inMemoryCheckpoints(), {
-      saveSettled: async (_, { incarnation, settled }) => {
-        saved.push(`${settled} of ${incarnation}`)
+      settled: {
+        save: async (_, { incarnation, settled }) => {
+          saved.push(`${settled} of ${incarnation}`)
+        },
       },
     })
     let incarnation = 'first'
@@ -581,8 +583,10 @@ describe('settled', () => {
     const { box, source } = variable(reading())
     const clock = new FakeClock()
     const checkpoints = alteredCheckpoints(inMemoryCheckpoints(), {
-      saveSettled: async (_, { settled }) => {
-        saves.push({ settled, atMs: clock.nowMs() })
+      settled: {
+        save: async (_, { settled }) => {
+          saves.push({ settled, atMs: clock.nowMs() })
+        },
       },
     })
     const { agent } = agentOn({ source, checkpoints, pollIntervalMs: 50 }, clock)
@@ -607,9 +611,11 @@ describe('settled', () => {
     let isDown = true
     const saved: unknown[] = []
     const checkpoints = alteredCheckpoints(inMemoryCheckpoints(), {
-      saveSettled: async (_, { settled }) => {
-        if (isDown) throw new TransientError('checkpoints are down')
-        saved.push(settled)
+      settled: {
+        save: async (_, { settled }) => {
+          if (isDown) throw new TransientError('checkpoints are down')
+          saved.push(settled)
+        },
       },
     })
     const { agent, clock } = agentOn({ source, checkpoints })
@@ -649,9 +655,11 @@ describe('skipped runs', () => {
     const recorded: unknown[] = []
     const { source } = variable(reading({ head: 7n, settled: 7n, mark: 7n, skipped }))
     const checkpoints = alteredCheckpoints(inMemoryCheckpoints(), {
-      recordSkips: async (_, runs) => {
-        recorded.push(...runs)
-        await recording.promise
+      skips: {
+        record: async (_, runs) => {
+          recorded.push(...runs)
+          await recording.promise
+        },
       },
     })
     const { agent } = agentOn({ source, checkpoints })

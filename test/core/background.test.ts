@@ -64,9 +64,9 @@ function watched(made: ReturnType<typeof rig>) {
   })
   const store = alteredCheckpoints(checkpoints, {
     prepare: async () => note('prepare'),
-    read: (...asked) => {
-      note('read checkpoint')
-      return checkpoints.read(...asked)
+    open: (...asked) => {
+      note('open checkpoint')
+      return checkpoints.open(...asked)
     },
     advance: async (asked, work) => {
       note('begin')
@@ -74,9 +74,11 @@ function watched(made: ReturnType<typeof rig>) {
       note('commit')
       return advanced
     },
-    saveSettled: (...asked) => {
-      note('save settled')
-      return checkpoints.saveSettled(...asked)
+    settled: {
+      save: async (...asked) => {
+        note('save settled')
+        await checkpoints.settled?.save(...asked)
+      },
     },
   })
   return { seen, source, checkpoints: store }
@@ -121,7 +123,7 @@ describe('a daemon that is started, woken and waited for inside a request', () =
       'page',
       'wake-ups',
       'prepare',
-      'read checkpoint',
+      'open checkpoint',
       'begin',
       'commit',
       'save settled',

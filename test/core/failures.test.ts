@@ -1,5 +1,10 @@
-import type { HandlerFailedReport, Logger, StoreFailedReport } from '@tidemark/core'
-import { EventMappingError, type LoadRequest } from '@tidemark/core/adapter'
+import {
+  EventMappingError,
+  type HandlerFailedReport,
+  type Logger,
+  type StoreFailedReport,
+} from '@tidemark/core'
+import type { LoadRequest } from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { whatToDo } from '../../packages/core/src/failures/classify.ts'
 import {
@@ -136,7 +141,7 @@ describe('a fault of the store that it does not call passing', () => {
     throw new Error('relation "events" does not exist')
   }
 
-  test.each(['load', 'read', 'advance before the work', 'advance after the work'])(
+  test.each(['load', 'open', 'advance before the work', 'advance after the work'])(
     '(%s) is retried for ever, is no attempt, and is told at first and then at most once a minute',
     async (where) => {
       const { clock, events, checkpoints, daemon } = rig()
@@ -152,9 +157,9 @@ describe('a fault of the store that it does not call passing', () => {
         },
       })
       const store = alteredCheckpoints(checkpoints, {
-        read: async (...args) => {
-          breaks('read')
-          return await checkpoints.read(...args)
+        open: async (...args) => {
+          breaks('open')
+          return await checkpoints.open(...args)
         },
         advance: async (request, work) => {
           breaks('advance before the work')
@@ -245,7 +250,7 @@ test('a store that stays away while the handler works is the store, though the h
 })
 
 describe('a store that does not answer at all', () => {
-  test.each(['load', 'read'] as const)('(%s) is told after 10 s, and then once a minute', async (method) => {
+  test.each(['load', 'open'] as const)('(%s) is told after 10 s, and then once a minute', async (method) => {
     const { clock, events, checkpoints, daemon } = rig()
     events.append('a', 1)
     const hanging = gate()
@@ -256,9 +261,9 @@ describe('a store that does not answer at all', () => {
       },
     })
     const store = alteredCheckpoints(checkpoints, {
-      read: async (...args) => {
-        if (method === 'read') await hanging.promise
-        return await checkpoints.read(...args)
+      open: async (...args) => {
+        if (method === 'open') await hanging.promise
+        return await checkpoints.open(...args)
       },
     })
     const { logger, lines } = told()

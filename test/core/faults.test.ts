@@ -1,9 +1,5 @@
-import {
-  EventMappingError,
-  HandlerEndedTransactionError,
-  IncarnationChangedError,
-  type LoadRequest,
-} from '@tidemark/core/adapter'
+import { EventMappingError, HandlerEndedTransactionError, IncarnationChangedError } from '@tidemark/core'
+import type { LoadRequest } from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test } from 'vitest'
 import { never } from '../support/never.ts'
 import {
@@ -229,9 +225,9 @@ describe('a passing fault', () => {
       if (isDown) throw new TransientError('server in recovery')
     }
     const store = alteredCheckpoints(checkpoints, {
-      read: async (projection, source) => {
+      open: async (unit, first) => {
         failWhenDown()
-        return await checkpoints.read(projection, source, never())
+        return await checkpoints.open(unit, first, never())
       },
       advance: async (request, work) => {
         failWhenDown()
@@ -257,9 +253,9 @@ describe('a passing fault', () => {
     events.append('a', 1)
     let reads = 0
     const store = alteredCheckpoints(checkpoints, {
-      read: async (projection, source) => {
+      open: async (unit, first) => {
         if (++reads <= 3) throw new TransientError('connection reset')
-        return await checkpoints.read(projection, source, never())
+        return await checkpoints.open(unit, first, never())
       },
       isTransient: (error) => error instanceof TransientError,
     })
@@ -386,9 +382,9 @@ describe('a change of the store', () => {
     })
     let reads = 0
     const store = alteredCheckpoints(checkpoints, {
-      read: async (projection, of) => {
+      open: async (unit, first) => {
         reads++
-        return await checkpoints.read(projection, of, never())
+        return await checkpoints.open(unit, first, never())
       },
     })
     const opened = recording('opened', { eventTypes: ['opened'] })

@@ -1,4 +1,5 @@
-import { denseOrder, type Holder } from '@tidemark/core/adapter'
+import type { Holder } from '@tidemark/core'
+import { denseOrder } from '@tidemark/core/adapter'
 import { expect, test } from 'vitest'
 import { ageGaps, type GapAges, NO_GAPS } from '../../packages/core/src/high-water/gap-ages.ts'
 import { reading } from './rig.ts'

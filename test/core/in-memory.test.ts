@@ -1,15 +1,15 @@
+import { wholeUnit } from '@tidemark/core/adapter'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { describe, expect, test } from 'vitest'
 import { never } from '../support/never.ts'
 
 const evidence = { incarnation: 'only', settled: '9', logPosition: undefined }
 const request = (from: string | undefined, to: string) => ({
-  projection: 'all',
+  unit: wholeUnit('all'),
   source: 'events',
   from,
   to,
   evidence,
-  startedAtHead: undefined,
   signal: new AbortController().signal,
 })
 
@@ -43,18 +43,27 @@ describe('events in memory', () => {
   })
 })
 
+/** With the checkpoint of the projection "all". */
+async function opened() {
+  const checkpoints = inMemoryCheckpoints()
+  await checkpoints.open(wholeUnit('all'), { source: 'events', head: undefined }, never())
+  return checkpoints
+}
+
 describe('checkpoints in memory', () => {
   test('do not move when the work fails', async () => {
-    const checkpoints = inMemoryCheckpoints()
+    const checkpoints = await opened()
     const work = async (): Promise<void> => {
       throw new Error('boom')
     }
     await expect(checkpoints.advance(request(undefined, '3'), work)).rejects.toThrow('boom')
-    expect((await checkpoints.read('all', 'events', never())).position).toBeUndefined()
+    expect(
+      (await checkpoints.open(wholeUnit('all'), { source: 'events', head: undefined }, never())).position,
+    ).toBeUndefined()
   })
 
   test('refuse to be moved from where they do not stand, without doing the work', async () => {
-    const checkpoints = inMemoryCheckpoints()
+    const checkpoints = await opened()
     await checkpoints.advance(request(undefined, '3'), async () => {})
     let worked = false
     const work = async (): Promise<void> => {
@@ -67,20 +76,20 @@ describe('checkpoints in memory', () => {
   })
 
   test('are remembered as progress, for the source they are of', async () => {
-    const checkpoints = inMemoryCheckpoints()
+    const checkpoints = await opened()
     await checkpoints.advance(request(undefined, '3'), async () => {})
-    await checkpoints.saveSettled('events', { ...evidence, settled: '12' }, never())
+    await checkpoints.settled?.save('events', { ...evidence, settled: '12' }, never())
     expect(await checkpoints.progress('events', never())).toMatchObject([
-      { projection: 'all', position: '3', settled: '9' },
-      { projection: undefined, position: undefined, settled: '12' },
+      { unit: wholeUnit('all'), position: '3', settled: '9' },
+      { unit: undefined, position: undefined, settled: '12' },
     ])
     expect(await checkpoints.progress('others', never())).toEqual([])
   })
 
   test('leave out what of a run another daemon has already passed', async () => {
-    const checkpoints = inMemoryCheckpoints()
-    await checkpoints.recordSkips('events', [{ stored: '4', current: '7', count: 2n }], never())
-    await checkpoints.recordSkips(
+    const checkpoints = await opened()
+    await checkpoints.skips?.record('events', [{ stored: '4', current: '7', count: 2n }], never())
+    await checkpoints.skips?.record(
       'events',
       [
         { stored: '4', current: '7', count: 2n },
@@ -97,7 +106,7 @@ describe('checkpoints in memory', () => {
   })
 
   test('reject work that goes on after its signal, once, and leave nothing unhandled', async () => {
-    const checkpoints = inMemoryCheckpoints()
+    const checkpoints = await opened()
     const stop = new AbortController()
     const advancing = checkpoints.advance({ ...request(undefined, '3'), signal: stop.signal }, async () => {
       stop.abort(new Error('stopped'))
@@ -110,6 +119,8 @@ describe('checkpoints in memory', () => {
         throw new Error('not even begun')
       }),
     ).rejects.toThrow('stopped')
-    expect((await checkpoints.read('all', 'events', never())).position).toBeUndefined()
+    expect(
+      (await checkpoints.open(wholeUnit('all'), { source: 'events', head: undefined }, never())).position,
+    ).toBeUndefined()
   })
 })

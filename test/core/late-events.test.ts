@@ -1,12 +1,13 @@
-import { denseOrder, LateEventsError, passedLateEvents } from '@tidemark/core/adapter'
+import { LateEventsError } from '@tidemark/core'
+import { denseOrder, passedLateEvents, wholeUnit } from '@tidemark/core/adapter'
 import { expect, test } from 'vitest'
 
 const progress = [
-  { projection: 'behind', position: 4n },
-  { projection: 'between', position: 7n },
-  { projection: 'beyond', position: 20n },
-  { projection: 'new', position: undefined },
-  { projection: undefined, position: undefined, settled: 30n },
+  { unit: wholeUnit('behind'), position: 4n },
+  { unit: wholeUnit('between'), position: 7n },
+  { unit: wholeUnit('beyond'), position: 20n },
+  { unit: wholeUnit('new'), position: undefined },
+  { unit: undefined, position: undefined, settled: 30n },
 ]
 
 test('a projection has passed the late events at or below its checkpoint', () => {

@@ -1,4 +1,5 @@
 import { createDaemon, type HighWaterReading } from '@tidemark/core'
+import { wholeUnit } from '@tidemark/core/adapter'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { never } from '../support/never.ts'
@@ -129,7 +130,9 @@ describe('stop', () => {
     await clock.run(stop)
     expect(seen).toEqual([1n, 2n])
     expect(signal?.aborted, 'the signal is for those that come too late').toBe(false)
-    expect((await checkpoints.read('all', events.name, never())).position).toBe('2')
+    expect(
+      (await checkpoints.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).position,
+    ).toBe('2')
     expect(stateOf(running, 'all')).toBe('stopped')
   })
 
@@ -142,9 +145,13 @@ describe('stop', () => {
     await clock.run(running.waitUntilProjected())
     for (let i = 0; i < 5; i++) events.append('other', i)
     await clock.settle()
-    expect((await checkpoints.read('all', events.name, never())).position).toBe('1')
+    expect(
+      (await checkpoints.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).position,
+    ).toBe('1')
     await clock.run(running.stop())
-    expect((await checkpoints.read('all', events.name, never())).position).toBe('6')
+    expect(
+      (await checkpoints.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).position,
+    ).toBe('6')
     expect(all.seen).toEqual([1n])
   })
 
@@ -158,10 +165,12 @@ describe('stop', () => {
     await clock.settle()
     const evidence = { incarnation: '', settled: undefined, logPosition: undefined }
     const { signal } = new AbortController()
-    const moved = { projection: 'all', source: events.name, from: '1', to: '3', startedAtHead: undefined }
+    const moved = { unit: wholeUnit('all'), source: events.name, from: '1', to: '3' }
     await checkpoints.advance({ ...moved, evidence, signal }, async () => {})
     await clock.run(running.stop())
-    expect((await checkpoints.read('all', events.name, never())).position).toBe('3')
+    expect(
+      (await checkpoints.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).position,
+    ).toBe('3')
     expect(stateOf(running, 'all')).toBe('stopped')
   })
 
@@ -219,7 +228,9 @@ describe('stop', () => {
     expect(signal?.aborted).toBe(true)
     forever.open()
     await clock.settle()
-    expect((await checkpoints.read('hung', events.name, never())).position).toBeUndefined()
+    expect(
+      (await checkpoints.open(wholeUnit('hung'), { source: events.name, head: undefined }, never())).position,
+    ).toBeUndefined()
   })
 
   test('resolves also when the checkpoint store does not heed its signal either', async () => {

@@ -2,10 +2,11 @@ import {
   createDaemon,
   createHighWaterAgent,
   type DaemonOptions,
+  InvalidOptionError,
   type MonitorOptions,
   monitorSubscription,
 } from '@tidemark/core'
-import { denseOrder, InvalidOptionError } from '@tidemark/core/adapter'
+import { denseOrder } from '@tidemark/core/adapter'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'

@@ -72,9 +72,9 @@ test('a daemon that stands by does not look at the checkpoint while no events wa
   await clock.settle()
   let reads = 0
   const store = alteredCheckpoints(checkpoints, {
-    read: async (projection, source) => {
+    open: async (unit, first) => {
       reads++
-      return await checkpoints.read(projection, source, never())
+      return await checkpoints.open(unit, first, never())
     },
   })
   const other = daemon([recording('all')], { checkpoints: store })
@@ -94,9 +94,9 @@ test('a passing fault while standing by does not end the projection', async () =
   let advances = 0
   let reads = 0
   const store = alteredCheckpoints(checkpoints, {
-    read: async (projection, source) => {
+    open: async (unit, first) => {
       if (++reads > 1 && reads < 6) throw new TransientError('connection reset')
-      return await checkpoints.read(projection, source, never())
+      return await checkpoints.open(unit, first, never())
     },
     advance: async (request, work) => {
       if (++advances === 1) throw new CheckpointConflictError('all', 'another owner is working on it')

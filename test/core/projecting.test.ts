@@ -1,4 +1,5 @@
-import type { HighWaterReading, LoadRequest } from '@tidemark/core/adapter'
+import type { HighWaterReading } from '@tidemark/core'
+import type { LoadRequest } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import {

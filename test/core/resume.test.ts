@@ -1,4 +1,4 @@
-import { denseOrder, resumeSettled, type StoredProgress } from '@tidemark/core/adapter'
+import { denseOrder, resumeSettled, type StoredProgress, wholeUnit } from '@tidemark/core/adapter'
 import { expect, test } from 'vitest'
 
 const checkpoint = (
@@ -6,7 +6,7 @@ const checkpoint = (
   settled?: bigint,
   incarnation = 'old',
 ): StoredProgress<bigint> => ({
-  projection: 'any',
+  unit: wholeUnit('any'),
   position,
   settled,
   incarnation,

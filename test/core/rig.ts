@@ -1,11 +1,13 @@
-import { createDaemon, type Daemon, type DaemonOptions, type Projection } from '@tidemark/core'
 import {
   type CheckpointStore,
-  denseOrder,
+  createDaemon,
+  type Daemon,
+  type DaemonOptions,
   type EventSource,
   type HighWaterReading,
-  type HighWaterRequest,
-} from '@tidemark/core/adapter'
+  type Projection,
+} from '@tidemark/core'
+import { denseOrder, type HighWaterRequest } from '@tidemark/core/adapter'
 import {
   type InMemoryEvent,
   type InMemoryEvents,
@@ -41,14 +43,17 @@ export function alteredCheckpoints<Tx>(
   by: Partial<CheckpointStore<Tx>>,
 ): CheckpointStore<Tx> {
   return {
+    name: store.name,
     prepare: async (signal) => await store.prepare?.(signal),
-    read: (projection, source, signal) => store.read(projection, source, signal),
+    open: (unit, first, signal) => store.open(unit, first, signal),
+    read: (unit, signal) => store.read(unit, signal),
+    list: (filter, signal) => store.list(filter, signal),
     advance: (request, work) => store.advance(request, work),
     progress: (source, signal) => store.progress(source, signal),
-    saveSettled: (source, evidence, signal) => store.saveSettled(source, evidence, signal),
-    recordSkips: (source, runs, signal) => store.recordSkips(source, runs, signal),
     sharesLogWith: (incarnation, signal) => store.sharesLogWith(incarnation, signal),
     isTransient: (error) => store.isTransient(error),
+    ...(store.settled ? { settled: store.settled } : {}),
+    ...(store.skips ? { skips: store.skips } : {}),
     ...by,
   }
 }

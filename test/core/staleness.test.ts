@@ -1,4 +1,5 @@
-import { passStaleGaps, type SkippedRun, startStaleThreshold } from '@tidemark/core/adapter'
+import type { SkippedRun } from '@tidemark/core'
+import { passStaleGaps, startStaleThreshold } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
 

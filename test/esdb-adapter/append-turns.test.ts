@@ -1,4 +1,5 @@
 import type { CheckpointStore } from '@tidemark/core'
+import { wholeUnit } from '@tidemark/core/adapter'
 import { esdbCheckpoints } from '@tidemark/esdb-adapter'
 import { expect, test } from 'vitest'
 
@@ -26,12 +27,11 @@ test('checkpoints of one process are appended one at a time, whatever the number
   const advance = (store: CheckpointStore<undefined>, projection: string): Promise<unknown> =>
     store.advance(
       {
-        projection,
+        unit: wholeUnit(projection),
         source: '$all',
         from: undefined,
         to: '0/0',
         evidence: NOTHING,
-        startedAtHead: undefined,
         signal: new AbortController().signal,
       },
       async () => {},

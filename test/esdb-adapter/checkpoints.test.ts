@@ -1,4 +1,6 @@
-import type { AdvanceRequest, CheckpointStore } from '@tidemark/core/adapter'
+import { type CheckpointStore, createDaemon } from '@tidemark/core'
+import { type AdvanceRequest, wholeUnit } from '@tidemark/core/adapter'
+import { inMemoryEvents } from '@tidemark/core/testing'
 import { type EsdbEvent, esdbCheckpoints } from '@tidemark/esdb-adapter'
 import { describe, expect, test } from 'vitest'
 import { never } from '../support/never.ts'
@@ -12,9 +14,13 @@ const checkpointStream = (): string => `tidemark-checkpoint-${own('mailer')}`
 
 test('a checkpoint keeps its position as it is, for whoever reads it', async () => {
   const [one, two] = [store(), store(esdb.connect())]
-  expect(await one.read(own('mailer'), own('source'), never())).toEqual({ position: undefined, skipped: {} })
+  expect(
+    await one.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()),
+  ).toEqual({ position: undefined, skipped: {} })
   await one.advance(move(undefined, '9223372036854775807/9223372036854775806'), work)
-  expect(await two.read(own('mailer'), own('source'), never())).toEqual({
+  expect(
+    await two.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()),
+  ).toEqual({
     position: '9223372036854775807/9223372036854775806',
     skipped: {},
   })
@@ -34,8 +40,8 @@ describe('two owners', () => {
   test('the one that comes second, whenever it began, meets a conflict', async () => {
     const [one, two] = [store(), store(esdb.connect())]
     await Promise.all([
-      one.read(own('mailer'), own('source'), never()),
-      two.read(own('mailer'), own('source'), never()),
+      one.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()),
+      two.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()),
     ])
     await two
       .advance(move(undefined, '1/1'), async () => {
@@ -48,7 +54,10 @@ describe('two owners', () => {
     await expect(two.advance(move(undefined, '3/3'), work)).rejects.toMatchObject({
       code: 'TIDEMARK_CHECKPOINT_CONFLICT',
     })
-    expect((await two.read(own('mailer'), own('source'), never())).position).toBe('2/2')
+    expect(
+      (await two.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()))
+        .position,
+    ).toBe('2/2')
     await two.advance(move('2/2', '3/3'), work)
     await expect(one.advance(move('2/2', '4/4'), work)).rejects.toMatchObject({
       code: 'TIDEMARK_CHECKPOINT_CONFLICT',
@@ -61,7 +70,7 @@ describe('two owners', () => {
     })
     try {
       const [one, two] = [store(), store(lenient)]
-      await two.read(own('mailer'), own('source'), never())
+      await two.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never())
       await one.advance(move(undefined, '1/1'), work)
       await expect(two.advance(move(undefined, '2/2'), work)).rejects.toMatchObject({
         code: 'TIDEMARK_CHECKPOINT_CONFLICT',
@@ -102,9 +111,16 @@ steered(
     expect(checkpoints.isTransient(advancing)).toBe(true)
     esdb.server.thaw()
     // Written or not: it goes on from what the store says.
-    const { position } = await checkpoints.read(own('mailer'), own('source'), never())
+    const { position } = await checkpoints.open(
+      wholeUnit(own('mailer')),
+      { source: own('source'), head: undefined },
+      never(),
+    )
     await checkpoints.advance(move(position, '3/3'), work)
-    expect((await store().read(own('mailer'), own('source'), never())).position).toBe('3/3')
+    expect(
+      (await store().open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()))
+        .position,
+    ).toBe('3/3')
   },
 )
 
@@ -117,13 +133,19 @@ steered(
     await expect(checkpoints.advance(move('1/1', '2/2'), work)).rejects.toMatchObject({
       code: 'TIDEMARK_ESDB_TIMEOUT',
     })
-    expect((await checkpoints.read(own('mailer'), own('source'), never())).position).toBe('1/1')
+    expect(
+      (await checkpoints.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()))
+        .position,
+    ).toBe('1/1')
     await esdb.server.resume()
     await expect.poll(() => eventsOf(checkpointStream()).then(([last]) => last?.event?.revision)).toBe(1n)
     await expect(checkpoints.advance(move('1/1', '2/2'), work)).rejects.toMatchObject({
       code: 'TIDEMARK_CHECKPOINT_CONFLICT',
     })
-    expect((await checkpoints.read(own('mailer'), own('source'), never())).position).toBe('2/2')
+    expect(
+      (await checkpoints.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()))
+        .position,
+    ).toBe('2/2')
     await checkpoints.advance(move('2/2', '3/3'), work)
   },
 )
@@ -132,34 +154,42 @@ test('a stream that was deleted, to project anew, begins from nothing', async ()
   await store().advance(move(undefined, '1/1'), work)
   await esdb.client.deleteStream(checkpointStream())
   const checkpoints = store()
-  expect((await checkpoints.read(own('mailer'), own('source'), never())).position).toBeUndefined()
+  expect(
+    (await checkpoints.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()))
+      .position,
+  ).toBeUndefined()
   await checkpoints.advance(move(undefined, '2/2'), work)
   await checkpoints.advance(move('2/2', '3/3'), work)
-  expect((await store().read(own('mailer'), own('source'), never())).position).toBe('3/3')
+  expect(
+    (await store().open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()))
+      .position,
+  ).toBe('3/3')
 })
 
 test('progress lists the checkpoints of a source, and of no other', async () => {
   const checkpoints = store()
   await checkpoints.advance(move(undefined, '1/1'), work)
   await checkpoints.advance(
-    { ...move(undefined, '7'), projection: own('orders'), source: own('orders') },
+    { ...move(undefined, '7'), unit: wholeUnit(own('orders')), source: own('orders') },
     work,
   )
-  await checkpoints.advance({ ...move(undefined, '2/2'), projection: own('billing') }, work)
+  await checkpoints.advance({ ...move(undefined, '2/2'), unit: wholeUnit(own('billing')) }, work)
   await checkpoints.advance(move('1/1', '3/3'), work)
   expect(await store().progress(own('source'), never())).toEqual([
-    { projection: own('mailer'), position: '3/3' },
-    { projection: own('billing'), position: '2/2' },
+    { unit: wholeUnit(own('mailer')), position: '3/3' },
+    { unit: wholeUnit(own('billing')), position: '2/2' },
   ])
   expect(await store().progress(own('orders'), never())).toEqual([
-    { projection: own('orders'), position: '7' },
+    { unit: wholeUnit(own('orders')), position: '7' },
   ])
   expect(await store().progress(own('customers'), never())).toEqual([])
 })
 
 test('the checkpoint of another source is not taken over', async () => {
   await store().advance(move(undefined, '1/1'), work)
-  await expect(store().read(own('mailer'), own('orders'), never())).rejects.toMatchObject({
+  await expect(
+    store().open(wholeUnit(own('mailer')), { source: own('orders'), head: undefined }, never()),
+  ).rejects.toMatchObject({
     code: 'TIDEMARK_PROJECTION_SOURCE',
     message: expect.stringContaining(`delete stream "${checkpointStream()}"`),
   })
@@ -168,14 +198,24 @@ test('the checkpoint of another source is not taken over', async () => {
 test('what someone else wrote to a checkpoint stream is not taken for a checkpoint', async () => {
   const event = clientModule.jsonEvent({ type: 'Something', data: { position: 7 } })
   await esdb.client.appendToStream(checkpointStream(), event, expecting('no_stream'))
-  await expect(store().read(own('mailer'), own('source'), never())).rejects.toMatchObject({
+  await expect(
+    store().open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()),
+  ).rejects.toMatchObject({
     code: 'TIDEMARK_ESDB_CHECKPOINT_FORMAT',
   })
 })
 
-test('runs that were skipped cannot be kept, and that is said', async () => {
-  const recording = store().recordSkips('events', [{ stored: '1', current: '3', count: 1n }], never())
-  await expect(recording).rejects.toMatchObject({ code: 'TIDEMARK_ESDB_SKIPS_NOT_KEPT' })
+test('runs that were skipped cannot be kept, and a daemon whose source skips some is refused when it is made', async () => {
+  const source = Object.assign(inMemoryEvents(), { passesUnproven: true })
+  const projections = [{ name: 'all', handle: () => {} }]
+  expect(() => createDaemon({ source, checkpoints: store(), projections })).toThrow(
+    expect.objectContaining({
+      code: 'TIDEMARK_UNSUPPORTED_BY_STORE',
+      option: 'checkpoints',
+      store: 'esdbCheckpoints',
+      message: expect.stringContaining('postgresCheckpoints'),
+    }),
+  )
 })
 
 function store(client: Client = esdb.client): CheckpointStore<undefined> {
@@ -184,12 +224,11 @@ function store(client: Client = esdb.client): CheckpointStore<undefined> {
 
 function move(from: string | undefined, to: string): AdvanceRequest {
   return {
-    projection: own('mailer'),
+    unit: wholeUnit(own('mailer')),
     source: own('source'),
     from,
     to,
     evidence: { incarnation: 'log', settled: to, logPosition: undefined },
-    startedAtHead: undefined,
     signal: new AbortController().signal,
   }
 }

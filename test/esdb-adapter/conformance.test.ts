@@ -1,4 +1,4 @@
-import type { CheckpointStore } from '@tidemark/core'
+import type { CheckpointStore, StoredUnit, Unit } from '@tidemark/core'
 import {
   type ConformanceEvent,
   checkpointStoreConformance,
@@ -122,20 +122,39 @@ register(
 function withOwnNames(store: CheckpointStore<undefined>): CheckpointStore<undefined> {
   const { own } = esdb
   const isTransient = store.isTransient.bind(store)
+  const asTheirs = (stored: StoredUnit | undefined): StoredUnit | undefined => {
+    const unit = stored && withName(stored.unit, theirs)
+    const isOwn = unit !== undefined && own(unit.projection) === stored?.unit.projection
+    return isOwn ? { ...stored, unit, source: theirs(stored.source) } : undefined
+  }
   return {
-    read: (projection, source, signal) => store.read(own(projection), own(source), signal),
+    name: store.name,
+    open: (unit, first, signal) =>
+      store.open(withName(unit, own), { ...first, source: own(first.source) }, signal),
+    read: async (unit, signal) => asTheirs(await store.read(withName(unit, own), signal)),
+    list: async ({ source, projection }, signal) => {
+      const filter = {
+        ...(source === undefined ? {} : { source: own(source) }),
+        ...(projection === undefined ? {} : { projection: own(projection) }),
+      }
+      const listed = await store.list(filter, signal)
+      return listed.flatMap((stored) => asTheirs(stored) ?? [])
+    },
     advance: (request, work) =>
-      store.advance({ ...request, projection: own(request.projection), source: own(request.source) }, work),
+      store.advance({ ...request, unit: withName(request.unit, own), source: own(request.source) }, work),
     progress: async (source, signal) => {
       const stored = await store.progress(own(source), signal)
-      return stored.map((each) => ({
-        ...each,
-        projection: each.projection?.replace(/-test[^-]+-[0-9]+$/, ''),
-      }))
+      return stored.map(({ unit, ...rest }) => ({ ...rest, unit: unit && withName(unit, theirs) }))
     },
-    saveSettled: (source, evidence, signal) => store.saveSettled(own(source), evidence, signal),
-    recordSkips: (source, runs, signal) => store.recordSkips(own(source), runs, signal),
     sharesLogWith: (incarnation, signal) => store.sharesLogWith(incarnation, signal),
     isTransient,
   }
+}
+
+function theirs(name: string): string {
+  return name.replace(/-test[^-]+-[0-9]+$/, '')
+}
+
+function withName(unit: Unit, rename: (name: string) => string): Unit {
+  return { ...unit, projection: rename(unit.projection) }
 }

@@ -1,4 +1,5 @@
 import { type CheckpointStore, createDaemon, type Daemon, type EventSource } from '@tidemark/core'
+import { wholeUnit } from '@tidemark/core/adapter'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { type EsdbEvent, esdbCheckpoints, esdbEvents } from '@tidemark/esdb-adapter'
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
@@ -373,9 +374,9 @@ async function beginAtHead<Tx>(checkpoints: CheckpointStore<Tx>): Promise<void> 
   const projection = own('numbers')
   const signal = never()
   await checkpoints.prepare?.(signal)
-  await checkpoints.read(projection, name, signal)
+  await checkpoints.open(wholeUnit(projection), { source: name, head: undefined }, signal)
   await checkpoints.advance(
-    { projection, source: name, from: undefined, to, evidence, startedAtHead: undefined, signal },
+    { unit: wholeUnit(projection), source: name, from: undefined, to, evidence, signal },
     async () => {},
   )
 }

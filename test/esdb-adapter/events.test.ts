@@ -1,4 +1,5 @@
-import type { EventSource, HighWaterReading, Page, StoredProgress } from '@tidemark/core/adapter'
+import type { EventSource, HighWaterReading } from '@tidemark/core'
+import { type Page, type StoredProgress, wholeUnit } from '@tidemark/core/adapter'
 import { type EsdbEvent, type EsdbFilter, esdbEvents } from '@tidemark/esdb-adapter'
 import { describe, expect, test } from 'vitest'
 import { client as clientModule, clientName } from './client.ts'
@@ -161,7 +162,7 @@ describe('$all', () => {
     const { mark } = await poll(source)
     const after = (await load(source, { after: undefined, upTo: present(mark), limit: 3 })).through
     await esdb.server.scavenge(own('orders'), 1n, 3n)
-    const stored = [{ projection: 'mailer', position: after }]
+    const stored = [{ unit: wholeUnit('mailer'), position: after }]
     const reading = await poll(all(), undefined, stored)
     const page = await load(source, { after, upTo: present(reading.mark) })
     expect(numbersIn(page)).toEqual([4, 5])
@@ -169,7 +170,7 @@ describe('$all', () => {
     const newest = { after: present(mark), upTo: present(mark) }
     await esdb.server.scavenge(own('orders'), 5n, 5n)
     await esdb.server.write(own('orders'), numbered(6, 6))
-    const next = await poll(all(), undefined, [{ projection: 'mailer', position: newest.after }])
+    const next = await poll(all(), undefined, [{ unit: wholeUnit('mailer'), position: newest.after }])
     expect(numbersIn(await load(source, { ...newest, upTo: present(next.mark) }))).toEqual([6])
   })
 
@@ -266,7 +267,7 @@ describeSteered('where a log seems to end before what was there', () => {
     async (_, open) => {
       await esdb.server.write(own('orders'), numbered(0, 9))
       const source = open()
-      const stored = [{ projection: 'mailer', position: (await poll(source)).mark }]
+      const stored = [{ unit: wholeUnit('mailer'), position: (await poll(source)).mark }]
       await esdb.server.restart({ keepLog: false })
       await esdb.server.write(own('orders'), numbered(0, 1))
       await expect(poll(source, undefined, stored)).rejects.toMatchObject({

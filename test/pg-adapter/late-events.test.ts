@@ -1,4 +1,5 @@
-import { type LateEventsError, MOST_WATCHED_RUNS } from '@tidemark/core/adapter'
+import type { LateEventsError } from '@tidemark/core'
+import { MOST_WATCHED_RUNS } from '@tidemark/core/adapter'
 import { type PostgresEventsOptions, postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
 import { Random } from '../core/model/random.ts'

@@ -1,4 +1,5 @@
 import { createHighWaterAgent } from '@tidemark/core'
+import { wholeUnit } from '@tidemark/core/adapter'
 import { type PostgresEventsOptions, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import type { Pool } from 'pg'
 import { expect, test } from 'vitest'
@@ -98,9 +99,13 @@ test('the statement for a source that was renamed can be run as it stands', asyn
   const store = postgresCheckpoints({ pool: db.pool, schema })
   await store.prepare?.(never())
   const projection = "Bob's \\ mailer"
-  await store.read(projection, 'before', never())
-  const error = await failure(store.read(projection, "Bob's events", never()))
+  await store.open(wholeUnit(projection), { source: 'before', head: undefined }, never())
+  const error = await failure(
+    store.open(wholeUnit(projection), { source: "Bob's events", head: undefined }, never()),
+  )
   expect(error).toMatchObject({ code: 'TIDEMARK_PROJECTION_SOURCE' })
   for (const sql of error.message.match(LINES) ?? []) await db.pool.query(sql)
-  expect(await store.read(projection, "Bob's events", never())).toMatchObject({ position: undefined })
+  expect(
+    await store.open(wholeUnit(projection), { source: "Bob's events", head: undefined }, never()),
+  ).toMatchObject({ position: undefined })
 })

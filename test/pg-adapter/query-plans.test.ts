@@ -1,5 +1,4 @@
-import type { HighWaterAgent } from '@tidemark/core'
-import type { HighWaterReading } from '@tidemark/core/adapter'
+import type { HighWaterAgent, HighWaterReading } from '@tidemark/core'
 import { MOST_WATCHED_RUNS } from '@tidemark/core/adapter'
 import { type PgPool, postgresEvents } from '@tidemark/pg-adapter'
 import { beforeAll, expect, test, vi } from 'vitest'

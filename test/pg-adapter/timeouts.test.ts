@@ -1,3 +1,4 @@
+import { wholeUnit } from '@tidemark/core/adapter'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { type PgClient, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
@@ -90,12 +91,11 @@ test('statements on checkpoints that take too long are ended by the server too',
   )
   const advanced = store.advance(
     {
-      projection: 'p',
+      unit: wholeUnit('p'),
       source: events.name,
       from: undefined,
       to: '1',
       evidence: { incarnation: 'of another store', settled: '1', logPosition: undefined },
-      startedAtHead: undefined,
       signal,
     },
     async () => {},

@@ -1,4 +1,5 @@
-import type { CheckpointStore, StoredEvidence } from '@tidemark/core/adapter'
+import type { CheckpointStore } from '@tidemark/core'
+import { type Evidence, wholeUnit } from '@tidemark/core/adapter'
 import {
   type PgClient,
   type PostgresEventsOptions,
@@ -110,17 +111,20 @@ test.each(TRANSACTIONS)(
   },
 )
 
-type Call = (store: CheckpointStore<PgClient>, source: string, evidence: StoredEvidence) => Promise<unknown>
+type Call = (store: CheckpointStore<PgClient>, source: string, evidence: Evidence<string>) => Promise<unknown>
 
 const CALLS: [string, Call][] = [
   ['prepare()', async (store) => await store.prepare?.(never())],
-  ['read()', async (store, source) => await store.read('new', source, never())],
-  ['progress()', async (store, source) => await store.progress(source, never())],
-  ['saveSettled()', async (store, source, evidence) => await store.saveSettled(source, evidence, never())],
   [
-    'recordSkips()',
+    'read()',
+    async (store, source) => await store.open(wholeUnit('new'), { source: source, head: undefined }, never()),
+  ],
+  ['progress()', async (store, source) => await store.progress(source, never())],
+  ['settled.save()', async (store, source, evidence) => await store.settled?.save(source, evidence, never())],
+  [
+    'skips.record()',
     async (store, source) =>
-      await store.recordSkips(source, [{ stored: '1', current: '3', count: 1n }], never()),
+      await store.skips?.record(source, [{ stored: '1', current: '3', count: 1n }], never()),
   ],
   ['sharesLogWith()', async (store, _, { incarnation }) => await store.sharesLogWith(incarnation, never())],
   [
@@ -128,12 +132,11 @@ const CALLS: [string, Call][] = [
     async (store, source, evidence) =>
       await store.advance(
         {
-          projection: 'known',
+          unit: wholeUnit('known'),
           source,
           from: undefined,
           to: '2',
           evidence,
-          startedAtHead: undefined,
           signal: new AbortController().signal,
         },
         async () => {},
@@ -154,7 +157,7 @@ test.each(
     const { evidence } = await polled(events)
     const before = checkpointsBeside(events, db.pool)
     await before.prepare?.(never())
-    await before.read('known', events.name, never())
+    await before.open(wholeUnit('known'), { source: events.name, head: undefined }, never())
 
     const pool = db.newPool({ max: 1 })
     const store = postgresCheckpoints({ pool, schema: events.schema })
@@ -176,7 +179,7 @@ test('a transaction that was begun and left with nothing done in it does not kee
   const store = postgresCheckpoints({ pool, schema: events.schema })
   await store.prepare?.(never())
   await leaveOpen(pool, ['begin isolation level repeatable read'])
-  await store.saveSettled(events.name, { ...evidence, settled: '2' }, never())
+  await store.settled?.save(events.name, { ...evidence, settled: '2' }, never())
   expect(await checkpointsBeside(events, db.pool).progress(events.name, never())).toMatchObject([
     { settled: '2' },
   ])

@@ -55,23 +55,27 @@ const daemon = createDaemon({
       await hang('prepare')
       await checkpoints.prepare?.(signal)
     },
-    read: async (...args) => {
-      await hang('read')
-      return await checkpoints.read(...args)
+    name: checkpoints.name,
+    open: async (...args) => {
+      await hang('open')
+      return await checkpoints.open(...args)
     },
+    read: (...args) => checkpoints.read(...args),
+    list: (...args) => checkpoints.list(...args),
     progress: async (...args) => {
       await hang('progress')
       return await checkpoints.progress(...args)
     },
-    saveSettled: async (...args) => {
-      await hang('saveSettled')
-      await checkpoints.saveSettled(...args)
+    settled: {
+      save: async (...args) => {
+        await hang('settled.save')
+        await checkpoints.settled?.save(...args)
+      },
     },
     advance: async (...args) => {
       await hang('advance')
       return await checkpoints.advance(...args)
     },
-    recordSkips: (...args) => checkpoints.recordSkips(...args),
     sharesLogWith: (...args) => checkpoints.sharesLogWith(...args),
     isTransient: (error) => checkpoints.isTransient(error),
   },

@@ -1,7 +1,6 @@
-import type { Clock } from '@tidemark/core'
+import type { Clock, EventSource } from '@tidemark/core'
 import {
   denseOrder,
-  type EventSource,
   type HighWaterRequest,
   passStaleGaps,
   type StaleThreshold,

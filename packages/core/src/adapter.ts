@@ -31,6 +31,7 @@ export {
   HeadUnknownError,
   IncarnationChangedError,
   InvalidOptionError,
+  ProjectionSourceError,
   StoreRewoundError,
   TidemarkError,
 } from './kernel/errors.ts'
@@ -42,10 +43,12 @@ export {
   type Checkpoint,
   type CheckpointStore,
   type CrossedRun,
+  type FirstStart,
   SKIP_REASONS,
   type SkipReason,
   type SkipTotals,
-  type StoredEvidence,
+  type StoredUnit,
+  type UnitFilter,
 } from './ports/checkpoint-store.ts'
 export type {
   EventSource,
@@ -61,10 +64,13 @@ export type {
   StoredProgress,
 } from './ports/event-source.ts'
 export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
+export type { SettledMemory } from './ports/settled-memory.ts'
+export type { SkipLedger } from './ports/skip-ledger.ts'
 export type {
   ConsumerGroup,
   Delivery,
   GroupConsumer,
   SubscriptionSource,
 } from './ports/subscription-source.ts'
+export { ALL_SLOTS, type SlotRange, type Unit, unitKey, wholeUnit } from './ports/unit.ts'
 export { traced } from './telemetry/background.ts'

@@ -26,8 +26,10 @@ export {
   IncarnationChangedError,
   InvalidOptionError,
   LifecycleError,
+  ProjectionSourceError,
   StoreRewoundError,
   TidemarkError,
+  UnsupportedByStoreError,
   WaitFailedError,
   WaitTimeoutError,
 } from './kernel/errors.ts'
@@ -39,6 +41,8 @@ export {
   SKIP_REASONS,
   type SkipReason,
   type SkipTotals,
+  type StoredUnit,
+  type UnitFilter,
 } from './ports/checkpoint-store.ts'
 export type {
   EventSource,
@@ -50,6 +54,7 @@ export type {
 } from './ports/event-source.ts'
 export type { PositionOrder } from './ports/position.ts'
 export type { SubscriptionSource } from './ports/subscription-source.ts'
+export type { SlotRange, Unit } from './ports/unit.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
 export { type HandlerMonitor, monitorHandler } from './subscription/monitor-handler.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Checkpoint, SKIP_REASONS, type SkipReason } from '@tidemark/core/adapter'
+import { ALL_SLOTS, type Checkpoint, SKIP_REASONS, type SkipReason, type Unit } from '@tidemark/core/adapter'
 import type { EsdbEventData, EsdbRecord } from './client.ts'
 import { CheckpointFormatError } from './errors.ts'
 
@@ -25,12 +25,13 @@ export function parseCheckpoint({ data, streamId, revision }: EsdbRecord): Check
 
 /** An entry of the list of checkpoints. */
 export interface ListedCheckpoint {
-  readonly projection: string
+  readonly unit: Unit
   readonly source: string
 }
 
-export function listingEvent({ projection, source }: ListedCheckpoint): EsdbEventData {
-  return jsonEvent('TidemarkCheckpointCreated', { projection, source })
+export function listingEvent({ unit, source }: ListedCheckpoint): EsdbEventData {
+  const { projection, version, slots } = unit
+  return jsonEvent('TidemarkCheckpointCreated', { projection, version, slots, source })
 }
 
 export function parseListing({ data, streamId, revision }: EsdbRecord): ListedCheckpoint {
@@ -39,7 +40,12 @@ export function parseListing({ data, streamId, revision }: EsdbRecord): ListedCh
       `event ${revision} of stream "${streamId}" is not of Tidemark's list of checkpoints: someone else writes to this stream`,
     )
   }
-  return { projection: data.projection, source: data.source }
+  const { projection, source, version = 1, slots } = data
+  const { from, to } = isObject(slots) ? slots : ALL_SLOTS
+  return {
+    unit: { projection, version: Number(version), slots: { from: Number(from), to: Number(to) } },
+    source,
+  }
 }
 
 function parseSkipTotals(skipped: unknown): Checkpoint['skipped'] {

@@ -1,3 +1,4 @@
+import { ALL_SLOTS, type Unit } from '@tidemark/core/adapter'
 import type { EsdbRecord } from './client.ts'
 
 /**
@@ -9,8 +10,10 @@ const PREFIX = 'tidemark-checkpoint'
 /** Which checkpoints there are: one event for each, written with its first. */
 export const CHECKPOINTS_STREAM: string = `${PREFIX}s`
 
-export function checkpointStream(projection: string): string {
-  return `${PREFIX}-${projection}`
+/** `#` begins what no name of a whole projection can look like. */
+export function checkpointStream({ projection, version, slots }: Unit): string {
+  const isWhole = version === 1 && slots.from === ALL_SLOTS.from && slots.to === ALL_SLOTS.to
+  return isWhole ? `${PREFIX}-${projection}` : `${PREFIX}#${version}/${slots.from}-${slots.to}-${projection}`
 }
 
 const LINK_TYPE = '$>'

@@ -4,9 +4,15 @@ import {
   type Checkpoint,
   CheckpointConflictError,
   type CheckpointStore,
+  type FirstStart,
+  ProjectionSourceError,
   requireKnownOptions,
   type StoredProgress,
+  type StoredUnit,
   type TidemarkError,
+  type Unit,
+  type UnitFilter,
+  unitKey,
 } from '@tidemark/core/adapter'
 import {
   type CheckpointRecord,
@@ -19,7 +25,7 @@ import {
 import { CHECKPOINTS_STREAM, checkpointStream } from './checkpoint-stream.ts'
 import { type EsdbCheckpointsClient, type EsdbEventData, expecting, originalRecord } from './client.ts'
 import { type ClientInUse, type ClientOption, clientInUse } from './client-in-use.ts'
-import { hasType, isTransientEsdbError, ProjectionSourceError, SkipsNotKeptError } from './errors.ts'
+import { hasType, isTransientEsdbError } from './errors.ts'
 import { resolveTimeout } from './options.ts'
 import { answered, readEach } from './read.ts'
 
@@ -48,6 +54,9 @@ const OPTIONS: Readonly<Record<keyof EsdbCheckpointsOptions, true>> = { client: 
  *
  * There is no transaction: a handler's effects come first, then the checkpoint, so a crash between the two repeats a batch
  * (at least once). Of two daemons that handle the same batch one moves the checkpoint, and the other stands by.
+ *
+ * It has no `settled`: each poll of a source of the same store settles its whole log. It has no `skips`: a source that
+ * passes positions without proof is refused.
  */
 export function esdbCheckpoints(options: EsdbCheckpointsOptions): CheckpointStore<undefined> {
   requireKnownOptions(options, OPTIONS)
@@ -62,6 +71,7 @@ interface Stored extends Partial<CheckpointRecord> {
 }
 
 class EsdbCheckpoints implements CheckpointStore<undefined> {
+  readonly name = 'esdbCheckpoints'
   readonly #client: ClientInUse<EsdbCheckpointsClient>
   readonly #timeoutMs: number
   /** As last read or written here, so that a batch costs one append. */
@@ -74,59 +84,62 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     this.#timeoutMs = timeoutMs
   }
 
-  async read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint> {
-    const { position, skipped = {}, source: owner = source } = await this.#readStored(projection, signal)
+  /** The row is the stream: its first checkpoint makes it. */
+  async open(unit: Unit, { source }: FirstStart, signal: AbortSignal): Promise<Checkpoint> {
+    const { position, skipped = {}, source: owner = source } = await this.#readStored(unit, signal)
     if (owner !== source) {
-      throw new ProjectionSourceError(
-        `projection "${projection}" has a checkpoint of the source "${owner}", and now reads "${source}": choose another ` +
-          `name for it; or delete stream "${checkpointStream(projection)}", to project anew`,
-      )
+      const orElse = `; or delete stream "${checkpointStream(unit)}", to project anew`
+      throw new ProjectionSourceError(unit.projection, owner, source, orElse)
     }
     return { position, skipped }
   }
 
-  async advance(request: AdvanceRequest, work: (tx: undefined) => Promise<void>): Promise<Advanced> {
-    const { projection, source, from, to, signal } = request
-    signal.throwIfAborted()
-    const stored = this.#known.get(projection) ?? (await this.#readStored(projection, signal))
-    // From here on only the store knows where the checkpoint stands, until this has succeeded.
-    this.#known.delete(projection)
-    if (stored.position !== from) {
-      throw conflict(projection, `it stands at ${stored.position ?? 'none'}, expected ${from ?? 'none'}`)
-    }
-    if (stored.revision === undefined) await this.#list({ projection, source }, signal)
-    await unlessAborted(work(undefined), signal)
-    const moved = { source, position: to, skipped: stored.skipped ?? {} }
-    const revision = await this.#append(projection, stored.revision, checkpointEvent(moved), signal)
-    await this.#keepLastOnly(projection, signal)
-    this.#known.set(projection, { ...moved, revision })
-    return { position: to, skipped: moved.skipped, crossed: [] }
+  async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {
+    const { position, skipped = {}, source } = await this.#readStored(unit, signal)
+    return source === undefined ? undefined : { unit, source, position, skipped }
   }
 
-  async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
-    const projections = new Set<string>()
+  async list({ source, projection }: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]> {
+    const units = new Map<string, Unit>()
     await this.#readEach(
       CHECKPOINTS_STREAM,
       { direction: 'forwards', fromRevision: 'start' },
       signal,
       (record) => {
-        const listed = parseListing(record)
-        if (listed.source === source) projections.add(listed.projection)
+        const { unit } = parseListing(record)
+        if (projection === undefined || unit.projection === projection) units.set(unitKey(unit), unit)
       },
     )
-    const progress: StoredProgress<string>[] = []
-    for (const projection of projections) {
-      const { position, source: owner } = await this.#readStored(projection, signal)
-      if (owner === source) progress.push({ projection, position })
+    const found: StoredUnit[] = []
+    for (const unit of units.values()) {
+      const stored = await this.read(unit, signal)
+      if (stored && (source === undefined || stored.source === source)) found.push(stored)
     }
-    return progress
+    return found
   }
 
-  /** No source of the same store needs it: each of its polls settles the whole log. */
-  async saveSettled(): Promise<void> {}
+  async advance(request: AdvanceRequest, work: (tx: undefined) => Promise<void>): Promise<Advanced> {
+    const { unit, source, from, to, signal } = request
+    const key = unitKey(unit)
+    signal.throwIfAborted()
+    const stored = this.#known.get(key) ?? (await this.#readStored(unit, signal))
+    // From here on only the store knows where the checkpoint stands, until this has succeeded.
+    this.#known.delete(key)
+    if (stored.position !== from) {
+      throw conflict(unit, `it stands at ${stored.position ?? 'none'}, expected ${from ?? 'none'}`)
+    }
+    if (stored.revision === undefined) await this.#list({ unit, source }, signal)
+    await unlessAborted(work(undefined), signal)
+    const moved = { source, position: to, skipped: stored.skipped ?? {} }
+    const revision = await this.#append(unit, stored.revision, checkpointEvent(moved), signal)
+    await this.#keepLastOnly(unit, signal)
+    this.#known.set(key, { ...moved, revision })
+    return { position: to, skipped: moved.skipped, crossed: [] }
+  }
 
-  async recordSkips(source: string): Promise<void> {
-    throw new SkipsNotKeptError(source)
+  async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
+    const units = await this.list({ source }, signal)
+    return units.map(({ unit, position }) => ({ unit, position }))
   }
 
   async sharesLogWith(): Promise<boolean> {
@@ -137,9 +150,9 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     return isTransientEsdbError(error)
   }
 
-  async #readStored(projection: string, signal: AbortSignal): Promise<Stored> {
+  async #readStored(unit: Unit, signal: AbortSignal): Promise<Stored> {
     let stored: Stored = { revision: undefined }
-    const stream = checkpointStream(projection)
+    const stream = checkpointStream(unit)
     await this.#readEach(
       stream,
       { direction: 'backwards', fromRevision: 'end', maxCount: 1 },
@@ -148,7 +161,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
         stored = { ...parseCheckpoint(record), revision: record.revision }
       },
     )
-    this.#known.set(projection, stored)
+    this.#known.set(unitKey(unit), stored)
     return stored
   }
 
@@ -183,12 +196,12 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
   }
 
   async #append(
-    projection: string,
+    unit: Unit,
     revision: bigint | undefined,
     event: EsdbEventData,
     signal: AbortSignal,
   ): Promise<bigint> {
-    const stream = checkpointStream(projection)
+    const stream = checkpointStream(unit)
     try {
       const { success, nextExpectedRevision } = await this.#answered(
         `append to stream "${stream}"`,
@@ -196,12 +209,10 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
         (client) => client.appendToStream(stream, event, expecting(revision ?? 'no_stream')),
       )
       // A client made with `throwOnAppendFailure: false` answers this way.
-      if (!success) throw conflict(projection, 'another owner moved it')
+      if (!success) throw conflict(unit, 'another owner moved it')
       return nextExpectedRevision
     } catch (error) {
-      throw hasType(error, 'wrong-expected-version')
-        ? conflict(projection, 'another owner moved it', error)
-        : error
+      throw hasType(error, 'wrong-expected-version') ? conflict(unit, 'another owner moved it', error) : error
     }
   }
 
@@ -218,13 +229,14 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
    * Once in every process, in case the one before ended too early. After an append, not before: metadata written to a stream
    * that was deleted, in order to project anew, would bring its last event back.
    */
-  async #keepLastOnly(projection: string, signal: AbortSignal): Promise<void> {
-    if (this.#bounded.has(projection)) return
-    const stream = checkpointStream(projection)
+  async #keepLastOnly(unit: Unit, signal: AbortSignal): Promise<void> {
+    const key = unitKey(unit)
+    if (this.#bounded.has(key)) return
+    const stream = checkpointStream(unit)
     await this.#answered(`metadata of stream "${stream}"`, signal, (client) =>
       client.setStreamMetadata(stream, { maxCount: 1 }),
     )
-    this.#bounded.add(projection)
+    this.#bounded.add(key)
   }
 
   #answered<T>(
@@ -248,7 +260,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
  */
 let lastAppend: Promise<unknown> = Promise.resolve()
 
-function conflict(projection: string, detail: string, cause?: unknown): TidemarkError {
+function conflict({ projection }: Unit, detail: string, cause?: unknown): TidemarkError {
   const error = new CheckpointConflictError(projection, `its checkpoint cannot be moved: ${detail}`)
   if (cause !== undefined) error.cause = cause
   return error

@@ -33,25 +33,9 @@ export class EsdbReaderUnavailableError extends TidemarkError {
   }
 }
 
-/** The checkpoint of this name belongs to another source. */
-export class ProjectionSourceError extends TidemarkError {
-  readonly code = 'TIDEMARK_PROJECTION_SOURCE'
-}
-
 /** A checkpoint stream holds what Tidemark has not written. */
 export class CheckpointFormatError extends TidemarkError {
   readonly code = 'TIDEMARK_ESDB_CHECKPOINT_FORMAT'
-}
-
-/** Runs that a mark has passed without proof are to be remembered, by a checkpoint store that cannot. */
-export class SkipsNotKeptError extends TidemarkError {
-  readonly code = 'TIDEMARK_ESDB_SKIPS_NOT_KEPT'
-  constructor(source: string) {
-    super(
-      `source "${source}" passes positions without proof, and esdbCheckpoints does not count them: it is for sources of ` +
-        'the same store (esdbEvents); use postgresCheckpoints',
-    )
-  }
 }
 
 /** What both clients call `ErrorType`, as far as a later try may succeed with nothing changed by anyone. */

@@ -14,8 +14,6 @@ export {
   EsdbReaderUnavailableError,
   EsdbTimeoutError,
   isTransientEsdbError,
-  ProjectionSourceError,
-  SkipsNotKeptError,
 } from './errors.ts'
 export type { EsdbFilter } from './filter.ts'
 export { ESDB_EVENTS_DEFAULTS, type EsdbAllEventsOptions, type EsdbStreamEventsOptions } from './options.ts'

@@ -23,11 +23,11 @@ export function furthest<P>(
   stored: readonly StoredProgress<P>[],
 ): KnownPosition<P> | undefined {
   let known: KnownPosition<P> | undefined
-  for (const { projection, position } of stored) {
+  for (const { unit, position } of stored) {
     if (position === undefined || isReached(order, position, known?.position)) continue
     known = {
       position,
-      what: projection === undefined ? 'a checkpoint' : `the checkpoint of "${projection}"`,
+      what: unit === undefined ? 'a checkpoint' : `the checkpoint of "${unit.projection}"`,
     }
   }
   return known

@@ -7,7 +7,7 @@ import {
   IncarnationChangedError,
   TidemarkError,
 } from '@tidemark/core/adapter'
-import type { CheckpointTables } from './checkpoint-tables.ts'
+import { type CheckpointTables, isUnitSql } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
 import {
   CommitRefusedError,
@@ -49,7 +49,8 @@ export async function advanceCheckpoint(
   work: () => Promise<void>,
 ): Promise<Advanced> {
   const { client, connection, backends, unanswered } = parts
-  const { evidence, projection } = request
+  const { evidence, unit } = request
+  const { projection } = unit
   try {
     const locked = await beginAndLock(parts, request)
     if (backends && !locked.isKnownBackend) await compareBackend(client, backends, evidence.incarnation)
@@ -66,7 +67,7 @@ export async function advanceCheckpoint(
     const skipped = addCrossed(parseSkipTotals(locked.skipped), locked.crossed)
     await moveAndCommit(parts, request, locked.transaction, formatSkipTotals(skipped)).catch(
       (error: unknown) => {
-        if (!isAnswer(error)) unanswered.add(projection, locked)
+        if (!isAnswer(error)) unanswered.add(unit, locked)
         throw errorOfStatement(given, error)
       },
     )
@@ -97,7 +98,7 @@ interface LockedCheckpoint {
 /** Before the handler runs, so that the loser of two owners does no work. */
 async function beginAndLock(
   { client, tables: { checkpoints, skips }, backends, unanswered }: AdvanceParts,
-  { projection, source, from, to, evidence, startedAtHead }: AdvanceRequest,
+  { unit, source, from, to, evidence }: AdvanceRequest,
 ): Promise<LockedCheckpoint> {
   const lsn = lsnOf(evidence.logPosition)
   const keys = backends?.of(evidence.incarnation) ?? []
@@ -109,23 +110,23 @@ async function beginAndLock(
        (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${quoteLiteral(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
        (select json_agg(json_build_object('stored', s.stored::text, 'current', s.current::text, 'count', s.count::text,
             'isHistorical',
-            s.current <= (case when c.position is null then ${quoteLiteral(startedAtHead)} else c.started_at_head end)::numeric) order by s.current)::text
+            s.current <= c.started_at_head::numeric) order by s.current)::text
           from ${skips} s
           where s.source = ${quoteLiteral(source)} and s.current > ${from === undefined ? "'-Infinity'" : integer(from)}::numeric
             and s.current <= ${integer(to)}::numeric) as crossed
      from ${checkpoints} c
-     where c.projection = ${quoteLiteral(projection)}
+     where ${isUnitSql('c', unit)}
      for update of c skip locked`,
   )
   const row = locked?.rows[0]
   if (row === undefined) {
-    await unanswered.requireEnded(client, projection)
-    throw new CheckpointConflictError(projection, 'another owner is working on it')
+    await unanswered.requireEnded(client, unit)
+    throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
   }
   const position = row.position ?? undefined
   if (position !== from) {
     throw new CheckpointConflictError(
-      projection,
+      unit.projection,
       `another owner moved its checkpoint to ${String(position ?? 'none')}, expected ${from ?? 'none'}`,
     )
   }
@@ -142,21 +143,20 @@ async function beginAndLock(
 /** The statement fails, and so nothing is committed, where the handler has ended the transaction. */
 async function moveAndCommit(
   { client, tables: { checkpoints } }: AdvanceParts,
-  { projection, to, evidence, startedAtHead }: AdvanceRequest,
+  { unit, to, evidence }: AdvanceRequest,
   transaction: string,
   skipped: string,
 ): Promise<void> {
+  const { projection } = unit
   const results = await client
     .query(
       `${limitSql(client)};
        with moved as (
-         update ${checkpoints}
+         update ${checkpoints} c
          set position = ${quoteLiteral(to)}, settled = ${quoteLiteral(evidence.settled)},
            incarnation = ${quoteLiteral(evidence.incarnation)}, log_position = ${quoteLiteral(evidence.logPosition)},
-           skipped = ${quoteLiteral(skipped)}::jsonb,
-           started_at_head = case when position is null then ${quoteLiteral(startedAtHead)} else started_at_head end,
-           updated_at = clock_timestamp()
-         where projection = ${quoteLiteral(projection)} and pg_current_xact_id()::text = ${quoteLiteral(transaction)}
+           skipped = ${quoteLiteral(skipped)}::jsonb, updated_at = clock_timestamp()
+         where ${isUnitSql('c', unit)} and pg_current_xact_id()::text = ${quoteLiteral(transaction)}
          returning true
        )
        select case when (select count(*) from moved) = 1 then true

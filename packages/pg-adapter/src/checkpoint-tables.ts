@@ -1,4 +1,5 @@
-import { quoteIdentifier } from './identifiers.ts'
+import type { Unit } from '@tidemark/core/adapter'
+import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
 
 /** Tidemark's own tables, quoted for SQL. */
 export interface CheckpointTables {
@@ -7,7 +8,29 @@ export interface CheckpointTables {
   readonly skips: string
 }
 
+export type Row = Readonly<Record<string, unknown>>
+/** Asks them in a transaction of its own. */
+export type Query = (sql: string, signal: AbortSignal) => Promise<Row[]>
+
 export function checkpointTables(schema: string): CheckpointTables {
   const table = (name: string): string => `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`
   return { checkpoints: table('checkpoints'), settled: table('settled'), skips: table('skips') }
+}
+
+/** The condition on a row of `checkpoints` that is this unit's. */
+export function isUnitSql(row: string, { projection, version, slots }: Unit): string {
+  return (
+    `${row}.projection = ${quoteLiteral(projection)} and ${row}.version = ${integerSql(version)}` +
+    ` and ${row}.slot_from = ${integerSql(slots.from)} and ${row}.slot_to = ${integerSql(slots.to)}`
+  )
+}
+
+/** Its key, as values. */
+export function unitValuesSql({ projection, version, slots }: Unit): string {
+  return [quoteLiteral(projection), ...[version, slots.from, slots.to].map(integerSql)].join(', ')
+}
+
+function integerSql(value: number): string {
+  if (!Number.isSafeInteger(value)) throw new TypeError(`expected an integer, found ${value}`)
+  return String(value)
 }

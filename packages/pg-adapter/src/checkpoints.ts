@@ -4,21 +4,35 @@ import {
   type Checkpoint,
   CheckpointConflictError,
   type CheckpointStore,
+  type FirstStart,
+  ProjectionSourceError,
   requireKnownOptions,
-  type SkippedRun,
-  type StoredEvidence,
+  type SettledMemory,
+  type SkipLedger,
   type StoredProgress,
+  type StoredUnit,
+  type Unit,
+  type UnitFilter,
 } from '@tidemark/core/adapter'
 import { advanceCheckpoint } from './advance.ts'
-import { type CheckpointTables, checkpointTables } from './checkpoint-tables.ts'
+import {
+  type CheckpointTables,
+  checkpointTables,
+  isUnitSql,
+  type Query,
+  type Row,
+  unitValuesSql,
+} from './checkpoint-tables.ts'
 import { type BoundedPool, type PgClient, type PgPool, withConnection } from './client.ts'
-import { isTransientPostgresError, ProjectionSourceError } from './errors.ts'
-import { quoteLiteral, quoteTexts } from './identifiers.ts'
+import { isTransientPostgresError } from './errors.ts'
+import { quoteLiteral } from './identifiers.ts'
 import { migrate } from './migrations/migrate.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './options.ts'
 import { boundedClient, boundedPool } from './query-timeout.ts'
 import { KnownBackends } from './server/backends.ts'
 import { parseIncarnation } from './server/incarnation.ts'
+import { settledMemory } from './settled-memory.ts'
+import { skipLedger } from './skip-ledger.ts'
 import { parseSkipTotals } from './skip-totals.ts'
 import { transact } from './transaction.ts'
 import { UnansweredCommits } from './unanswered-commits.ts'
@@ -74,6 +88,9 @@ export function postgresCheckpoints<C extends PgClient = PgClient>(
 }
 
 class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
+  readonly name = 'postgresCheckpoints'
+  readonly settled: SettledMemory
+  readonly skips: SkipLedger
   /** Gives connections as handlers get them. */
   readonly #pool: BoundedPool<C>
   readonly #ownPool: BoundedPool
@@ -88,34 +105,63 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     this.#ownPool = boundedPool(pool, queryTimeoutMs)
     this.#schema = schema
     this.#tables = checkpointTables(schema)
+    const query: Query = (sql, signal) => this.#query(sql, signal)
+    this.settled = settledMemory(query, this.#tables)
+    this.skips = skipLedger(query, this.#tables)
   }
 
   prepare(signal: AbortSignal): Promise<void> {
     return migrate(this.#ownPool, this.#schema, signal)
   }
 
-  async read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint> {
+  async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<Checkpoint> {
     const { checkpoints } = this.#tables
-    const select = `select source, position, skipped::text as skipped from ${checkpoints}
-      where projection = ${quoteLiteral(projection)}`
-    let [row] = await this.#query(select, signal)
-    if (row === undefined) {
+    let row = await this.#readRow(unit, signal)
+    if (row?.position === undefined && row?.source === source && head !== undefined) {
+      // A row that the first version made knows no head. One that an owner is working on is left to that owner.
       await this.#query(
-        `insert into ${checkpoints} (projection, source) values (${quoteLiteral(projection)}, ${quoteLiteral(source)})
-         on conflict (projection) do nothing`,
+        `update ${checkpoints} c set started_at_head = ${quoteLiteral(head)}
+         where ${isUnitSql('c', unit)} and exists (
+           select from ${checkpoints} o
+           where ${isUnitSql('o', unit)} and o.position is null and o.started_at_head is null
+           for update skip locked
+         )`,
         signal,
       )
-      row = (await this.#query(select, signal))[0]
     }
-    if (row === undefined) throw new CheckpointConflictError(projection, 'its row was deleted as it was made')
+    if (row === undefined) {
+      await this.#query(
+        `insert into ${checkpoints} (projection, version, slot_from, slot_to, source, started_at_head)
+         values (${unitValuesSql(unit)}, ${quoteLiteral(source)}, ${quoteLiteral(head)})
+         on conflict do nothing`,
+        signal,
+      )
+      row = await this.#readRow(unit, signal)
+    }
+    if (row === undefined)
+      throw new CheckpointConflictError(unit.projection, 'its row was deleted as it was made')
     if (row.source !== source) {
       throw new ProjectionSourceError(
-        `projection "${projection}" has a checkpoint of the source "${String(row.source)}", and now reads "${source}": ` +
-          `choose another name; or, if the source was only renamed, run\n` +
-          `  UPDATE ${checkpoints} SET source = ${quoteLiteral(source)} WHERE projection = ${quoteLiteral(projection)};`,
+        unit.projection,
+        row.source,
+        source,
+        `; or, if the source was only renamed, run\n  UPDATE ${checkpoints} SET source = ${quoteLiteral(source)} ` +
+          `WHERE projection = ${quoteLiteral(unit.projection)};`,
       )
     }
-    return { position: textOf(row.position), skipped: parseSkipTotals(row.skipped) }
+    return { position: row.position, skipped: row.skipped }
+  }
+
+  async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {
+    return await this.#readRow(unit, signal)
+  }
+
+  async list({ source, projection }: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]> {
+    const conditions = [
+      ...(source === undefined ? [] : [`c.source = ${quoteLiteral(source)}`]),
+      ...(projection === undefined ? [] : [`c.projection = ${quoteLiteral(projection)}`]),
+    ]
+    return (await this.#query(this.#select(conditions), signal)).map(toStoredUnit)
   }
 
   async advance(request: AdvanceRequest, work: (tx: C) => Promise<void>): Promise<Advanced> {
@@ -133,55 +179,23 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
     const { checkpoints, settled } = this.#tables
     const rows = await this.#query(
-      `select projection, position, settled, incarnation, log_position from ${checkpoints}
+      `select ${UNIT_COLUMNS}, position, settled, incarnation, log_position from ${checkpoints} c
          where source = ${quoteLiteral(source)}
        union all
-       select null, null, settled, incarnation, log_position from ${settled} where source = ${quoteLiteral(source)}`,
+       select null, null, null, null, null, settled, incarnation, log_position from ${settled}
+         where source = ${quoteLiteral(source)}`,
       signal,
     )
     return rows.map((row) => {
       const incarnation = textOf(row.incarnation)
       return {
-        projection: textOf(row.projection),
+        unit: row.projection === null ? undefined : toUnit(row),
         position: textOf(row.position),
         settled: textOf(row.settled),
         logPosition: textOf(row.log_position),
         ...(incarnation === undefined ? {} : { incarnation }),
       }
     })
-  }
-
-  async saveSettled(
-    source: string,
-    { settled, incarnation, logPosition }: StoredEvidence,
-    signal: AbortSignal,
-  ): Promise<void> {
-    await this.#query(
-      `insert into ${this.#tables.settled} (source, settled, incarnation, log_position)
-       values (${[source, settled, incarnation, logPosition].map(quoteLiteral).join(', ')})
-       on conflict (source) do update
-       set settled = excluded.settled, incarnation = excluded.incarnation, log_position = excluded.log_position,
-         updated_at = now()`,
-      signal,
-    )
-  }
-
-  async recordSkips(source: string, runs: readonly SkippedRun<string>[], signal: AbortSignal): Promise<void> {
-    const { skips } = this.#tables
-    const numbers = (of: (run: SkippedRun<string>) => string): string =>
-      `${quoteTexts(runs.map(of))}::numeric[]`
-    await this.#query(
-      `insert into ${skips} (source, stored, current, count)
-       select ${quoteLiteral(source)}, greatest(run.stored, passed.upto), run.current,
-         run.count - greatest(0, coalesce(passed.upto - run.stored, 0))
-       from unnest(
-         ${numbers((run) => run.stored)}, ${numbers((run) => run.current)}, ${numbers((run) => run.count.toString())}
-       ) as run (stored, current, count)
-       cross join (select max(current) as upto from ${skips} where source = ${quoteLiteral(source)}) as passed
-       where passed.upto is null or run.current > passed.upto + 1
-       on conflict do nothing`,
-      signal,
-    )
   }
 
   /** The same server: one log, whatever the database. */
@@ -218,9 +232,39 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return isTransientPostgresError(error)
   }
 
-  async #query(sql: string, signal: AbortSignal): Promise<Record<string, unknown>[]> {
+  #select(conditions: readonly string[]): string {
+    const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
+    return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped from ${this.#tables.checkpoints} c ${where}`
+  }
+
+  async #readRow(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {
+    const [row] = await this.#query(this.#select([isUnitSql('c', unit)]), signal)
+    return row && toStoredUnit(row)
+  }
+
+  async #query(sql: string, signal: AbortSignal): Promise<Row[]> {
     const [result] = await withConnection(this.#ownPool, signal, (client) => transact(client, sql))
     return result?.rows ?? []
+  }
+}
+
+/** The key of a row, as text whatever parsers the pool has. */
+const UNIT_COLUMNS =
+  'projection, version::text as version, slot_from::text as "slotFrom", slot_to::text as "slotTo"'
+
+function toUnit(row: Row): Unit {
+  const { projection, version, slotFrom, slotTo } = row
+  const slots = { from: Number(slotFrom), to: Number(slotTo) }
+  return { projection: String(projection), version: Number(version), slots }
+}
+
+function toStoredUnit(row: Row): StoredUnit {
+  const { source, position, skipped } = row
+  return {
+    unit: toUnit(row),
+    source: String(source),
+    position: textOf(position),
+    skipped: parseSkipTotals(skipped),
   }
 }
 

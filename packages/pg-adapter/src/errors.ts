@@ -175,11 +175,6 @@ export class CommitRefusedError extends TidemarkError {
   }
 }
 
-/** The checkpoint of this name belongs to another source. */
-export class ProjectionSourceError extends TidemarkError {
-  readonly code = 'TIDEMARK_PROJECTION_SOURCE'
-}
-
 /** query_canceled: by `statement_timeout` or `pg_cancel_backend()`; the server's words for it are in its language. */
 export const QUERY_CANCELED = '57014'
 export const IN_FAILED_SQL_TRANSACTION = '25P02'

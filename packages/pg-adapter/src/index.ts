@@ -10,7 +10,6 @@ export {
   PartitionsChangedError,
   type PostgresCondition,
   PostgresConditionError,
-  ProjectionSourceError,
   QueryTimeoutError,
   TransactionFailedError,
   TransactionLeftOpenError,

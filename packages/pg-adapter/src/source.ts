@@ -37,6 +37,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   readonly order: typeof denseOrder = denseOrder
   readonly filtersByType: boolean
   readonly placeholderTypes: readonly string[]
+  readonly passesUnproven: boolean
   #options: ResolvedPostgresEventsOptions<E>
   readonly #backends = new KnownBackends()
   readonly #former = new FormerSequences()
@@ -47,6 +48,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
     this.name = options.name
     this.filtersByType = options.eventType !== undefined
     this.placeholderTypes = options.placeholderTypes
+    this.passesUnproven = options.staleThresholdMs !== undefined
   }
 
   async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {

@@ -1,4 +1,5 @@
 import type { StoredProgress } from '../../../packages/core/src/ports/event-source.ts'
+import { wholeUnit } from '../../../packages/core/src/ports/unit.ts'
 import type { Judge } from './judge.ts'
 import type { ModelServer } from './server.ts'
 import type { ModelEvent } from './transaction.ts'
@@ -29,7 +30,7 @@ export class Journal {
 
   saveSettled(evidence: ModelEvidence, asynchronous: boolean): void {
     const before = this.alone
-    this.alone = { projection: undefined, position: undefined, ...evidence }
+    this.alone = { unit: undefined, position: undefined, ...evidence }
     this.write(() => {
       this.alone = before
     }, asynchronous)
@@ -61,7 +62,7 @@ export class Projection {
     if (!this.#server.table.at(Number(to))?.wasVisible) {
       this.#judge.report('checkpoint never seen visible', `${this.#name} stored ${to}`)
     }
-    this.checkpoint = { projection: this.#name, position: to, ...evidence }
+    this.checkpoint = { unit: wholeUnit(this.#name), position: to, ...evidence }
     this.#journal.write(() => {
       this.checkpoint = checkpoint
       for (const event of this.handled.splice(length)) event.handledBy &= ~this.#bit

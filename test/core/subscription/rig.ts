@@ -1,5 +1,12 @@
-import type { Labels, Metrics, MonitorOptions, Telemetry } from '@tidemark/core'
-import { denseOrder, type PositionOrder, type SubscriptionSource } from '@tidemark/core/adapter'
+import type {
+  Labels,
+  Metrics,
+  MonitorOptions,
+  PositionOrder,
+  SubscriptionSource,
+  Telemetry,
+} from '@tidemark/core'
+import { denseOrder } from '@tidemark/core/adapter'
 import { FakeClock } from '../../support/fake-clock.ts'
 import {
   Call,

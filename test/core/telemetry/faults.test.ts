@@ -15,6 +15,7 @@ import {
   type Metrics,
   type MetricsRecorder,
 } from '@tidemark/core'
+import { wholeUnit } from '@tidemark/core/adapter'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { Registry } from 'prom-client'
@@ -62,7 +63,9 @@ async function projects(options: Parameters<ReturnType<typeof rig>['daemon']>[1]
   }
   expect(seen).toEqual([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n, 9n, 10n])
   await clock.run(running.stop())
-  expect((await checkpoints.read('all', events.name, never())).position).toBe('10')
+  expect(
+    (await checkpoints.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).position,
+  ).toBe('10')
 }
 
 describe('projections go on with nothing lost', () => {

@@ -221,9 +221,9 @@ describe('what is unknown is absent', () => {
     const { clock, checkpoints, start, observedDaemon, lag } = observed()
     const reading = gate()
     const hanging = alteredCheckpoints(checkpoints, {
-      read: async (projection, source) => {
+      open: async (unit, first) => {
         await reading.promise
-        return await checkpoints.read(projection, source, never())
+        return await checkpoints.open(unit, first, never())
       },
     })
     await start(observedDaemon([recording('all')], { checkpoints: hanging }))

@@ -112,7 +112,7 @@ describe('a mark that goes stale', () => {
     const { clock, checkpoints, daemon } = rig()
     const logger = spied()
     const hung = gate()
-    const store = alteredCheckpoints(checkpoints, { saveSettled: () => hung.promise })
+    const store = alteredCheckpoints(checkpoints, { settled: { save: () => hung.promise } })
     const source = scripted(() => reading({ head: 1n, settled: 1n, mark: 1n }))
     const starting = daemon([recording('all')], { source, checkpoints: store, logger }).start()
     await clock.advance(10_000)

@@ -1,5 +1,6 @@
 import { SpanStatusCode, trace } from '@opentelemetry/api'
-import { denseOrder, type EventSource, type PositionOrder } from '@tidemark/core/adapter'
+import type { EventSource, PositionOrder } from '@tidemark/core'
+import { denseOrder } from '@tidemark/core/adapter'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { Registry } from 'prom-client'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'

@@ -1,6 +1,8 @@
+import { type Unit, wholeUnit } from '@tidemark/core/adapter'
 import { postgresCheckpoints, postgresCheckpointsSql } from '@tidemark/pg-adapter'
 import type { Pool } from 'pg'
 import { expect, test } from 'vitest'
+import { createVersions, MIGRATIONS } from '../../../packages/pg-adapter/src/migrations/migrations.ts'
 import { asRole, fileDatabase } from '../../support/event-table.ts'
 import { never } from '../../support/never.ts'
 
@@ -27,6 +29,7 @@ async function shapeOf(schema: string) {
   return rows
 }
 
+const VERSIONS = [1, 2]
 const versions = async (schema: string) =>
   (await db.pool.query(`select version from ${schema}.migrations`)).rows.map((row) => row.version)
 
@@ -41,7 +44,45 @@ test('makes its tables, and does nothing the second time', async () => {
   ])
   await prepare(db.pool, 'twice')
   expect(await shapeOf('twice')).toEqual(shape)
-  expect(await versions('twice')).toEqual([1])
+  expect(await versions('twice')).toEqual(VERSIONS)
+})
+
+test('a database of the first version opens with every checkpoint, total and settled position as it was', async () => {
+  const schema = 'first_version'
+  const [first] = MIGRATIONS
+  await db.pool.query(
+    `create schema ${schema}; ${createVersions(schema)} insert into ${schema}.migrations (version) values (1);
+     ${first?.sql(schema)}
+     insert into ${schema}.checkpoints
+       (projection, source, position, settled, incarnation, log_position, started_at_head, skipped)
+     values ('all', 's', '12', '14', 'run 1', '0/1', '9', '{"historical_gap": 2, "stale_high_water_mark": 3}'),
+       ('not begun', 's', null, null, null, null, null, '{}');
+     insert into ${schema}.settled (source, settled, incarnation, log_position) values ('s', '20', 'run 2', '0/2');
+     insert into ${schema}.skips (source, current, stored, count) values ('s', 16, 14, 1)`,
+  )
+  await prepare(db.pool, schema)
+  const store = postgresCheckpoints({ pool: db.pool, schema })
+  const skipped = { historical_gap: 2n, stale_high_water_mark: 3n }
+  const all = wholeUnit('all')
+  expect(await store.open(all, { source: 's', head: '99' }, never())).toEqual({ position: '12', skipped })
+  expect(await store.read(all, never())).toEqual({ unit: all, source: 's', position: '12', skipped })
+  const progress = await store.progress('s', never())
+  expect(progress).toHaveLength(3)
+  expect(progress).toEqual(
+    expect.arrayContaining([
+      { unit: all, position: '12', settled: '14', incarnation: 'run 1', logPosition: '0/1' },
+      { unit: wholeUnit('not begun'), position: undefined, settled: undefined, logPosition: undefined },
+      { unit: undefined, position: undefined, settled: '20', incarnation: 'run 2', logPosition: '0/2' },
+    ]),
+  )
+  const notBegun = wholeUnit('not begun')
+  await store.open(notBegun, { source: 's', head: '15' }, never())
+  const rest = { source: 's', evidence: { incarnation: 'i', settled: '17', logPosition: undefined } }
+  const advance = (unit: Unit, from: string | undefined) =>
+    store.advance({ ...rest, unit, from, to: '17', signal: new AbortController().signal }, async () => {})
+  // What the first process saw as the head is kept; whoever had none stored starts now.
+  expect(await advance(all, '12')).toMatchObject({ skipped: { ...skipped, stale_high_water_mark: 4n } })
+  expect(await advance(notBegun, undefined)).toMatchObject({ skipped: { stale_high_water_mark: 1n } })
 })
 
 test.each(['read committed', 'repeatable read', 'serializable'])(
@@ -50,7 +91,7 @@ test.each(['read committed', 'repeatable read', 'serializable'])(
     const schema = isolation.replace(' ', '_')
     const pool = db.newPool({ options: `-c default_transaction_isolation=${isolation.replace(' ', '\\ ')}` })
     await Promise.all(Array.from({ length: 8 }, () => prepare(pool, schema)))
-    expect(await versions(schema)).toEqual([1])
+    expect(await versions(schema)).toEqual(VERSIONS)
   },
 )
 
@@ -59,13 +100,13 @@ test('its printed SQL makes the same tables, after which it does nothing', async
   await db.pool.query(postgresCheckpointsSql({ schema: 'printed' }))
   expect(await shapeOf('printed')).toEqual(await shapeOf('made'))
   await prepare(db.pool, 'printed')
-  expect(await versions('printed')).toEqual([1])
+  expect(await versions('printed')).toEqual(VERSIONS)
 })
 
 test('the default schema is tidemark', async () => {
   await db.pool.query(postgresCheckpointsSql())
   await postgresCheckpoints({ pool: db.pool }).prepare?.(never())
-  expect(await versions('tidemark')).toEqual([1])
+  expect(await versions('tidemark')).toEqual(VERSIONS)
 })
 
 test('takes a schema whose name needs quotes', async () => {
@@ -73,7 +114,10 @@ test('takes a schema whose name needs quotes', async () => {
   await prepare(db.pool, schema)
   const store = postgresCheckpoints({ pool: db.pool, schema })
   await store.prepare?.(never())
-  expect(await store.read('p', 's', never())).toEqual({ position: undefined, skipped: {} })
+  expect(await store.open(wholeUnit('p'), { source: 's', head: undefined }, never())).toEqual({
+    position: undefined,
+    skipped: {},
+  })
   expect(await shapeOf(schema)).not.toEqual([])
 })
 
@@ -83,7 +127,13 @@ test('a role that may create nothing uses tables that are there', async () => {
     grant select, insert, update on all tables in schema given to :role`)
   const pool = db.newPool(asRole(db.url, role))
   await prepare(pool, 'given')
-  expect(await postgresCheckpoints({ pool, schema: 'given' }).read('p', 's', never())).toEqual({
+  expect(
+    await postgresCheckpoints({ pool, schema: 'given' }).open(
+      wholeUnit('p'),
+      { source: 's', head: undefined },
+      never(),
+    ),
+  ).toEqual({
     position: undefined,
     skipped: {},
   })
@@ -92,7 +142,7 @@ test('a role that may create nothing uses tables that are there', async () => {
 test('a role that owns a schema, and may create no other, makes the tables in it', async () => {
   const role = await db.role('create schema authorization :role')
   await prepare(db.newPool(asRole(db.url, role)), role)
-  expect(await versions(role)).toEqual([1])
+  expect(await versions(role)).toEqual(VERSIONS)
 })
 
 const STATEMENTS = /(?<=^ {2}).+;$/gm
@@ -121,8 +171,8 @@ test.each([
   for (const grant of printed) await db.pool.query(grant)
   await prepare(pool, schema)
   const store = postgresCheckpoints({ pool, schema })
-  await store.recordSkips('s', [{ stored: '1', current: '3', count: 1n }], never())
-  await store.saveSettled('s', { settled: '3', incarnation: 'i', logPosition: undefined }, never())
+  await store.skips?.record('s', [{ stored: '1', current: '3', count: 1n }], never())
+  await store.settled?.save('s', { settled: '3', incarnation: 'i', logPosition: undefined }, never())
 })
 
 test.each([
@@ -136,7 +186,7 @@ test.each([
   expect(error).toMatchObject({ condition: 'checkpoint_tables' })
   for (const grant of String(error).match(STATEMENTS) ?? []) await db.pool.query(grant)
   await prepare(pool, schema)
-  expect(await versions(schema)).toEqual([1])
+  expect(await versions(schema)).toEqual(VERSIONS)
 })
 
 test.each(['checkpoints', 'settled', 'skips'])('refuses an unlogged table "%s"', async (table) => {

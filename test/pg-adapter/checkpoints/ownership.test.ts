@@ -1,4 +1,4 @@
-import type { AdvanceRequest, StoredEvidence } from '@tidemark/core/adapter'
+import { type AdvanceRequest, type Evidence, wholeUnit } from '@tidemark/core/adapter'
 import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
 import { testDatabase } from '../../support/database.ts'
@@ -25,12 +25,12 @@ async function twoOwners() {
   const one = checkpointsBeside(events, db.pool)
   const two = checkpointsBeside(events, db.pool)
   await one.prepare?.(never())
-  await one.read('all', events.name, never())
+  await one.open(wholeUnit('all'), { source: events.name, head: undefined }, never())
   const agent = await agentOver({ pool: db.pool, table: events.name })
   return { events, one, two, evidence: evidenceOf(agent.reading) }
 }
 
-function evidenceOf(reading: Awaited<ReturnType<typeof agentOver>>['reading']): StoredEvidence {
+function evidenceOf(reading: Awaited<ReturnType<typeof agentOver>>['reading']): Evidence<string> {
   if (!reading) throw new Error('the agent has started')
   const { incarnation, logPosition, settled } = reading
   return { incarnation, logPosition, settled: settled?.toString() }
@@ -38,16 +38,15 @@ function evidenceOf(reading: Awaited<ReturnType<typeof agentOver>>['reading']): 
 
 const advance = (
   events: EventTable,
-  evidence: StoredEvidence,
+  evidence: Evidence<string>,
   from: string | undefined,
   to: string,
 ): AdvanceRequest => ({
-  projection: 'all',
+  unit: wholeUnit('all'),
   source: events.name,
   from,
   to,
   evidence,
-  startedAtHead: undefined,
   signal: new AbortController().signal,
 })
 
@@ -63,7 +62,10 @@ test('a checkpoint that another owner has moved is not moved from where it was',
   await expect(late).rejects.toMatchObject(CONFLICT)
   await expect(late).rejects.toThrow(/moved its checkpoint to 3, expected none/)
   expect(worked).toBe(false)
-  expect(await two.read('all', events.name, never())).toEqual({ position: '3', skipped: {} })
+  expect(await two.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).toEqual({
+    position: '3',
+    skipped: {},
+  })
 })
 
 test('the checkpoint is locked before the handler runs: the loser does no work, and does not wait', async () => {
@@ -81,16 +83,19 @@ test('the checkpoint is locked before the handler runs: the loser does no work, 
 test('a checkpoint that is locked can still be read', async () => {
   const { events, one, two, evidence } = await twoOwners()
   await one.advance(advance(events, evidence, undefined, '3'), async () => {
-    expect(await two.read('all', events.name, never())).toEqual({ position: undefined, skipped: {} })
+    expect(await two.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).toEqual({
+      position: undefined,
+      skipped: {},
+    })
   })
 })
 
 test.each([
   [
     'another run of the server',
-    (e: StoredEvidence) => ({ ...e, incarnation: e.incarnation.replace(/\/(\d+)\//, '/9$1/') }),
+    (e: Evidence<string>) => ({ ...e, incarnation: e.incarnation.replace(/\/(\d+)\//, '/9$1/') }),
   ],
-  ['a log further on', (e: StoredEvidence) => ({ ...e, logPosition: 'FFFF/0' })],
+  ['a log further on', (e: Evidence<string>) => ({ ...e, logPosition: 'FFFF/0' })],
 ])('a page of %s moves nothing, and its handler does not run', async (_, change) => {
   const { events, one, evidence } = await twoOwners()
   let worked = false
@@ -99,7 +104,10 @@ test.each([
   })
   await expect(stale).rejects.toMatchObject({ code: 'TIDEMARK_INCARNATION_CHANGED' })
   expect(worked).toBe(false)
-  expect(await one.read('all', events.name, never())).toEqual({ position: undefined, skipped: {} })
+  expect(await one.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).toEqual({
+    position: undefined,
+    skipped: {},
+  })
 })
 
 test('a checkpoint whose row was deleted is a conflict', async () => {
@@ -112,7 +120,7 @@ test('a checkpoint whose row was deleted is a conflict', async () => {
 
 test('a projection name that belongs to another source is refused, and says how to go on', async () => {
   const { events, one } = await twoOwners()
-  const error = one.read('all', 'another source', never())
+  const error = one.open(wholeUnit('all'), { source: 'another source', head: undefined }, never())
   await expect(error).rejects.toMatchObject({ code: 'TIDEMARK_PROJECTION_SOURCE' })
   await expect(error).rejects.toThrow(
     `has a checkpoint of the source "${events.name}", and now reads "another source": choose another name`,
@@ -180,12 +188,20 @@ test.each(["it's", 'back\\slash', "\\' or true --", '"quoted"', 'größe ✓', '
   'a projection and a source named %o are taken as they stand',
   async (odd) => {
     const { events, one, evidence } = await twoOwners()
-    await one.read(odd, odd, never())
-    const request = { ...advance(events, evidence, undefined, '3'), projection: odd, source: odd }
+    await one.open(wholeUnit(odd), { source: odd, head: undefined }, never())
+    const request = { ...advance(events, evidence, undefined, '3'), unit: wholeUnit(odd), source: odd }
     await one.advance(request, async () => {})
-    expect(await one.read(odd, odd, never())).toEqual({ position: '3', skipped: {} })
-    expect(await one.read('all', events.name, never())).toEqual({ position: undefined, skipped: {} })
-    expect(await one.progress(odd, never())).toMatchObject([{ projection: odd, position: '3', ...evidence }])
+    expect(await one.open(wholeUnit(odd), { source: odd, head: undefined }, never())).toEqual({
+      position: '3',
+      skipped: {},
+    })
+    expect(await one.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).toEqual({
+      position: undefined,
+      skipped: {},
+    })
+    expect(await one.progress(odd, never())).toMatchObject([
+      { unit: wholeUnit(odd), position: '3', ...evidence },
+    ])
   },
 )
 

@@ -49,12 +49,12 @@ export function passedLateEvents<P>(
   progress: readonly StoredProgress<P>[],
   positions: readonly P[],
 ): readonly PassedLateEvents[] {
-  return progress.flatMap(({ projection, position: checkpoint }) => {
-    if (projection === undefined || checkpoint === undefined) return []
+  return progress.flatMap(({ unit, position: checkpoint }) => {
+    if (unit === undefined || checkpoint === undefined) return []
     const passed = positions.filter((position) => isReached(order, position, checkpoint)).map(order.format)
     return passed.length === 0
       ? []
-      : [{ projection, checkpoint: order.format(checkpoint), positions: passed }]
+      : [{ projection: unit.projection, checkpoint: order.format(checkpoint), positions: passed }]
   })
 }
 

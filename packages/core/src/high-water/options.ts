@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '../kernel/clock.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireAbove0, withoutUndefined } from '../kernel/validation.ts'
+import { requireCapabilities } from '../ports/capabilities.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import {
@@ -13,7 +14,7 @@ import {
 /** What the agent needs of a checkpoint store. */
 export type ProgressMemory = Pick<
   CheckpointStore<never>,
-  'progress' | 'saveSettled' | 'recordSkips' | 'sharesLogWith' | 'toDecide' | 'isTransient'
+  'name' | 'progress' | 'settled' | 'skips' | 'sharesLogWith' | 'toDecide' | 'isTransient'
 >
 
 export interface HighWaterAgentOptions<P> extends TelemetryOptions {
@@ -106,6 +107,7 @@ export function resolveHighWaterAgentOptions<P>(
   if (typeof resolved.source?.readHighWater !== 'function') {
     throw new InvalidOptionError('source', 'an EventSource', resolved.source)
   }
+  if (resolved.checkpoints) requireCapabilities(resolved.source, resolved.checkpoints)
   requireAbove0('pollIntervalMs', resolved.pollIntervalMs)
   requireAbove0('pollTimeShare', resolved.pollTimeShare)
   if (resolved.pollTimeShare > 1)

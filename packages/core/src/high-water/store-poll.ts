@@ -52,7 +52,7 @@ export class StorePoll<P> {
     })
     const { source, checkpoints } = this.#options
     if (reading.skipped.length > 0)
-      await checkpoints?.recordSkips(source.name, reading.skipped.map(this.#formatRun), this.#signal)
+      await checkpoints?.skips?.record(source.name, reading.skipped.map(this.#formatRun), this.#signal)
     // `stop()` may have gone on without this poll.
     this.#signal.throwIfAborted()
     this.#newest = reading
@@ -67,11 +67,11 @@ export class StorePoll<P> {
     const { source, checkpoints, clock } = this.#options
     const saved = this.#savedSettled
     const now = clock.nowMs()
-    if (!checkpoints || reading.settled === undefined) return
+    if (!checkpoints?.settled || reading.settled === undefined) return
     if (saved && now - saved.atMs < SAVE_SETTLED_EVERY_MS) return
     const isSame = saved?.reading.incarnation === reading.incarnation
     if (isSame && isReached(source.order, reading.settled, saved.reading.settled)) return
-    await checkpoints.saveSettled(source.name, formatEvidence(source.order.format, reading), this.#signal)
+    await checkpoints.settled.save(source.name, formatEvidence(source.order.format, reading), this.#signal)
     this.#savedSettled = { reading, atMs: now }
   }
 

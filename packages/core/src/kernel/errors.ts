@@ -25,6 +25,21 @@ export class InvalidOptionError extends TidemarkError {
   }
 }
 
+/** The checkpoint store lacks what an option needs. Thrown at construction, before anything runs. */
+export class UnsupportedByStoreError extends TidemarkError {
+  readonly code = 'TIDEMARK_UNSUPPORTED_BY_STORE'
+  readonly option: string
+  readonly store: string
+  /** The part of `CheckpointStore` that is missing. */
+  readonly missing: string
+  constructor(option: string, store: string, missing: string, why: string, instead: string) {
+    super(`${option}: ${store} has no \`${missing}\`, and ${why}; ${instead}`)
+    this.option = option
+    this.store = store
+    this.missing = missing
+  }
+}
+
 /** The store is not the one that a poll or a page came from (restart, crash, failover, replaced sequence). */
 export class IncarnationChangedError extends TidemarkError {
   readonly code = 'TIDEMARK_INCARNATION_CHANGED'
@@ -53,6 +68,20 @@ export class CheckpointConflictError extends TidemarkError {
   readonly projection: string
   constructor(projection: string, detail: string) {
     super(`projection "${projection}": ${detail}; this daemon stands by`)
+    this.projection = projection
+  }
+}
+
+/** The checkpoint of this name belongs to another source. */
+export class ProjectionSourceError extends TidemarkError {
+  readonly code = 'TIDEMARK_PROJECTION_SOURCE'
+  readonly projection: string
+  /** @param orElse - what else to do than to choose another name, in the store at hand */
+  constructor(projection: string, stored: string, source: string, orElse = '') {
+    super(
+      `projection "${projection}" has a checkpoint of the source "${stored}", and now reads "${source}": ` +
+        `choose another name for it${orElse}`,
+    )
     this.projection = projection
   }
 }

@@ -1,7 +1,12 @@
-import type { SkippedRun, StoredProgress } from './event-source.ts'
+import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
+import type { SettledMemory } from './settled-memory.ts'
+import type { SkipLedger } from './skip-ledger.ts'
+import type { Unit } from './unit.ts'
 
 /**
- * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source.
+ * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source. What not
+ * every store can do is a part of its own (`settled`, `skips`): a store that lacks it leaves it out, and an option that
+ * needs it is refused when the daemon is made (capabilities.ts).
  *
  * Every method that takes a signal rejects at once when it fires, and lets go of what it has taken for the call: the
  * connection, the timer, the lock. `stop()` waits for no store that does not answer.
@@ -9,10 +14,19 @@ import type { SkippedRun, StoredProgress } from './event-source.ts'
  * @typeParam Tx - what a handler gets to make its effects part of the checkpoint's transaction
  */
 export interface CheckpointStore<Tx> {
+  /** What users know this kind of store by, for messages: `postgresCheckpoints`. */
+  readonly name: string
   /** Makes what the store needs (tables); may run many times and from several processes at once. */
   prepare?(signal: AbortSignal): Promise<void>
-  /** The projection's checkpoint; its row is made here when there is none. */
-  read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint>
+  /**
+   * The unit's checkpoint; its row is made here when there is none, and nowhere else. Rejects with
+   * `ProjectionSourceError` when the checkpoint is one of another source.
+   */
+  open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<Checkpoint>
+  /** The unit's checkpoint as it is stored; `undefined` where there is none. Writes nothing. */
+  read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined>
+  /** The units that are stored, in no order. Writes nothing. */
+  list(filter: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]>
   /**
    * Runs `work` and moves the checkpoint from `from` to `to`: both, or neither. A store that can lock does so before
    * `work` runs. In a store that cannot lock, the loser of two owners may have worked before it is found out.
@@ -25,16 +39,6 @@ export interface CheckpointStore<Tx> {
   /** What is remembered of this source, to resume from. */
   progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]>
   /**
-   * Stores a settled position without a checkpoint: settled can move while nothing is projected. A store for sources
-   * that settle their whole log with every poll may do nothing here.
-   */
-  saveSettled(source: string, evidence: StoredEvidence, signal: AbortSignal): Promise<void>
-  /**
-   * Remembers runs that a mark passed without proof, before anyone reads up to that mark. Runs that another daemon has
-   * recorded already are left out. Rejects if the store does not count skips, so that they are not lost in silence.
-   */
-  recordSkips(source: string, runs: readonly SkippedRun<string>[], signal: AbortSignal): Promise<void>
-  /**
    * Whether progress and the events of that incarnation are in one log, so that a crash or failover keeps both or loses
    * both. If `false`, the mark waits until events are durable.
    */
@@ -46,6 +50,23 @@ export interface CheckpointStore<Tx> {
   toDecide?(source: string): string
   /** Whether an error is a passing fault of the store or the way to it. */
   isTransient(error: unknown): boolean
+  /** For stores that remember how far a source was settled. Sources that settle their whole log at each poll need none. */
+  readonly settled?: SettledMemory
+  /** For stores that count positions which a mark passed without proof. */
+  readonly skips?: SkipLedger
+}
+
+/** What a checkpoint keeps of the moment at which its unit first started. */
+export interface FirstStart {
+  readonly source: string
+  /** The source's head then: what a mark skips below it is a `historical_gap`. */
+  readonly head: string | undefined
+}
+
+/** Units that match all that is given. */
+export interface UnitFilter {
+  readonly source?: string
+  readonly projection?: string
 }
 
 /** Why a mark passed positions. `historical_gap`: they lay below the head when the projection first started. */
@@ -78,21 +99,18 @@ export interface Checkpoint {
   readonly skipped: SkipTotals
 }
 
-export interface StoredEvidence {
-  readonly incarnation: string
-  readonly settled: string | undefined
-  readonly logPosition: string | undefined
+export interface StoredUnit extends Checkpoint {
+  readonly unit: Unit
+  readonly source: string
 }
 
 export interface AdvanceRequest {
-  readonly projection: string
+  readonly unit: Unit
   readonly source: string
   readonly from: string | undefined
   readonly to: string
   /** The poll behind the page. */
-  readonly evidence: StoredEvidence
-  /** The source's head when this projection first started; remembered with its first checkpoint. */
-  readonly startedAtHead: string | undefined
+  readonly evidence: Evidence<string>
   /** Fires when nobody waits for `work` any more: the transaction's connection is destroyed. */
   readonly signal: AbortSignal
 }

@@ -1,4 +1,5 @@
 import type { PositionOrder } from './position.ts'
+import type { Unit } from './unit.ts'
 
 /**
  * The port that an adapter implements: one event store, read in its global order.
@@ -12,6 +13,8 @@ export interface EventSource<P, E> {
   readonly order: PositionOrder<P>
   /** Whether `LoadRequest.eventTypes` is honoured. */
   readonly filtersByType: boolean
+  /** Whether a mark may pass positions without proof: then a checkpoint store has to count them. @default false */
+  readonly passesUnproven?: boolean
   /** Types of rows that are no events and are never loaded: a projection that asks for one is refused. */
   readonly placeholderTypes?: readonly string[]
   /**
@@ -123,7 +126,8 @@ export interface Evidence<P> {
 
 /** A checkpoint, or a settled position stored alone, as read back from a checkpoint store. */
 export interface StoredProgress<P> extends Partial<Evidence<P>> {
-  readonly projection: string | undefined
+  /** `undefined` for a settled position that was saved alone. */
+  readonly unit: Unit | undefined
   readonly position: P | undefined
 }
 

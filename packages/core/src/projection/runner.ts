@@ -15,6 +15,7 @@ import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Advanced, CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
+import { wholeUnit } from '../ports/unit.ts'
 import { PageReader, type ReadPage } from '../reading/own-pages.ts'
 import { traced } from '../telemetry/background.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -142,9 +143,8 @@ export class ProjectionRunner<P, E, Tx> {
   async #step(): Promise<void> {
     const { agent, source } = this.#parts
     const reading = agent.reading
-    if (reading) this.#startedAt ??= { head: reading.head }
     const isOfAnother = reading !== undefined && reading.incarnation !== this.#cursorIncarnation
-    if (!this.#isCheckpointRead || isOfAnother) await this.#readCheckpoint(reading?.incarnation)
+    if (reading && (!this.#isCheckpointRead || isOfAnother)) await this.#openCheckpoint(reading)
     if (reading?.mark === undefined || isReached(source.order, reading.mark, this.#cursor)) {
       this.#oldestAppendedAtMs = undefined
       await this.#followMark(reading)
@@ -219,12 +219,11 @@ export class ProjectionRunner<P, E, Tx> {
     const from = this.checkpoint?.position
     const advanced = await checkpoints.advance(
       {
-        projection: this.name,
+        unit: wholeUnit(this.name),
         source: source.name,
         from: from === undefined ? undefined : format(from),
         to: format(to),
         evidence: formatEvidence(format, evidence),
-        startedAtHead: this.#startedAt?.head === undefined ? undefined : format(this.#startedAt.head),
         signal: this.#giveUp.signal,
       },
       work,
@@ -276,12 +275,18 @@ export class ProjectionRunner<P, E, Tx> {
     return Math.max(0, this.#checkpointedAtMs + FOLLOW_MARK_EVERY_MS - clock.nowMs())
   }
 
-  async #readCheckpoint(incarnation: string | undefined): Promise<void> {
+  async #openCheckpoint({ incarnation, head }: HighWaterReading<P>): Promise<void> {
     const { checkpoints, source } = this.#parts
     const { signal } = this.#stopping
+    this.#startedAt ??= { head }
+    const { head: firstHead } = this.#startedAt
+    const first = {
+      source: source.name,
+      head: firstHead === undefined ? undefined : source.order.format(firstHead),
+    }
     const { position, skipped } = await this.#answered(
       'it asks for its checkpoint',
-      checkpoints.read(this.name, source.name, signal),
+      checkpoints.open(wholeUnit(this.name), first, signal),
     )
     const [known, before] = [this.checkpoint, this.#cursor]
     this.checkpoint = { position: position === undefined ? undefined : source.order.parse(position), skipped }
@@ -334,7 +339,7 @@ export class ProjectionRunner<P, E, Tx> {
     const patienceMs = projection.eventTypes ? STANDBY_PATIENCE_MS.filtered : STANDBY_PATIENCE_MS.everyEvent
     let still: { readonly position: P | undefined; readonly sinceMs: number } | undefined
     while (!signal.aborted) {
-      await this.#readCheckpoint(agent.reading?.incarnation)
+      if (agent.reading) await this.#openCheckpoint(agent.reading)
       const position = this.checkpoint?.position
       while (!signal.aborted && isReached(source.order, agent.mark, position)) {
         still = undefined

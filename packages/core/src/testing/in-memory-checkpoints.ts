@@ -1,4 +1,4 @@
-import { CheckpointConflictError } from '../kernel/errors.ts'
+import { CheckpointConflictError, ProjectionSourceError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import type {
   Advanced,
@@ -6,10 +6,15 @@ import type {
   Checkpoint,
   CheckpointStore,
   CrossedRun,
+  FirstStart,
   SkipReason,
-  StoredEvidence,
+  StoredUnit,
+  UnitFilter,
 } from '../ports/checkpoint-store.ts'
-import type { SkippedRun, StoredProgress } from '../ports/event-source.ts'
+import type { Evidence, SkippedRun, StoredProgress } from '../ports/event-source.ts'
+import type { SettledMemory } from '../ports/settled-memory.ts'
+import type { SkipLedger } from '../ports/skip-ledger.ts'
+import { type Unit, unitKey } from '../ports/unit.ts'
 
 export interface InMemoryCheckpointsOptions<Tx> {
   /** What handlers get as `tx`: a stand-in for the client of your database, or a client of a test database. */
@@ -33,16 +38,30 @@ export function inMemoryCheckpoints(
   return new InMemoryCheckpoints(options.tx)
 }
 
-interface Row extends Checkpoint {
-  readonly source: string
+interface Row extends StoredUnit {
   readonly startedAtHead: string | undefined
-  readonly evidence: StoredEvidence | undefined
+  readonly evidence: Evidence<string> | undefined
 }
 
 class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
+  readonly name = 'inMemoryCheckpoints'
+  readonly settled: SettledMemory = {
+    save: async (source, evidence, signal) => {
+      signal.throwIfAborted()
+      this.#settled.set(source, evidence)
+    },
+  }
+  readonly skips: SkipLedger = {
+    record: async (source, runs, signal) => {
+      signal.throwIfAborted()
+      const known = this.#skips.get(source) ?? []
+      const last = known.at(-1)?.current
+      this.#skips.set(source, [...known, ...runs.flatMap((run) => partAbove(run, last) ?? [])])
+    },
+  }
   readonly #tx: Tx
   readonly #rows = new Map<string, Row>()
-  readonly #settled = new Map<string, StoredEvidence>()
+  readonly #settled = new Map<string, Evidence<string>>()
   readonly #skips = new Map<string, SkippedRun<string>[]>()
   readonly #busy = new Set<string>()
 
@@ -50,57 +69,61 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     this.#tx = tx
   }
 
-  async read(projection: string, source: string, signal: AbortSignal): Promise<Checkpoint> {
+  async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<Checkpoint> {
     signal.throwIfAborted()
-    const row = this.#rows.get(projection)
-    if (row) return row
-    const fresh = { position: undefined, skipped: {}, source, startedAtHead: undefined, evidence: undefined }
-    this.#rows.set(projection, fresh)
+    const key = unitKey(unit)
+    const row = this.#rows.get(key)
+    if (row && row.source !== source) throw new ProjectionSourceError(unit.projection, row.source, source)
+    if (row) return { position: row.position, skipped: row.skipped }
+    const fresh = { position: undefined, skipped: {} }
+    this.#rows.set(key, { ...fresh, unit, source, startedAtHead: head, evidence: undefined })
     return fresh
   }
 
+  async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {
+    signal.throwIfAborted()
+    const row = this.#rows.get(unitKey(unit))
+    return row && storedUnit(row)
+  }
+
+  async list({ source, projection }: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]> {
+    signal.throwIfAborted()
+    return [...this.#rows.values()]
+      .filter((row) => source === undefined || row.source === source)
+      .filter((row) => projection === undefined || row.unit.projection === projection)
+      .map(storedUnit)
+  }
+
   async advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced> {
-    const { projection, source, from, to, evidence } = request
-    if (this.#busy.has(projection))
-      throw new CheckpointConflictError(projection, 'another owner is working on it')
-    this.#busy.add(projection)
+    const { unit, source, from, to, evidence, signal } = request
+    const key = unitKey(unit)
+    if (this.#busy.has(key))
+      throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
+    this.#busy.add(key)
     try {
-      const row = this.#rows.get(projection)
-      if (row?.position !== from) {
-        throw new CheckpointConflictError(projection, `checkpoint is ${row?.position}, expected ${from}`)
+      const row = this.#rows.get(key)
+      if (row === undefined || row.position !== from) {
+        throw new CheckpointConflictError(unit.projection, `checkpoint is ${row?.position}, expected ${from}`)
       }
-      await abortable(() => work(this.#tx), request.signal)
-      const startedAtHead = from === undefined ? request.startedAtHead : row?.startedAtHead
-      const crossed = this.#crossed(source, from, to, startedAtHead)
-      const skipped: Partial<Record<SkipReason, bigint>> = { ...row?.skipped }
+      await abortable(() => work(this.#tx), signal)
+      const crossed = this.#crossed(source, from, to, row.startedAtHead)
+      const skipped: Partial<Record<SkipReason, bigint>> = { ...row.skipped }
       for (const { reason, count } of crossed) skipped[reason] = (skipped[reason] ?? 0n) + count
-      this.#rows.set(projection, { position: to, skipped, source, startedAtHead, evidence })
+      this.#rows.set(key, { ...row, position: to, skipped, evidence })
       return { position: to, skipped, crossed }
     } finally {
-      this.#busy.delete(projection)
+      this.#busy.delete(key)
     }
   }
 
   async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
     signal.throwIfAborted()
-    const rows = [...this.#rows].filter(([, row]) => row.source === source)
+    const rows = [...this.#rows.values()].filter((row) => row.source === source)
     const settled = this.#settled.get(source)
     return [
-      ...rows.map(([projection, { position, evidence }]) => ({ projection, position, ...evidence })),
-      ...(settled ? [{ projection: undefined, position: undefined, ...settled }] : []),
+      ...rows.map(({ unit, position, evidence }) => ({ unit, position, ...evidence })),
+      ...(settled ? [{ unit: undefined, position: undefined, ...settled }] : []),
     ]
-  }
-
-  async saveSettled(source: string, evidence: StoredEvidence, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted()
-    this.#settled.set(source, evidence)
-  }
-
-  async recordSkips(source: string, runs: readonly SkippedRun<string>[], signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted()
-    const known = this.#skips.get(source) ?? []
-    const last = known.at(-1)?.current
-    this.#skips.set(source, [...known, ...runs.flatMap((run) => partAbove(run, last) ?? [])])
   }
 
   async sharesLogWith(): Promise<boolean> {
@@ -125,6 +148,10 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       )
       .map((run) => ({ ...run, reason: reasonOf(run, startedAtHead) }))
   }
+}
+
+function storedUnit({ unit, source, position, skipped }: Row): StoredUnit {
+  return { unit, source, position, skipped }
 }
 
 function partAbove(run: SkippedRun<string>, passed: string | undefined): SkippedRun<string> | undefined {

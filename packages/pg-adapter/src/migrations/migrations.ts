@@ -42,6 +42,18 @@ create table ${schema}.skips (
 );
 comment on table ${schema}.skips is 'Tidemark: runs of positions that a mark passed without proof (stale-threshold mode)';`,
   },
+  {
+    version: 2,
+    // Whoever has stored a checkpoint before has the whole of version 1.
+    sql: (schema) => `alter table ${schema}.checkpoints
+  add column version int not null default 1,
+  add column slot_from int not null default 0,
+  add column slot_to int not null default 1023,
+  drop constraint checkpoints_pkey,
+  add primary key (projection, version, slot_from, slot_to);
+comment on table ${schema}.checkpoints is 'Tidemark: one row per unit (projection, version, range of slots), locked while it works';
+comment on column ${schema}.checkpoints.started_at_head is 'the head of the source when the unit first started';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

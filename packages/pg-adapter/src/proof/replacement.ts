@@ -13,7 +13,6 @@ type Options = ResolvedPostgresEventsOptions<unknown>
 export interface Claim {
   /** Who says so, for the message. */
   readonly of: string
-  readonly projection: string | undefined
   readonly position: bigint
   readonly seen: Snapshot
   readonly then: ParsedIncarnation
@@ -26,14 +25,14 @@ export function claimsOf(
   incarnation: string,
 ): readonly Claim[] {
   const own = former && ownClaim(former, incarnation)
-  const stored = progress.flatMap(({ projection, position, ...evidence }) => {
-    if (projection === undefined || position === undefined) return []
-    const of = `the checkpoint of "${projection}"`
+  const stored = progress.flatMap(({ unit, position, ...evidence }) => {
+    if (unit === undefined || position === undefined) return []
+    const of = `the checkpoint of "${unit.projection}"`
     // What this process has seen since is newer.
-    if (own && position <= own.position) return [{ ...own, of, projection, position }]
+    if (own && position <= own.position) return [{ ...own, of, position }]
     const seen = snapshotOf(evidence.logPosition)
     const then = evidence.incarnation === undefined ? undefined : parseIncarnation(evidence.incarnation)
-    return seen === undefined || then === undefined ? [] : [{ of, projection, position, seen, then }]
+    return seen === undefined || then === undefined ? [] : [{ of, position, seen, then }]
   })
   return own ? [...stored, own] : stored
 }
@@ -44,7 +43,7 @@ function ownClaim(former: HighWaterReading<bigint>, incarnation: string): Claim 
   const seen = snapshotOf(former.logPosition)
   const isSameRun = then?.serverRun === parseIncarnation(incarnation)?.serverRun
   if (then === undefined || seen === undefined || former.mark === undefined || !isSameRun) return undefined
-  return { of: 'the mark', projection: undefined, position: former.mark, seen, then }
+  return { of: 'the mark', position: former.mark, seen, then }
 }
 
 /** One of the newest events at or below a claim's position. */

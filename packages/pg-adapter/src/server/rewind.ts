@@ -52,9 +52,7 @@ export function requireStoredConsistent(
   const { lastHandedOut, insertLsn } = found.poll
   for (const progress of stored) {
     const of =
-      progress.projection === undefined
-        ? 'the settled position'
-        : `the checkpoint of "${progress.projection}"`
+      progress.unit === undefined ? 'the settled position' : `the checkpoint of "${progress.unit.projection}"`
     if (progress.position !== undefined) requireHandedOut(of, progress.position, found.poll, found.toDecide)
     const then = progress.incarnation === undefined ? undefined : parseIncarnation(progress.incarnation)
     if (then === undefined || now === undefined) continue
@@ -72,7 +70,7 @@ export function requireStoredConsistent(
       )
     }
     // A settled position alone is saved without a look at the server: it may be of a run that has crashed meanwhile.
-    const isWitness = progress.projection !== undefined || progress.incarnation === found.incarnation
+    const isWitness = progress.unit !== undefined || progress.incarnation === found.incarnation
     const lsn = lsnOf(progress.logPosition)
     if (isWitness && lsn !== undefined && parseLsn(insertLsn) < parseLsn(lsn)) {
       rewound(`${of} was written at log position ${lsn}, but the server stands at ${insertLsn}`)

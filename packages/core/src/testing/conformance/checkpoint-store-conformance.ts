@@ -1,3 +1,4 @@
+import { STORE_CAPABILITIES, type StoreCapability } from '../../ports/capabilities.ts'
 import { DAEMON_RULES } from './checkpoint-store/daemons.ts'
 import type {
   CheckpointStoreCapability,
@@ -10,19 +11,20 @@ import { PROGRESS_RULES } from './checkpoint-store/progress.ts'
 import { SIGNAL_RULES } from './checkpoint-store/signals.ts'
 import { SKIP_RULES } from './checkpoint-store/skips.ts'
 import { TEXT_RULES } from './checkpoint-store/texts.ts'
+import { UNIT_RULES } from './checkpoint-store/units.ts'
 import { type ConformanceOptions, type ConformanceSuite, conformanceSuite } from './suite.ts'
 
 /** All that there are, for a store that can do everything, or a table of what yours cannot. */
 export const CHECKPOINT_STORE_CAPABILITIES: readonly CheckpointStoreCapability[] = [
+  ...(Object.keys(STORE_CAPABILITIES) as StoreCapability[]),
   'transactional_effects',
   'locks',
-  'stores_evidence',
-  'counts_skips',
   'stalls',
 ]
 
 const RULES: readonly CheckpointStoreRule[] = [
   ...MOVE_RULES,
+  ...UNIT_RULES,
   ...OWNER_RULES,
   ...TEXT_RULES,
   ...PROGRESS_RULES,

@@ -1,22 +1,24 @@
+import type { StoreCapability } from '../../../ports/capabilities.ts'
 import type {
   AdvanceRequest,
-  Checkpoint,
   CheckpointStore,
-  StoredEvidence,
+  FirstStart,
+  StoredUnit,
 } from '../../../ports/checkpoint-store.ts'
+import type { Evidence } from '../../../ports/event-source.ts'
+import type { SettledMemory } from '../../../ports/settled-memory.ts'
+import type { SkipLedger } from '../../../ports/skip-ledger.ts'
+import { type Unit, wholeUnit } from '../../../ports/unit.ts'
 import { expectEqual, within } from '../expectations.ts'
-import type { Closable, Rule } from '../suite.ts'
+import { type Closable, needed, type Rule } from '../suite.ts'
 
-/** What a checkpoint store can do beyond the port's base. */
+/** What a checkpoint store can do beyond the port's base: with its optional parts, and with what the fixture adds. */
 export type CheckpointStoreCapability =
+  | StoreCapability
   /** What `work` writes through `tx` and the checkpoint are one transaction: `write`, `written`. */
   | 'transactional_effects'
   /** A checkpoint is locked before `work` runs, so that the loser of two owners does no work. */
   | 'locks'
-  /** Settled positions and log positions are remembered, with checkpoints and alone (`saveSettled`). */
-  | 'stores_evidence'
-  /** `recordSkips`, for sources that pass gaps without proof. Their positions are integers. */
-  | 'counts_skips'
   /** The store can be made not to answer: `stall`. */
   | 'stalls'
 
@@ -47,7 +49,7 @@ export interface CheckpointStoreRule
 export const CONFLICT = 'TIDEMARK_CHECKPOINT_CONFLICT'
 export const SOURCE = 'events'
 /** Of no store: `sharesLogWith` it is false. */
-export const EVIDENCE: StoredEvidence = {
+export const EVIDENCE: Evidence<string> = {
   incarnation: 'a run of a store',
   settled: '900',
   logPosition: 'L/77',
@@ -60,14 +62,26 @@ export async function owner<Tx>(fixture: CheckpointStoreFixture<Tx>): Promise<Ch
   return store
 }
 
-/** `count` owners of the same checkpoints, of which each has read that of `projection`. */
+/** The unit that cases are about where nothing else is said. */
+export const ALL: Unit = wholeUnit('all')
+/** A first start in an empty store. */
+export const FIRST: FirstStart = { source: SOURCE, head: undefined }
+
+/** Two owners of the same checkpoints, of which each has opened that of `ALL`. */
 export async function owners<Tx>(
   fixture: CheckpointStoreFixture<Tx>,
-  projection = 'all',
 ): Promise<readonly [CheckpointStore<Tx>, CheckpointStore<Tx>]> {
   const pair = [await owner(fixture), await owner(fixture)] as const
-  for (const store of pair) await store.read(projection, SOURCE, never())
+  for (const store of pair) await store.open(ALL, FIRST, never())
   return pair
+}
+
+export function settledOf<Tx>(store: CheckpointStore<Tx>): SettledMemory {
+  return needed(store.settled, 'settled', 'remembers_settled')
+}
+
+export function skipsOf<Tx>(store: CheckpointStore<Tx>): SkipLedger {
+  return needed(store.skips, 'skips', 'counts_skips')
 }
 
 export function move(
@@ -76,12 +90,11 @@ export function move(
   more: Partial<AdvanceRequest> = {},
 ): AdvanceRequest {
   return {
-    projection: 'all',
+    unit: ALL,
     source: SOURCE,
     from,
     to,
     evidence: EVIDENCE,
-    startedAtHead: undefined,
     signal: new AbortController().signal,
     ...more,
   }
@@ -93,11 +106,11 @@ export async function expectPosition<Tx>(
   store: CheckpointStore<Tx>,
   position: string | undefined,
   claim: string,
-  projection = 'all',
-): Promise<Checkpoint> {
-  const checkpoint = await within(store.read(projection, SOURCE, never()), 'reading a checkpoint')
-  expectEqual(checkpoint.position, position, claim)
-  return checkpoint
+  unit: Unit = ALL,
+): Promise<StoredUnit | undefined> {
+  const stored = await within(store.read(unit, never()), 'reading a checkpoint')
+  expectEqual(stored?.position, position, claim)
+  return stored
 }
 
 /** A signal that never fires. */

@@ -2,15 +2,16 @@ import { getEventListeners } from 'node:events'
 import { expectEqual, rejectionOf, until } from '../expectations.ts'
 import { needed } from '../suite.ts'
 import {
+  ALL,
   type CheckpointStoreFixture,
   type CheckpointStoreRule,
   expectPosition,
+  FIRST,
   move,
   never,
   noWork,
   owner,
   owners,
-  SOURCE,
 } from './fixture.ts'
 
 /** `prepare`, `read`, and `advance` of one owner. */
@@ -20,7 +21,7 @@ export const MOVE_RULES: readonly CheckpointStoreRule[] = [
     check: async (fixture) => {
       await Promise.all(Array.from({ length: 4 }, () => owner(fixture)))
       const store = await owner(fixture)
-      await store.read('all', SOURCE, never())
+      await store.open(ALL, FIRST, never())
       await store.advance(move(undefined, '7'), noWork)
       await Promise.all(Array.from({ length: 2 }, () => owner(fixture)))
       await store.prepare?.(never())
@@ -31,7 +32,7 @@ export const MOVE_RULES: readonly CheckpointStoreRule[] = [
     name: 'a projection that was never read has processed and skipped nothing, whoever reads it first',
     check: async (fixture) => {
       const stores = await Promise.all([owner(fixture), owner(fixture), owner(fixture)])
-      const found = await Promise.all(stores.map((store) => store.read('all', SOURCE, never())))
+      const found = await Promise.all(stores.map((store) => store.open(ALL, FIRST, never())))
       for (const { position, skipped } of found) {
         expectEqual(position, undefined, 'the position of a projection that was never read')
         const counted = Object.values(skipped).filter((count) => count !== 0n)

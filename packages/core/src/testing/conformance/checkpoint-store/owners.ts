@@ -1,8 +1,10 @@
+import { wholeUnit } from '../../../ports/unit.ts'
 import { codeOf, expectCode, expectEqual, within } from '../expectations.ts'
 import {
   type CheckpointStoreRule,
   CONFLICT,
   expectPosition,
+  FIRST,
   move,
   never,
   noWork,
@@ -95,14 +97,15 @@ export const OWNER_RULES: readonly CheckpointStoreRule[] = [
   {
     name: 'projections advance at the same time, and do not wait for each other',
     check: async (fixture) => {
-      const [one, two] = await owners(fixture, 'first')
-      await two.read('second', SOURCE, never())
-      await one.advance(move(undefined, '3', { projection: 'first' }), async () => {
-        const second = two.advance(move(undefined, '8', { projection: 'second' }), noWork)
-        await within(second, 'an advance while another projection works')
+      const [one, two] = await owners(fixture)
+      const second = wholeUnit('second')
+      await two.open(second, FIRST, never())
+      await one.advance(move(undefined, '3'), async () => {
+        const advancing = two.advance(move(undefined, '8', { unit: second }), noWork)
+        await within(advancing, 'an advance while another projection works')
       })
-      await expectPosition(two, '3', 'the checkpoint of the first projection', 'first')
-      await expectPosition(one, '8', 'the checkpoint of the second projection', 'second')
+      await expectPosition(two, '3', 'the checkpoint of the first projection')
+      await expectPosition(one, '8', 'the checkpoint of the second projection', second)
     },
   },
 ]

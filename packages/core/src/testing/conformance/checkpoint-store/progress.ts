@@ -1,19 +1,22 @@
 import type { StoredProgress } from '../../../ports/event-source.ts'
+import { wholeUnit } from '../../../ports/unit.ts'
 import { expectEqual } from '../expectations.ts'
 import { expectMistakesCount, expectTotal } from '../transience.ts'
 import {
   type CheckpointStoreRule,
   EVIDENCE,
   expectPosition,
+  FIRST,
   move,
   never,
   noWork,
   owner,
   owners,
   SOURCE,
+  settledOf,
 } from './fixture.ts'
 
-/** `progress`, `saveSettled`, `sharesLogWith`, `isTransient`. */
+/** `progress`, `settled`, `sharesLogWith`, `isTransient`. */
 export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
   {
     name: 'progress lists the checkpoints of a source where they stand, and of no other',
@@ -25,10 +28,10 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
         ['two', SOURCE],
         ['elsewhere', 'other events'],
       ] as const) {
-        await store.read(projection, source, never())
-        await store.advance(move(undefined, '3', { projection, source }), noWork)
+        await store.open(wholeUnit(projection), { ...FIRST, source: source }, never())
+        await store.advance(move(undefined, '3', { unit: wholeUnit(projection), source }), noWork)
       }
-      await store.advance(move('3', '12', { projection: 'two' }), noWork)
+      await store.advance(move('3', '12', { unit: wholeUnit('two') }), noWork)
       expectEqual(
         checkpointsIn(await other.progress(SOURCE, never())),
         [
@@ -46,7 +49,7 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
   },
   {
     name: 'a checkpoint is stored with the evidence that it rests on',
-    needs: 'stores_evidence',
+    needs: 'remembers_settled',
     check: async (fixture) => {
       const [store, other] = await owners(fixture)
       await store.advance(move(undefined, '3'), noWork)
@@ -66,16 +69,14 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
   },
   {
     name: 'a settled position is stored alone, the last one of each source, and moves no checkpoint',
-    needs: 'stores_evidence',
+    needs: 'remembers_settled',
     check: async (fixture) => {
       const [store, other] = await owners(fixture)
       await store.advance(move(undefined, '3'), noWork)
-      await store.saveSettled(SOURCE, { ...EVIDENCE, settled: '10' }, never())
-      await other.saveSettled(SOURCE, { ...EVIDENCE, settled: '11', incarnation: 'another run' }, never())
-      await store.saveSettled('other events', { ...EVIDENCE, settled: '77' }, never())
-      const alone = (await store.progress(SOURCE, never())).filter(
-        ({ projection }) => projection === undefined,
-      )
+      await settledOf(store).save(SOURCE, { ...EVIDENCE, settled: '10' }, never())
+      await settledOf(other).save(SOURCE, { ...EVIDENCE, settled: '11', incarnation: 'another run' }, never())
+      await settledOf(store).save('other events', { ...EVIDENCE, settled: '77' }, never())
+      const alone = (await store.progress(SOURCE, never())).filter(({ unit }) => unit === undefined)
       expectEqual(
         alone.map(({ position, settled, incarnation, logPosition }) => ({
           position,
@@ -93,16 +94,6 @@ export const PROGRESS_RULES: readonly CheckpointStoreRule[] = [
         ],
         'the settled position that is stored for the source',
       )
-      await expectPosition(store, '3', 'the checkpoint')
-    },
-  },
-  {
-    name: 'saving a settled position is always possible, whether it is of use or not, and moves no checkpoint',
-    check: async (fixture) => {
-      const [store] = await owners(fixture)
-      await store.saveSettled(SOURCE, EVIDENCE, never())
-      await store.advance(move(undefined, '3'), noWork)
-      await store.saveSettled(SOURCE, { ...EVIDENCE, settled: '901' }, never())
       await expectPosition(store, '3', 'the checkpoint')
     },
   },
@@ -133,14 +124,12 @@ function checkpointsIn(
   progress: readonly StoredProgress<string>[],
 ): (readonly [string, string | undefined])[] {
   return progress
-    .flatMap(({ projection, position }) =>
-      projection === undefined ? [] : [[projection, position] as const],
-    )
+    .flatMap(({ unit, position }) => (unit === undefined ? [] : [[unit.projection, position] as const]))
     .sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 function evidenceIn(progress: readonly StoredProgress<string>[]): unknown[] {
   return progress
-    .filter(({ projection }) => projection !== undefined)
+    .filter(({ unit }) => unit !== undefined)
     .map(({ incarnation, settled, logPosition }) => ({ incarnation, settled, logPosition }))
 }

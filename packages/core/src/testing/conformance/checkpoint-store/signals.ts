@@ -1,18 +1,23 @@
 import { getEventListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { StoreCapability } from '../../../ports/capabilities.ts'
 import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
 import { expectEqual, rejectionOf, within } from '../expectations.ts'
 import { needed } from '../suite.ts'
 import {
+  ALL,
   type CheckpointStoreRule,
   EVIDENCE,
   expectPosition,
+  FIRST,
   move,
   never,
   noWork,
   owner,
   owners,
   SOURCE,
+  settledOf,
+  skipsOf,
 } from './fixture.ts'
 
 /** Long enough for a call to be under way; that it is does not matter to what must follow. */
@@ -21,28 +26,30 @@ const RUN = { stored: '4', current: '7', count: 2n }
 
 type Call = <Tx>(store: CheckpointStore<Tx>, signal: AbortSignal) => Promise<unknown>
 
+type Method = keyof Pick<
+  CheckpointStore<unknown>,
+  'prepare' | 'open' | 'read' | 'list' | 'progress' | 'sharesLogWith'
+>
+
 /** Every method that asks the store, but `advance`, whose signal has cases of its own. */
-const CALLS: Readonly<
-  Record<
-    Exclude<keyof CheckpointStore<unknown>, 'advance' | 'isTransient' | 'recordSkips' | 'toDecide'>,
-    Call
-  >
-> = {
+const CALLS: Readonly<Record<Method, Call>> = {
   prepare: async (store, signal) => await store.prepare?.(signal),
-  read: (store, signal) => store.read('all', SOURCE, signal),
+  open: (store, signal) => store.open(ALL, FIRST, signal),
+  read: (store, signal) => store.read(ALL, signal),
+  list: (store, signal) => store.list({ source: SOURCE }, signal),
   progress: (store, signal) => store.progress(SOURCE, signal),
-  saveSettled: (store, signal) => store.saveSettled(SOURCE, EVIDENCE, signal),
   sharesLogWith: (store, signal) => store.sharesLogWith(EVIDENCE.incarnation, signal),
 }
-const recordSkips: Call = (store, signal) => store.recordSkips(SOURCE, [RUN], signal)
+const saveSettled: Call = (store, signal) => settledOf(store).save(SOURCE, EVIDENCE, signal)
+const recordSkips: Call = (store, signal) => skipsOf(store).record(SOURCE, [RUN], signal)
 
 /** The signals of all methods but `advance`. */
 export const SIGNAL_RULES: readonly CheckpointStoreRule[] = [
   {
-    name: 'reading a checkpoint, or the progress, rejects when its signal has fired',
+    name: 'opening or reading a checkpoint, listing them, or the progress, rejects when its signal has fired',
     check: async (fixture) => {
       const store = await owner(fixture)
-      for (const method of ['read', 'progress'] as const) {
+      for (const method of ['open', 'read', 'list', 'progress'] as const) {
         const call = CALLS[method](store, AbortSignal.abort(new Error('stopped before it began')))
         await rejectionOf(call, `${method} with a fired signal`)
       }
@@ -50,11 +57,11 @@ export const SIGNAL_RULES: readonly CheckpointStoreRule[] = [
   },
   {
     name: 'a settled position whose signal has fired is not stored',
-    needs: 'stores_evidence',
+    needs: 'remembers_settled',
     check: async (fixture) => {
       const store = await owner(fixture)
-      const saving = CALLS.saveSettled(store, AbortSignal.abort(new Error('stopped before it began')))
-      await rejectionOf(saving, 'saveSettled with a fired signal')
+      const saving = saveSettled(store, AbortSignal.abort(new Error('stopped before it began')))
+      await rejectionOf(saving, 'settled.save with a fired signal')
       expectEqual(await store.progress(SOURCE, never()), [], 'what is stored of the source')
     },
   },
@@ -64,7 +71,7 @@ export const SIGNAL_RULES: readonly CheckpointStoreRule[] = [
     check: async (fixture) => {
       const [store] = await owners(fixture)
       const recording = recordSkips(store, AbortSignal.abort(new Error('stopped before it began')))
-      await rejectionOf(recording, 'recordSkips with a fired signal')
+      await rejectionOf(recording, 'skips.record with a fired signal')
       const { crossed } = await store.advance(move(undefined, '9'), noWork)
       expectEqual(crossed, [], 'the runs that an advance has crossed')
     },
@@ -108,6 +115,10 @@ export const SIGNAL_RULES: readonly CheckpointStoreRule[] = [
 ]
 
 function callsOf(capabilities: readonly string[]): (readonly [string, Call])[] {
-  const skips = capabilities.includes('counts_skips') ? [['recordSkips', recordSkips] as const] : []
-  return [...Object.entries(CALLS), ...skips]
+  const has = (capability: StoreCapability): boolean => capabilities.includes(capability)
+  return [
+    ...Object.entries(CALLS),
+    ...(has('remembers_settled') ? [['settled.save', saveSettled] as const] : []),
+    ...(has('counts_skips') ? [['skips.record', recordSkips] as const] : []),
+  ]
 }

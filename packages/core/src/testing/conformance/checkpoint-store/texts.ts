@@ -1,8 +1,10 @@
+import { wholeUnit } from '../../../ports/unit.ts'
 import { expectCode, expectEqual } from '../expectations.ts'
 import {
   type CheckpointStoreRule,
   CONFLICT,
   expectPosition,
+  FIRST,
   move,
   never,
   noWork,
@@ -80,14 +82,14 @@ export const TEXT_RULES: readonly CheckpointStoreRule[] = [
     name: 'every name is a projection of its own, whatever characters it has',
     check: async (fixture) => {
       const [store, other] = [await owner(fixture), await owner(fixture)]
-      for (const name of ODD_NAMES) await store.read(name, SOURCE, never())
+      for (const name of ODD_NAMES) await store.open(wholeUnit(name), FIRST, never())
       for (const [n, projection] of ODD_NAMES.entries()) {
-        await store.advance(move(undefined, `${n}`, { projection }), noWork)
+        await store.advance(move(undefined, `${n}`, { unit: wholeUnit(projection) }), noWork)
       }
       for (const [n, name] of ODD_NAMES.entries()) {
-        await expectPosition(other, `${n}`, `the checkpoint of ${JSON.stringify(name)}`, name)
+        await expectPosition(other, `${n}`, `the checkpoint of ${JSON.stringify(name)}`, wholeUnit(name))
       }
-      const stored = (await other.progress(SOURCE, never())).flatMap(({ projection }) => projection ?? [])
+      const stored = (await other.progress(SOURCE, never())).flatMap(({ unit }) => unit?.projection ?? [])
       expectEqual(stored.sort(), [...ODD_NAMES].sort(), 'the projections that progress lists')
     },
   },
@@ -96,12 +98,12 @@ export const TEXT_RULES: readonly CheckpointStoreRule[] = [
     check: async (fixture) => {
       const store = await owner(fixture)
       for (const [n, source] of ODD_NAMES.entries()) {
-        await store.read(`projection ${n}`, source, never())
-        await store.advance(move(undefined, `${n}`, { projection: `projection ${n}`, source }), noWork)
+        await store.open(wholeUnit(`projection ${n}`), { ...FIRST, source }, never())
+        await store.advance(move(undefined, `${n}`, { unit: wholeUnit(`projection ${n}`), source }), noWork)
       }
       for (const [n, source] of ODD_NAMES.entries()) {
         const stored = await store.progress(source, never())
-        const projections = stored.flatMap(({ projection }) => projection ?? [])
+        const projections = stored.flatMap(({ unit }) => unit?.projection ?? [])
         expectEqual(
           projections,
           [`projection ${n}`],

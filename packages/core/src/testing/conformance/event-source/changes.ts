@@ -1,4 +1,5 @@
 import { isReached } from '../../../ports/position.ts'
+import { wholeUnit } from '../../../ports/unit.ts'
 import { codeOf, expectCode, expectEqual, expectThat, rejectionOf } from '../expectations.ts'
 import { needed } from '../suite.ts'
 import { type EventSourceRule, idsOf, newEvents } from './fixture.ts'
@@ -80,7 +81,13 @@ export const CHANGE_RULES: readonly EventSourceRule[] = [
       const reader = new Reader(store)
       const { incarnation } = await reader.poll()
       const position = store.samplePositions.at(-1)
-      const stored = { projection: 'all', position, incarnation, settled: undefined, logPosition: undefined }
+      const stored = {
+        unit: wholeUnit('all'),
+        position,
+        incarnation,
+        settled: undefined,
+        logPosition: undefined,
+      }
       const polling = new Reader(store).poll(async () => [stored])
       await expectCode(polling, REWOUND, 'a first poll with a checkpoint that the store has not reached')
     },

@@ -70,7 +70,7 @@ export const OPEN_TRANSACTION_RULES: readonly EventSourceRule[] = [
       const { reader, transaction } = await gap(store)
       const { incarnation, settled, logPosition } = await reader.poll()
       const late = new Reader(store)
-      const stored = { projection: undefined, position: undefined, incarnation, settled, logPosition }
+      const stored = { unit: undefined, position: undefined, incarnation, settled, logPosition }
       const resumed = await late.poll(async () => [stored])
       await transaction.rollback()
       expectThat(

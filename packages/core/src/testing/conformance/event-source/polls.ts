@@ -1,4 +1,5 @@
 import type { HighWaterReading, StoredProgress } from '../../../ports/event-source.ts'
+import { wholeUnit } from '../../../ports/unit.ts'
 import { expectEqual, expectThat, rejectionOf } from '../expectations.ts'
 import { type EventSourceRule, idsOf, newEvents } from './fixture.ts'
 import { Reader } from './reader.ts'
@@ -207,5 +208,5 @@ export function checkpointAt<P>({
   settled,
   logPosition,
 }: HighWaterReading<P>): StoredProgress<P> {
-  return { projection: 'all', position: mark, incarnation, settled, logPosition }
+  return { unit: wholeUnit('all'), position: mark, incarnation, settled, logPosition }
 }

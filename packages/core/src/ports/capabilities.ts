@@ -1,0 +1,43 @@
+import { UnsupportedByStoreError } from '../kernel/errors.ts'
+import type { CheckpointStore } from './checkpoint-store.ts'
+import type { EventSource } from './event-source.ts'
+
+/** What a checkpoint store may be able to do besides the port's base. */
+export type StoreCapability = 'counts_skips' | 'remembers_settled'
+
+type Source = Pick<EventSource<unknown, unknown>, 'passesUnproven'>
+
+interface Need {
+  readonly of: (source: Source) => boolean
+  readonly why: string
+  readonly instead: string
+}
+
+/** By the part of `CheckpointStore` that a store with this capability has. `need`: what cannot be had without it. */
+export const STORE_CAPABILITIES: Readonly<
+  Record<StoreCapability, { readonly port: 'skips' | 'settled'; readonly need: Need | undefined }>
+> = {
+  counts_skips: {
+    port: 'skips',
+    need: {
+      of: ({ passesUnproven }) => passesUnproven === true,
+      why: 'this source passes positions without proof (stale-threshold mode), each of which has to be counted as skipped',
+      instead:
+        'keep the checkpoints in postgresCheckpoints, which counts them, or read this source in proof mode',
+    },
+  },
+  // Without it a restart behind an open transaction proves everything anew: that takes longer and loses nothing.
+  remembers_settled: { port: 'settled', need: undefined },
+}
+
+/** Throws `UnsupportedByStoreError` where the source needs what the store lacks. */
+export function requireCapabilities(
+  source: Source,
+  store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled'>,
+): void {
+  for (const { port, need } of Object.values(STORE_CAPABILITIES)) {
+    if (need?.of(source) && store[port] === undefined) {
+      throw new UnsupportedByStoreError('checkpoints', store.name, port, need.why, need.instead)
+    }
+  }
+}
