@@ -41,7 +41,7 @@ await withServer(async (server) => {
   const pool = new pg.Pool({ connectionString: server.connectionString('idle'), Client: CountingClient })
   const daemon = createDaemon({
     source: postgresEvents({ pool, table: 'events', eventType: 'type' }),
-    checkpoints: postgresCheckpoints<pg.PoolClient>({ pool }),
+    checkpoints: postgresCheckpoints({ pool }),
     projections: Array.from({ length: projections }, (_, index) => ({
       name: `projection_${index + 1}`,
       // One of them filters: its checkpoint has to follow the mark.

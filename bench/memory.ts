@@ -4,7 +4,6 @@
  */
 import { createDaemon } from '@tidemark/core'
 import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
-import type pg from 'pg'
 import { addToBalances, CREATE_BALANCES, requireProjected } from './support/balances.ts'
 import { readCommandLine } from './support/command-line.ts'
 import { createDatabase } from './support/database.ts'
@@ -24,7 +23,7 @@ await withServer(async (server) => {
   let handled = 0
   const daemon = createDaemon({
     source: postgresEvents({ pool, table: 'events' }),
-    checkpoints: postgresCheckpoints<pg.PoolClient>({ pool }),
+    checkpoints: postgresCheckpoints({ pool }),
     projections: [{ name: 'balances', handle: (rows, { tx }) => addToBalances(tx, rows.map(toTransfer)) }],
     telemetry: {
       batchProcessed: (batch) => {

@@ -26,7 +26,7 @@ export interface TidemarkContender {
 /** A whole daemon, from `start()` (every condition checked) until everything is projected. */
 export function tidemark(contender: TidemarkContender): Contender {
   const { pool, table, position, columns, toTransfer, batchSize, events } = contender
-  const checkpoints = postgresCheckpoints<pg.PoolClient>({ pool })
+  const checkpoints = postgresCheckpoints({ pool })
   return {
     name: contender.name,
     rounds: contender.rounds,

@@ -97,7 +97,7 @@ describe('into Postgres tables', () => {
   })
 
   function postgres(): CheckpointStore<PoolClient> {
-    return postgresCheckpoints<PoolClient>({ pool: database.pool })
+    return postgresCheckpoints({ pool: database.pool })
   }
 
   async function insert(events: readonly EsdbEvent[], tx: PoolClient): Promise<void> {

@@ -19,7 +19,7 @@ async function projecting(handleFor: (schema: string) => Handle) {
   await events.append(2)
   const daemon = await startDaemon({
     source: postgresEvents<{ readonly type: string }>({ pool: db.pool, table: events.name }),
-    checkpoints: postgresCheckpoints<PoolClient>({ pool: db.pool, schema: events.schema }),
+    checkpoints: postgresCheckpoints({ pool: db.pool, schema: events.schema }),
     projections: [{ name: 'written', attempts: 1, handle: handleFor(events.schema) }],
   })
   const query = async (sql: string) => (await db.pool.query(sql)).rows

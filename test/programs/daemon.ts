@@ -33,7 +33,7 @@ const daemon = createDaemon<bigint, Event, PoolClient>({
       ? {}
       : { highWater: { mode: 'stale-threshold', thresholdMs: Number(threshold) } as const }),
   }),
-  checkpoints: postgresCheckpoints<PoolClient>({ pool, schema: options.schema }),
+  checkpoints: postgresCheckpoints({ pool, schema: options.schema }),
   drainTimeoutMs: Number(options['drain-timeout-ms']),
   projections: options.projections.split(',').map((name) => ({
     name,

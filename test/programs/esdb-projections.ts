@@ -27,7 +27,7 @@ const pool = new Pool({ connectionString: options.url })
 const client = await connect()
 const source = { client, timeoutMs: Number(options['timeout-ms']) }
 const checkpoints: CheckpointStore<PoolClient | undefined> =
-  options.checkpoints === 'esdb' ? esdbCheckpoints(source) : postgresCheckpoints<PoolClient>({ pool })
+  options.checkpoints === 'esdb' ? esdbCheckpoints(source) : postgresCheckpoints({ pool })
 const daemons = [
   daemon('all', 100, esdbEvents(source)),
   daemon('stream', 40, esdbEvents({ ...source, stream: 'orders' })),

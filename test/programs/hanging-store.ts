@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createDaemon } from '@tidemark/core'
 import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
-import { Client, Pool, type PoolClient } from 'pg'
+import { Client, Pool } from 'pg'
 
 // A daemon over `events` one of whose calls to the store is never answered, and is then stopped. It says when
 // nothing is left after `stop()` and `start()`, and ends by itself: nothing in here calls process.exit().
@@ -13,7 +13,7 @@ await blocker.connect()
 // No limit of the adapter's own helps.
 const queryTimeoutMs = 600_000
 const source = postgresEvents({ pool, table: `${schema}.events`, queryTimeoutMs })
-const checkpoints = postgresCheckpoints<PoolClient>({ pool, schema, queryTimeoutMs })
+const checkpoints = postgresCheckpoints({ pool, schema, queryTimeoutMs })
 await checkpoints.prepare?.(new AbortController().signal)
 // It holds its locks until this process has ended, and does not keep it from that.
 // @types/pg does not know it.

@@ -162,7 +162,7 @@ function daemonOn(
       mapRow: toAccountEvent,
       highWater: thresholdMs === undefined ? { mode: 'proof' } : { mode: 'stale-threshold', thresholdMs },
     }),
-    checkpoints: postgresCheckpoints<pg.PoolClient>({ pool, schema }),
+    checkpoints: postgresCheckpoints({ pool, schema }),
     projections: createProjections(schema).map((projection) => observer.observe(projection)),
     metrics,
     telemetry: observer.telemetry,

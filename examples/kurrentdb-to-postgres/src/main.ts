@@ -25,7 +25,7 @@ const upsert = `insert into balances values ($1, $2)
   on conflict (account) do update set amount = balances.amount + excluded.amount`
 const daemon = createDaemon({
   source: esdbEvents({ client, filter: streamNameFilter({ prefixes: ['account-'] }) }),
-  checkpoints: postgresCheckpoints<pg.PoolClient>({ pool }),
+  checkpoints: postgresCheckpoints({ pool }),
   projections: [
     {
       name: 'balances',

@@ -23,7 +23,13 @@ import {
   type Row,
   unitValuesSql,
 } from './checkpoint-tables.ts'
-import { type BoundedPool, type PgClient, type PgPool, withConnection } from './client.ts'
+import {
+  type BoundedPool,
+  type PgCallbackPool,
+  type PgClient,
+  type PgPool,
+  withConnection,
+} from './client.ts'
 import { isTransientPostgresError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { migrate } from './migrations/migrate.ts'
@@ -42,7 +48,7 @@ export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
    * A `pg.Pool`, or anything with its `connect`. Each running batch holds one of its connections: give it one for each
    * projection, and one to spare.
    */
-  readonly pool: PgPool<C>
+  readonly pool: PgPool<C> | PgCallbackPool<C>
   /**
    * Where Tidemark's own tables are; made where they are missing.
    * - Change it when: the role may not make a schema, or several applications share a database.
@@ -73,7 +79,7 @@ const POSTGRES_CHECKPOINTS_OPTIONS: Readonly<Record<keyof PostgresCheckpointsOpt
  * writes there happens exactly once. Its tables are made by `prepare()`, which the daemon calls; print
  * `postgresCheckpointsSql()` to make them yourself.
  *
- * @typeParam C - the connection that handlers get; `postgresCheckpoints<pg.PoolClient>({ pool })` for the driver's own type
+ * @typeParam C - the connection that handlers get: what `pool.connect()` gives, a `pg.PoolClient` of a `pg.Pool`
  */
 export function postgresCheckpoints<C extends PgClient = PgClient>(
   options: PostgresCheckpointsOptions<C>,

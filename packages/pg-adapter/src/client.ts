@@ -8,7 +8,14 @@ import { ConnectionLostError, NoConnectionError, sqlState } from './errors.ts'
 export interface PgPool<C extends PgClient = PgClient> {
   connect(): Promise<C>
   on?(event: 'error', listener: (error: Error) => void): unknown
-  on?(event: 'connect', listener: (client: C) => void): unknown
+  // NoInfer: `on` of @types/pg is generic, and C would be found there instead of at `connect`.
+  on?(event: 'connect', listener: (client: NoInfer<C>) => void): unknown
+}
+
+/** A pool whose `connect` takes a callback too, as `@types/pg` and Neon's types say: the type of its clients is found here. */
+export interface PgCallbackPool<C extends PgClient> extends PgPool<C> {
+  connect(): Promise<C>
+  connect(callback: (...args: never) => unknown): unknown
 }
 
 export interface PgClient {

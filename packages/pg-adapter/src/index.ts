@@ -1,5 +1,5 @@
 export { type PostgresCheckpointsOptions, postgresCheckpoints } from './checkpoints.ts'
-export type { PgClient, PgPool, PgResult } from './client.ts'
+export type { PgCallbackPool, PgClient, PgPool, PgResult } from './client.ts'
 export {
   CommitPendingError,
   CommitRefusedError,

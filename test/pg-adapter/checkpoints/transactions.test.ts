@@ -1,6 +1,5 @@
 import type { Projection } from '@tidemark/core'
 import { type PgClient, type PostgresRow, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
-import type { PoolClient } from 'pg'
 import { expect, test } from 'vitest'
 import {
   appended,
@@ -285,7 +284,7 @@ test('a handler gets the client of the pool itself', async () => {
   const seen: string[] = []
   const daemon = await startDaemon({
     source: postgresEvents({ pool: db.pool, table: events.name }),
-    checkpoints: postgresCheckpoints<PoolClient>({ pool: db.pool, schema: events.schema }),
+    checkpoints: postgresCheckpoints({ pool: db.pool, schema: events.schema }),
     projections: [
       {
         name: 'typed',
