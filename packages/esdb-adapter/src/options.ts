@@ -36,7 +36,7 @@ interface EsdbSourceOptions<C> {
 
 /** Of `esdbEvents` over one stream. */
 export interface EsdbStreamEventsOptions<C> extends EsdbSourceOptions<C> {
-  /** The stream to read, also one of links (`$ce-…`, with `resolveLinkTos`). */
+  /** The stream to read, also one of links (`$ce-…`, with `resolveLinkTos`). Leave it out for `$all`. */
   readonly stream: string
   readonly filter?: never
 }

@@ -45,8 +45,8 @@ import { UnansweredCommits } from './unanswered-commits.ts'
 
 export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
   /**
-   * A `pg.Pool`, or anything with its `connect`. Each running batch holds one of its connections: give it one for each
-   * projection, and one to spare.
+   * A `pg.Pool`, or anything with its `connect`. Each running batch holds one of its connections, and so does each page
+   * that is read ahead: half the number of projections, and at least 4, are enough. Never 1.
    */
   readonly pool: PgPool<C> | PgCallbackPool<C>
   /**

@@ -69,7 +69,7 @@ export interface PostgresEventsOptions<E = PostgresRow> {
    * - `{ mode: 'proof' }`: never passes a gap that may still be filled. A transaction that stays open holds up the mark.
    * - `{ mode: 'stale-threshold', thresholdMs }`: a gap older than `thresholdMs` (default 3000, Marten's) is skipped and counted,
    * and **its events are lost** if they come later. Raising it: fewer are lost, and each gap holds up the mark for longer.
-   * Lowering it: the opposite.
+   * Lowering it: the mark follows sooner, and more are lost.
    * - Change it when: writers cannot be named (numbers taken ahead, explicit positions), so that no proof is possible.
    * @default { mode: 'proof' }
    */

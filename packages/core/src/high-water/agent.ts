@@ -18,6 +18,15 @@ import { PollStopwatch } from './poll-stopwatch.ts'
 import { HighWaterObservation, type HighWaterStatus } from './status.ts'
 import { StorePoll } from './store-poll.ts'
 
+interface WaitOptions {
+  /**
+   * Ends the wait, which rejects with the signal's reason.
+   * - Change it when: who asked may go away meanwhile, as the client of a request.
+   * @default none
+   */
+  readonly signal?: AbortSignal
+}
+
 /** Holds the high-water mark of one source. Usable alone, by those who keep their own polling loop. */
 export interface HighWaterAgent<P> {
   /**
@@ -34,9 +43,9 @@ export interface HighWaterAgent<P> {
   readonly reading: HighWaterReading<P> | undefined
   status(): HighWaterStatus<P>
   /** Resolves when `position` and everything below it is settled. Rejects when polling halts or `signal` fires. */
-  waitFor(position: P, options?: { readonly signal?: AbortSignal }): Promise<void>
+  waitFor(position: P, options?: WaitOptions): Promise<void>
   /** The reading of a poll that began after this call. */
-  freshReading(options?: { readonly signal?: AbortSignal }): Promise<HighWaterReading<P>>
+  freshReading(options?: WaitOptions): Promise<HighWaterReading<P>>
   /** Says that something may have been appended. Only ever a hint. */
   wake(): void
   /** Resolves at the next change of the reading or of the agent's state. */

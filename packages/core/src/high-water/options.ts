@@ -49,7 +49,7 @@ export interface HighWaterAgentOptions<P> extends TelemetryOptions {
    * How long settled may stand below the head, or polls may fail, before the mark is called stale: in the status, a metric and
    * the log. It changes nothing else.
    * - Raising it: fewer alarms of transactions that are merely slow; a transaction that was forgotten is told of later.
-   * - Lowering it: the opposite.
+   * - Lowering it: a forgotten one is told of sooner; more alarms of transactions that are merely slow.
    * - Change it when: writers of yours keep transactions open for longer as a rule.
    * @default 3000
    */

@@ -32,8 +32,8 @@ export interface MonitorOptions<P, Item> extends TelemetryOptions {
    * For how long nothing may come while the head stands above, before the subscription counts as stalled. Without effect on
    * filtered and persistent subscriptions, of which no stall can be told.
    * - Raising it: the alarm comes later.
-   * - Lowering it: a slow network, or a handler that takes long, is called a stall.
-   * - Change it when: one event of yours takes longer than this to handle.
+   * - Lowering it: a network or store that is merely slow is called a stall.
+   * - Change it when: events of yours may be on their way for longer than this.
    * @default 30000
    */
   readonly stallAfterMs?: number

@@ -58,8 +58,17 @@ comment on column ${schema}.checkpoints.started_at_head is 'the head of the sour
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)
 
+interface CheckpointsSqlOptions {
+  /**
+   * Where Tidemark's own tables are to be made.
+   * - Change it when: `postgresCheckpoints` has another `schema`. Both have to name the same one.
+   * @default 'tidemark'
+   */
+  readonly schema?: string
+}
+
 /** What `prepare()` runs on an empty database, for those who run their own migrations. */
-export function postgresCheckpointsSql(options: { readonly schema?: string } = {}): string {
+export function postgresCheckpointsSql(options: CheckpointsSqlOptions = {}): string {
   const schema = quoteIdentifier(options.schema ?? 'tidemark')
   return [
     `create schema if not exists ${schema};`,
