@@ -159,7 +159,10 @@ function kindOf(checker: ts.TypeChecker, type: ts.Type): string {
   if (type.flags & ts.TypeFlags.StringLike) return 'text'
   if (checker.isArrayType(type)) return 'list'
   if (type.getCallSignatures().length > 0) return 'function'
-  if (type.isUnion() || type.flags & ts.TypeFlags.TypeParameter) return 'value'
+  const isParameter = (type.flags & ts.TypeFlags.TypeParameter) !== 0
+  if (type.isUnion() || (isParameter && checker.getBaseConstraintOfType(type)?.symbol === undefined)) {
+    return 'value'
+  }
   return type.symbol?.name === 'AbortSignal' ? 'AbortSignal' : 'object'
 }
 
