@@ -1,8 +1,4 @@
-import {
-  CheckpointConflictError,
-  HandlerEndedTransactionError,
-  IncarnationChangedError,
-} from '@tidemark/core'
+import { HandlerEndedTransactionError, IncarnationChangedError } from '@tidemark/core'
 import { expect, test } from 'vitest'
 import { type Failure, onFailure } from '../../packages/core/src/failures/policy.ts'
 import { backOffMs } from '../../packages/core/src/kernel/back-off.ts'
@@ -46,11 +42,6 @@ test.each(['read', 'commit'] as const)(
     })
   },
 )
-
-test('another owner of the checkpoint is stood by for, not failed on', () => {
-  const error = new CheckpointConflictError('balances', 'it was moved')
-  expect(onFailure({ ...failure, error, attempt: 5 })).toEqual({ kind: 'stand_by' })
-})
 
 test('a change of the store drops the page and never counts as an attempt', () => {
   const error = new IncarnationChangedError('a', 'b')

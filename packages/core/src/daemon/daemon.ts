@@ -14,10 +14,12 @@ import { FailureLog } from '../kernel/failure-log.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import { requireAbove0 } from '../kernel/validation.ts'
+import { ByConflict } from '../ownership/by-conflict.ts'
 import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 import { lagPositions } from '../projection/lag.ts'
 import { ProjectionRunner } from '../projection/runner.ts'
+import { standbyPatienceMs } from '../projection/standing.ts'
 import { type ProjectionStatus, projectionStatus } from '../projection/status.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { projectionGauges, storeGauges } from '../telemetry/gauge-readings.ts'
@@ -139,6 +141,13 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
           projection,
           source,
           checkpoints,
+          ownership: new ByConflict({
+            checkpoints,
+            order: source.order,
+            agent: this.#agent,
+            clock,
+            patienceMs: standbyPatienceMs(projection),
+          }),
           agent: this.#agent,
           session: this.#session,
           logger,

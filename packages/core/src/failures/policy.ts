@@ -2,10 +2,8 @@ import { backOffMs } from '../kernel/back-off.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { type FailureStage, isOwnFault } from './classify.ts'
 
-/** What a failed batch leads to. Pure: the runner does it. */
+/** What a failed batch leads to. Pure. */
 export type FailureAction =
-  /** Another owner has the checkpoint: do no work, look again after a while. */
-  | { readonly kind: 'stand_by' }
   /** What was learned no longer holds: drop the page and wait for a new poll. */
   | { readonly kind: 'drop_page'; readonly waitMs: number }
   | { readonly kind: 'retry'; readonly waitMs: number; readonly counted: boolean }
@@ -26,7 +24,6 @@ export interface Failure {
 
 /** Only what handler and mapping throw uses attempts up; the store's faults pass, or somebody mends them meanwhile. */
 export function onFailure({ error, stage, transient, attempt, inARow, attempts }: Failure): FailureAction {
-  if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) return { kind: 'stand_by' }
   if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) return { kind: 'drop_page', waitMs: backOffMs(inARow) }
   // Trying again would repeat what the handler has committed on its own.
   if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) return { kind: 'pause' }

@@ -17,6 +17,7 @@ export function reportSkips<P, E>(
   { crossed, skipped }: Advanced,
   page: ReadPage<P, E> | undefined,
 ): void {
+  if (crossed.length === 0) return
   session.telemetry.skipped({ projection, crossed, totals: skipped })
   const isDense = source.order.distance !== undefined
   const eventAt = new Map(

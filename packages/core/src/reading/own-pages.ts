@@ -1,9 +1,11 @@
-import type { EventSource, HighWaterReading, Page } from '../ports/event-source.ts'
+import type { EventSource, Evidence, HighWaterReading, Page } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 
 export interface ReadPage<P, E> extends Page<P, E> {
   /** Whether it ends at the mark that it was read up to: nothing was left to read. */
   readonly reachesMark: boolean
+  /** The poll that it was read under: a checkpoint moves to its end with this. */
+  readonly evidence: Evidence<P>
 }
 
 /** What a page of a projection may have. */
@@ -57,11 +59,12 @@ export class PageReader<P, E> {
   }
 
   async #load(after: P | undefined, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
-    const { mark, ...evidence } = reading
+    const { mark, incarnation, settled, logPosition } = reading
     if (mark === undefined) throw new TypeError('nothing is loaded before there is a mark')
+    const evidence = { incarnation, settled, logPosition }
     const { batchSize: limit, eventTypes } = this.#projection
     const request = { after, upTo: mark, limit, eventTypes, evidence, signal: this.#signal }
     const page = await this.#source.load(request)
-    return { ...page, reachesMark: isReached(this.#source.order, mark, page.through) }
+    return { ...page, evidence, reachesMark: isReached(this.#source.order, mark, page.through) }
   }
 }

@@ -1,0 +1,74 @@
+import type { Clock } from '../kernel/clock.ts'
+import { untilAborted } from '../kernel/deferred.ts'
+import { hasCode } from '../kernel/errors.ts'
+import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
+import type { AcquireRequest, Grant, Ownership } from './ownership.ts'
+
+export interface ByConflictParts<P, Tx> {
+  readonly checkpoints: Pick<CheckpointStore<Tx>, 'advance'>
+  readonly order: PositionOrder<P>
+  /** Says which events wait. */
+  readonly agent: { readonly mark: P | undefined; nextChange(): Promise<void> }
+  readonly clock: Clock
+  /** For how long a checkpoint stands still, with events waiting, before its owner is taken to be gone. */
+  readonly patienceMs: number
+}
+
+const LOOK_EVERY_MS = 250
+/** Without a reason of its own each abort makes an error with its stack. */
+const CONFLICT = Symbol('another owner has the checkpoint')
+
+/**
+ * Whoever moves the checkpoint has it; any store will do. The store locks the checkpoint's row before the handler runs,
+ * and tells the loser of a conflict. The loser stands by: it looks at the checkpoint until that has stood still for a
+ * while with events waiting.
+ */
+export class ByConflict<P, Tx> implements Ownership<P, Tx> {
+  readonly #parts: ByConflictParts<P, Tx>
+  #isAnothers = false
+
+  constructor(parts: ByConflictParts<P, Tx>) {
+    this.#parts = parts
+  }
+
+  async acquire({ look, signal }: AcquireRequest<P>): Promise<Grant<Tx>> {
+    if (this.#isAnothers) await this.#standBy(look, signal)
+    signal.throwIfAborted()
+    this.#isAnothers = false
+    const lost = new AbortController()
+    return {
+      lost: lost.signal,
+      advance: async (request, work) => {
+        try {
+          return await this.#parts.checkpoints.advance(request, work)
+        } catch (error) {
+          if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) {
+            this.#isAnothers = true
+            lost.abort(CONFLICT)
+          }
+          throw error
+        }
+      },
+      // The lock on the row has ended with its transaction.
+      release: async () => {},
+    }
+  }
+
+  async #standBy(look: AcquireRequest<P>['look'], signal: AbortSignal): Promise<void> {
+    const { agent, order, clock, patienceMs } = this.#parts
+    let still: { readonly position: P | undefined; readonly sinceMs: number } | undefined
+    while (!signal.aborted) {
+      const position = await look()
+      while (!signal.aborted && isReached(order, agent.mark, position)) {
+        still = undefined
+        await untilAborted(agent.nextChange(), signal)
+      }
+      const nowMs = clock.nowMs()
+      if (!still || !isReached(order, position, still.position)) still = { position, sinceMs: nowMs }
+      else if (nowMs - still.sinceMs >= patienceMs) return
+      // Two standbys do not look at the same time.
+      await clock.sleep(LOOK_EVERY_MS * (0.75 + Math.random() / 2), signal)
+    }
+  }
+}

@@ -1,0 +1,22 @@
+import type { Advanced, AdvanceRequest } from '../ports/checkpoint-store.ts'
+
+/** Who may move the checkpoint of one projection. */
+export interface Ownership<P, Tx> {
+  /** Resolves once this process may. Rejects when `signal` fires, and with the error of a look that failed. */
+  acquire(request: AcquireRequest<P>): Promise<Grant<Tx>>
+}
+
+export interface AcquireRequest<P> {
+  /** Reads the checkpoint that another owner moves. */
+  readonly look: () => Promise<P | undefined>
+  readonly signal: AbortSignal
+}
+
+/** The right to move a checkpoint. */
+export interface Grant<Tx> {
+  /** Fires when another owner has the right. */
+  readonly lost: AbortSignal
+  /** `CheckpointStore.advance`, by this right. */
+  advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced>
+  release(): Promise<void>
+}

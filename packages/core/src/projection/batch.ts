@@ -1,0 +1,74 @@
+import { type FailedBatch, stagedError } from '../failures/classify.ts'
+import type { Clock } from '../kernel/clock.ts'
+import type { EventSource } from '../ports/event-source.ts'
+import type { ReadPage } from '../reading/own-pages.ts'
+import { traced } from '../telemetry/background.ts'
+import type { TelemetrySession } from '../telemetry/session.ts'
+import type { ResolvedProjection } from './projection.ts'
+
+export interface BatchParts<P, E, Tx> {
+  readonly projection: ResolvedProjection<E, Tx>
+  readonly source: EventSource<P, E>
+  readonly session: TelemetrySession<P, E>
+  readonly clock: Clock
+}
+
+interface BatchWork<P, E, Tx, Moved> {
+  readonly page: ReadPage<P, E>
+  /** Moves the checkpoint to the end of the page, in one transaction with `work`. */
+  readonly move: (work: (tx: Tx) => Promise<void>) => Promise<Moved>
+  /** For the handler: fires when nobody waits for it any more. */
+  readonly signal: AbortSignal
+  /** The handler has been called, and its first statement is on its way. */
+  readonly onCalled: () => void
+}
+
+/** Handles one page in the transaction that moves the checkpoint, under a span, and tells how it went. */
+export async function handleBatch<P, E, Tx, Moved>(
+  parts: BatchParts<P, E, Tx>,
+  { page, move, signal, onCalled }: BatchWork<P, E, Tx, Moved>,
+): Promise<Moved> {
+  const { projection, source, session, clock } = parts
+  const { format } = source.order
+  const startedMs = clock.nowMs()
+  const batch: FailedBatch = {
+    events: page.events.length,
+    firstPosition: format(page.positions[0] ?? page.through),
+    lastPosition: format(page.positions.at(-1) ?? page.through),
+    eventTypes: [...new Set(page.types)],
+  }
+  let thrown: { readonly error: unknown } | undefined
+  const work = async (tx: Tx): Promise<void> => {
+    try {
+      const handled = traced(() => projection.handle(page.events, { tx, signal }))
+      onCalled()
+      await handled
+    } catch (error) {
+      thrown = { error }
+      throw error
+    }
+  }
+  const advance = async (): Promise<Moved> => {
+    const moved = await move(work)
+    const now = clock.nowMs()
+    session.telemetry.batchProcessed({
+      projection: projection.name,
+      events: page.events.length,
+      durationMs: now - startedMs,
+      through: format(page.through),
+      // The clock of who appended may be ahead.
+      delayMs: page.reachesMark && page.appendedAtMs ? Math.max(0, now - page.appendedAtMs.first) : undefined,
+    })
+    return moved
+  }
+  try {
+    return await session.tracing.batch(
+      { ...batch, projection: projection.name, events: page.events },
+      advance,
+    )
+  } catch (error) {
+    // A store hands on the very error of the work.
+    const isOfHandler = thrown !== undefined && Object.is(thrown.error, error)
+    throw stagedError(isOfHandler ? 'handle' : 'commit', error, batch)
+  }
+}

@@ -1,0 +1,96 @@
+import type { FailedBatch, FailureStage, ProjectionFailure } from '../failures/classify.ts'
+import type { SkipTotals } from '../ports/checkpoint-store.ts'
+import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
+import type { PositionOrder } from '../ports/position.ts'
+import type { ReadPage } from '../reading/own-pages.ts'
+import type { KnownCheckpoint, Standing } from './standing.ts'
+import type { ProjectionState } from './status.ts'
+
+/** What happens to a projection. Each command but `wait`, `doubt` and `report` is answered once. */
+export type Input<P, E> =
+  /** There may be another reading. */
+  | { readonly kind: 'reading' }
+  /** Answers `acquire`. */
+  | { readonly kind: 'granted' }
+  /** Another owner has the right to work. What is at hand is answered all the same. */
+  | { readonly kind: 'revoked' }
+  /** The checkpoint was read: answers `open`. While `acquire` goes on, it is the checkpoint of another owner. */
+  | {
+      readonly kind: 'opened'
+      readonly checkpoint: KnownCheckpoint<P>
+      /** The newest incarnation when the checkpoint was asked for. */
+      readonly incarnation: string
+    }
+  /** Answers `load`. */
+  | { readonly kind: 'loaded'; readonly page: ReadPage<P, E> }
+  /** Answers `apply` and `checkpoint`. */
+  | { readonly kind: 'applied'; readonly skipped: SkipTotals }
+  /** Answers `acquire`, `open`, `load`, `apply` and `checkpoint`. */
+  | ({ readonly kind: 'failed' } & FailedWork)
+  /** A `wait` is over. */
+  | { readonly kind: 'due' }
+  /** `isLate`: nobody waits for the end any more. */
+  | { readonly kind: 'stop'; readonly isLate: boolean }
+
+export type InputKind = Input<unknown, unknown>['kind']
+
+export interface FailedWork {
+  readonly stage: FailureStage
+  readonly error: unknown
+  readonly batch: FailedBatch | undefined
+  /** Whether source or checkpoint store call it a passing fault. */
+  readonly isTransient: boolean
+}
+
+export type Command<P, E> =
+  | { readonly kind: 'acquire' }
+  | ({ readonly kind: 'open' } & Opening<P>)
+  | { readonly kind: 'load'; readonly after: P | undefined; readonly reading: HighWaterReading<P> }
+  /** Handles a page and moves the checkpoint to its end: both, or neither. */
+  | { readonly kind: 'apply'; readonly from: P | undefined; readonly page: ReadPage<P, E> }
+  /** Moves the checkpoint over positions that hold nothing for this projection. */
+  | {
+      readonly kind: 'checkpoint'
+      readonly from: P | undefined
+      readonly to: P
+      readonly evidence: Evidence<P>
+    }
+  /** Ends with the next `wait`, and with the phase. */
+  | { readonly kind: 'wait'; readonly ms: number }
+  /** The next poll has to look which incarnation this is. */
+  | { readonly kind: 'doubt'; readonly incarnation: string }
+  | { readonly kind: 'report'; readonly report: Report<P> }
+  /** Gives the right back; nothing follows. */
+  | { readonly kind: 'end' }
+
+/** The newest incarnation, and where the head stood when this projection started. */
+export type Opening<P> = Pick<HighWaterReading<P>, 'incarnation' | 'head'>
+
+/** What operators are told. */
+export type Report<P> =
+  | { readonly kind: 'state'; readonly state: ProjectionState }
+  | {
+      readonly kind: 'failed'
+      readonly state: 'paused' | 'retrying'
+      readonly failure: ProjectionFailure
+      readonly error: unknown
+      readonly checkpoint: P | undefined
+    }
+  /** Nothing fails any more. `isWorking`: it is this process that goes on. */
+  | { readonly kind: 'over'; readonly isWorking: boolean }
+  /** Another owner has the checkpoint. */
+  | { readonly kind: 'conflict' }
+
+/** What a step depends on besides where the projection stands. */
+export interface Context<P> {
+  readonly nowMs: number
+  readonly order: PositionOrder<P>
+  /** The newest, `undefined` while none holds. */
+  readonly reading: HighWaterReading<P> | undefined
+  readonly policy: { readonly attempts: number }
+}
+
+export interface Step<P, E> {
+  readonly standing: Standing<P>
+  readonly commands: readonly Command<P, E>[]
+}

@@ -1,0 +1,141 @@
+import type { Command, Context, Input, InputKind, Report, Step } from './commands.ts'
+import { NOT_STARTED, type Phase, type Standing } from './standing.ts'
+import {
+  applied,
+  failed,
+  goOn,
+  granted,
+  loaded,
+  opened,
+  openedOfAnother,
+  revoked,
+  revokedAtWork,
+  stay,
+  stopAtEnd,
+  stopAtRest,
+  stopAtWork,
+  type Transition,
+} from './transitions.ts'
+
+type AnyTransition = <P, E>(standing: Standing<P>, input: Input<P, E>, context: Context<P>) => Step<P, E>
+
+/** The first step of a projection. */
+export function begin<P, E>(): Step<P, E> {
+  const begun: Standing<P> = { ...NOT_STARTED, phase: 'unowned', shows: 'catching_up' }
+  return { standing: begun, commands: [...changes<P, E>(NOT_STARTED, begun), { kind: 'acquire' }] }
+}
+
+/** What follows from one input. Pure. Reports stand before the other commands. */
+export function next<P, E>(before: Standing<P>, input: Input<P, E>, context: Context<P>): Step<P, E> {
+  const { reading } = context
+  const from =
+    reading && before.startedAt === undefined ? { ...before, startedAt: { head: reading.head } } : before
+  const transition = TABLE[before.phase][input.kind] as AnyTransition
+  const { standing, commands } = transition(from, input, context)
+  const reports = commands.filter(({ kind }) => kind === 'report')
+  const others = commands.filter(({ kind }) => kind !== 'report')
+  return { standing, commands: [...reports, ...changes<P, E>(before, standing), ...others] }
+}
+
+/** What operators are told of a step, whatever led to it. */
+function changes<P, E>(before: Standing<P>, after: Standing<P>): Command<P, E>[] {
+  const told: Report<P>[] = []
+  if (before.failure !== undefined && after.failure === undefined) {
+    told.push({ kind: 'over', isWorking: after.shows !== 'standby' })
+  }
+  if (before.shows !== after.shows) told.push({ kind: 'state', state: after.shows })
+  return told.map((report) => ({ kind: 'report', report }))
+}
+
+type Row = { readonly [K in InputKind]: Transition<K> }
+
+const TABLE: Readonly<Record<Phase, Row>> = {
+  unowned: {
+    reading: stay,
+    granted,
+    revoked: stay,
+    opened: openedOfAnother,
+    loaded: stay,
+    applied: stay,
+    failed,
+    due: stay,
+    stop: stopAtWork,
+  },
+  opening: {
+    reading: stay,
+    granted: stay,
+    revoked: revokedAtWork,
+    opened,
+    loaded: stay,
+    applied: stay,
+    failed,
+    due: stay,
+    stop: stopAtWork,
+  },
+  following: {
+    reading: goOn,
+    granted: stay,
+    revoked,
+    opened: stay,
+    loaded: stay,
+    applied: stay,
+    failed: stay,
+    due: goOn,
+    stop: stopAtRest,
+  },
+  loading: {
+    reading: stay,
+    granted: stay,
+    revoked: revokedAtWork,
+    opened: stay,
+    loaded,
+    applied: stay,
+    failed,
+    due: stay,
+    stop: stopAtWork,
+  },
+  applying: {
+    reading: stay,
+    granted: stay,
+    revoked: revokedAtWork,
+    opened: stay,
+    loaded: stay,
+    applied,
+    failed,
+    due: stay,
+    stop: stopAtWork,
+  },
+  resting: {
+    reading: stay,
+    granted: stay,
+    revoked,
+    opened: stay,
+    loaded: stay,
+    applied: stay,
+    failed: stay,
+    due: goOn,
+    stop: stopAtRest,
+  },
+  paused: {
+    reading: stay,
+    granted: stay,
+    revoked: stay,
+    opened: stay,
+    loaded: stay,
+    applied: stay,
+    failed: stay,
+    due: stay,
+    stop: stopAtEnd,
+  },
+  stopped: {
+    reading: stay,
+    granted: stay,
+    revoked: stay,
+    opened: stay,
+    loaded: stay,
+    applied: stay,
+    failed: stay,
+    due: stay,
+    stop: stopAtEnd,
+  },
+}

@@ -1,0 +1,180 @@
+import type { ProjectionFailure } from '../failures/classify.ts'
+import type { SkipTotals } from '../ports/checkpoint-store.ts'
+import type { HighWaterReading } from '../ports/event-source.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
+import type { ProjectionState } from './status.ts'
+
+export type Phase =
+  /** The right to work is asked for. */
+  | 'unowned'
+  /** The checkpoint is being read. */
+  | 'opening'
+  /** Nothing is left to load. */
+  | 'following'
+  | 'loading'
+  /** A checkpoint is on its way up, with a page that is handled or without. */
+  | 'applying'
+  /** Something failed, and is tried again after a wait. */
+  | 'resting'
+  | 'paused'
+  /** Not started, or stopped. */
+  | 'stopped'
+
+/** What is durably processed, with its skip totals. */
+export interface KnownCheckpoint<P> {
+  readonly position: P | undefined
+  readonly skipped: SkipTotals
+}
+
+/** Where one projection stands, and all that its next step depends on. */
+export interface Standing<P> {
+  readonly phase: Phase
+  /** What operators are shown; see `shownState`. */
+  readonly shows: ProjectionState
+  /** `late`: whoever has asked for it waits no longer. */
+  readonly stopping: 'no' | 'draining' | 'late'
+  /** `lost`: another owner has it, and the command at hand has not been answered yet. */
+  readonly right: 'none' | 'held' | 'lost'
+  /** The first reading's head; there may be none yet. */
+  readonly startedAt: { readonly head: P | undefined } | undefined
+  readonly checkpoint: KnownCheckpoint<P> | undefined
+  /** Whether `checkpoint` was read from the store since the last failure. */
+  readonly isCheckpointRead: boolean
+  readonly checkpointedAtMs: number
+  /** How far events were looked at. It stands above the checkpoint if nothing matched since. */
+  readonly cursor: P | undefined
+  readonly cursorIncarnation: string | undefined
+  /** What the checkpoint moves to while `applying`. */
+  readonly moving: Move<P> | undefined
+  /** When the oldest event that waits was appended, as far as its page has said. */
+  readonly oldestAppendedAtMs: number | undefined
+  readonly handledEvents: number
+  /** How often handler or mapping have failed at this batch. */
+  readonly attempts: number
+  /** How often in a row anything has failed. */
+  readonly failuresInARow: number
+  readonly error: unknown
+  readonly failure: ProjectionFailure | undefined
+}
+
+interface Move<P> {
+  readonly to: P
+  /** `undefined`: the checkpoint follows a cursor that stands above it. */
+  readonly page: { readonly events: number; readonly lastAppendedAtMs: number | undefined } | undefined
+}
+
+export const NOT_STARTED: Standing<never> = {
+  phase: 'stopped',
+  shows: 'stopped',
+  stopping: 'no',
+  right: 'none',
+  startedAt: undefined,
+  checkpoint: undefined,
+  isCheckpointRead: false,
+  checkpointedAtMs: 0,
+  cursor: undefined,
+  cursorIncarnation: undefined,
+  moving: undefined,
+  oldestAppendedAtMs: undefined,
+  handledEvents: 0,
+  attempts: 0,
+  failuresInARow: 0,
+  error: undefined,
+  failure: undefined,
+}
+
+/** What each phase shows by itself. */
+const STATE_OF: Readonly<Record<Phase, ProjectionState>> = {
+  unowned: 'standby',
+  opening: 'catching_up',
+  following: 'live',
+  loading: 'catching_up',
+  applying: 'catching_up',
+  resting: 'retrying',
+  paused: 'paused',
+  stopped: 'stopped',
+}
+
+/** In that phase, and shown so. Nothing fails there, unless it is said. */
+export function entered<P>(
+  standing: Standing<P>,
+  phase: Phase,
+  { error, failure }: Pick<Standing<P>, 'error' | 'failure'> = { error: undefined, failure: undefined },
+): Standing<P> {
+  return { ...standing, phase, shows: STATE_OF[phase], error, failure }
+}
+
+/** In that phase, and shown as before: an attempt changes nothing until something has come of it. */
+export function attempting<P>(standing: Standing<P>, phase: Phase): Standing<P> {
+  return { ...standing, phase }
+}
+
+export function isInTrouble({ shows }: Pick<Standing<unknown>, 'shows'>): boolean {
+  return shows === 'retrying' || shows === 'standby'
+}
+
+/** Something has come of it: the fault, or the other owner, is gone. */
+export function recovered<P>(standing: Standing<P>): Standing<P> {
+  if (!isInTrouble(standing)) return standing
+  return { ...standing, shows: 'catching_up', error: undefined, failure: undefined }
+}
+
+/** So that `catching_up` ends with the last event, not with the next step. */
+export function shownState<P>(
+  standing: Standing<P>,
+  order: PositionOrder<P>,
+  reading: HighWaterReading<P> | undefined,
+): ProjectionState {
+  const isCaughtUp =
+    reading !== undefined &&
+    standing.isCheckpointRead &&
+    reading.incarnation === standing.cursorIncarnation &&
+    isReached(order, reading.mark, standing.cursor)
+  return standing.shows === 'catching_up' && isCaughtUp ? 'live' : standing.shows
+}
+
+/** After the checkpoint was read, when that incarnation was the newest. */
+export function withCheckpoint<P>(
+  standing: Standing<P>,
+  order: PositionOrder<P>,
+  checkpoint: KnownCheckpoint<P>,
+  incarnation: string,
+): Standing<P> {
+  const { position } = checkpoint
+  const known = standing.checkpoint
+  // Another owner, or a commit whose answer was lost, has moved it: the next batch is another one.
+  const isAnotherBatch = known !== undefined && !isReached(order, position, known.position)
+  return {
+    ...standing,
+    checkpoint,
+    isCheckpointRead: true,
+    ...(isAnotherBatch ? { attempts: 0, failuresInARow: 0 } : {}),
+    // A cursor above the checkpoint is in memory only, and means nothing in another incarnation.
+    cursor: position,
+    cursorIncarnation: incarnation,
+    oldestAppendedAtMs: isReached(order, position, standing.cursor) ? standing.oldestAppendedAtMs : undefined,
+  }
+}
+
+/** How often a checkpoint follows the mark while nothing matches the projection's filter. */
+const FOLLOW_MARK_EVERY_MS = 1_000
+const PATIENCE_MS = 250
+
+/** How long a standby sees the checkpoint stand still, with events waiting, before it takes over. */
+export function standbyPatienceMs({
+  eventTypes,
+}: {
+  readonly eventTypes: readonly string[] | undefined
+}): number {
+  return eventTypes === undefined ? PATIENCE_MS : PATIENCE_MS + FOLLOW_MARK_EVERY_MS
+}
+
+/** In how many milliseconds the checkpoint may follow a cursor that stands above it; `undefined`: it does not. */
+export function followDueInMs<P>(
+  { cursor, checkpoint, checkpointedAtMs }: Standing<P>,
+  order: PositionOrder<P>,
+  nowMs: number,
+): number | undefined {
+  if (isReached(order, cursor, checkpoint?.position)) return undefined
+  return Math.max(0, checkpointedAtMs + FOLLOW_MARK_EVERY_MS - nowMs)
+}

@@ -1,0 +1,107 @@
+import { atStage, StagedError, stagedError } from '../failures/classify.ts'
+import { formatEvidence } from '../high-water/store-poll.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
+import type { Grant } from '../ownership/ownership.ts'
+import type { Advanced, CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
+import { wholeUnit } from '../ports/unit.ts'
+import { PageReader, type ReadPage } from '../reading/own-pages.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { TelemetrySession } from '../telemetry/session.ts'
+import type { FailedWork } from './commands.ts'
+import type { ResolvedProjection } from './projection.ts'
+import { reportSkips } from './skip-reports.ts'
+import type { KnownCheckpoint } from './standing.ts'
+
+export interface CallParts<P, E, Tx> {
+  readonly projection: ResolvedProjection<E, Tx>
+  readonly source: EventSource<P, E>
+  readonly checkpoints: Pick<CheckpointStore<Tx>, 'open' | 'isTransient'>
+  readonly session: TelemetrySession<P, E>
+  readonly logger: Logger
+  readonly clock: Clock
+}
+
+export interface Movement<P, E> {
+  readonly from: P | undefined
+  readonly to: P
+  readonly evidence: Evidence<P>
+  /** What is handled with it. */
+  readonly page: ReadPage<P, E> | undefined
+}
+
+interface CallSignals {
+  /** Nothing more is read. */
+  readonly stopping: AbortSignal
+  /** Nobody waits for the batch at hand any more. */
+  readonly givenUp: AbortSignal
+}
+
+/** What one projection asks of its source and its checkpoint store; positions are texts there. */
+export class StoreCalls<P, E, Tx> {
+  readonly #parts: CallParts<P, E, Tx>
+  readonly #signals: CallSignals
+  readonly #pages: PageReader<P, E>
+
+  constructor(parts: CallParts<P, E, Tx>, signals: CallSignals) {
+    this.#parts = parts
+    this.#signals = signals
+    this.#pages = new PageReader(parts.source, parts.projection, signals.stopping)
+  }
+
+  /** `head`: that of the first reading. */
+  async openCheckpoint(head: P | undefined): Promise<KnownCheckpoint<P>> {
+    const { projection, checkpoints, source } = this.#parts
+    const { format, parse } = source.order
+    const first = { source: source.name, head: head === undefined ? undefined : format(head) }
+    const opened = checkpoints.open(wholeUnit(projection.name), first, this.#signals.stopping)
+    const { position, skipped } = await this.#answered('it asks for its checkpoint', opened)
+    return { position: position === undefined ? undefined : parse(position), skipped }
+  }
+
+  async nextPage(after: P | undefined, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
+    return await this.#answered('it asks for a page of events', this.#pages.next(after, reading))
+  }
+
+  prefetch(after: P, reading: HighWaterReading<P>): void {
+    this.#pages.prefetch(after, reading)
+  }
+
+  async advance(
+    grant: Grant<Tx>,
+    { from, to, evidence, page }: Movement<P, E>,
+    work: (tx: Tx) => Promise<void>,
+  ): Promise<Advanced> {
+    const { projection, source } = this.#parts
+    const { format } = source.order
+    const request = {
+      unit: wholeUnit(projection.name),
+      source: source.name,
+      from: from === undefined ? undefined : format(from),
+      to: format(to),
+      evidence: formatEvidence(format, evidence),
+      signal: this.#signals.givenUp,
+    }
+    const advanced = await grant.advance(request, work)
+    reportSkips(this.#parts, projection.name, advanced, page)
+    return advanced
+  }
+
+  /** What was thrown, for who decides. Nothing that was prefetched before is used after it. */
+  failed(thrown: unknown): FailedWork {
+    const { source, checkpoints } = this.#parts
+    this.#pages.drop()
+    const { stage, error, batch } =
+      thrown instanceof StagedError ? thrown : stagedError('commit', thrown, undefined)
+    return { stage, error, batch, isTransient: source.isTransient(error) || checkpoints.isTransient(error) }
+  }
+
+  /** That the store does not answer while no handler runs is said. */
+  #answered<T>(what: string, call: Promise<T>): Promise<T> {
+    const { projection, clock, logger } = this.#parts
+    const warn = (forMs: number): void =>
+      logger.warn(`tidemark: projection "${projection.name}" stands still, ${what}: ${noAnswerFor(forMs)}`)
+    return atStage('read', warnWhileUnanswered(call, { clock, signal: this.#signals.stopping, warn }))
+  }
+}

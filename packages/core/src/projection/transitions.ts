@@ -1,0 +1,178 @@
+import type { Evidence } from '../ports/event-source.ts'
+import { isReached } from '../ports/position.ts'
+import { afterFailure } from './after-failure.ts'
+import type { Context, Input, InputKind, Step } from './commands.ts'
+import {
+  attempting,
+  entered,
+  followDueInMs,
+  isInTrouble,
+  recovered,
+  type Standing,
+  withCheckpoint,
+} from './standing.ts'
+
+export type Transition<K extends InputKind> = <P, E>(
+  standing: Standing<P>,
+  input: Extract<Input<P, E>, { readonly kind: K }>,
+  context: Context<P>,
+) => Step<P, E>
+
+/** Nothing was asked for that this could answer, or what it says is looked at later. */
+export const stay = <P, E>(standing: Standing<P>): Step<P, E> => ({ standing, commands: [] })
+
+/** The next thing to do, once nothing is at hand. */
+function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
+  const { order, reading } = context
+  if (standing.stopping !== 'no') return finish(standing, context)
+  if (standing.right === 'lost') return standBy(standing)
+  if (standing.right === 'none')
+    return { standing: attempting(standing, 'unowned'), commands: [{ kind: 'acquire' }] }
+  if (reading && !(standing.isCheckpointRead && reading.incarnation === standing.cursorIncarnation)) {
+    const { incarnation } = reading
+    return {
+      standing: attempting(standing, 'opening'),
+      commands: [{ kind: 'open', incarnation, head: standing.startedAt?.head }],
+    }
+  }
+  if (reading?.mark === undefined || isReached(order, reading.mark, standing.cursor)) {
+    return follow(standing, context)
+  }
+  return {
+    standing: attempting(standing, 'loading'),
+    commands: [{ kind: 'load', after: standing.cursor, reading }],
+  }
+}
+
+/** Nothing to load: moves the checkpoint up to the cursor now and then, and waits for a new mark. */
+function follow<P, E>(standing: Standing<P>, { nowMs, order, reading }: Context<P>): Step<P, E> {
+  const idle = { ...standing, oldestAppendedAtMs: undefined }
+  if (reading === undefined) return { standing: attempting(idle, 'following'), commands: [] }
+  const ms = followDueInMs(standing, order, nowMs)
+  if (ms === 0 && standing.cursor !== undefined) return followTo(idle, standing.cursor, reading)
+  return { standing: entered(idle, 'following'), commands: ms === undefined ? [] : [{ kind: 'wait', ms }] }
+}
+
+function followTo<P, E>(standing: Standing<P>, to: P, evidence: Evidence<P>): Step<P, E> {
+  return {
+    standing: attempting({ ...standing, moving: { to, page: undefined } }, 'applying'),
+    commands: [{ kind: 'checkpoint', from: standing.checkpoint?.position, to, evidence }],
+  }
+}
+
+function standBy<P, E>(standing: Standing<P>): Step<P, E> {
+  const lost = {
+    ...standing,
+    right: 'none',
+    failuresInARow: 0,
+    isCheckpointRead: false,
+    moving: undefined,
+  } as const
+  return {
+    standing: entered(lost, 'unowned'),
+    commands: [{ kind: 'report', report: { kind: 'conflict' } }, { kind: 'acquire' }],
+  }
+}
+
+/** The end, after one more checkpoint: it saves the next start from looking again at what the filter leaves out. */
+function finish<P, E>(standing: Standing<P>, { nowMs, order, reading }: Context<P>): Step<P, E> {
+  const { stopping, right, isCheckpointRead, cursor, cursorIncarnation } = standing
+  const isBehindCursor =
+    right === 'held' && isCheckpointRead && followDueInMs(standing, order, nowMs) !== undefined
+  if (stopping === 'draining' && isBehindCursor && cursor !== undefined) {
+    if (reading?.incarnation === cursorIncarnation && reading !== undefined)
+      return followTo(standing, cursor, reading)
+  }
+  return end(standing)
+}
+
+function end<P, E>(standing: Standing<P>): Step<P, E> {
+  return { standing: entered(standing, 'stopped', standing), commands: [{ kind: 'end' }] }
+}
+
+export const granted: Transition<'granted'> = (standing, _, context) =>
+  proceed({ ...standing, right: 'held' }, context)
+
+/** Whatever is at hand is answered first. */
+export const revokedAtWork: Transition<'revoked'> = (standing) => ({
+  standing: { ...standing, right: 'lost' },
+  commands: [],
+})
+
+export const revoked: Transition<'revoked'> = (standing, _, context) =>
+  proceed({ ...standing, right: 'lost' }, context)
+
+export const opened: Transition<'opened'> = (standing, { checkpoint, incarnation }, context) =>
+  proceed(withCheckpoint(standing, context.order, checkpoint, incarnation), context)
+
+export const openedOfAnother: Transition<'opened'> = (standing, { checkpoint, incarnation }, { order }) => ({
+  standing: entered(withCheckpoint(standing, order, checkpoint, incarnation), 'unowned'),
+  commands: [],
+})
+
+export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
+  if (standing.stopping !== 'no' || standing.right !== 'held') return proceed(standing, context)
+  const { through: to, events, appendedAtMs, evidence } = page
+  if (events.length > 0) {
+    const moving = { to, page: { events: events.length, lastAppendedAtMs: appendedAtMs?.last } }
+    const handling = { ...standing, moving, oldestAppendedAtMs: appendedAtMs?.first }
+    return {
+      standing: isInTrouble(standing) ? attempting(handling, 'applying') : entered(handling, 'applying'),
+      commands: [{ kind: 'apply', from: standing.checkpoint?.position, page }],
+    }
+  }
+  const passed = recovered({ ...standing, cursor: to })
+  // While there is always something to load, the checkpoint follows here.
+  if (followDueInMs(passed, context.order, context.nowMs) === 0) return followTo(passed, to, evidence)
+  return proceed(passed, context)
+}
+
+export const applied: Transition<'applied'> = (standing, { skipped }, context) => {
+  const { moving } = standing
+  if (moving === undefined) return stay(standing)
+  const { to, page } = moving
+  return proceed(
+    recovered({
+      ...standing,
+      checkpoint: { position: to, skipped },
+      checkpointedAtMs: context.nowMs,
+      cursor: to,
+      moving: undefined,
+      handledEvents: standing.handledEvents + (page?.events ?? 0),
+      oldestAppendedAtMs: page ? page.lastAppendedAtMs : standing.oldestAppendedAtMs,
+      attempts: 0,
+      failuresInARow: 0,
+    }),
+    context,
+  )
+}
+
+export const failed: Transition<'failed'> = (standing, work, context) => {
+  // The checkpoint has to be read again: a commit whose answer was lost may have moved it.
+  const unsure = { ...standing, isCheckpointRead: false, moving: undefined }
+  if (standing.stopping !== 'no') return standing.moving ? end(unsure) : finish(standing, context)
+  if (standing.right === 'lost') return standBy(unsure)
+  return afterFailure(unsure, work, context)
+}
+
+export const goOn = <P, E>(standing: Standing<P>, _: Input<P, E>, context: Context<P>): Step<P, E> =>
+  proceed(standing, context)
+
+const stopped = <P>(standing: Standing<P>, isLate: boolean): Standing<P> => ({
+  ...standing,
+  stopping: isLate ? 'late' : 'draining',
+})
+
+export const stopAtWork: Transition<'stop'> = (standing, { isLate }) => ({
+  standing: stopped(standing, isLate),
+  commands: [],
+})
+
+export const stopAtRest: Transition<'stop'> = (standing, { isLate }, context) =>
+  finish(stopped(standing, isLate), context)
+
+/** Also where it was never started. */
+export const stopAtEnd: Transition<'stop'> = (standing, { isLate }) => ({
+  standing: stopped(standing, isLate),
+  commands: standing.stopping === 'no' ? [{ kind: 'end' }] : [],
+})

@@ -1,0 +1,102 @@
+import { CheckpointConflictError } from '@tidemark/core'
+import { type AdvanceRequest, denseOrder } from '@tidemark/core/adapter'
+import { expect, test } from 'vitest'
+import { ByConflict } from '../../packages/core/src/ownership/by-conflict.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { never } from '../support/never.ts'
+
+const REQUEST = {} as AdvanceRequest
+const PATIENCE_MS = 250
+
+function rig() {
+  const clock = new FakeClock()
+  const agent = { mark: 10n as bigint | undefined, nextChange: () => new Promise<void>(() => {}) }
+  let conflicts = 0
+  const checkpoints = {
+    advance: async (_: AdvanceRequest, work: (tx: undefined) => Promise<void>) => {
+      if (conflicts-- > 0) throw new CheckpointConflictError('all', 'another owner is working on it')
+      await work(undefined)
+      return { position: '1', skipped: {}, crossed: [] }
+    },
+  }
+  const ownership = new ByConflict<bigint, undefined>({
+    checkpoints,
+    order: denseOrder,
+    agent,
+    clock,
+    patienceMs: PATIENCE_MS,
+  })
+  return { clock, agent, ownership, conflict: () => conflicts++ }
+}
+
+const unasked = async (): Promise<bigint> => expect.fail('it looks at the checkpoint')
+
+test('the right to work is there for the asking, until there is a conflict', async () => {
+  const { ownership } = rig()
+  const grant = await ownership.acquire({ look: unasked, signal: never() })
+  expect(await grant.advance(REQUEST, async () => {})).toMatchObject({ position: '1' })
+  expect(grant.lost.aborted).toBe(false)
+})
+
+test('a conflict takes it away before whoever moved the checkpoint is told', async () => {
+  const { ownership, conflict } = rig()
+  const grant = await ownership.acquire({ look: unasked, signal: never() })
+  conflict()
+  const wasLost = grant.advance(REQUEST, async () => {}).catch(() => grant.lost.aborted)
+  expect(await wasLost).toBe(true)
+})
+
+test('what else fails takes nothing away', async () => {
+  const { ownership } = rig()
+  const grant = await ownership.acquire({ look: unasked, signal: never() })
+  const failing = grant.advance(REQUEST, async () => {
+    throw new Error('boom')
+  })
+  await expect(failing).rejects.toThrow('boom')
+  expect(grant.lost.aborted).toBe(false)
+})
+
+/** Lost to another owner, and asked for again. */
+async function standingBy(position: () => bigint) {
+  const parts = rig()
+  const { ownership, conflict } = parts
+  const grant = await ownership.acquire({ look: unasked, signal: never() })
+  conflict()
+  await grant.advance(REQUEST, async () => {}).catch(() => {})
+  let isGranted = false
+  const stopping = new AbortController()
+  const asked = ownership.acquire({ look: async () => position(), signal: stopping.signal }).then(() => {
+    isGranted = true
+  })
+  return { ...parts, asked, stopping, isGranted: () => isGranted }
+}
+
+test('it is given again once the checkpoint has stood still for a while with events waiting', async () => {
+  const { clock, isGranted } = await standingBy(() => 1n)
+  await clock.advance(PATIENCE_MS - 1)
+  expect(isGranted()).toBe(false)
+  await clock.advance(3 * PATIENCE_MS)
+  expect(isGranted()).toBe(true)
+})
+
+test('it is not given while another owner moves the checkpoint', async () => {
+  let position = 0n
+  const { clock, agent, isGranted } = await standingBy(() => ++position)
+  agent.mark = 1_000_000n
+  await clock.advance(60_000)
+  expect(isGranted()).toBe(false)
+})
+
+test('it is not given while no events wait', async () => {
+  const { clock, isGranted } = await standingBy(() => 10n)
+  await clock.advance(60_000)
+  expect(isGranted()).toBe(false)
+})
+
+test('who asks for it and stops is refused, and leaves no timer', async () => {
+  const { clock, asked, stopping } = await standingBy(() => 1n)
+  await clock.settle()
+  stopping.abort()
+  await expect(asked).rejects.toBe(stopping.signal.reason)
+  expect(clock.sleeping).toBe(0)
+})
