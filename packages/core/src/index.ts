@@ -34,6 +34,7 @@ export {
   WaitTimeoutError,
 } from './kernel/errors.ts'
 export type { ErrorJson, Json } from './kernel/json.ts'
+export type { StartOptions } from './kernel/start.ts'
 export {
   type CheckpointStore,
   type CrossedRun,

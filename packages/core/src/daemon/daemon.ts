@@ -12,6 +12,7 @@ import {
 } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
+import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import { requireAbove0 } from '../kernel/validation.ts'
 import { ByConflict } from '../ownership/by-conflict.ts'
@@ -28,16 +29,16 @@ import { TelemetrySession } from '../telemetry/session.ts'
 import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './options.ts'
 
 /** One high-water agent and a runner for each projection. */
-export interface Daemon<P> {
+export interface Daemon<P> extends AsyncDisposable {
   /**
    * Prepares the checkpoint store, checks the source's conditions and starts every projection. Waits while the store
    * cannot be reached. Rejects when a condition is violated. When `stop()` is called meanwhile, resolves without having
    * started them. A started daemon keeps the process alive until `stop()`.
    */
-  start(): Promise<void>
+  start(options?: StartOptions): Promise<void>
   /**
    * Drains: batches at hand are finished and checkpointed. After `drainTimeoutMs` the handlers' signals fire, their
-   * transactions are destroyed and `stop` resolves all the same. May be called twice.
+   * transactions are destroyed and `stop` resolves all the same. May be called twice. `await using` calls it.
    */
   stop(): Promise<void>
   /**
@@ -157,11 +158,20 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     )
   }
 
-  async start(): Promise<void> {
+  async start(options: StartOptions = {}): Promise<void> {
+    requireStartOptions(options)
     if (this.#life !== 'new') {
       throw new LifecycleError(`this daemon was already ${this.#life}; make a new one to start again`)
     }
     this.#life = 'started'
+    await startUntil(options, {
+      begin: () => this.#startNow(),
+      stop: () => this.stop(),
+      over: this.#over.promise,
+    })
+  }
+
+  async #startNow(): Promise<void> {
     this.#starting = inBackground(() => this.#begin())
     try {
       await Promise.race([this.#starting, this.#over.promise])
@@ -219,6 +229,10 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     this.#stopping.abort()
     this.#stopped ??= this.#drain()
     return this.#stopped
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
   }
 
   async #drain(): Promise<void> {

@@ -1,6 +1,7 @@
 import { backOffMs as failureBackOffMs } from '../kernel/back-off.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
 import { hasCode, LifecycleError, messageOf, WaitFailedError } from '../kernel/errors.ts'
+import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 import { inBackground } from '../telemetry/background.ts'
@@ -28,14 +29,14 @@ interface WaitOptions {
 }
 
 /** Holds the high-water mark of one source. Usable alone, by those who keep their own polling loop. */
-export interface HighWaterAgent<P> {
+export interface HighWaterAgent<P> extends AsyncDisposable {
   /**
    * Polls once, checking every condition, then goes on polling until `stop()`; that keeps the process alive. Rejects
    * when a condition is violated; while the store cannot be reached it resolves, and `status().error` says so. Resolves
    * when `stop()` is called meanwhile.
    */
-  start(): Promise<void>
-  /** Ends polling. Waits still open reject. May be called twice. */
+  start(options?: StartOptions): Promise<void>
+  /** Ends polling. Waits still open reject. May be called twice. `await using` calls it. */
   stop(): Promise<void>
   /** The position up to which it is safe to read now; `undefined` before the first event is settled. */
   readonly mark: P | undefined
@@ -99,6 +100,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   #readingOfPoll = 0
   #wakeUp = new AbortController()
   #change: Deferred = deferred()
+  readonly #over: Deferred = deferred()
   #loop: Promise<void> | undefined
   #doubted: string | undefined
   #stopwatch: PollStopwatch | undefined
@@ -133,17 +135,22 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     return this.reading?.mark
   }
 
-  start(): Promise<void> {
-    return inBackground(() => this.#begin())
-  }
-
-  async #begin(): Promise<void> {
+  async start(options: StartOptions = {}): Promise<void> {
+    requireStartOptions(options)
     if (this.#state !== 'idle') {
       throw new LifecycleError(
         `the high-water agent was already started or stopped; make a new one to start again`,
       )
     }
     this.#state = 'polling'
+    await startUntil(options, {
+      begin: () => inBackground(() => this.#begin()),
+      stop: () => this.stop(),
+      over: this.#over.promise,
+    })
+  }
+
+  async #begin(): Promise<void> {
     if (this.#opensSession) await this.#openSession()
     if (this.#stopping.signal.aborted) return
     void this.#watchStaleness()
@@ -170,6 +177,10 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     over.abort()
     if (this.#opensSession) this.#session.close()
     this.#enter('stopped', this.#error)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
   }
 
   async #openSession(): Promise<void> {
@@ -356,6 +367,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     const change = this.#change
     this.#change = deferred()
     change.resolve()
+    if (state === 'stopped') this.#over.resolve()
   }
 
   /**
