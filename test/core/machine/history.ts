@@ -1,0 +1,306 @@
+import type { HighWaterReading } from '@tidemark/core/adapter'
+import { denseOrder } from '@tidemark/core/adapter'
+import type { Command, Input } from '../../../packages/core/src/projection/commands.ts'
+import type { begin, next } from '../../../packages/core/src/projection/machine.ts'
+import type { Standing } from '../../../packages/core/src/projection/standing.ts'
+import type { ReadPage } from '../../../packages/core/src/reading/own-pages.ts'
+import { Random } from '../model/random.ts'
+import { reading } from '../rig.ts'
+import { Store, Wrong } from './store.ts'
+
+export interface Machine {
+  readonly begin: typeof begin
+  readonly next: typeof next
+}
+
+type AnyInput = Input<bigint, bigint>
+type AnyCommand = Command<bigint, bigint>
+type Asked = Extract<AnyCommand, { readonly kind: 'acquire' | 'open' | 'load' | 'apply' | 'checkpoint' }>
+
+type Handling = Pick<ReadPage<bigint, bigint>, 'events' | 'evidence'>
+
+const ATTEMPTS = 3
+const BATCH = 4
+/** Enough to come to rest from anywhere: a step is an answer, a wait, or a restart. */
+const STEPS_TO_REST = 20_000
+
+/** A random history of so many inputs, then rest. Says what was wrong; `undefined`: nothing. */
+export function wrongIn(machine: Machine, seed: number, inputs: number): string | undefined {
+  const history = new History(machine, new Random(seed))
+  try {
+    while (history.inputs < inputs) history.step()
+    history.comeToRest(STEPS_TO_REST)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof Wrong)) throw error
+    return `${error.message}, after ${history.inputs} inputs of the history ${seed}`
+  }
+}
+
+/**
+ * A machine on a store that crashes, with another owner about, and a shell that does what it says. Beside it goes what is
+ * known without a machine: whether it may work, what it has asked for, how often its batch has failed.
+ */
+class History {
+  inputs = 0
+  readonly #machine: Machine
+  readonly #random: Random
+  readonly #store = new Store()
+  #standing: Standing<bigint>
+  #reading: HighWaterReading<bigint> | undefined
+  #nowMs = 1_000_000
+  #asked: Asked | undefined
+  #waitMs: number | undefined
+  #mayWork = false
+  #isContested = false
+  #stopping: 'no' | 'draining' | 'late' = 'no'
+  #ends = 0
+  #ownFailures = 0
+  /** The checkpoint as it was last read or moved. */
+  #known: { readonly position: bigint | undefined } | undefined
+  /** Whether another owner may have moved the checkpoint since this one has looked. */
+  #isMovedElsewhere = false
+
+  constructor(machine: Machine, random: Random) {
+    this.#machine = machine
+    this.#random = random
+    this.#standing = this.#restart()
+  }
+
+  step(): void {
+    const random = this.#random
+    const draw = random.below(100)
+    if (draw < 14) this.#store.append(random)
+    else if (draw < 28) this.#poll()
+    else if (draw < 29) this.#reading = undefined
+    else if (draw < 30) this.#crash()
+    else if (draw < 32) this.#store.flush()
+    else if (draw < 34) this.#isMovedElsewhere = this.#store.moveElsewhere(random) || this.#isMovedElsewhere
+    else if (draw < 36) this.#nowMs += random.below(1_500)
+    else if (draw < 38) this.#next(this.#unasked())
+    else if (draw < 39) this.#stop(random.chance(0.3))
+    else if (draw < 40 && this.#mayWork) this.#revoke()
+    else if (this.#asked) this.#answer(this.#asked)
+    else if (this.#waitMs !== undefined) this.#due(this.#waitMs)
+    else this.#next({ kind: 'reading' })
+    this.#restartIfOver()
+  }
+
+  /** Nothing fails any more, and nobody else works. */
+  comeToRest(steps: number): void {
+    this.#poll()
+    this.#next({ kind: 'reading' })
+    for (let left = steps; left > 0; left--) {
+      if (this.#isAtRest()) return
+      if (this.#standing.phase === 'paused') this.#stop(false)
+      else if (this.#asked) this.#succeed(this.#asked)
+      else if (this.#waitMs !== undefined) this.#due(this.#waitMs)
+      else throw new Wrong(`${this.#standing.phase} waits for nothing, and is not at rest`)
+      this.#restartIfOver()
+    }
+    throw new Wrong(`${this.#standing.phase} does not come to rest`)
+  }
+
+  #isAtRest(): boolean {
+    const { phase, shows, failure } = this.#standing
+    if (phase !== 'following' || shows !== 'live' || this.#asked) return false
+    if (failure !== undefined) throw new Wrong('it is live, and shows a failure')
+    if (this.#waitMs !== undefined) return false
+    this.#store.checkRest()
+    return true
+  }
+
+  #restart(): Standing<bigint> {
+    this.#asked = undefined
+    this.#waitMs = undefined
+    this.#mayWork = false
+    this.#isContested = false
+    this.#stopping = 'no'
+    this.#ends = 0
+    this.#ownFailures = 0
+    this.#known = undefined
+    const { standing, commands } = this.#machine.begin<bigint, bigint>()
+    for (const command of commands) this.#take(command)
+    return standing
+  }
+
+  #restartIfOver(): void {
+    if (this.#ends === 0) return
+    if (this.#asked) throw new Wrong(`it ended, and asked for ${this.#asked.kind}`)
+    this.#standing = this.#restart()
+  }
+
+  #poll(): void {
+    const { incarnation, mark } = this.#store
+    this.#reading = reading({ incarnation, head: this.#store.head, settled: mark, mark })
+    // The machine may hear of it only with what comes next.
+    if (this.#random.chance(0.8)) this.#next({ kind: 'reading' })
+  }
+
+  #crash(): void {
+    this.#store.crash()
+    this.#isMovedElsewhere = true
+  }
+
+  #stop(isLate: boolean): void {
+    this.#stopping = isLate ? 'late' : 'draining'
+    this.#next({ kind: 'stop', isLate })
+    // Whatever is at hand is answered; then it is over.
+    for (let answers = 0; this.#ends === 0; answers++) {
+      if (answers > 2 || !this.#asked) throw new Wrong(`${this.#standing.phase} does not end`)
+      if (this.#random.chance(0.2)) this.#fail('commit', new Error('connection terminated'), true)
+      else this.#answer(this.#asked)
+    }
+  }
+
+  #due(ms: number): void {
+    this.#nowMs += ms
+    this.#waitMs = undefined
+    this.#next({ kind: 'due' })
+  }
+
+  /** What answers nothing that was asked. */
+  #unasked(): AnyInput {
+    const asked = this.#asked?.kind
+    const possible: AnyInput[] = []
+    const page = { events: [1n], positions: [1n], through: 1_000n, reachesMark: true, evidence: reading() }
+    if (asked !== 'load') possible.push({ kind: 'loaded', page })
+    if (asked !== 'apply' && asked !== 'checkpoint') possible.push({ kind: 'applied', skipped: {} })
+    if (asked !== 'acquire') possible.push({ kind: 'granted' })
+    if (asked === undefined)
+      possible.push({ kind: 'failed', ...failedWork('commit', new Error('late'), true) })
+    if (asked !== 'open' && asked !== 'acquire') {
+      possible.push({ kind: 'opened', checkpoint: { position: 1_000n, skipped: {} }, incarnation: 'none' })
+    }
+    return this.#random.pick(possible) ?? { kind: 'reading' }
+  }
+
+  #answer(asked: Asked): void {
+    const random = this.#random
+    const isLooking = asked.kind === 'acquire' && this.#isContested && this.#stopping === 'no'
+    if (random.chance(0.12)) this.#fail('read', new Error('connection terminated'), random.chance(0.5))
+    else if (asked.kind === 'load' && random.chance(0.05)) this.#fail('map', new Error('no JSON'), false)
+    else if (asked.kind === 'apply' && random.chance(0.15)) this.#fail('handle', new Error('boom'), false)
+    else if (isLooking && random.chance(0.6)) this.#look()
+    else this.#succeed(asked)
+  }
+
+  #look(): void {
+    if (this.#reading) this.#hand(this.#openedIn(this.#reading.incarnation))
+  }
+
+  #openedIn(incarnation: string): AnyInput {
+    const position = this.#store.checkpoint
+    return { kind: 'opened', checkpoint: { position, skipped: {} }, incarnation }
+  }
+
+  #succeed(asked: Asked): void {
+    if (asked.kind === 'acquire') {
+      this.#isContested = false
+      this.#mayWork = true
+      this.#hand({ kind: 'granted' })
+    } else if (asked.kind === 'open') this.#hand(this.#openedIn(asked.incarnation))
+    else if (asked.kind === 'apply') this.#commit(asked.from, asked.page.through, asked.page)
+    else if (asked.kind === 'checkpoint') this.#commit(asked.from, asked.to, { ...asked, events: [] })
+    else if (asked.reading.incarnation !== this.#store.incarnation) this.#fail('read', CHANGED, false)
+    else this.#hand({ kind: 'loaded', page: this.#store.load(asked, BATCH) })
+  }
+
+  #commit(from: bigint | undefined, to: bigint, { events, evidence }: Handling): void {
+    if (evidence.incarnation !== this.#store.incarnation) this.#fail('commit', CHANGED, false)
+    else if (from !== this.#store.checkpoint) this.#conflict()
+    else {
+      this.#store.commit(to, events)
+      if (this.#random.chance(0.1)) this.#fail('commit', new Error('the answer is lost'), true)
+      else this.#hand({ kind: 'applied', skipped: {} }, to)
+    }
+  }
+
+  #conflict(): void {
+    if (!this.#isMovedElsewhere) throw new Wrong('it takes its own commit for that of another owner')
+    this.#revoke()
+    this.#fail('commit', new Error('conflict'), false)
+  }
+
+  #revoke(): void {
+    this.#isContested = true
+    this.#mayWork = false
+    this.#next({ kind: 'revoked' })
+  }
+
+  #fail(stage: 'read' | 'map' | 'handle' | 'commit', error: Error, isTransient: boolean): void {
+    const isOwn = stage === 'map' || stage === 'handle'
+    const counts = this.#stopping === 'no' && this.#mayWork && isOwn
+    if (counts) this.#ownFailures++
+    this.#asked = undefined
+    this.#next({ kind: 'failed', ...failedWork(stage, error, isTransient) })
+    const isPaused = this.#standing.phase === 'paused'
+    if (counts && isPaused !== this.#ownFailures >= ATTEMPTS) {
+      throw new Wrong(`${isPaused ? 'paused' : 'not paused'} after ${this.#ownFailures} failures`)
+    }
+  }
+
+  /** An answer; a look leaves the question open. */
+  #hand(input: AnyInput, movedTo?: bigint): void {
+    const isLook = input.kind === 'opened' && this.#asked?.kind === 'acquire'
+    if (!isLook) this.#asked = undefined
+    if (movedTo !== undefined) {
+      this.#known = { position: movedTo }
+      this.#ownFailures = 0
+    }
+    if (input.kind === 'opened') {
+      const { position } = input.checkpoint
+      if (this.#known && (position ?? 0n) > (this.#known.position ?? 0n)) this.#ownFailures = 0
+      this.#known = { position }
+      this.#isMovedElsewhere = false
+    }
+    this.#next(input)
+  }
+
+  #next(input: AnyInput): void {
+    this.inputs++
+    const before = this.#standing
+    const context = {
+      nowMs: this.#nowMs,
+      order: denseOrder,
+      reading: this.#reading,
+      policy: { attempts: ATTEMPTS },
+    }
+    const { standing, commands } = this.#machine.next<bigint, bigint>(before, input, context)
+    if (standing.phase !== before.phase) this.#waitMs = undefined
+    this.#standing = standing
+    for (const command of commands) this.#take(command)
+    this.#check()
+  }
+
+  #take(command: AnyCommand): void {
+    if (command.kind === 'report' || command.kind === 'doubt') return
+    if (command.kind === 'wait') {
+      this.#waitMs = command.ms
+      return
+    }
+    if (command.kind === 'end') {
+      this.#ends++
+      return
+    }
+    if (this.#asked) throw new Wrong(`it asked for ${command.kind} while ${this.#asked.kind} went on`)
+    const isLast = command.kind === 'checkpoint' && this.#stopping === 'draining'
+    if (this.#stopping !== 'no' && !isLast) throw new Wrong(`it asked for ${command.kind} after its end`)
+    if (command.kind !== 'acquire' && !this.#mayWork) throw new Wrong(`it asked for ${command.kind} unasked`)
+    this.#asked = command
+  }
+
+  #check(): void {
+    const { phase, cursor, cursorIncarnation } = this.#standing
+    if (this.#ends > 1) throw new Wrong('it ended twice')
+    if (cursorIncarnation === this.#store.incarnation) this.#store.checkHandled(cursor, 'the cursor')
+    const waits = phase === 'following' || phase === 'paused' || phase === 'stopped'
+    if (!waits && !this.#asked && this.#waitMs === undefined) throw new Wrong(`${phase} waits for nothing`)
+  }
+}
+
+const CHANGED = Object.assign(new Error('changed'), { code: 'TIDEMARK_INCARNATION_CHANGED' })
+
+function failedWork(stage: 'read' | 'map' | 'handle' | 'commit', error: Error, isTransient: boolean) {
+  return { stage, error, batch: undefined, isTransient }
+}

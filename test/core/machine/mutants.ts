@@ -1,0 +1,100 @@
+export interface MachineMutant {
+  readonly name: string
+  readonly file: 'machine' | 'transitions' | 'standing' | 'after-failure'
+  readonly replace: string
+  readonly by: string
+}
+
+/** The machine with one of its transitions changed, which a random history must notice. */
+export const MACHINE_MUTANTS: readonly MachineMutant[] = [
+  {
+    name: 'goes on in another incarnation without reading its checkpoint',
+    file: 'transitions',
+    replace: '!(standing.isCheckpointRead && reading.incarnation === standing.cursorIncarnation)',
+    by: '!standing.isCheckpointRead',
+  },
+  {
+    name: 'does not read its checkpoint again after a failure',
+    file: 'transitions',
+    replace: 'const unsure = { ...standing, isCheckpointRead: false, moving: undefined }',
+    by: 'const unsure = { ...standing, moving: undefined }',
+  },
+  {
+    name: 'keeps its cursor where the checkpoint was read',
+    file: 'standing',
+    replace: 'cursor: position,',
+    by: 'cursor: standing.cursor ?? position,',
+  },
+  {
+    name: 'stays where it was after an empty page',
+    file: 'transitions',
+    replace: 'recovered({ ...standing, cursor: to })',
+    by: 'recovered(standing)',
+  },
+  {
+    name: 'loads a page again that it has handled',
+    file: 'transitions',
+    replace: '      cursor: to,\n',
+    by: '',
+  },
+  {
+    name: 'never lets its checkpoint follow the cursor',
+    file: 'transitions',
+    replace: 'if (ms === 0 && standing.cursor !== undefined) return followTo(idle, standing.cursor, reading)',
+    by: '',
+  },
+  {
+    name: 'lets its checkpoint follow the mark past what it has not loaded',
+    file: 'transitions',
+    replace: 'if (reading?.mark === undefined || isReached(order, reading.mark, standing.cursor)) {',
+    by: 'if (reading?.mark === undefined || standing.cursor !== undefined) { standing = { ...standing, cursor: reading?.mark }',
+  },
+  {
+    name: 'overlooks that its right is lost at work',
+    file: 'transitions',
+    replace: "  standing: { ...standing, right: 'lost' },\n",
+    by: '  standing,\n',
+  },
+  {
+    name: 'works on the checkpoint of another owner as soon as it has seen it',
+    file: 'machine',
+    replace: '    opened: openedOfAnother,\n',
+    by: '    opened,\n',
+  },
+  {
+    name: 'handles a page that comes after its end',
+    file: 'transitions',
+    replace: "if (standing.stopping !== 'no' || standing.right !== 'held') return proceed(standing, context)",
+    by: '',
+  },
+  {
+    name: 'goes on after its end',
+    file: 'transitions',
+    replace: "if (standing.stopping !== 'no') return finish(standing, context)\n",
+    by: '',
+  },
+  {
+    name: 'moves its checkpoint when nobody waits for the end',
+    file: 'transitions',
+    replace: "stopping === 'draining' && isBehindCursor",
+    by: 'isBehindCursor',
+  },
+  {
+    name: 'never counts an attempt',
+    file: 'after-failure',
+    replace: 'const attempts = isCounted ? attempt : standing.attempts',
+    by: 'const attempts = isPaused ? attempt : standing.attempts',
+  },
+  {
+    name: 'counts attempts at the batch before',
+    file: 'transitions',
+    replace: '      attempts: 0,\n',
+    by: '',
+  },
+  {
+    name: 'rests for ever',
+    file: 'machine',
+    replace: '    due: goOn,\n    stop: stopAtRest,\n  },\n  paused',
+    by: '    due: stay,\n    stop: stopAtRest,\n  },\n  paused',
+  },
+]

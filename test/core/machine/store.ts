@@ -1,0 +1,128 @@
+import type { HighWaterReading } from '@tidemark/core/adapter'
+import type { ReadPage } from '../../../packages/core/src/reading/own-pages.ts'
+import type { Random } from '../model/random.ts'
+
+/** What must never be. */
+export class Wrong extends Error {}
+
+type Row = 'event' | 'of another type' | 'empty'
+
+interface Loading {
+  readonly after: bigint | undefined
+  readonly reading: HighWaterReading<bigint>
+}
+
+/**
+ * Events and a checkpoint in one log: position n is the n-th row. What is handled is known here, and each move of the
+ * checkpoint is held against it.
+ */
+export class Store {
+  checkpoint: bigint | undefined
+  readonly #rows: Row[] = []
+  readonly #handled: bigint[] = []
+  #incarnations = 1
+  #durable: { readonly rows: number; readonly handled: number; readonly checkpoint: bigint | undefined } = {
+    rows: 0,
+    handled: 0,
+    checkpoint: undefined,
+  }
+
+  get incarnation(): string {
+    return `run ${this.#incarnations}`
+  }
+
+  get head(): bigint | undefined {
+    return this.#rows.length === 0 ? undefined : BigInt(this.#rows.length)
+  }
+
+  /** The last position that is not empty. */
+  get mark(): bigint | undefined {
+    const index = this.#rows.findLastIndex((row) => row !== 'empty')
+    return index === -1 ? undefined : BigInt(index + 1)
+  }
+
+  append(random: Random): void {
+    const rows: readonly Row[] = ['event', 'event', 'of another type', 'of another type', 'empty']
+    // Now and then nothing but what the projection leaves out.
+    const isFiltered = random.chance(0.5)
+    for (let count = 1 + random.below(6); count > 0; count--) {
+      const row = random.pick(rows) ?? 'event'
+      this.#rows.push(isFiltered && row === 'event' ? 'of another type' : row)
+    }
+  }
+
+  flush(): void {
+    this.#durable = {
+      rows: this.#rows.length,
+      handled: this.#handled.length,
+      checkpoint: this.checkpoint,
+    }
+  }
+
+  /** Takes back, of events and checkpoint alike, what was not flushed. Their positions are handed out again. */
+  crash(): void {
+    this.#incarnations++
+    this.#rows.length = this.#durable.rows
+    this.#handled.length = this.#durable.handled
+    this.checkpoint = this.#durable.checkpoint
+  }
+
+  /** Another owner handles a page; whether there was one. */
+  moveElsewhere(random: Random): boolean {
+    const { mark } = this
+    if (mark === undefined || (this.checkpoint !== undefined && mark <= this.checkpoint)) return false
+    const to = this.#events(this.checkpoint, mark)[random.below(3)] ?? mark
+    this.commit(to, this.#events(this.checkpoint, to))
+    return true
+  }
+
+  load({ after, reading }: Loading, limit: number): ReadPage<bigint, bigint> {
+    const { mark } = reading
+    if (mark === undefined) throw new Wrong('it loads without a mark')
+    const found = this.#events(after, mark).slice(0, limit)
+    const through = (found.length === limit ? found.at(-1) : undefined) ?? mark
+    const { incarnation, settled, logPosition } = reading
+    return {
+      events: found,
+      positions: found,
+      through,
+      reachesMark: through === mark,
+      evidence: { incarnation, settled, logPosition },
+    }
+  }
+
+  commit(to: bigint, events: readonly bigint[]): void {
+    if (this.checkpoint !== undefined && to <= this.checkpoint)
+      throw new Wrong(`the checkpoint moves back to ${to}`)
+    if (to > BigInt(this.#rows.length))
+      throw new Wrong(`the checkpoint moves to ${to}, which nobody has handed out`)
+    for (const event of events) {
+      if ((this.#handled.at(-1) ?? 0n) >= event) throw new Wrong(`${event} is handled twice, or out of order`)
+      this.#handled.push(event)
+    }
+    this.checkpoint = to
+    this.checkHandled(to, 'the checkpoint')
+  }
+
+  checkHandled(upTo: bigint | undefined, what: string): void {
+    if (upTo === undefined) return
+    const last = this.#handled.at(-1) ?? 0n
+    const [missed] = this.#events(last, upTo)
+    if (missed !== undefined) throw new Wrong(`${what} is at ${upTo}, and ${missed} is not handled`)
+  }
+
+  /** All is handled, and the checkpoint has followed. */
+  checkRest(): void {
+    this.checkHandled(this.mark, 'at rest the mark')
+    if (this.checkpoint !== this.mark)
+      throw new Wrong(`at rest the checkpoint is ${this.checkpoint}, not ${this.mark}`)
+  }
+
+  #events(after: bigint | undefined, upTo: bigint): bigint[] {
+    const found: bigint[] = []
+    for (let position = (after ?? 0n) + 1n; position <= upTo; position++) {
+      if (this.#rows[Number(position) - 1] === 'event') found.push(position)
+    }
+    return found
+  }
+}

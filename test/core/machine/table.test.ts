@@ -1,0 +1,242 @@
+import type { HighWaterReading } from '@tidemark/core/adapter'
+import { denseOrder } from '@tidemark/core/adapter'
+import { describe, expect, test } from 'vitest'
+import type { Command, Context, Input, InputKind } from '../../../packages/core/src/projection/commands.ts'
+import { next } from '../../../packages/core/src/projection/machine.ts'
+import { NOT_STARTED, type Phase, type Standing } from '../../../packages/core/src/projection/standing.ts'
+import { reading } from '../rig.ts'
+
+const ATTEMPTS = 2
+/** Three positions wait behind the mark. */
+const READING: HighWaterReading<bigint> = reading({ head: 8n, settled: 8n, mark: 8n })
+
+const OWNED: Standing<bigint> = {
+  ...NOT_STARTED,
+  shows: 'catching_up',
+  right: 'held',
+  startedAt: { head: 8n },
+  checkpoint: { position: 5n, skipped: {} },
+  isCheckpointRead: true,
+  cursor: 5n,
+  cursorIncarnation: READING.incarnation,
+}
+
+const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
+  unowned: { ...OWNED, phase: 'unowned', shows: 'standby', right: 'none', isCheckpointRead: false },
+  opening: { ...OWNED, phase: 'opening', isCheckpointRead: false },
+  following: { ...OWNED, phase: 'following', shows: 'live' },
+  loading: { ...OWNED, phase: 'loading' },
+  applying: {
+    ...OWNED,
+    phase: 'applying',
+    moving: { to: 7n, page: { events: 2, lastAppendedAtMs: undefined } },
+  },
+  resting: { ...OWNED, phase: 'resting', shows: 'retrying', isCheckpointRead: false, failuresInARow: 1 },
+  paused: { ...OWNED, phase: 'paused', shows: 'paused', isCheckpointRead: false },
+  stopped: { ...OWNED, phase: 'stopped', shows: 'stopped', stopping: 'draining' },
+}
+
+const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { readonly kind: K }> } = {
+  reading: { kind: 'reading' },
+  granted: { kind: 'granted' },
+  revoked: { kind: 'revoked' },
+  opened: { kind: 'opened', checkpoint: { position: 5n, skipped: {} }, incarnation: READING.incarnation },
+  loaded: {
+    kind: 'loaded',
+    page: { events: ['a', 'b'], positions: [6n, 7n], through: 7n, reachesMark: false, evidence: READING },
+  },
+  applied: { kind: 'applied', skipped: {} },
+  failed: { kind: 'failed', stage: 'handle', error: new Error('boom'), batch: undefined, isTransient: false },
+  due: { kind: 'due' },
+  stop: { kind: 'stop', isLate: false },
+}
+
+type Follows = readonly [Phase, ...Command<bigint, string>['kind'][]]
+
+/** What follows, with events waiting behind the mark. Reports are left out. */
+const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
+  unowned: {
+    reading: ['unowned'],
+    granted: ['opening', 'open'],
+    revoked: ['unowned'],
+    opened: ['unowned'],
+    loaded: ['unowned'],
+    applied: ['unowned'],
+    failed: ['resting', 'wait'],
+    due: ['unowned'],
+    stop: ['unowned'],
+  },
+  opening: {
+    reading: ['opening'],
+    granted: ['opening'],
+    revoked: ['opening'],
+    opened: ['loading', 'load'],
+    loaded: ['opening'],
+    applied: ['opening'],
+    failed: ['resting', 'wait'],
+    due: ['opening'],
+    stop: ['opening'],
+  },
+  following: {
+    reading: ['loading', 'load'],
+    granted: ['following'],
+    revoked: ['unowned', 'acquire'],
+    opened: ['following'],
+    loaded: ['following'],
+    applied: ['following'],
+    failed: ['following'],
+    due: ['loading', 'load'],
+    stop: ['stopped', 'end'],
+  },
+  loading: {
+    reading: ['loading'],
+    granted: ['loading'],
+    revoked: ['loading'],
+    opened: ['loading'],
+    loaded: ['applying', 'apply'],
+    applied: ['loading'],
+    failed: ['resting', 'wait'],
+    due: ['loading'],
+    stop: ['loading'],
+  },
+  applying: {
+    reading: ['applying'],
+    granted: ['applying'],
+    revoked: ['applying'],
+    opened: ['applying'],
+    loaded: ['applying'],
+    applied: ['loading', 'load'],
+    failed: ['resting', 'wait'],
+    due: ['applying'],
+    stop: ['applying'],
+  },
+  resting: {
+    reading: ['resting'],
+    granted: ['resting'],
+    revoked: ['unowned', 'acquire'],
+    opened: ['resting'],
+    loaded: ['resting'],
+    applied: ['resting'],
+    failed: ['resting'],
+    due: ['opening', 'open'],
+    stop: ['stopped', 'end'],
+  },
+  paused: {
+    reading: ['paused'],
+    granted: ['paused'],
+    revoked: ['paused'],
+    opened: ['paused'],
+    loaded: ['paused'],
+    applied: ['paused'],
+    failed: ['paused'],
+    due: ['paused'],
+    stop: ['paused', 'end'],
+  },
+  stopped: {
+    reading: ['stopped'],
+    granted: ['stopped'],
+    revoked: ['stopped'],
+    opened: ['stopped'],
+    loaded: ['stopped'],
+    applied: ['stopped'],
+    failed: ['stopped'],
+    due: ['stopped'],
+    stop: ['stopped'],
+  },
+}
+
+const NOW_MS = 1_000_000
+const context = (by: Partial<Context<bigint>> = {}): Context<bigint> => ({
+  nowMs: NOW_MS,
+  order: denseOrder,
+  reading: READING,
+  policy: { attempts: ATTEMPTS },
+  ...by,
+})
+
+const step = (
+  standing: Standing<bigint>,
+  input: Input<bigint, string>,
+  by: Partial<Context<bigint>> = {},
+): { readonly standing: Standing<bigint>; readonly commands: readonly Command<bigint, string>[] } =>
+  next<bigint, string>(standing, input, context(by))
+
+const keysOf = <K extends string>(record: Readonly<Record<K, unknown>>): K[] => Object.keys(record) as K[]
+
+describe.each(keysOf(FOLLOWS))('%s:', (phase) => {
+  test.each(keysOf(FOLLOWS[phase]))('%s', (kind) => {
+    const { standing, commands } = step(STANDING[phase], INPUT[kind])
+    const others = commands.filter((command) => command.kind !== 'report')
+    expect([standing.phase, ...others.map((command) => command.kind)]).toEqual(FOLLOWS[phase][kind])
+  })
+})
+
+const IDLE: Standing<bigint> = { ...STANDING.following, cursor: 8n }
+
+describe('while nothing matches', () => {
+  test('the checkpoint follows the cursor a second after it has last moved, and no earlier', () => {
+    const justMoved = { ...IDLE, checkpointedAtMs: NOW_MS - 400 }
+    expect(step(justMoved, { kind: 'reading' }).commands).toEqual([{ kind: 'wait', ms: 600 }])
+    const { standing, commands } = step(justMoved, { kind: 'due' }, { nowMs: NOW_MS + 600 })
+    expect(commands).toEqual([{ kind: 'checkpoint', from: 5n, to: 8n, evidence: READING }])
+    expect(standing).toMatchObject({ phase: 'applying', shows: 'live' })
+  })
+
+  test('the end brings one more checkpoint, unless nobody waits for it', () => {
+    const [checkpoint] = step(IDLE, { kind: 'stop', isLate: false }).commands
+    expect(checkpoint).toMatchObject({ kind: 'checkpoint', to: 8n })
+    expect(step(IDLE, { kind: 'stop', isLate: true }).commands.at(-1)).toEqual({ kind: 'end' })
+  })
+
+  test('an empty page moves the cursor, and what is shown stays', () => {
+    const page = { events: [], positions: [], through: 7n, reachesMark: false, evidence: READING }
+    for (const shows of ['live', 'catching_up'] as const) {
+      const before = { ...STANDING.loading, shows, checkpointedAtMs: NOW_MS }
+      const { standing } = step(before, { kind: 'loaded', page })
+      expect(standing).toMatchObject({ phase: 'loading', cursor: 7n, shows })
+    }
+  })
+})
+
+test('without a reading nothing is opened or loaded, and nothing is called live', () => {
+  const { standing, commands } = step(STANDING.unowned, { kind: 'granted' }, { reading: undefined })
+  expect(standing).toMatchObject({ phase: 'following', shows: 'standby' })
+  expect(commands).toEqual([])
+})
+
+test('in another incarnation the checkpoint is read again before anything else', () => {
+  const other = { ...READING, incarnation: 'second' }
+  const { commands } = step(STANDING.applying, { kind: 'applied', skipped: {} }, { reading: other })
+  expect(commands).toEqual([{ kind: 'open', incarnation: 'second', head: 8n }])
+})
+
+test('a right that is lost at work is asked for again once the work is answered, whatever it says', () => {
+  const { standing } = step(STANDING.applying, INPUT.revoked)
+  for (const answer of [INPUT.applied, INPUT.failed]) {
+    const after = step(standing, answer)
+    expect(after.standing).toMatchObject({ phase: 'unowned', shows: 'standby', failure: undefined })
+    expect(after.commands.map(({ kind }) => kind)).toEqual(['report', 'report', 'acquire'])
+  }
+})
+
+test('the last attempt pauses, and its failure is told', () => {
+  const { standing, commands } = step({ ...STANDING.applying, attempts: ATTEMPTS - 1 }, INPUT.failed)
+  expect(standing).toMatchObject({ phase: 'paused', shows: 'paused', failure: { attempt: ATTEMPTS } })
+  expect(commands).toMatchObject([
+    { kind: 'report', report: { kind: 'failed', state: 'paused' } },
+    { kind: 'report', report: { kind: 'state', state: 'paused' } },
+  ])
+})
+
+test('what is shown stays retrying until something has come of the next try', () => {
+  const error = new Error('boom')
+  const failed = step(STANDING.applying, { ...INPUT.failed, error }).standing
+  const trying = [INPUT.due, INPUT.opened, INPUT.loaded].reduce((standing, input) => {
+    expect(standing).toMatchObject({ shows: 'retrying', error })
+    return step(standing, input).standing
+  }, failed)
+  expect(trying).toMatchObject({ phase: 'applying', shows: 'retrying', error })
+  const { standing, commands } = step(trying, INPUT.applied)
+  expect(standing).toMatchObject({ shows: 'catching_up', error: undefined, failure: undefined })
+  expect(commands[0]).toEqual({ kind: 'report', report: { kind: 'over', isWorking: true } })
+})
