@@ -22,6 +22,7 @@ export function xminFilter(
     name: `xmin filter on ${table}`,
     order: denseOrder,
     filtersByType: false,
+    open: async () => ({ incarnation: 'one', memory: undefined }),
     readHighWater: async (): Promise<HighWaterReading<bigint>> => {
       const { rows } = await pool.query<typeof last>(sql, [last.transactionId, last.position])
       last = rows.at(-1) ?? last

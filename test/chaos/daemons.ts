@@ -94,6 +94,7 @@ export function replaced<P, E>(source: EventSource<P, E>, by: Partial<EventSourc
     name: source.name,
     order: source.order,
     filtersByType: source.filtersByType,
+    open: (request) => source.open(request),
     readHighWater: (request) => source.readHighWater(request),
     load: (request) => source.load(request),
     isTransient: (error) => source.isTransient(error),

@@ -1,5 +1,5 @@
 import { type HighWaterReading, StoreRewoundError } from '@tidemark/core'
-import type { LoadRequest, Page } from '@tidemark/core/adapter'
+import type { LoadRequest, OpenedSource, Page } from '@tidemark/core/adapter'
 import type { Mutant } from './mutant.ts'
 import type { WholeEvent, WholeSource, WholeStore } from './whole-store.ts'
 
@@ -36,6 +36,22 @@ const reads = (alter: (reading: Reading, request: Request) => Partial<Reading>) 
 const polls = (alter: (request: Request) => Partial<Request>) =>
   opens((source) => ({
     readHighWater: (request) => source.readHighWater({ ...request, ...alter(request) }),
+  }))
+
+/** What the first poll tells was read when the source was opened. */
+const readsAtOpening = (tell: (reading: Reading, request: Request) => Reading) =>
+  opens((source) => ({
+    open: async ({ signal }) => {
+      const opened = await source.open({ signal })
+      const request = { previous: undefined, opened, stored: [], sharesLog: false, signal }
+      return { ...opened, memory: { opened, reading: await source.readHighWater(request) } }
+    },
+    readHighWater: async (request) => {
+      const { opened, reading } = request.opened.memory as { opened: OpenedSource; reading: Reading }
+      return request.previous === undefined
+        ? tell(reading, request)
+        : await source.readHighWater({ ...request, opened })
+    },
   }))
 
 const asksFor = (alter: (request: Load) => Partial<Load>) =>
@@ -213,7 +229,7 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
     breaks: opens((source) => ({
       readHighWater: async (request) => {
         const reading = await source.readHighWater(request)
-        const position = request.previous ? undefined : (await request.stored())[0]?.position
+        const position = request.stored?.[0]?.position
         return position === undefined
           ? reading
           : { ...reading, head: position, settled: position, mark: position }
@@ -223,41 +239,32 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
     says: /the events after the stored checkpoint; found \[\]/,
   },
   {
-    name: 'the store is read before the stored progress, and compared with it',
-    breaks: opens((source) => ({
-      readHighWater: async (request) => {
-        if (request.previous) return await source.readHighWater(request)
-        const reading = await source.readHighWater({ ...request, stored: async () => [] })
-        for (const { position } of await request.stored()) {
-          if (position !== undefined && position > (reading.head ?? 0n))
-            throw new StoreRewoundError('it went back')
-        }
-        return reading
-      },
-    })),
+    name: 'the store is read when the source is opened, and compared with what is stored',
+    breaks: readsAtOpening((reading, { stored = [] }) => {
+      for (const { position } of stored) {
+        if (position !== undefined && position > (reading.head ?? 0n))
+          throw new StoreRewoundError('it went back')
+      }
+      return reading
+    }),
     caughtBy:
       'a checkpoint that another process moves during the first poll does not pass for a store that went back',
     says: /it went back/,
   },
   {
-    name: 'the store is read before the stored progress, which is newer',
-    breaks: opens((source) => ({
-      readHighWater: async (request) => {
-        const reading = await source.readHighWater({ ...request, stored: async () => [] })
-        if (!request.previous) await request.stored()
-        return reading
-      },
-    })),
+    name: 'the store is read when the source is opened, and what is stored is newer',
+    breaks: readsAtOpening((reading) => reading),
     caughtBy:
       'a checkpoint that another process moves during the first poll does not pass for a store that went back',
     says: /the store is read again after the stored progress.*found \[ 'a1' \]/,
   },
   {
-    name: 'stored progress that cannot be read passes for none',
-    breaks: polls(({ stored }) => ({ stored: () => stored().catch(() => []) })),
-    caughtBy:
-      'stored progress that cannot be read fails the first poll, with the error of the checkpoint store',
-    says: /it should reject/,
+    name: 'a source is opened under another name than it is polled',
+    breaks: opens((source) => ({
+      open: async (request) => ({ ...(await source.open(request)), incarnation: 'opened' }),
+    })),
+    caughtBy: 'opening a source names the incarnation of its first poll',
+    says: /the incarnation that opening the source names; found 'opened'/,
   },
   {
     name: 'a page begins with the event at `after`',
@@ -330,8 +337,9 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
       load: async (request) => {
         const { head } = await source.readHighWater({
           previous: undefined,
-          stored: async () => [],
-          sharesLog: async () => false,
+          opened: await source.open({ signal: request.signal }),
+          stored: [],
+          sharesLog: false,
           signal: request.signal,
         })
         return { ...(await source.load(request)), through: head ?? request.upTo }
@@ -396,9 +404,15 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
     says: /the types of a page that a filter has passed/,
   },
   {
+    name: 'opening a source does not look whether its signal has fired',
+    breaks: opens((source) => ({ open: () => source.open({ signal: never() }) })),
+    caughtBy: 'opening a source, or a poll, whose signal has fired rejects',
+    says: /opening a source with a fired signal: it should reject/,
+  },
+  {
     name: 'a poll does not look at its signal before it begins',
     breaks: polls(({ signal }) => (signal.aborted ? { signal: never() } : {})),
-    caughtBy: 'a poll whose signal has fired rejects',
+    caughtBy: 'opening a source, or a poll, whose signal has fired rejects',
     says: /a first poll with a fired signal: it should reject/,
   },
   {
@@ -518,9 +532,7 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
   },
   {
     name: 'what is stored as settled is not taken up',
-    breaks: polls(({ stored }) => ({
-      stored: async () => (await stored()).map(({ unit, position }) => ({ unit, position })),
-    })),
+    breaks: polls(({ stored }) => ({ stored: stored?.map(({ unit, position }) => ({ unit, position })) })),
     caughtBy: 'a process that starts anew behind an open transaction goes on from what is stored as settled',
     says: /settled is at least what was stored/,
   },
@@ -582,7 +594,7 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
   },
   {
     name: 'stored checkpoints are not compared with the head',
-    breaks: polls(() => ({ stored: async () => [] })),
+    breaks: polls(() => ({ stored: [] })),
     caughtBy: 'a stored checkpoint beyond the head is refused: the store went back, or is another one',
     says: /it should reject/,
   },
@@ -593,7 +605,7 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
         const reading = await source.readHighWater({
           ...request,
           previous: undefined,
-          stored: async () => [],
+          stored: [],
         })
         const { previous } = request
         return previous && (reading.head ?? 0n) <= (previous.head ?? 0n) ? previous : reading
@@ -607,7 +619,7 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
     breaks: opens((source) => ({
       readHighWater: async (request) => {
         const reading = await source.readHighWater(request)
-        for (const { position } of request.previous ? [] : await request.stored()) {
+        for (const { position } of request.stored ?? []) {
           if (position !== undefined && position >= (reading.head ?? 0n))
             throw new StoreRewoundError('it went back')
         }

@@ -82,12 +82,15 @@ function wholeSource(state: State): WholeSource {
     name,
     order,
     filtersByType,
+    open: async (request) => {
+      await answered(state, request.signal)
+      return await state.events.open(request)
+    },
     readHighWater: async (request) => {
       await answered(state, request.signal)
       if (request.previous) sameRun(request.previous.incarnation)
-      const stored = request.previous ? [] : await request.stored()
-      const reading = await state.events.readHighWater({ ...request, stored: async () => stored })
-      for (const { position } of stored) {
+      const reading = await state.events.readHighWater(request)
+      for (const { position } of request.stored ?? []) {
         if (position === undefined || position <= (reading.head ?? 0n)) continue
         throw new StoreRewoundError(`a checkpoint stands at ${position}, the store at ${reading.head}`)
       }
@@ -132,12 +135,7 @@ async function answered({ stalled }: Pick<State, 'stalled'>, signal: AbortSignal
 }
 
 async function incarnationOf(events: InMemoryEvents<string>): Promise<string> {
-  const reading = await events.readHighWater({
-    previous: undefined,
-    stored: async () => [],
-    sharesLog: async () => false,
-    signal: new AbortController().signal,
-  })
+  const reading = await events.open({ signal: new AbortController().signal })
   return reading.incarnation
 }
 

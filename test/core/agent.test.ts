@@ -7,6 +7,7 @@ import {
   LateEventsError,
   StoreRewoundError,
 } from '@tidemark/core'
+import { ProgressNeededError, wholeUnit } from '@tidemark/core/adapter'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -503,7 +504,7 @@ describe('a change of incarnation', () => {
     const source = scripted(async ({ previous, stored }) => {
       requests.push({
         previous: previous?.incarnation,
-        stored: previous ? [] : (await stored()).map(({ settled }) => settled),
+        stored: stored?.map(({ settled }) => settled),
       })
       if (previous && previous.incarnation !== incarnation)
         throw new IncarnationChangedError(previous.incarnation, incarnation)
@@ -516,7 +517,7 @@ describe('a change of incarnation', () => {
     incarnation = 'second'
     await clock.until(() => agent.reading?.incarnation === 'second')
     expect(requests.slice(-2)).toEqual([
-      { previous: 'first', stored: [] },
+      { previous: 'first', stored: undefined },
       { previous: undefined, stored: [35n] },
     ])
   })
@@ -883,6 +884,53 @@ test('telemetry that throws at every call does not disturb polling', async () =>
   expect(onTelemetryError).toHaveBeenCalled()
 })
 
+test('progress is read between the opening of the source and its first poll; if it cannot be read, there is no poll', async () => {
+  const steps: string[] = []
+  let isDown = true
+  const checkpoints = alteredCheckpoints(inMemoryCheckpoints(), {
+    progress: async () => {
+      steps.push('progress')
+      if (isDown) throw new TransientError('checkpoints are down')
+      return []
+    },
+    isTransient: (error) => error instanceof TransientError,
+  })
+  const polled = scripted(() => {
+    steps.push('poll')
+    return reading({ head: 1n, settled: 1n, mark: 1n })
+  })
+  const source = altered(polled, {
+    open: async (request) => {
+      steps.push('open')
+      return await polled.open(request)
+    },
+  })
+  const { agent, clock } = agentOn({ source, checkpoints })
+  await agent.start()
+  expect(steps).toEqual(['open', 'progress'])
+  expect(agent.status()).toMatchObject({ state: 'failing', error: { message: 'checkpoints are down' } })
+  isDown = false
+  await clock.until(() => agent.mark === 1n)
+  const last = steps.lastIndexOf('open')
+  expect(steps.slice(last, last + 3)).toEqual(['open', 'progress', 'poll'])
+})
+
+test('a poll that needs the stored progress is given it, and polls again', async () => {
+  const asked: unknown[] = []
+  const checkpoints = inMemoryCheckpoints()
+  await checkpoints.open(wholeUnit('all'), { source: 'scripted', head: undefined }, never())
+  const source = scripted(({ previous, stored }) => {
+    asked.push(stored?.flatMap(({ unit }) => unit?.projection ?? []))
+    if (previous && stored === undefined && asked.length === 2) throw new ProgressNeededError()
+    return reading({ head: 1n, settled: 1n, mark: 1n })
+  })
+  const { agent, clock } = agentOn({ source, checkpoints })
+  await agent.start()
+  await clock.until(() => asked.length > 3)
+  expect(asked.slice(0, 4)).toEqual([['all'], undefined, ['all'], undefined])
+  expect(agent.status().state).toBe('polling')
+})
+
 test('whether the checkpoints share the events log is asked once an incarnation', async () => {
   const asked: string[] = []
   const checkpoints = alteredCheckpoints(inMemoryCheckpoints(), {
@@ -892,12 +940,15 @@ test('whether the checkpoints share the events log is asked once an incarnation'
     },
   })
   let incarnation = 'first'
-  const source = scripted(async ({ previous, sharesLog }) => {
-    if (previous && previous.incarnation !== incarnation)
-      throw new IncarnationChangedError(previous.incarnation, incarnation)
-    expect(await sharesLog(incarnation)).toBe(false)
-    return reading({ incarnation })
-  })
+  const source = scripted(
+    async ({ previous, sharesLog }) => {
+      if (previous && previous.incarnation !== incarnation)
+        throw new IncarnationChangedError(previous.incarnation, incarnation)
+      expect(sharesLog).toBe(false)
+      return reading({ incarnation })
+    },
+    () => incarnation,
+  )
   const { agent, clock } = agentOn({ source, checkpoints })
   await agent.start()
   await clock.advance(10_000)

@@ -28,6 +28,7 @@ export function altered<P, E>(source: EventSource<P, E>, by: Partial<EventSource
     name: source.name,
     order: source.order,
     filtersByType: source.filtersByType,
+    open: (request) => source.open(request),
     readHighWater: (request) => source.readHighWater(request),
     load: (request) => source.load(request),
     ...(source.wakeUps ? { wakeUps: (signal) => source.wakeUps?.(signal) ?? none() } : {}),
@@ -77,11 +78,13 @@ export function reading(parts: Partial<HighWaterReading<bigint>> = {}): HighWate
 /** A source that says what the test tells it to, and has no events. */
 export function scripted(
   read: (request: HighWaterRequest<bigint>) => HighWaterReading<bigint> | Promise<HighWaterReading<bigint>>,
+  incarnation: () => string = () => 'scripted',
 ): EventSource<bigint, never> {
   return {
     name: 'scripted',
     order: denseOrder,
     filtersByType: false,
+    open: async () => ({ incarnation: incarnation(), memory: undefined }),
     readHighWater: async (request) => await read(request),
     load: async ({ upTo }) => ({ events: [], positions: [], through: upTo }),
     isTransient: (error) => error instanceof TransientError,

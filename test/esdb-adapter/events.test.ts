@@ -1,7 +1,8 @@
-import type { EventSource, HighWaterReading } from '@tidemark/core'
-import { type Page, type StoredProgress, wholeUnit } from '@tidemark/core/adapter'
+import type { EventSource } from '@tidemark/core'
+import { type Page, wholeUnit } from '@tidemark/core/adapter'
 import { type EsdbEvent, type EsdbFilter, esdbEvents } from '@tidemark/esdb-adapter'
 import { describe, expect, test } from 'vitest'
+import { pollOf } from '../support/poll.ts'
 import { client as clientModule, clientName } from './client.ts'
 import { endOfAll, isOwn } from './own-names.ts'
 import { never, numbered, useServer } from './rig.ts'
@@ -12,23 +13,23 @@ const own = esdb.own
 
 describe('a stream', () => {
   test('that has no events has no head, and is not an error', async () => {
-    expect(await poll(orders())).toMatchObject({ head: undefined, settled: undefined, mark: undefined })
+    expect(await pollOf(orders())).toMatchObject({ head: undefined, settled: undefined, mark: undefined })
   })
 
   test('its last revision is head, settled and mark: the log of one writer has no gaps', async () => {
     await esdb.server.write(own('orders'), numbered(0, 2))
     await esdb.server.write(own('others'), numbered(0, 9))
     const source = orders()
-    const reading = await poll(source)
+    const reading = await pollOf(source)
     expect(reading).toMatchObject({ head: 2n, settled: 2n, mark: 2n, gaps: [], holders: [], skipped: [] })
     await esdb.server.write(own('orders'), numbered(3, 3))
-    expect(await poll(source, reading)).toMatchObject({ head: 3n, settled: 3n, mark: 3n })
+    expect(await pollOf(source, reading)).toMatchObject({ head: 3n, settled: 3n, mark: 3n })
   })
 
   test('is read in pages from the checkpoint, up to the mark and no further', async () => {
     await esdb.server.write(own('orders'), numbered(0, 6))
     const source = orders()
-    const { mark } = await poll(source)
+    const { mark } = await pollOf(source)
     await esdb.server.write(own('orders'), numbered(7, 9))
     const pages = await pagesOf(source, mark, { limit: 3 })
     expect(pages.map(numbersIn)).toEqual([[0, 1, 2], [3, 4, 5], [6]])
@@ -95,15 +96,15 @@ describe('a stream', () => {
       numbered(0, 4).map((event) => ({ ...event, ...written })),
     )
     const source = orders()
-    const before = await poll(source)
+    const before = await pollOf(source)
     await empty()
-    const emptied = await poll(source, before)
+    const emptied = await pollOf(source, before)
     expect(emptied).toMatchObject({ head: 4n, mark: 4n })
     expect(await load(source, { after: 1n, upTo: 4n })).toMatchObject({ events: [], through: 4n })
     await expect(source.readHead(never())).rejects.toMatchObject({ code: 'TIDEMARK_HEAD_UNKNOWN' })
     const event = clientModule.jsonEvent({ type: 'Numbered', data: { n: 5 } })
     await esdb.client.appendToStream(own('orders'), event)
-    expect(await poll(source, emptied)).toMatchObject({ mark: 5n })
+    expect(await pollOf(source, emptied)).toMatchObject({ mark: 5n })
     expect((await load(source, { after: 4n, upTo: 5n })).positions).toEqual([5n])
   }
 
@@ -141,7 +142,7 @@ describe('$all', () => {
   steered('positions are commit and prepare offsets, also where several events share a commit', async () => {
     await esdb.server.write(own('orders'), numbered(0, 2), { transaction: true })
     await esdb.server.write(own('orders'), numbered(3, 3))
-    const pages = await pagesOf(all(), (await poll(all())).mark, { limit: 1 })
+    const pages = await pagesOf(all(), (await pollOf(all())).mark, { limit: 1 })
     expect(pages.flatMap(numbersIn)).toEqual([0, 1, 2, 3])
     const positions = pages.flatMap((page) => page.positions)
     expect(new Set(positions.slice(0, 3).map(({ commit }) => commit)).size).toBe(1)
@@ -150,41 +151,41 @@ describe('$all', () => {
 
   steered('has no mark while there is nothing but what the server writes for itself', async () => {
     await esdb.server.writeStatistics()
-    const first = await poll(all())
+    const first = await pollOf(all())
     await esdb.server.writeStatistics()
     expect(first.mark).toBeUndefined()
-    expect((await poll(all(), first)).mark).toBeUndefined()
+    expect((await pollOf(all(), first)).mark).toBeUndefined()
   })
 
   steered('is read on from a checkpoint whose record was scavenged, with nothing lost', async () => {
     await esdb.server.write(own('orders'), numbered(0, 5))
     const source = all()
-    const { mark } = await poll(source)
+    const { mark } = await pollOf(source)
     const after = (await load(source, { after: undefined, upTo: present(mark), limit: 3 })).through
     await esdb.server.scavenge(own('orders'), 1n, 3n)
     const stored = [{ unit: wholeUnit('mailer'), position: after }]
-    const reading = await poll(all(), undefined, stored)
+    const reading = await pollOf(all(), undefined, stored)
     const page = await load(source, { after, upTo: present(reading.mark) })
     expect(numbersIn(page)).toEqual([4, 5])
     expect(reading.skipped).toEqual([])
     const newest = { after: present(mark), upTo: present(mark) }
     await esdb.server.scavenge(own('orders'), 5n, 5n)
     await esdb.server.write(own('orders'), numbered(6, 6))
-    const next = await poll(all(), undefined, [{ unit: wholeUnit('mailer'), position: newest.after }])
+    const next = await pollOf(all(), undefined, [{ unit: wholeUnit('mailer'), position: newest.after }])
     expect(numbersIn(await load(source, { ...newest, upTo: present(next.mark) }))).toEqual([6])
   })
 
   steered('is idle while only the server and Tidemark write: the mark stands still', async () => {
     await esdb.server.write(own('orders'), numbered(0, 1))
     const source = all()
-    const before = await poll(source)
+    const before = await pollOf(source)
     await esdb.server.writeStatistics()
     await esdb.server.write('tidemark-checkpoint-mailer', [{ type: 'TidemarkCheckpoint', data: {} }])
     await esdb.server.writeLink('$ce-tidemark', 'tidemark-checkpoint-mailer', 0n)
-    const after = await poll(source, before)
+    const after = await pollOf(source, before)
     expect(after).toMatchObject({ head: before.head, settled: before.settled, mark: before.mark })
     await esdb.server.write(own('orders'), numbered(2, 2))
-    const { mark } = await poll(source, after)
+    const { mark } = await pollOf(source, after)
     expect(numbersIn(await load(source, { after: before.mark, upTo: present(mark) }))).toEqual([2])
   })
 
@@ -208,11 +209,11 @@ describe('$all', () => {
     await esdb.server.write(own('customers'), [{ type: 'Named', data: { n: 2 } }])
     await esdb.server.write(own('other'), [{ type: 'Other', data: { n: 3 } }])
     const source = esdbEvents({ client: esdb.client, filter: filter() })
-    const upTo = present((await poll(source)).mark)
+    const upTo = present((await pollOf(source)).mark)
     const page = await load(source, { after, upTo })
     expect(numbersIn(page)).toEqual(expected)
     expect(page.through).toEqual(upTo)
-    if (isSimulated) expect(upTo).toEqual((await poll(all())).mark)
+    if (isSimulated) expect(upTo).toEqual((await pollOf(all())).mark)
   })
 
   steered("a filter that matches the system's own events gets them, but never checkpoints", async () => {
@@ -222,11 +223,11 @@ describe('$all', () => {
       client: esdb.client,
       filter: { filterOn: 'eventType', regex: '^(\\$stats|Tidemark)' },
     })
-    const before = await poll(source)
+    const before = await pollOf(source)
     const page = await load(source, { after: undefined, upTo: present(before.mark) })
     expect(page.events.map(({ event }) => event?.type)).toEqual(['$statsCollected'])
     await esdb.server.write('tidemark-checkpoint-mailer', [{ type: 'TidemarkCheckpoint', data: {} }])
-    expect((await poll(source, before)).mark).toEqual(before.mark)
+    expect((await pollOf(source, before)).mark).toEqual(before.mark)
   })
 })
 
@@ -240,7 +241,7 @@ describeSteered('reads are read to their end', () => {
     await esdb.server.write(own('orders'), many('Placed'))
     for (let round = 0; round < 10; round++) {
       await esdb.server.writeStatistics()
-      await poll(source)
+      await pollOf(source)
     }
     expect((await esdb.server.counters()).open.read).toBe(0)
   })
@@ -248,7 +249,7 @@ describeSteered('reads are read to their end', () => {
   test('a page that ends at the mark leaves no read open', async () => {
     const source = all()
     await esdb.server.write(own('orders'), numbered(0, 9))
-    const upTo = present((await poll(source)).mark)
+    const upTo = present((await pollOf(source)).mark)
     await esdb.server.write(own('orders'), many('Placed'))
     for (let round = 0; round < 10; round++) {
       const page = await firstPage(source, { upTo })
@@ -267,10 +268,10 @@ describeSteered('where a log seems to end before what was there', () => {
     async (_, open) => {
       await esdb.server.write(own('orders'), numbered(0, 9))
       const source = open()
-      const stored = [{ unit: wholeUnit('mailer'), position: (await poll(source)).mark }]
+      const stored = [{ unit: wholeUnit('mailer'), position: (await pollOf(source)).mark }]
       await esdb.server.restart({ keepLog: false })
       await esdb.server.write(own('orders'), numbered(0, 1))
-      await expect(poll(source, undefined, stored)).rejects.toMatchObject({
+      await expect(pollOf(source, undefined, stored)).rejects.toMatchObject({
         code: 'TIDEMARK_STORE_REWOUND',
         message: expect.stringMatching(
           /the checkpoint of "mailer" stands at .*, but .* ends at .*restored backup/,
@@ -282,9 +283,9 @@ describeSteered('where a log seems to end before what was there', () => {
   test('a server that was restarted empty under a running process is refused', async () => {
     await esdb.server.write(own('orders'), numbered(0, 9))
     const source = orders()
-    const before = await poll(source)
+    const before = await pollOf(source)
     await esdb.server.restart({ keepLog: false })
-    await expect(eventually(() => poll(source, before))).rejects.toMatchObject({
+    await expect(eventually(() => pollOf(source, before))).rejects.toMatchObject({
       code: 'TIDEMARK_STORE_REWOUND',
       message: expect.stringMatching(/stands at 9, but stream "orders-.*" is empty/),
     })
@@ -293,9 +294,9 @@ describeSteered('where a log seems to end before what was there', () => {
   test('a poll that was cut short is no log that went back', async () => {
     await esdb.server.write(own('orders'), numbered(0, 9))
     const source = orders()
-    const before = await poll(source)
+    const before = await pollOf(source)
     await esdb.server.stall({ kind: 'read' })
-    const polling = poll(source, before)
+    const polling = pollOf(source, before)
     await reading()
     await esdb.server.endCalls({ kind: 'read' })
     await esdb.server.resume()
@@ -307,16 +308,16 @@ describeSteered('where a log seems to end before what was there', () => {
     async (known) => {
       const source = all()
       await esdb.server.write(own('orders'), numbered(0, 0))
-      const before = known === 'nothing' ? undefined : await poll(source)
+      const before = known === 'nothing' ? undefined : await pollOf(source)
       await esdb.server.write(own('orders'), numbered(1, 1))
       for (let i = 0; i < 20; i++) await esdb.server.writeStatistics()
       await esdb.server.stall({ kind: 'read' }, 5)
-      const polling = poll(source, before)
+      const polling = pollOf(source, before)
       await reading()
       await esdb.server.endCalls({ kind: 'read' })
       await esdb.server.resume()
       const cut = await polling
-      const { mark } = await poll(source, cut)
+      const { mark } = await pollOf(source, cut)
       const page = await load(source, { after: before?.mark, upTo: present(mark) })
       expect(numbersIn(page)).toEqual(before ? [1] : [0, 1])
     },
@@ -350,19 +351,6 @@ function all() {
   return esdbEvents({ client: esdb.client })
 }
 
-function poll<P>(
-  source: EventSource<P, EsdbEvent>,
-  previous?: HighWaterReading<P>,
-  stored: readonly StoredProgress<P>[] = [],
-): Promise<HighWaterReading<P>> {
-  return source.readHighWater({
-    previous,
-    stored: async () => stored,
-    sharesLog: async () => false,
-    signal: never(),
-  })
-}
-
 interface LoadOptions<P> {
   readonly after: P | undefined
   readonly upTo: P
@@ -384,7 +372,7 @@ async function firstPage<P>(
   source: EventSource<P, EsdbEvent>,
   options: Partial<LoadOptions<P>> = {},
 ): Promise<Page<P, EsdbEvent>> {
-  return load(source, { after: undefined, upTo: present((await poll(source)).mark), ...options })
+  return load(source, { after: undefined, upTo: present((await pollOf(source)).mark), ...options })
 }
 
 async function pagesOf<P>(

@@ -5,7 +5,7 @@ import { programPath } from '../support/program.ts'
 
 const db = fileDatabase()
 
-test.each(['prepare', 'readHighWater', 'progress', 'open', 'settled.save', 'load', 'advance'])(
+test.each(['prepare', 'source.open', 'readHighWater', 'progress', 'open', 'settled.save', 'load', 'advance'])(
   'where %s is never answered, stop() and start() end, nothing is left, and the process ends by itself',
   async (method) => {
     const events = await db.events()

@@ -12,6 +12,7 @@ import {
   refusal,
   startDaemon,
 } from '../support/event-table.ts'
+import { pollOf } from '../support/poll.ts'
 
 const db = fileDatabase()
 
@@ -157,12 +158,7 @@ test('a page during which a partition is attached is read again, on another conn
   const source = postgresEvents({ pool, table: events.name })
   const signal = new AbortController().signal
   // So that it knows that there are partitions.
-  const { incarnation, settled, logPosition } = await source.readHighWater({
-    previous: undefined,
-    stored: async () => [],
-    sharesLog: async () => true,
-    signal,
-  })
+  const { incarnation, settled, logPosition } = await pollOf(source)
   const { positions } = await source.load({
     after: undefined,
     upTo: 3n,

@@ -1,4 +1,4 @@
-import type { CheckpointStore } from '@tidemark/core'
+import type { CheckpointStore, HighWaterReading } from '@tidemark/core'
 import { type Evidence, wholeUnit } from '@tidemark/core/adapter'
 import {
   type PgClient,
@@ -21,6 +21,7 @@ import {
   startDaemon,
 } from '../support/event-table.ts'
 import { never } from '../support/never.ts'
+import { pollOf } from '../support/poll.ts'
 
 const db = fileDatabase()
 
@@ -92,9 +93,7 @@ test.each(TRANSACTIONS)(
     await events.append(2)
     const pool = db.newPool({ max: 1 })
     const source = postgresEvents({ pool, table: events.name })
-    const { signal } = new AbortController()
-    const poll = (previous?: Awaited<ReturnType<typeof source.readHighWater>>) =>
-      source.readHighWater({ previous, stored: async () => [], sharesLog: async () => true, signal })
+    const poll = (previous?: HighWaterReading<bigint>) => pollOf(source, previous)
 
     await leaveOpen(pool, left(events))
     await expect(poll()).rejects.toMatchObject(LEFT_OPEN)
@@ -194,9 +193,7 @@ test('a look of stale-threshold mode on a connection with an old snapshot fails,
     highWater: { mode: 'stale-threshold', thresholdMs: 1 },
   }
   const source = postgresEvents(options)
-  const { signal } = new AbortController()
-  const poll = (previous?: Awaited<ReturnType<typeof source.readHighWater>>) =>
-    source.readHighWater({ previous, stored: async () => [], sharesLog: async () => true, signal })
+  const poll = (previous?: HighWaterReading<bigint>) => pollOf(source, previous)
   const first = await poll()
   await leaveOpen(pool, readBefore(events))
   await events.append(3)

@@ -41,6 +41,10 @@ const daemon = createDaemon({
     order: source.order,
     filtersByType: source.filtersByType,
     isTransient: (error) => source.isTransient(error),
+    open: async (request) => {
+      await hang('source.open')
+      return await source.open(request)
+    },
     readHighWater: async (request) => {
       await hang('readHighWater')
       return await source.readHighWater(request)

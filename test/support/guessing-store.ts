@@ -41,8 +41,9 @@ export class GuessingStore {
       order: denseOrder,
       filtersByType: true,
       isTransient: () => false,
-      readHighWater: async ({ previous, stored }: HighWaterRequest<bigint>) => {
-        const resumed = (await stored()).reduce<bigint | undefined>(
+      open: async () => ({ incarnation: 'only', memory: undefined }),
+      readHighWater: async ({ previous, stored = [] }: HighWaterRequest<bigint>) => {
+        const resumed = stored.reduce<bigint | undefined>(
           (mark, { position }) => (position !== undefined && position > (mark ?? -1n) ? position : mark),
           undefined,
         )

@@ -30,6 +30,7 @@ export class TimedStore {
       isTransient: (error) => error === this.failure,
       lookCloser: (holders) =>
         `select * from pg_stat_activity where pid in (${holders.map(({ pid }) => pid)})`,
+      open: (request) => events.open(request),
       readHighWater: async (request) => {
         await clock.sleep(1, request.signal)
         await this.hang

@@ -5,7 +5,7 @@ import { type CallLimits, readEach } from './read.ts'
 import { confirmNewest, furthest, type KnownPosition } from './rewind.ts'
 
 /** Positions are not handed out twice, whichever node answers. If the log went back: see rewind.ts. */
-const INCARNATION = 'log'
+export const INCARNATION = 'log'
 
 /**
  * How many records of the system and of checkpoints one poll looks through for the last one that is news, read by read: a
@@ -29,7 +29,7 @@ export async function readHighWater<P>(
   { previous, stored, signal }: HighWaterRequest<P>,
 ): Promise<HighWaterReading<P>> {
   const limits = { timeoutMs, signal }
-  const known = previous === undefined ? furthest(log.order, await stored()) : markOf(previous)
+  const known = previous === undefined ? furthest(log.order, stored ?? []) : markOf(previous)
   let newest = await readNewest(log, limits)
   if (known && !isReached(log.order, known.position, newest && log.positionOf(newest))) {
     newest = await confirmNewest(log, known, () => readNewest(log, limits, { requiresLeader: true }), limits)

@@ -6,6 +6,8 @@ import {
   type HighWaterRequest,
   isReached,
   type LoadRequest,
+  type OpenedSource,
+  type OpenRequest,
   type Page,
   type PositionOrder,
   type SubscriptionSource,
@@ -23,7 +25,7 @@ import {
 import { dropReason, isTransientEsdbError } from './errors.ts'
 import type { EventLog } from './event-log.ts'
 import { allFilter } from './filter.ts'
-import { readHighWater, readNewest } from './high-water.ts'
+import { INCARNATION, readHighWater, readNewest } from './high-water.ts'
 import { loadPage } from './load.ts'
 import {
   type EsdbAllEventsOptions,
@@ -87,6 +89,12 @@ class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
     this.isFiltered = filter !== undefined
     this.#log = log
     this.#timeoutMs = timeoutMs
+  }
+
+  /** Nothing is asked of the server: whatever node answers, its log is one and the same. */
+  async open({ signal }: OpenRequest): Promise<OpenedSource> {
+    signal.throwIfAborted()
+    return { incarnation: INCARNATION, memory: undefined }
   }
 
   readHighWater(request: HighWaterRequest<P>): Promise<HighWaterReading<P>> {

@@ -5,6 +5,8 @@ import {
   type HighWaterRequest,
   type Holder,
   type LoadRequest,
+  type OpenedSource,
+  type OpenRequest,
   type Page,
 } from '@tidemark/core/adapter'
 import { toldPool } from './client.ts'
@@ -19,10 +21,10 @@ import {
 import { PageColumns } from './page-columns.ts'
 import { PageRanges } from './page-range.ts'
 import { FormerSequences } from './proof/former-sequences.ts'
-import { readProvenHighWater } from './proof/proven-high-water.ts'
+import { openProven, readProvenHighWater } from './proof/proven-high-water.ts'
 import { withTableSchema } from './proof/table-schema.ts'
 import { KnownBackends } from './server/backends.ts'
-import { readStaleHighWater } from './stale-high-water.ts'
+import { openStale, readStaleHighWater } from './stale-high-water.ts'
 
 /**
  * The events of a table that is filled from a sequence. Creates nothing, writes nothing, and needs no right but SELECT
@@ -39,8 +41,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   readonly placeholderTypes: readonly string[]
   readonly passesUnproven: boolean
   #options: ResolvedPostgresEventsOptions<E>
-  readonly #backends = new KnownBackends()
-  readonly #former = new FormerSequences()
+  readonly #memory = { backends: new KnownBackends(), former: new FormerSequences() }
   readonly #pages = { ranges: new PageRanges(), columns: new PageColumns() }
 
   constructor(options: ResolvedPostgresEventsOptions<E>) {
@@ -51,17 +52,23 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
     this.passesUnproven = options.staleThresholdMs !== undefined
   }
 
-  async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
-    const located = (await this.#located(request.signal)) as ResolvedPostgresEventsOptions<unknown>
-    const options = { ...located, pool: toldPool(located.pool, request.waiting) }
+  async open(request: OpenRequest): Promise<OpenedSource> {
+    const options = await this.#told(request)
     return options.staleThresholdMs === undefined
-      ? await readProvenHighWater(options, { backends: this.#backends, former: this.#former }, request)
+      ? await openProven(options, this.#memory, request.signal)
+      : await openStale(options, request.signal)
+  }
+
+  async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
+    const options = await this.#told(request)
+    return options.staleThresholdMs === undefined
+      ? await readProvenHighWater(options, this.#memory, request)
       : await readStaleHighWater(options, options.staleThresholdMs, request)
   }
 
   async load(request: LoadRequest<bigint>): Promise<Page<bigint, E>> {
     const options = await this.#located(request.signal)
-    const backends = options.staleThresholdMs === undefined ? this.#backends : undefined
+    const backends = options.staleThresholdMs === undefined ? this.#memory.backends : undefined
     return await loadPage(options, { ...this.#pages, backends }, request)
   }
 
@@ -78,6 +85,12 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
 
   isTransient(error: unknown): boolean {
     return isTransientPostgresError(error)
+  }
+
+  /** With a pool that says what is waited for. */
+  async #told({ signal, waiting }: OpenRequest): Promise<ResolvedPostgresEventsOptions<unknown>> {
+    const located = (await this.#located(signal)) as ResolvedPostgresEventsOptions<unknown>
+    return { ...located, pool: toldPool(located.pool, waiting) }
   }
 
   /** The table is found once, for as long as this source lives. */

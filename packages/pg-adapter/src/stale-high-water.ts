@@ -2,6 +2,7 @@ import {
   denseOrder,
   type HighWaterReading,
   type HighWaterRequest,
+  type OpenedSource,
   passStaleGaps,
   resumeSettled,
   type StaleThreshold,
@@ -23,13 +24,30 @@ interface Memory {
   readonly threshold: StaleThreshold
 }
 
+interface Opened {
+  readonly sequenceStart: bigint | undefined
+}
+
+/** Checks what this mode needs of the table. */
+export async function openStale(
+  options: ResolvedPostgresEventsOptions<unknown>,
+  signal: AbortSignal,
+): Promise<OpenedSource> {
+  const inspection = await inspect(options, signal)
+  requireTable(inspection, options)
+  await requireGlobalOrder(inspection, options, signal)
+  requireReadableInOrder(inspection, options)
+  const memory: Opened = { sequenceStart: inspection.sequence?.start }
+  return { incarnation: UNPROVEN_INCARNATION, memory }
+}
+
 /** One poll of stale-threshold mode: the visible positions alone, in one statement and one snapshot. */
 export async function readStaleHighWater(
   options: ResolvedPostgresEventsOptions<unknown>,
   thresholdMs: number,
-  { previous, stored, signal }: HighWaterRequest<bigint>,
+  { previous, opened, stored, signal }: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
-  const before = (previous?.memory as Memory | undefined)?.threshold ?? (await start(options, stored, signal))
+  const before = (previous?.memory as Memory | undefined)?.threshold ?? start(opened.memory as Opened, stored)
   const nowMs = performance.now()
   const { head, visible } = await readVisible(options, before.mark, signal)
   const { state, skipped, gaps } = passStaleGaps(before, { head, visible, nowMs }, thresholdMs)
@@ -52,17 +70,9 @@ function isBelow(head: bigint | undefined, mark: bigint | undefined): boolean {
   return mark !== undefined && (head === undefined || head < mark)
 }
 
-async function start(
-  options: ResolvedPostgresEventsOptions<unknown>,
-  stored: HighWaterRequest<bigint>['stored'],
-  signal: AbortSignal,
-): Promise<StaleThreshold> {
-  const inspection = await inspect(options, signal)
-  requireTable(inspection, options)
-  await requireGlobalOrder(inspection, options, signal)
-  requireReadableInOrder(inspection, options)
-  const mark = resumeSettled(denseOrder, await stored(), UNPROVEN_INCARNATION)
-  return startStaleThreshold(mark, inspection.sequence && inspection.sequence.start - 1n)
+function start({ sequenceStart }: Opened, stored: HighWaterRequest<bigint>['stored'] = []): StaleThreshold {
+  const mark = resumeSettled(denseOrder, stored, UNPROVEN_INCARNATION)
+  return startStaleThreshold(mark, sequenceStart === undefined ? undefined : sequenceStart - 1n)
 }
 
 async function readVisible(

@@ -3,11 +3,19 @@ import type {
   Evidence,
   HighWaterReading,
   HighWaterRequest,
+  OpenedSource,
   SkippedRun,
   StoredProgress,
 } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
-import type { ProgressMemory, ResolvedHighWaterAgentOptions } from './options.ts'
+import type { ResolvedHighWaterAgentOptions } from './options.ts'
+
+type Waiting = NonNullable<HighWaterRequest<unknown>['waiting']>
+
+interface Opened {
+  readonly opened: OpenedSource
+  readonly sharesLog: boolean
+}
 
 /** Settled positions without a checkpoint are stored at most once a second. */
 const SAVE_SETTLED_EVERY_MS = 1_000
@@ -21,7 +29,8 @@ export class StorePoll<P> {
   /** The newest reading, of whatever incarnation. */
   #newest: HighWaterReading<P> | undefined
   #savedSettled: { readonly reading: HighWaterReading<P>; readonly atMs: number } | undefined
-  #sharedLog: { readonly incarnation: string; readonly shared: boolean } | undefined
+  /** What polls of the present incarnation go on from. */
+  #opened: Opened | undefined
 
   constructor(
     options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints' | 'clock'>,
@@ -41,10 +50,7 @@ export class StorePoll<P> {
    * A poll that saw another incarnation is thrown away: everything learned is dropped, progress is read again. Skipped
    * runs are recorded before the reading that passed them is used.
    */
-  async read(
-    previous: HighWaterReading<P> | undefined,
-    waiting: NonNullable<HighWaterRequest<P>['waiting']>,
-  ): Promise<HighWaterReading<P>> {
+  async read(previous: HighWaterReading<P> | undefined, waiting: Waiting): Promise<HighWaterReading<P>> {
     const reading = await this.#readFrom(previous, waiting).catch(async (error: unknown) => {
       if (!hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) throw error
       this.#onForget()
@@ -84,32 +90,58 @@ export class StorePoll<P> {
     )
   }
 
-  #readFrom(
-    previous: HighWaterReading<P> | undefined,
-    waiting: NonNullable<HighWaterRequest<P>['waiting']>,
-  ): Promise<HighWaterReading<P>> {
-    const { source, checkpoints } = this.#options
-    const toDecide = checkpoints?.toDecide?.(source.name)
-    return source.readHighWater({
-      previous,
-      former: previous === undefined ? this.#newest : undefined,
-      projected: this.#projected(),
-      ...(toDecide === undefined ? {} : { toDecide }),
-      stored: async () =>
-        checkpoints ? await readProgress(source.order.parse, checkpoints, source.name, this.#signal) : [],
-      sharesLog: this.#sharesLog,
-      signal: this.#signal,
-      waiting,
+  async #readFrom(previous: HighWaterReading<P> | undefined, waiting: Waiting): Promise<HighWaterReading<P>> {
+    const { source } = this.#options
+    if (previous === undefined || this.#opened === undefined) {
+      this.#opened = await this.#open(waiting)
+      return await source.readHighWater(
+        await this.#request(undefined, this.#opened, waiting, { readsStored: true }),
+      )
+    }
+    const opened = this.#opened
+    const request = await this.#request(previous, opened, waiting, { readsStored: false })
+    return await source.readHighWater(request).catch(async (error: unknown) => {
+      if (!hasCode(error, 'TIDEMARK_PROGRESS_NEEDED')) throw error
+      return await source.readHighWater(await this.#request(previous, opened, waiting, { readsStored: true }))
     })
   }
 
-  #sharesLog = async (incarnation: string): Promise<boolean> => {
-    const { checkpoints } = this.#options
-    if (!checkpoints) return false
-    if (this.#sharedLog?.incarnation !== incarnation) {
-      this.#sharedLog = { incarnation, shared: await checkpoints.sharesLogWith(incarnation, this.#signal) }
+  async #open(waiting: Waiting): Promise<Opened> {
+    const { source, checkpoints } = this.#options
+    const opened = await source.open({ signal: this.#signal, waiting })
+    const sharesLog = await checkpoints?.sharesLogWith(opened.incarnation, this.#signal)
+    return { opened, sharesLog: sharesLog ?? false }
+  }
+
+  async #request(
+    previous: HighWaterReading<P> | undefined,
+    opened: Opened,
+    waiting: Waiting,
+    { readsStored }: { readonly readsStored: boolean },
+  ): Promise<HighWaterRequest<P>> {
+    const { source, checkpoints } = this.#options
+    const toDecide = checkpoints?.toDecide?.(source.name)
+    return {
+      previous,
+      ...opened,
+      stored: readsStored ? await this.#readProgress() : undefined,
+      former: previous === undefined ? this.#newest : undefined,
+      projected: this.#projected(),
+      ...(toDecide === undefined ? {} : { toDecide }),
+      signal: this.#signal,
+      waiting,
     }
-    return this.#sharedLog.shared
+  }
+
+  async #readProgress(): Promise<readonly StoredProgress<P>[]> {
+    const { source, checkpoints } = this.#options
+    const { parse } = source.order
+    const stored = (await checkpoints?.progress(source.name, this.#signal)) ?? []
+    return stored.map(({ position, settled, ...rest }) => ({
+      ...rest,
+      position: position === undefined ? undefined : parse(position),
+      settled: settled === undefined ? undefined : parse(settled),
+    }))
   }
 
   #formatRun = (run: SkippedRun<P>): SkippedRun<string> => {
@@ -124,18 +156,4 @@ export function formatEvidence<P>(
 ): { incarnation: string; settled: string | undefined; logPosition: string | undefined } {
   const { incarnation, settled, logPosition } = evidence
   return { incarnation, settled: settled === undefined ? undefined : format(settled), logPosition }
-}
-
-async function readProgress<P>(
-  parse: (text: string) => P,
-  checkpoints: ProgressMemory,
-  source: string,
-  signal: AbortSignal,
-): Promise<readonly StoredProgress<P>[]> {
-  const stored = await checkpoints.progress(source, signal)
-  return stored.map(({ position, settled, ...rest }) => ({
-    ...rest,
-    position: position === undefined ? undefined : parse(position),
-    settled: settled === undefined ? undefined : parse(settled),
-  }))
 }

@@ -54,6 +54,14 @@ export class IncarnationChangedError extends TidemarkError {
   }
 }
 
+/** A poll has found what it cannot judge without what checkpoint stores remember: the caller reads that, and polls again. */
+export class ProgressNeededError extends TidemarkError {
+  readonly code = 'TIDEMARK_PROGRESS_NEEDED'
+  constructor() {
+    super('this poll needs what the checkpoint store remembers; it is read, and the store is polled again')
+  }
+}
+
 /**
  * The store stands behind what was already processed (backup restored, sequence set back, other server). Positions
  * would be handed out twice, so Tidemark halts and leaves the decision to the operator.

@@ -18,8 +18,15 @@ export interface EventSource<P, E> {
   /** Types of rows that are no events and are never loaded: a projection that asks for one is refused. */
   readonly placeholderTypes?: readonly string[]
   /**
-   * One poll of the store. Rejects with `IncarnationChangedError` when what `previous` learned no longer holds: the
-   * caller drops it, reads the stored progress again and polls anew.
+   * Names the run of the store that polls are about to read, and checks every condition. The caller then reads what
+   * checkpoint stores remember, and polls. Progress that is read earlier may be lost in a crash or failover meanwhile:
+   * it would settle numbers that are handed out again.
+   */
+  open(request: OpenRequest): Promise<OpenedSource>
+  /**
+   * One poll of the store. Rejects with `IncarnationChangedError` when what `previous` or `opened` learned no longer
+   * holds: the caller drops it, opens the source again, reads the stored progress again and polls anew. Rejects with
+   * `ProgressNeededError` when what it found cannot be judged without `stored`: the caller reads that, and polls again.
    */
   readHighWater(request: HighWaterRequest<P>): Promise<HighWaterReading<P>>
   /**
@@ -35,26 +42,42 @@ export interface EventSource<P, E> {
   isTransient(error: unknown): boolean
 }
 
+export interface OpenRequest {
+  /** Fires when nobody waits for the answer any more: the call rejects at once. */
+  readonly signal: AbortSignal
+  /** As in `HighWaterRequest`. */
+  readonly waiting?: (what: PollWait) => void
+}
+
+/** What `EventSource.open` has found. */
+export interface OpenedSource {
+  /** Which run of which server this is; compared for equality, never read by core. */
+  readonly incarnation: string
+  /** What the source wants back at each poll of this incarnation. Opaque to core. */
+  readonly memory: unknown
+}
+
 export interface HighWaterRequest<P> {
   /** The last reading of this incarnation; `undefined` on the first poll. */
   readonly previous: HighWaterReading<P> | undefined
+  /** What the call of `open` before the first poll of this incarnation has found. */
+  readonly opened: OpenedSource
+  /**
+   * What checkpoint stores remember of this source, read after `open`. Given on the first poll of an incarnation, and on
+   * one that follows a `ProgressNeededError`.
+   */
+  readonly stored: readonly StoredProgress<P>[] | undefined
+  /**
+   * Whether progress is kept in the same log as this incarnation's events, so that a crash or failover keeps both or
+   * loses both. If not, a mark is passed on only when the events under it are durable.
+   */
+  readonly sharesLog: boolean
   /** On the first poll of an incarnation, the last reading of the one before: what was passed on then. */
   readonly former?: HighWaterReading<P> | undefined
   /** Up to here every projection of this process has handled what there was; `undefined`: not known. */
   readonly projected?: P | undefined
   /** What an operator runs once the store went back, for the message: how the checkpoints are kept, or begun anew. */
   readonly toDecide?: string
-  /**
-   * What checkpoint stores remember of this source, for the first poll of an incarnation. Call it *after* a poll that
-   * names the incarnation, and before the poll that resumes with it. Progress that is read earlier may be lost in a
-   * crash or failover meanwhile: it would settle numbers that are handed out again.
-   */
-  readonly stored: () => Promise<readonly StoredProgress<P>[]>
-  /**
-   * Whether progress is kept in the same log as this incarnation's events, so that a crash or failover keeps both or
-   * loses both. If not, a mark is passed on only when the events under it are durable.
-   */
-  readonly sharesLog: (incarnation: string) => Promise<boolean>
   /** Fires when nobody waits for the answer any more: the poll rejects at once. */
   readonly signal: AbortSignal
   /**

@@ -6,6 +6,8 @@ import type {
   HighWaterReading,
   HighWaterRequest,
   LoadRequest,
+  OpenedSource,
+  OpenRequest,
   Page,
 } from '../ports/event-source.ts'
 import { denseOrder } from '../ports/position.ts'
@@ -128,6 +130,11 @@ class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
     }
   }
 
+  async open({ signal }: OpenRequest): Promise<OpenedSource> {
+    signal.throwIfAborted()
+    return { incarnation: this.#incarnation, memory: undefined }
+  }
+
   async readHighWater({
     previous,
     stored,
@@ -136,7 +143,7 @@ class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
     signal.throwIfAborted()
     const before =
       (previous?.memory as Settlement | undefined) ??
-      startSettlement(resumeSettled(this.order, await stored(), this.#incarnation))
+      startSettlement(resumeSettled(this.order, stored ?? [], this.#incarnation))
     const { settlement, provenEmpty, gaps } = settle(before, {
       lastHandedOut: this.#lastHandedOut,
       holders: [...this.#open],

@@ -80,7 +80,7 @@ export async function requireNothingPassed(
   incarnation: string,
   attached: readonly Attached[],
   detached: DetachedMembers,
-  { progress, toDecide }: { progress: () => Promise<readonly StoredProgress<bigint>[]>; toDecide: string },
+  { progress, toDecide }: { progress: () => readonly StoredProgress<bigint>[]; toDecide: string },
   signal: AbortSignal,
 ): Promise<void> {
   for (const found of attached) {
@@ -92,7 +92,7 @@ export async function requireNothingPassed(
     const newest = await read()
     const isMoved = newest.some(({ writtenBy }) => found.attachedBy.has(writtenBy))
     const late = isMoved ? await read([...found.attachedBy]) : newest
-    if (late.length > 0) throw lateError(options, found.member, late, await progress(), toDecide)
+    if (late.length > 0) throw lateError(options, found.member, late, progress(), toDecide)
   }
 }
 

@@ -6,6 +6,8 @@ import {
   type HighWaterRequest,
   type Holder,
   IncarnationChangedError,
+  type OpenedSource,
+  ProgressNeededError,
   resumeSettled,
   type Settlement,
   type StoredProgress,
@@ -109,7 +111,7 @@ export async function readProvenHighWater(
   const bringsEvents = await requireMembersKept(options, backends, request, previous, polled)
   const { late } = poll
   if (late.length > 0 && !bringsEvents)
-    throw lateEventsError(options.name, options, late, await request.stored())
+    throw lateEventsError(options.name, options, late, needed(request.stored))
   return await conclude(options, { backends, former }, request, {
     ...polled,
     incarnation,
@@ -137,7 +139,7 @@ async function requireMembersKept(
   const memory = previous.memory as Memory
   const { mark, settled, incarnation } = previous
   if (memory.inspection === polled.inspection || settled === undefined) return false
-  const { signal, stored } = request
+  const { signal } = request
   const toDecide = halted(request.toDecide)
   const attached = attachedSince(memory.inspection, polled.inspection)
   if (mark !== undefined) {
@@ -147,7 +149,7 @@ async function requireMembersKept(
       incarnation,
       attachedUpTo(attached, mark),
       detachedSince(memory.detached, memory.inspection, polled.inspection, memory.handled.upTo),
-      { progress: stored, toDecide },
+      { progress: () => needed(request.stored), toDecide },
       signal,
     )
     const claims = claimsOf([], previous, incarnation)
@@ -158,30 +160,47 @@ async function requireMembersKept(
   return visible !== undefined && (mark === undefined || visible > mark)
 }
 
+/** The caller reads it, and polls again. */
+function needed(stored: HighWaterRequest<bigint>['stored']): readonly StoredProgress<bigint>[] {
+  if (stored === undefined) throw new ProgressNeededError()
+  return stored
+}
+
+/** A first poll, without a window: its steps bring nothing before there is stored progress to go on from. */
+const FIRST = { visibleAbove: undefined, compareAbove: undefined, watched: [], knownBackends: [] }
+
 /**
- * The first poll of an incarnation, between whose naming and whose reading the stored progress is read: progress of a
- * run that has crashed meanwhile is then never taken for settled, and another daemon's newest checkpoint never for a
- * store that went back.
+ * Names the incarnation, and checks every condition. The stored progress is read between this and the first poll: so
+ * progress of a run that has crashed meanwhile is never taken for settled, and another daemon's newest checkpoint never
+ * for a store that went back.
  */
+export async function openProven(
+  options: Options,
+  { backends, former }: SourceMemory,
+  signal: AbortSignal,
+): Promise<OpenedSource> {
+  const named = await pollInspected(options, undefined, former, FIRST, signal)
+  const incarnation = nameIncarnation(named)
+  backends.add(incarnation, named.poll.backendKey)
+  return { incarnation, memory: named }
+}
+
 async function readFirst(
   options: Options,
   { backends, former }: SourceMemory,
   request: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
-  const { stored, sharesLog, signal } = request
-  const first = { visibleAbove: undefined, compareAbove: undefined, watched: [], knownBackends: [] }
-  const named = await pollInspected(options, undefined, former, first, signal)
-  const incarnation = nameIncarnation(named)
-  backends.add(incarnation, named.poll.backendKey)
-  const progress = await stored()
+  const { opened, sharesLog: isShared, signal } = request
+  const { incarnation } = opened
+  const named = opened.memory as InspectedPoll
+  const progress = needed(request.stored)
   former.addStored(progress)
-  const isShared = await sharesLog(incarnation)
   const knownBackends = backends.of(incarnation)
   const polled = await pollInspected(
     options,
     named,
     former,
-    { ...first, compareAbove: named.poll.lastHandedOut, knownBackends },
+    { ...FIRST, compareAbove: named.poll.lastHandedOut, knownBackends },
     signal,
   )
   requireSameIncarnation(incarnation, polled)
@@ -208,7 +227,7 @@ async function readFirst(
     incarnation,
     attached,
     NO_DETACHED,
-    { progress: async () => progress, toDecide },
+    { progress: () => progress, toDecide },
     signal,
   )
   const resumed = resumeSettled(denseOrder, progress.filter(isProven), incarnation)
@@ -278,7 +297,7 @@ async function conclude(
     (markNeedsLookup || judged.looksUpMark) && settlement.settled !== undefined
       ? await lookUpMark(options, backends, incarnation, settlement.settled, signal)
       : undefined
-  if (!poll.isFlushed && !(await sharesLog(incarnation))) {
+  if (!poll.isFlushed && !sharesLog) {
     await waitUntilDurable(options.pool, backends, incarnation, poll.insertLsn, signal)
   }
   const concluded = withMark(settlement, lookedUp)

@@ -1,4 +1,11 @@
-import type { EventSource, HighWaterReading, Page, StoredProgress } from '../../../ports/event-source.ts'
+import { hasCode } from '../../../kernel/errors.ts'
+import type {
+  EventSource,
+  HighWaterReading,
+  OpenedSource,
+  Page,
+  StoredProgress,
+} from '../../../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../../../ports/position.ts'
 import { expectEqual, expectThat, until, within } from '../expectations.ts'
 import type { EventSourceFixture } from './fixture.ts'
@@ -9,6 +16,8 @@ export class Reader<P, E> {
   readonly order: PositionOrder<P>
   readonly #idOf: (event: E) => string
   #reading: HighWaterReading<P> | undefined
+  /** Of each incarnation that was opened here. */
+  readonly #opened = new Map<string, OpenedSource>()
 
   constructor(store: Pick<EventSourceFixture<P, E>, 'open' | 'idOf'>) {
     this.source = store.open()
@@ -31,11 +40,26 @@ export class Reader<P, E> {
     stored: () => Promise<readonly StoredProgress<P>[]> = async () => [],
     signal: AbortSignal = new AbortController().signal,
   ): Promise<HighWaterReading<P>> {
-    const polling = this.source.readHighWater({ previous, stored, sharesLog: async () => false, signal })
-    const reading = await within(polling, 'a poll')
+    const opened = await this.#openedFor(previous, signal)
+    const poll = async (given: readonly StoredProgress<P>[] | undefined): Promise<HighWaterReading<P>> => {
+      const request = { previous, opened, stored: given, sharesLog: false, signal }
+      return await within(this.source.readHighWater(request), 'a poll')
+    }
+    const reading = await poll(previous ? undefined : await stored()).catch(async (error: unknown) => {
+      if (!hasCode(error, 'TIDEMARK_PROGRESS_NEEDED')) throw error
+      return await poll(await stored())
+    })
     this.#expectSound(reading)
     if (previous?.incarnation === reading.incarnation) this.#expectNotBack(previous, reading)
     return reading
+  }
+
+  async #openedFor(previous: HighWaterReading<P> | undefined, signal: AbortSignal): Promise<OpenedSource> {
+    const known = previous && this.#opened.get(previous.incarnation)
+    if (known) return known
+    const opened = await within(this.source.open({ signal }), 'opening a source')
+    this.#opened.set(opened.incarnation, opened)
+    return opened
   }
 
   /** Polls until settled has reached what the store had handed out, which may take several polls far behind. */

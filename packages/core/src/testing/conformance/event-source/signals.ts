@@ -14,12 +14,16 @@ const APPEND_EVERY_MS = 50
 /** `signal`, `wakeUps`, `isTransient`. */
 export const SIGNAL_RULES: readonly EventSourceRule[] = [
   {
-    name: 'a poll whose signal has fired rejects',
+    name: 'opening a source, or a poll, whose signal has fired rejects',
     check: async (store) => {
       await store.append(newEvents('e', 1))
       const reader = new Reader(store)
       const none = async () => []
-      await rejectionOf(reader.pollFrom(undefined, none, fired()), 'a first poll with a fired signal')
+      const { source } = reader
+      await rejectionOf(source.open({ signal: fired() }), 'opening a source with a fired signal')
+      const opened = await source.open({ signal: new AbortController().signal })
+      const first = { previous: undefined, opened, stored: [], sharesLog: false, signal: fired() }
+      await rejectionOf(source.readHighWater(first), 'a first poll with a fired signal')
       const before = await reader.poll()
       await store.append(newEvents('f', 1))
       await rejectionOf(reader.pollFrom(before, none, fired()), 'a later poll with a fired signal')
@@ -54,6 +58,7 @@ export const SIGNAL_RULES: readonly EventSourceRule[] = [
     check: async (store) => {
       await store.append(newEvents('e', 1))
       const reader = new Reader(store)
+      const before = await reader.poll()
       const goOn = await needed(store.stall, 'stall', 'stalls')()
       try {
         const stop = new AbortController()
@@ -63,6 +68,14 @@ export const SIGNAL_RULES: readonly EventSourceRule[] = [
             stop,
           ),
           'a poll of a store that does not answer, its signal fired',
+        )
+        const stopLater = new AbortController()
+        await rejectionOf(
+          abortedUnderWay(
+            reader.pollFrom(before, async () => [], stopLater.signal),
+            stopLater,
+          ),
+          'a later poll of a store that does not answer, its signal fired',
         )
       } finally {
         await goOn()
