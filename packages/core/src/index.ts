@@ -74,15 +74,11 @@ export {
   type SubscriptionState,
   type SubscriptionStatus,
 } from './subscription/status.ts'
-export {
-  type Aggregator,
-  type CounterName,
-  type GaugeName,
-  type HistogramName,
-  INSTRUMENTS,
-  type Instrument,
-  type InstrumentName,
-} from './telemetry/instruments.ts'
+export type { CounterName } from './telemetry/counters.ts'
+export type { GaugeName } from './telemetry/gauges.ts'
+export type { HistogramName } from './telemetry/histograms.ts'
+export type { Aggregator, Instrument } from './telemetry/instrument.ts'
+export { INSTRUMENTS, type InstrumentName } from './telemetry/instruments.ts'
 export type { Logger } from './telemetry/logger.ts'
 export type { Exemplar, GaugeReading, Labels, Metrics, MetricsRecorder } from './telemetry/metrics.ts'
 export type {

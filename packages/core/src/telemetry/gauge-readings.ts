@@ -3,7 +3,7 @@ import { MARK_SKIP_REASONS } from '../ports/checkpoint-store.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
 import { PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
 import { SUBSCRIPTION_STATES, type SubscriptionStatus } from '../subscription/status.ts'
-import type { GaugeName } from './instruments.ts'
+import type { GaugeName } from './gauges.ts'
 import type { GaugeReading, Labels } from './metrics.ts'
 
 const MS_PER_SECOND = 1_000

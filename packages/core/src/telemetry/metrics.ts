@@ -1,4 +1,6 @@
-import type { CounterName, GaugeName, HistogramName } from './instruments.ts'
+import type { CounterName } from './counters.ts'
+import type { GaugeName } from './gauges.ts'
+import type { HistogramName } from './histograms.ts'
 import type { Logger } from './logger.ts'
 
 /**

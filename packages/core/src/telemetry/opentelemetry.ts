@@ -11,8 +11,11 @@ import {
 } from '@opentelemetry/api'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
+import type { CounterName } from './counters.ts'
 import { GaugeObservers } from './gauge-observers.ts'
-import { type CounterName, type GaugeName, type HistogramName, INSTRUMENTS } from './instruments.ts'
+import type { GaugeName } from './gauges.ts'
+import type { HistogramName } from './histograms.ts'
+import { INSTRUMENTS } from './instruments.ts'
 import type { GaugeReading, Labels, Metrics, MetricsRecorder } from './metrics.ts'
 import { type SharedInstruments, sharedInstruments } from './shared-instruments.ts'
 

@@ -10,14 +10,11 @@ import {
 } from 'prom-client'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
+import type { CounterName } from './counters.ts'
 import { GaugeObservers } from './gauge-observers.ts'
-import {
-  type CounterName,
-  type HistogramName,
-  INSTRUMENTS,
-  type Instrument,
-  type InstrumentName,
-} from './instruments.ts'
+import type { HistogramName } from './histograms.ts'
+import type { Instrument } from './instrument.ts'
+import { INSTRUMENTS, type InstrumentName } from './instruments.ts'
 import { type Logger, SILENT_LOGGER } from './logger.ts'
 import type { Exemplar, GaugeReading, Labels, Metrics, MetricsRecorder } from './metrics.ts'
 import { type SharedInstruments, sharedInstruments } from './shared-instruments.ts'
