@@ -1,7 +1,6 @@
 import { Pool as NeonPool, type PoolClient as NeonPoolClient } from '@neondatabase/serverless'
-import type { CheckpointStore } from '@tidemark/core'
-import { createDaemon } from '@tidemark/core'
-import { type PgClient, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
+import { type CheckpointStore, createDaemon } from '@tidemark/core'
+import { type PgClient, type PostgresRow, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import pg from 'pg'
 import { describe, expectTypeOf, test } from 'vitest'
 
@@ -62,5 +61,64 @@ describe('a handler gets the client that the pool gives', () => {
     const pool = { connect: async () => ({ query: async (_: string) => [] }) }
     // @ts-expect-error neither release nor on
     void (() => postgresCheckpoints({ pool }))
+  })
+})
+
+describe('where typeField says which field of the mapped events is their type, a handler is given', () => {
+  type Deposited = { readonly type: 'Deposited'; readonly amount: number }
+  type Withdrawn = { readonly type: 'Withdrawn'; readonly to: string }
+  const pool = new pg.Pool()
+  const mapRow = ({ data }: PostgresRow): Deposited | Withdrawn => data as Deposited | Withdrawn
+
+  test('the events of its types alone', () => {
+    createDaemon({
+      source: postgresEvents({ pool, table: 'events', eventType: 'type', mapRow, typeField: 'type' }),
+      checkpoints: postgresCheckpoints({ pool }),
+      projections: [
+        {
+          name: 'deposits',
+          eventTypes: ['Deposited'],
+          handle: async (events, { tx }) => {
+            expectTypeOf(events).toEqualTypeOf<readonly Deposited[]>()
+            expectTypeOf(tx).toEqualTypeOf<pg.PoolClient>()
+          },
+        },
+        {
+          name: 'all',
+          handle: (events) => {
+            expectTypeOf(events).toEqualTypeOf<readonly (Deposited | Withdrawn)[]>()
+          },
+        },
+      ],
+    })
+  })
+
+  test('and without it, or without mapRow, all that there are', () => {
+    createDaemon({
+      source: postgresEvents({ pool, table: 'events', eventType: 'type', mapRow: (row) => mapRow(row) }),
+      checkpoints: postgresCheckpoints({ pool }),
+      projections: [
+        {
+          name: 'deposits',
+          eventTypes: ['Deposited'],
+          handle: (events) => {
+            expectTypeOf(events).toEqualTypeOf<readonly (Deposited | Withdrawn)[]>()
+          },
+        },
+      ],
+    })
+    createDaemon({
+      source: postgresEvents({ pool, table: 'events', eventType: 'type' }),
+      checkpoints: postgresCheckpoints({ pool }),
+      projections: [
+        {
+          name: 'rows',
+          eventTypes: ['Deposited'],
+          handle: (events) => {
+            expectTypeOf(events).toEqualTypeOf<readonly PostgresRow[]>()
+          },
+        },
+      ],
+    })
   })
 })

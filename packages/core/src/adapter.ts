@@ -75,5 +75,6 @@ export type {
   GroupConsumer,
   SubscriptionSource,
 } from './ports/subscription-source.ts'
+export type { EventsTypedBy } from './ports/typed-events.ts'
 export { ALL_SLOTS, type SlotRange, type Unit, unitKey, wholeUnit } from './ports/unit.ts'
 export { traced } from './telemetry/background.ts'

@@ -6,7 +6,7 @@ import { boundedPool, DEFAULT_QUERY_TIMEOUT_MS } from './query-timeout.ts'
 /** A row as node-postgres returns it, its position column as `bigint`. */
 export type PostgresRow = Readonly<Record<string, unknown>>
 
-export interface PostgresEventsOptions<E = PostgresRow> {
+export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = PropertyKey> {
   /**
    * A `pg.Pool`, or anything with its `connect`. Polls take one of its connections at a time, and so does each page. A pool of
    * its own keeps the application's requests from waiting behind a daemon that catches up.
@@ -58,6 +58,13 @@ export interface PostgresEventsOptions<E = PostgresRow> {
    * @default the row itself
    */
   readonly mapRow?: (row: PostgresRow, position: bigint) => E
+  /**
+   * The field that has the type, of the events that `mapRow` makes. With `eventTypes` a handler is given these of their union
+   * alone. For the types of TypeScript; nothing is read from the field. It has to say the same as the column `eventType`.
+   * - Change it when: the events are a union, told apart by such a field.
+   * @default none
+   */
+  readonly typeField?: K & keyof E
   /**
    * Names this store in checkpoints and metrics.
    * - Change it when: the table is renamed (give the old name, or every checkpoint is refused), or two have the same name.
@@ -138,6 +145,7 @@ const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true
   placeholderTypes: true,
   appendedAt: true,
   mapRow: true,
+  typeField: true,
   name: true,
   highWater: true,
   allowMissingIndex: true,

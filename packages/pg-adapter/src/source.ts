@@ -1,6 +1,7 @@
 import {
   denseOrder,
   type EventSource,
+  type EventsTypedBy,
   type HighWaterReading,
   type HighWaterRequest,
   type Holder,
@@ -30,8 +31,11 @@ import { openStale, readStaleHighWater } from './stale-high-water.ts'
  * The events of a table that is filled from a sequence. Creates nothing, writes nothing, and needs no right but SELECT
  * on the table and its sequence. Every condition of the proof is checked when it starts (`PostgresConditionError`).
  */
-export function postgresEvents<E = PostgresRow>(options: PostgresEventsOptions<E>): EventSource<bigint, E> {
-  return new PostgresEventSource(resolvePostgresEventsOptions(options))
+export function postgresEvents<E = PostgresRow, const K extends PropertyKey = PropertyKey>(
+  options: PostgresEventsOptions<E, K>,
+): EventSource<bigint, E> & EventsTypedBy<K> {
+  const source = new PostgresEventSource(resolvePostgresEventsOptions(options))
+  return Object.assign(source, { typeField: options.typeField })
 }
 
 class PostgresEventSource<E> implements EventSource<bigint, E> {

@@ -97,8 +97,15 @@ const WAIT_OPTIONS: Readonly<Record<keyof WaitUntilProjectedOptions<unknown>, tr
   timeoutMs: true,
 }
 
-export function createDaemon<P, E, Tx>(options: DaemonOptions<P, E, Tx>): Daemon<P> {
-  return new ProjectionDaemon(resolveDaemonOptions(options))
+export function createDaemon<
+  P,
+  E,
+  Tx,
+  K extends PropertyKey = PropertyKey,
+  const Types extends readonly unknown[] = readonly unknown[],
+>(options: DaemonOptions<P, E, Tx, K, Types>): Daemon<P> {
+  // From here on a handler takes every event of its source: that it is given those of its `eventTypes` alone, the source sees to.
+  return new ProjectionDaemon(resolveDaemonOptions(options as unknown as DaemonOptions<P, E, Tx>))
 }
 
 /** After `drainTimeoutMs`, how long a destroyed transaction may take to end before `stop` no longer waits for it. */

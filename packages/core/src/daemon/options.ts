@@ -10,19 +10,32 @@ import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireAbove0, withoutUndefined } from '../kernel/validation.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
+import type { EventsTypedBy, NarrowedEvent } from '../ports/typed-events.ts'
 import { type Projection, type ResolvedProjection, resolveProjections } from '../projection/projection.ts'
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
 
-export interface DaemonOptions<P, E, Tx> extends Omit<HighWaterAgentOptions<P>, 'source' | 'checkpoints'> {
+/**
+ * @typeParam K - the field that the source says is the type of its events
+ * @typeParam Types - of each projection, the types in its `eventTypes`
+ */
+export interface DaemonOptions<
+  P,
+  E,
+  Tx,
+  K extends PropertyKey = PropertyKey,
+  Types extends readonly unknown[] = readonly unknown[],
+> extends Omit<HighWaterAgentOptions<P>, 'source' | 'checkpoints'> {
   /** Where the events are: `postgresEvents(...)`, `esdbEvents(...)`, or the source of another adapter. */
-  readonly source: EventSource<P, E>
+  readonly source: EventSource<P, E> & EventsTypedBy<K>
   /**
    * Where progress is kept. With `postgresCheckpoints(...)` what a handler writes through `tx` and its checkpoint are one
    * transaction; with other stores a batch may be handled twice after a crash.
    */
   readonly checkpoints: CheckpointStore<Tx>
   /** What is done with the events: at least one projection, each with a name of its own. */
-  readonly projections: readonly Projection<E, Tx>[]
+  readonly projections: {
+    readonly [I in keyof Types]: Projection<NarrowedEvent<E, K, Types[I]>, Tx, Types[I] & string>
+  }
   /**
    * Where an event says which trace appended it; batch and skip spans are linked to it.
    * - Change it when: your events keep their trace context somewhere else.

@@ -3,8 +3,14 @@ import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger, requireName } from '../kernel/validation.ts'
 import type { EventSource } from '../ports/event-source.ts'
 
-/** What a user defines: a name, what to read, and what to do with it. */
-export interface Projection<E, Tx> {
+/**
+ * What a user defines: a name, what to read, and what to do with it.
+ *
+ * @typeParam E - the events that `handle` is given
+ * @typeParam Tx - what the checkpoint store gives to write through
+ * @typeParam Type - the types in `eventTypes`
+ */
+export interface Projection<E, Tx, Type extends string = string> {
   /** Names the checkpoint; renaming a projection starts it from the beginning. At most 255 characters. */
   readonly name: string
   /**
@@ -19,7 +25,7 @@ export interface Projection<E, Tx> {
    * - Change it when: the projection needs few types. Where those are rare, a page may look through many positions.
    * @default every event
    */
-  readonly eventTypes?: readonly string[]
+  readonly eventTypes?: readonly Type[]
   /**
    * Maximum events in a batch; exceeded only so as not to split events that share a position.
    * - Raising it: more events share the cost of a transaction; it holds its locks longer, and a page takes more memory.

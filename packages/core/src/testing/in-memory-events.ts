@@ -11,6 +11,7 @@ import type {
   Page,
 } from '../ports/event-source.ts'
 import { denseOrder } from '../ports/position.ts'
+import type { EventsTypedBy } from '../ports/typed-events.ts'
 
 export interface InMemoryEvent<T> {
   readonly position: bigint
@@ -30,15 +31,24 @@ export interface InMemoryEventsOptions {
   readonly name?: string
 }
 
-export interface MappedInMemoryEventsOptions<T, E> extends InMemoryEventsOptions {
+export interface MappedInMemoryEventsOptions<T, E, K extends PropertyKey = PropertyKey>
+  extends InMemoryEventsOptions {
   /** Makes an event of a row, as `mapRow` of `postgresEvents` does: give both the same function. */
   readonly mapRow: (row: InMemoryRow<T>, position: bigint) => E
+  /**
+   * The field that has the type, of the events that `mapRow` makes, as of `postgresEvents`: with `eventTypes` a handler is
+   * given these of their union alone. For the types of TypeScript; nothing is read from the field.
+   * - Change it when: the events are a union, told apart by such a field.
+   * @default none
+   */
+  readonly typeField?: K & keyof E
 }
 
 const IN_MEMORY_EVENTS_OPTIONS: Readonly<Record<keyof MappedInMemoryEventsOptions<unknown, unknown>, true>> =
   {
     name: true,
     mapRow: true,
+    typeField: true,
   }
 
 /**
@@ -61,13 +71,15 @@ export interface InMemoryTransaction<T> {
 }
 
 export function inMemoryEvents<T>(options?: InMemoryEventsOptions): InMemoryEvents<T>
-export function inMemoryEvents<T, E>(options: MappedInMemoryEventsOptions<T, E>): InMemoryEvents<T, E>
-export function inMemoryEvents<T>(
-  options: Partial<MappedInMemoryEventsOptions<T, unknown>> = {},
-): InMemoryEvents<T, unknown> {
+export function inMemoryEvents<T, E, const K extends PropertyKey = PropertyKey>(
+  options: MappedInMemoryEventsOptions<T, E, K>,
+): InMemoryEvents<T, E> & EventsTypedBy<K>
+export function inMemoryEvents<T, K extends PropertyKey>(
+  options: Partial<MappedInMemoryEventsOptions<T, Record<K, unknown>, K>> = {},
+): InMemoryEvents<T, unknown> & EventsTypedBy<K> {
   requireKnownOptions(options, IN_MEMORY_EVENTS_OPTIONS)
-  const { name = 'in-memory', mapRow = (row) => row } = options
-  return new InMemoryEventStore(name, mapRow)
+  const { name = 'in-memory', mapRow = (row) => row, typeField } = options
+  return Object.assign(new InMemoryEventStore<T, unknown>(name, mapRow), { typeField })
 }
 
 class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
