@@ -8,7 +8,8 @@ import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL, type ServerIdentity } from '../se
 import { parseSnapshot, type Snapshot } from '../server/snapshot.ts'
 import { begin, LOCK_TIMEOUT, limitSql, locksSql, lockTableSql } from '../transaction.ts'
 import { fingerprintSql } from './fingerprint.ts'
-import { type InspectedSequence, type Inspection, inspectionSql, parseInspection } from './inspection.ts'
+import { type InspectedSequence, type Inspection, parseInspection } from './inspection.ts'
+import { inspectionSql } from './inspection-sql.ts'
 import { lateEventsSql, parseLateEvents } from './late-events.ts'
 import { fail, mayNotRead } from './sequence-conditions.ts'
 
