@@ -1,27 +1,27 @@
 import { expect, test, vi } from 'vitest'
-import { guardTelemetry, type PollFailedReport } from '../../packages/core/src/telemetry/telemetry.ts'
+import { type PollFailedReport, reportTo } from '../../packages/core/src/telemetry/telemetry.ts'
 
 const report: PollFailedReport = { source: 'events', error: undefined }
 
-test('telemetry that throws is handed over and never reaches the work', () => {
+test('telemetry that throws is handed over and never reaches the work, or who is told next', () => {
   const onError = vi.fn()
   const boom = new Error('exporter')
-  const guarded = guardTelemetry(
-    {
-      pollFailed: () => {
-        throw boom
-      },
+  const after = vi.fn()
+  const throwing = {
+    pollFailed: () => {
+      throw boom
     },
-    onError,
-  )
-  expect(() => guarded.pollFailed(report)).not.toThrow()
+  }
+  const reports = reportTo(() => [throwing, { pollFailed: after }], onError)
+  expect(() => reports.pollFailed(report)).not.toThrow()
   expect(onError).toHaveBeenCalledWith(boom)
+  expect(after).toHaveBeenCalledWith(report)
 })
 
 test('an async telemetry method that rejects does not end the process', async () => {
   const onError = vi.fn()
   const boom = new Error('exporter')
-  guardTelemetry({ pollFailed: () => Promise.reject(boom) as never }, onError).pollFailed(report)
+  reportTo(() => [{ pollFailed: () => Promise.reject(boom) as never }], onError).pollFailed(report)
   await new Promise((resolve) => setImmediate(resolve))
   expect(onError).toHaveBeenCalledWith(boom)
 })
@@ -30,7 +30,7 @@ test('an error handler that throws does not reach the work either', () => {
   const fail = (): never => {
     throw new Error('boom')
   }
-  expect(() => guardTelemetry({ pollFailed: fail }, fail).pollFailed(report)).not.toThrow()
+  expect(() => reportTo(() => [{ pollFailed: fail }], fail).pollFailed(report)).not.toThrow()
 })
 
 test('methods keep their object', () => {
@@ -41,6 +41,9 @@ test('methods keep their object', () => {
     }
   }
   const counting = new Counting()
-  guardTelemetry(counting, () => {}).pollFailed(report)
+  reportTo(
+    () => [counting],
+    () => {},
+  ).pollFailed(report)
   expect(counting.failures).toBe(1)
 })

@@ -5,7 +5,20 @@ import { programPath } from '../support/program.ts'
 
 const db = fileDatabase()
 
-test.each(['prepare', 'source.open', 'readHighWater', 'progress', 'open', 'settled.save', 'load', 'advance'])(
+test.each([
+  'prepare',
+  'source.open',
+  'sharesLogWith',
+  'readHighWater',
+  'progress',
+  'open',
+  'settled.save',
+  'skips.record',
+  'load',
+  'advance',
+  'handle',
+  'pool',
+])(
   'where %s is never answered, stop() and start() end, nothing is left, and the process ends by itself',
   async (method) => {
     const events = await db.events()

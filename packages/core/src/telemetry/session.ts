@@ -5,7 +5,7 @@ import type { GaugeReading, Metrics, MetricsRecorder } from './metrics.ts'
 import { quietly } from './quietly.ts'
 import { reportMetrics, startDaemonAtZero } from './report-metrics.ts'
 import { takeNames } from './shared-names.ts'
-import { guardTelemetry, type Telemetry } from './telemetry.ts'
+import { reportTo, type Telemetry } from './telemetry.ts'
 import type { ReadTraceContext } from './trace-context.ts'
 import { NO_TRACING, openTracing, type TracedBatch, type Tracing } from './tracing.ts'
 
@@ -43,22 +43,7 @@ export class TelemetrySession<P, E> {
 
   constructor(parts: SessionParts<P, E>) {
     this.#parts = parts
-    const own = guardTelemetry(parts.telemetry, this.onError)
-    const metrics = guardTelemetry(
-      {
-        polled: (report) => this.#metrics.polled?.(report),
-        pollFailed: (report) => this.#metrics.pollFailed?.(report),
-        batchProcessed: (report) => this.#metrics.batchProcessed?.(report),
-        handlerFailed: (report) => this.#metrics.handlerFailed?.(report),
-        checkpointConflict: (report) => this.#metrics.checkpointConflict?.(report),
-        skipped: (report) => this.#metrics.skipped?.(report),
-        subscriptionProgressed: (report) => this.#metrics.subscriptionProgressed?.(report),
-        subscriptionDropped: (report) => this.#metrics.subscriptionDropped?.(report),
-        eventsAcknowledged: (report) => this.#metrics.eventsAcknowledged?.(report),
-      },
-      this.onError,
-    )
-    this.telemetry = bothOf(metrics, own)
+    this.telemetry = reportTo(() => [this.#metrics, parts.telemetry], this.onError)
   }
 
   /** At `start()`, not before: an SDK may be set up after this library was imported. */
@@ -115,28 +100,6 @@ export class TelemetrySession<P, E> {
     const ignore = (): void => {}
     quietly(() => this.recorder?.add('telemetry_errors', 1, {}), ignore)
     quietly(() => this.#parts.onTelemetryError(error), ignore)
-  }
-}
-
-function bothOf(first: Required<Telemetry>, second: Required<Telemetry>): Required<Telemetry> {
-  const both =
-    <R>(a: (report: R) => void, b: (report: R) => void): ((report: R) => void) =>
-    (report) => {
-      a(report)
-      b(report)
-    }
-  return {
-    polled: both(first.polled, second.polled),
-    pollFailed: both(first.pollFailed, second.pollFailed),
-    batchProcessed: both(first.batchProcessed, second.batchProcessed),
-    handlerFailed: both(first.handlerFailed, second.handlerFailed),
-    storeFailed: both(first.storeFailed, second.storeFailed),
-    checkpointConflict: both(first.checkpointConflict, second.checkpointConflict),
-    skipped: both(first.skipped, second.skipped),
-    subscriptionProgressed: both(first.subscriptionProgressed, second.subscriptionProgressed),
-    subscriptionDropped: both(first.subscriptionDropped, second.subscriptionDropped),
-    eventsAcknowledged: both(first.eventsAcknowledged, second.eventsAcknowledged),
-    projectionStateChanged: both(first.projectionStateChanged, second.projectionStateChanged),
   }
 }
 

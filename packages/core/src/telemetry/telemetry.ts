@@ -113,23 +113,35 @@ export interface SkippedReport {
   readonly totals: SkipTotals
 }
 
-/** Wraps a user's telemetry so that nothing it throws reaches the work. */
-export function guardTelemetry(telemetry: Telemetry, onError: (error: unknown) => void): Required<Telemetry> {
-  const guarded =
-    <A>(method: ((report: A) => void) | undefined): ((report: A) => void) =>
-    (report) =>
-      void quietly(() => method?.call(telemetry, report), onError)
-  return {
-    polled: guarded(telemetry.polled),
-    pollFailed: guarded(telemetry.pollFailed),
-    batchProcessed: guarded(telemetry.batchProcessed),
-    handlerFailed: guarded(telemetry.handlerFailed),
-    storeFailed: guarded(telemetry.storeFailed),
-    checkpointConflict: guarded(telemetry.checkpointConflict),
-    skipped: guarded(telemetry.skipped),
-    projectionStateChanged: guarded(telemetry.projectionStateChanged),
-    subscriptionProgressed: guarded(telemetry.subscriptionProgressed),
-    subscriptionDropped: guarded(telemetry.subscriptionDropped),
-    eventsAcknowledged: guarded(telemetry.eventsAcknowledged),
+/** Every report, listed once: whatever stands between core and a `Telemetry` follows from this list. */
+const REPORTS: Readonly<Record<keyof Telemetry, true>> = {
+  polled: true,
+  pollFailed: true,
+  batchProcessed: true,
+  handlerFailed: true,
+  storeFailed: true,
+  checkpointConflict: true,
+  skipped: true,
+  projectionStateChanged: true,
+  subscriptionProgressed: true,
+  subscriptionDropped: true,
+  eventsAcknowledged: true,
+}
+
+/** Reports to each of `receivers` in turn. Nothing that one of them throws reaches the work, or the next one. */
+export function reportTo(
+  receivers: () => readonly Telemetry[],
+  onError: (error: unknown) => void,
+): Required<Telemetry> {
+  const tell = (name: keyof Telemetry, report: unknown): void => {
+    for (const receiver of receivers()) {
+      const method = receiver[name] as ((report: unknown) => void) | undefined
+      quietly(() => method?.call(receiver, report), onError)
+    }
   }
+  const methods = Object.keys(REPORTS).map((name) => [
+    name,
+    (report: unknown): void => tell(name as keyof Telemetry, report),
+  ])
+  return Object.fromEntries(methods) as Required<Telemetry>
 }
