@@ -1,10 +1,10 @@
 import type { Settlement } from '../../../packages/core/src/high-water/settlement.ts'
-import type { StoredProgress } from '../../../packages/core/src/ports/event-source.ts'
+import type { HighWaterReading, StoredProgress } from '../../../packages/core/src/ports/event-source.ts'
 import { denseOrder } from '../../../packages/core/src/ports/position.ts'
 import type { Subject } from './faults.ts'
 import type { Judge } from './judge.ts'
 import { PollMessage } from './poll.ts'
-import type { Journal, ModelEvidence, Projection } from './projection.ts'
+import type { Journal, Projection } from './projection.ts'
 import type { Random } from './random.ts'
 import type { ModelServer } from './server.ts'
 import type { Sessions } from './sessions.ts'
@@ -29,9 +29,7 @@ export interface DaemonParts {
   readonly judge: Judge
 }
 
-export interface Reading extends ModelEvidence {
-  readonly mark: bigint | undefined
-}
+export type Reading = HighWaterReading<bigint>
 
 /** A poll whose message was answered, on its way to become the reading. */
 interface AnsweredPoll {
@@ -69,6 +67,11 @@ export class ModelAgent {
     return this.#message === undefined && this.#answered === undefined
   }
 
+  /** A runner has found another incarnation than this one. */
+  doubt(incarnation: string): void {
+    if (this.reading?.incarnation === incarnation) this.forget()
+  }
+
   /** Nothing learned holds any more. */
   forget(): void {
     if (this.#parts.subject.faults.keepsMark) this.#keptMark ??= this.reading?.mark
@@ -104,7 +107,7 @@ export class ModelAgent {
     const { settled } = this.#settlement
     if (server.isAlive(this.#firstBackend)) judge.settled(server, settled)
     if (this.#keptMark === undefined) return
-    this.reading = { incarnation: this.#incarnation, settled, mark: this.#keptMark }
+    this.reading = readingOf(this.#incarnation, settled, this.#keptMark)
     this.#keptMark = undefined
   }
 
@@ -170,7 +173,7 @@ export class ModelAgent {
     judge.mark(settlement.mark, mark, poll.seen)
     this.#answered = undefined
     this.#settlement = poll.settlement
-    this.reading = { incarnation, settled, mark }
+    this.reading = readingOf(incarnation, settled, mark)
   }
 
   /** On any backend, and not compared: whoever uses the mark compares. */
@@ -181,5 +184,21 @@ export class ModelAgent {
     const found = server.table.lastVisible(settled)
     if (found !== undefined) poll.seen.push(found)
     poll.settlement = subject.proof.withMark(poll.settlement, found)
+  }
+}
+
+/** What operators are told of a poll is left out. */
+function readingOf(incarnation: string, settled: bigint | undefined, mark: bigint | undefined): Reading {
+  return {
+    incarnation,
+    head: settled,
+    settled,
+    mark,
+    gaps: [],
+    holders: [],
+    provenEmpty: [],
+    skipped: [],
+    logPosition: undefined,
+    memory: undefined,
   }
 }

@@ -10,7 +10,7 @@ const FILES = {
   incarnation: new URL('../../../packages/pg-adapter/src/server/incarnation.ts', import.meta.url),
 }
 /** What these files import when they run. */
-const IMPORTS: Readonly<Record<string, unknown>> = { '../position.ts': position }
+const IMPORTS: Readonly<Record<string, unknown>> = { '../ports/position.ts': position }
 
 export interface SourceChange {
   readonly file: keyof typeof FILES

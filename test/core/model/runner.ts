@@ -1,75 +1,77 @@
-import type { DaemonParts, ModelAgent } from './agent.ts'
+import { denseOrder } from '../../../packages/core/src/ports/position.ts'
+import type { Command, Input, Step } from '../../../packages/core/src/projection/commands.ts'
+import { begin, next } from '../../../packages/core/src/projection/machine.ts'
+import { NOT_STARTED, type Standing } from '../../../packages/core/src/projection/standing.ts'
+import { type Fetched, isFetchedFor, type ReadPage } from '../../../packages/core/src/reading/own-pages.ts'
+import type { DaemonParts, ModelAgent, Reading } from './agent.ts'
 import type { ModelEvidence, Projection } from './projection.ts'
 import type { Random } from './random.ts'
 import type { ModelEvent } from './transaction.ts'
 
-interface ModelPage {
-  readonly after: bigint | undefined
-  readonly events: readonly ModelEvent[]
-  readonly through: bigint
-  readonly evidence: ModelEvidence
-}
+type ModelPage = ReadPage<bigint, ModelEvent>
+type ModelCommand = Command<bigint, ModelEvent>
+type Asked = Extract<ModelCommand, { readonly kind: 'open' | 'load' | 'apply' | 'checkpoint' }>
 
-/** One projection's load -> handle -> checkpoint: a page at hand and one fetched ahead. */
+const CHANGED = Object.assign(new Error('changed'), { code: 'TIDEMARK_INCARNATION_CHANGED' })
+const CONFLICT = new Error('another owner has moved the checkpoint')
+
+/** The real machine of one projection; one operation of a history carries out one thing that it asks for. */
 export class ModelRunner {
   readonly #parts: DaemonParts
   readonly #agent: ModelAgent
   readonly #projection: Projection
-  /** As this daemon knows it. */
-  #checkpoint: bigint | undefined
-  #pages: ModelPage[] = []
-  #incarnation: string | undefined
+  #standing: Standing<bigint> = NOT_STARTED
+  #asked: Asked | undefined
+  #waitMs: number | undefined
+  #nowMs = 1_000_000
+  #fetched: (Fetched<bigint> & { readonly page: ModelPage }) | undefined
 
   constructor(parts: DaemonParts, agent: ModelAgent, projection: Projection) {
     this.#parts = parts
     this.#agent = agent
     this.#projection = projection
-    this.#checkpoint = projection.checkpoint?.position
+    this.#take(begin())
   }
 
+  /** Loads the page that is asked for, or the one after the page at hand. */
   load(random: Random): boolean {
-    const { reading } = this.#agent
-    if (reading && reading.incarnation !== this.#incarnation) {
-      this.#dropPages()
-      this.#incarnation = reading.incarnation
-    }
-    const { server, setting, subject, sessions } = this.#parts
-    const last = this.#pages.at(-1)
-    const after = last ? last.through : this.#checkpoint
-    const upTo = subject.faults.checkpointsSettled ? reading?.settled : reading?.mark
-    if (!reading || upTo === undefined || this.#pages.length === 2) return false
-    if (after !== undefined && upTo <= after) return false
-
-    // With checkpoints in the events' database, the checkpoint's transaction compares.
-    if (setting.checkpointsElsewhere && !this.#isSameRun(sessions.pick(random), reading)) {
-      this.#agent.forget()
-      return false
-    }
-    const events = server.table.visible(after, upTo, setting.page)
-    const isFull = events.length === setting.page
-    const through = isFull ? BigInt(events.at(-1)?.position ?? Number.NaN) : upTo
-    const { incarnation, settled } = reading
-    this.#pages.push({ after, events, through, evidence: { incarnation, settled } })
-    return true
+    if (this.#waitMs === undefined) this.#next({ kind: 'reading' })
+    else this.#due(this.#waitMs)
+    if (this.#asked?.kind === 'open') this.#open(this.#asked.incarnation)
+    const asked = this.#asked
+    if (asked?.kind === 'apply') return this.#prefetch(asked.page.through, random)
+    if (asked?.kind !== 'load') return asked?.kind === 'checkpoint'
+    const { after, reading } = asked
+    const fetched = this.#fetched
+    this.#fetched = undefined
+    const page = isFetchedFor(denseOrder, fetched, after, reading)
+      ? fetched.page
+      : this.#pageAfter(after, reading, random)
+    if (page) this.#next({ kind: 'loaded', page })
+    else this.#fail('read', CHANGED)
+    return page !== undefined
   }
 
   /** Handles the page at hand and moves the checkpoint, in one transaction. */
   advance(random: Random, asynchronous: boolean): boolean {
-    const page = this.#pages[0]
+    const asked = this.#asked
+    if (asked?.kind !== 'apply' && asked?.kind !== 'checkpoint') return false
     const { setting, sessions } = this.#parts
-    if (!page) return false
-    if (!setting.checkpointsElsewhere && !this.#isSameRun(sessions.pick(random), page.evidence)) {
-      this.#agent.forget()
-      this.#dropPages()
+    const isPage = asked.kind === 'apply'
+    const to = isPage ? asked.page.through : asked.to
+    const { incarnation, settled } = isPage ? asked.page.evidence : asked.evidence
+    const evidence = { incarnation, settled }
+    if (!setting.checkpointsElsewhere && !this.#isSameRun(sessions.pick(random), evidence)) {
+      this.#fail('commit', CHANGED)
       return false
     }
-    if (this.#projection.checkpoint?.position !== page.after) {
-      this.#dropPages()
+    if (this.#projection.checkpoint?.position !== asked.from) {
+      this.#next({ kind: 'revoked' })
+      this.#fail('commit', CONFLICT)
       return false
     }
-    this.#projection.advance(page.events, page.through, page.evidence, asynchronous)
-    this.#checkpoint = page.through
-    this.#pages.shift()
+    this.#projection.advance(isPage ? asked.page.events : [], to, evidence, asynchronous)
+    this.#next({ kind: 'applied', skipped: {} })
     return true
   }
 
@@ -78,14 +80,77 @@ export class ModelRunner {
     while (goesOn) goesOn = this.advance(random, false) || this.load(random)
   }
 
+  #open(incarnation: string): void {
+    const position = this.#projection.checkpoint?.position
+    this.#next({ kind: 'opened', checkpoint: { position, skipped: {} }, incarnation })
+  }
+
+  #prefetch(after: bigint, random: Random): boolean {
+    const reading = this.#reading
+    if (this.#fetched || reading?.mark === undefined || reading.mark <= after) return false
+    const page = this.#pageAfter(after, reading, random)
+    this.#fetched = page && { after, incarnation: reading.incarnation, page }
+    return page !== undefined
+  }
+
+  /** `undefined`: the server is not the one of the reading. */
+  #pageAfter(after: bigint | undefined, reading: Reading, random: Random): ModelPage | undefined {
+    const { server, setting, sessions } = this.#parts
+    const { incarnation, settled, mark, logPosition } = reading
+    if (mark === undefined) throw new Error('the machine loads without a mark')
+    // With checkpoints in the events' database, the checkpoint's transaction compares.
+    if (setting.checkpointsElsewhere && !this.#isSameRun(sessions.pick(random), reading)) return undefined
+    const events = server.table.visible(after, mark, setting.page)
+    const isFull = events.length === setting.page
+    const through = isFull ? BigInt(events.at(-1)?.position ?? Number.NaN) : mark
+    const evidence = { incarnation, settled, logPosition }
+    return { events, positions: [], through, reachesMark: through === mark, evidence }
+  }
+
   #isSameRun(backend: number, evidence: ModelEvidence): boolean {
     const { subject, sessions } = this.#parts
     return subject.faults.keepsPages === true || sessions.isSameRun(backend, evidence.incarnation)
   }
 
-  /** A crash may have taken the checkpoint back: it is read again. */
-  #dropPages(): void {
-    this.#pages = []
-    this.#checkpoint = this.#projection.checkpoint?.position
+  get #reading(): Reading | undefined {
+    const { reading } = this.#agent
+    return reading && this.#parts.subject.faults.checkpointsSettled
+      ? { ...reading, mark: reading.settled }
+      : reading
+  }
+
+  #fail(stage: 'read' | 'commit', error: Error): void {
+    this.#fetched = undefined
+    this.#next({ kind: 'failed', stage, error, batch: undefined, isTransient: false })
+  }
+
+  #due(ms: number): void {
+    this.#nowMs += ms
+    this.#waitMs = undefined
+    this.#next({ kind: 'due' })
+  }
+
+  #next(input: Input<bigint, ModelEvent>): void {
+    const { phase } = this.#standing
+    if (input.kind !== 'reading' && input.kind !== 'revoked') this.#asked = undefined
+    const context = {
+      nowMs: this.#nowMs,
+      order: denseOrder,
+      reading: this.#reading,
+      policy: { attempts: 1 },
+    }
+    const step = next(this.#standing, input, context)
+    if (step.standing.phase !== phase) this.#waitMs = undefined
+    this.#take(step)
+  }
+
+  #take({ standing, commands }: Step<bigint, ModelEvent>): void {
+    this.#standing = standing
+    for (const command of commands) {
+      if (command.kind === 'acquire') this.#next({ kind: 'granted' })
+      else if (command.kind === 'wait') this.#waitMs = command.ms
+      else if (command.kind === 'doubt') this.#agent.doubt(command.incarnation)
+      else if (command.kind !== 'report' && command.kind !== 'end') this.#asked = command
+    }
   }
 }

@@ -101,12 +101,19 @@ export function entered<P>(
   phase: Phase,
   { error, failure }: Pick<Standing<P>, 'error' | 'failure'> = { error: undefined, failure: undefined },
 ): Standing<P> {
-  return { ...standing, phase, shows: STATE_OF[phase], error, failure }
+  const shows = STATE_OF[phase]
+  // As at each reading while nothing is appended.
+  const isSame =
+    standing.phase === phase &&
+    standing.shows === shows &&
+    standing.error === error &&
+    standing.failure === failure
+  return isSame ? standing : { ...standing, phase, shows, error, failure }
 }
 
 /** In that phase, and shown as before: an attempt changes nothing until something has come of it. */
 export function attempting<P>(standing: Standing<P>, phase: Phase): Standing<P> {
-  return { ...standing, phase }
+  return standing.phase === phase ? standing : { ...standing, phase }
 }
 
 export function isInTrouble({ shows }: Pick<Standing<unknown>, 'shows'>): boolean {

@@ -46,7 +46,8 @@ function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
 
 /** Nothing to load: moves the checkpoint up to the cursor now and then, and waits for a new mark. */
 function follow<P, E>(standing: Standing<P>, { nowMs, order, reading }: Context<P>): Step<P, E> {
-  const idle = { ...standing, oldestAppendedAtMs: undefined }
+  const idle =
+    standing.oldestAppendedAtMs === undefined ? standing : { ...standing, oldestAppendedAtMs: undefined }
   if (reading === undefined) return { standing: attempting(idle, 'following'), commands: [] }
   const ms = followDueInMs(standing, order, nowMs)
   if (ms === 0 && standing.cursor !== undefined) return followTo(idle, standing.cursor, reading)

@@ -1,5 +1,5 @@
 import type { EventSource, Evidence, HighWaterReading, Page } from '../ports/event-source.ts'
-import { isReached } from '../ports/position.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 
 export interface ReadPage<P, E> extends Page<P, E> {
   /** Whether it ends at the mark that it was read up to: nothing was left to read. */
@@ -14,14 +14,29 @@ interface PageLimits {
   readonly eventTypes: readonly string[] | undefined
 }
 
+/** What a page was fetched for, before it was asked for. */
+export interface Fetched<P> {
+  readonly after: P
+  readonly incarnation: string
+}
+
+/** Whether it is the page after `after`, of the same incarnation as `reading`. */
+export function isFetchedFor<P, F extends Fetched<P>>(
+  order: PositionOrder<P>,
+  fetched: F | undefined,
+  after: P | undefined,
+  { incarnation }: Pick<HighWaterReading<P>, 'incarnation'>,
+): fetched is F {
+  if (fetched === undefined || after === undefined) return false
+  return order.compare(fetched.after, after) === 0 && fetched.incarnation === incarnation
+}
+
 /** Loads one projection's pages, the next one while the current one is handled. */
 export class PageReader<P, E> {
   readonly #source: EventSource<P, E>
   readonly #projection: PageLimits
   readonly #signal: AbortSignal
-  #fetched:
-    | { readonly after: P; readonly incarnation: string; readonly page: Promise<ReadPage<P, E>> }
-    | undefined
+  #fetched: (Fetched<P> & { readonly page: Promise<ReadPage<P, E>> }) | undefined
 
   constructor(source: EventSource<P, E>, projection: PageLimits, signal: AbortSignal) {
     this.#source = source
@@ -33,13 +48,7 @@ export class PageReader<P, E> {
   async next(after: P | undefined, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
     const fetched = this.#fetched
     this.#fetched = undefined
-    const { order } = this.#source
-    if (
-      fetched &&
-      after !== undefined &&
-      order.compare(fetched.after, after) === 0 &&
-      fetched.incarnation === reading.incarnation
-    ) {
+    if (isFetchedFor(this.#source.order, fetched, after, reading)) {
       // It failed before it was needed: of what is over by now, perhaps, as a pool whose last connection a handler had.
       return await fetched.page.catch(() => this.#load(after, reading))
     }
