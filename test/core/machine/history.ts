@@ -73,7 +73,7 @@ class History {
     if (draw < 14) this.#store.append(random)
     else if (draw < 28) this.#poll()
     else if (draw < 29) this.#reading = undefined
-    else if (draw < 30) this.#crash()
+    else if (draw < 30) this.#isMovedElsewhere = this.#store.crash()
     else if (draw < 32) this.#store.flush()
     else if (draw < 34) this.#isMovedElsewhere = this.#store.moveElsewhere(random) || this.#isMovedElsewhere
     else if (draw < 36) this.#nowMs += random.below(1_500)
@@ -137,11 +137,6 @@ class History {
     if (this.#random.chance(0.8)) this.#next({ kind: 'reading' })
   }
 
-  #crash(): void {
-    this.#store.crash()
-    this.#isMovedElsewhere = true
-  }
-
   #stop(isLate: boolean): void {
     this.#stopping = isLate ? 'late' : 'draining'
     this.#next({ kind: 'stop', isLate })
@@ -177,16 +172,12 @@ class History {
 
   #answer(asked: Asked): void {
     const random = this.#random
-    const isLooking = asked.kind === 'acquire' && this.#isContested && this.#stopping === 'no'
+    const looksIn = this.#isContested && this.#stopping === 'no' ? this.#reading?.incarnation : undefined
     if (random.chance(0.12)) this.#fail('read', new Error('connection terminated'), random.chance(0.5))
     else if (asked.kind === 'load' && random.chance(0.05)) this.#fail('map', new Error('no JSON'), false)
     else if (asked.kind === 'apply' && random.chance(0.15)) this.#fail('handle', new Error('boom'), false)
-    else if (isLooking && random.chance(0.6)) this.#look()
+    else if (asked.kind === 'acquire' && looksIn && random.chance(0.6)) this.#hand(this.#openedIn(looksIn))
     else this.#succeed(asked)
-  }
-
-  #look(): void {
-    if (this.#reading) this.#hand(this.#openedIn(this.#reading.incarnation))
   }
 
   #openedIn(incarnation: string): AnyInput {

@@ -59,12 +59,16 @@ export class Store {
     }
   }
 
-  /** Takes back, of events and checkpoint alike, what was not flushed. Their positions are handed out again. */
-  crash(): void {
+  /**
+   * Takes back, of events and checkpoint alike, what was not flushed. Their positions are handed out again. Says that the
+   * checkpoint was moved.
+   */
+  crash(): true {
     this.#incarnations++
     this.#rows.length = this.#durable.rows
     this.#handled.length = this.#durable.handled
     this.checkpoint = this.#durable.checkpoint
+    return true
   }
 
   /** Another owner handles a page; whether there was one. */
