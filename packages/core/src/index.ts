@@ -2,9 +2,9 @@ export {
   createDaemon,
   type Daemon,
   type DaemonStatus,
-  type WaitUntilProjectedOptions,
 } from './daemon/daemon.ts'
 export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon/options.ts'
+export type { WaitUntilProjectedOptions } from './daemon/wait.ts'
 export type { FailedBatch, FailureStage, ProjectionFailure } from './failures/classify.ts'
 export { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
 export type { AgedGap } from './high-water/gap-ages.ts'

@@ -67,7 +67,7 @@ export function createHighWaterAgent<P>(options: HighWaterAgentOptions<P>): High
     traceContext: () => undefined,
     gauges: (): readonly GaugeReading[] => storeGauges(source.name, agent.status(), source.order.approximate),
   })
-  const agent: PollingAgent<P> = new PollingAgent(resolved, session, { opensSession: true })
+  const agent: PollingAgent<P> = new PollingAgent(resolved, session, () => undefined)
   return agent
 }
 
@@ -89,7 +89,6 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   reading: HighWaterReading<P> | undefined
   readonly #options: ResolvedHighWaterAgentOptions<P>
   readonly #session: TelemetrySession<P, never>
-  readonly #opensSession: boolean
   readonly #staleWarning: StaleWarning<P>
   readonly #stopping = new AbortController()
   readonly #poll: StorePoll<P>
@@ -109,13 +108,12 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   constructor(
     options: ResolvedHighWaterAgentOptions<P>,
     session: TelemetrySession<P, never>,
-    /** In a daemon, the daemon opens and closes the session. */
-    { opensSession, projected }: { readonly opensSession: boolean; readonly projected?: () => P | undefined },
+    /** See `HighWaterRequest.projected`. */
+    projected: () => P | undefined,
   ) {
     const { source, logger } = options
     this.#options = options
     this.#session = session
-    this.#opensSession = opensSession
     this.#staleWarning = new StaleWarning(
       source.name,
       logger,
@@ -123,12 +121,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
       source.lookCloser?.bind(source),
     )
     this.#observation = new HighWaterObservation(options.source.order, options.staleAfterMs)
-    this.#poll = new StorePoll(
-      options,
-      this.#stopping.signal,
-      () => this.#forget(),
-      projected ?? (() => undefined),
-    )
+    this.#poll = new StorePoll(options, this.#stopping.signal, () => this.#forget(), projected)
   }
 
   get mark(): P | undefined {
@@ -151,7 +144,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
   }
 
   async #begin(): Promise<void> {
-    if (this.#opensSession) await this.#openSession()
+    await this.#openSession()
     if (this.#stopping.signal.aborted) return
     void this.#watchStaleness()
     const firstPoll = this.#pollOnce()
@@ -160,7 +153,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     if (this.#stopping.signal.aborted) return
     if (begun.failed && !begun.transient) {
       this.#stopping.abort()
-      if (this.#opensSession) this.#session.close()
+      this.#session.close(this)
       this.#enter('stopped', begun.error)
       throw begun.error
     }
@@ -175,7 +168,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
     const over = new AbortController()
     await Promise.race([this.#loop, this.#options.clock.sleep(STOP_GRACE_MS, over.signal)])
     over.abort()
-    if (this.#opensSession) this.#session.close()
+    this.#session.close(this)
     this.#enter('stopped', this.#error)
   }
 
@@ -185,7 +178,7 @@ export class PollingAgent<P> implements HighWaterAgent<P> {
 
   async #openSession(): Promise<void> {
     try {
-      await this.#session.open()
+      await this.#session.open(this)
     } catch (error) {
       this.#enter('stopped', error)
       throw error

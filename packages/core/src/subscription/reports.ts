@@ -73,7 +73,7 @@ export class SubscriptionReports<P, Item> {
 
   async open(isPersistent: boolean): Promise<void> {
     this.#isPersistent = isPersistent
-    await this.#session.open().catch((error: unknown) => this.#session.onError(error))
+    await this.#session.open(this).catch((error: unknown) => this.#session.onError(error))
     const { recorder } = this.#session
     if (recorder) this.#leave = takeOver(recorder, this.#options.projection)
     this.#isOpen = true
@@ -83,14 +83,14 @@ export class SubscriptionReports<P, Item> {
   /** Its gauges stay until another subscription of the projection takes over. */
   leave(): void {
     this.#whenOpen(() => {
-      if (this.#leave) this.#leave(() => this.#session.close())
-      else this.#session.close()
+      if (this.#leave) this.#leave(() => this.#session.close(this))
+      else this.#session.close(this)
     })
   }
 
   /** Withdraws its gauges. */
   close(): void {
-    this.#session.close()
+    this.#session.close(this)
   }
 
   failed(error: unknown): void {

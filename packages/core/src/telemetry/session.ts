@@ -39,6 +39,8 @@ export class TelemetrySession<P, E> {
   #metrics: Telemetry = {}
   #withdraw: () => void = () => {}
   #giveNamesBack: () => void = () => {}
+  readonly #holders = new Set<object>()
+  #opening: Promise<void> | undefined
   #isClosed = false
 
   constructor(parts: SessionParts<P, E>) {
@@ -46,8 +48,17 @@ export class TelemetrySession<P, E> {
     this.telemetry = reportTo(() => [this.#metrics, parts.telemetry], this.onError)
   }
 
-  /** At `start()`, not before: an SDK may be set up after this library was imported. */
-  async open(): Promise<void> {
+  /**
+   * At `start()`, not before: an SDK may be set up after this library was imported. Open from the first holder's call
+   * until the last holder has closed it.
+   */
+  async open(holder: object): Promise<void> {
+    this.#holders.add(holder)
+    this.#opening ??= this.#openNow()
+    await this.#opening
+  }
+
+  async #openNow(): Promise<void> {
     const { source, order, projections, traceContext, gauges } = this.#parts
     const { startAtZero = (recorder) => startDaemonAtZero(recorder, source, projections) } = this.#parts
     const tracing = await openTracing(traceContext).catch(this.onError)
@@ -64,8 +75,10 @@ export class TelemetrySession<P, E> {
     this.#withdraw = recorder.observe(gauges)
   }
 
-  /** Withdraws the gauges. */
-  close(): void {
+  /** Withdraws the gauges, once nobody holds it. */
+  close(holder: object): void {
+    this.#holders.delete(holder)
+    if (this.#holders.size > 0) return
     this.#isClosed = true
     quietly(this.#withdraw, this.onError)
     this.#withdraw = () => {}

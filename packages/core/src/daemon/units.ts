@@ -1,0 +1,68 @@
+import type { HighWaterStatus } from '../high-water/status.ts'
+import { ByConflict } from '../ownership/by-conflict.ts'
+import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import { isReached } from '../ports/position.ts'
+import { lagPositions } from '../projection/lag.ts'
+import type { ResolvedProjection } from '../projection/projection.ts'
+import { ProjectionRunner, type RunnerParts } from '../projection/runner.ts'
+import { standbyPatienceMs } from '../projection/standing.ts'
+import { type ProjectionStatus, projectionStatus } from '../projection/status.ts'
+
+interface UnitsParts<P, E, Tx> extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'ownership'> {
+  readonly projections: readonly ResolvedProjection<E, Tx>[]
+  readonly checkpoints: CheckpointStore<Tx>
+}
+
+/** What this process may move: a runner for each projection. */
+export class Units<P, E, Tx> {
+  readonly runners: readonly ProjectionRunner<P, E, Tx>[]
+  readonly #parts: UnitsParts<P, E, Tx>
+
+  constructor(parts: UnitsParts<P, E, Tx>) {
+    const { projections, ...shared } = parts
+    const { checkpoints, source, agent, clock } = shared
+    this.#parts = parts
+    this.runners = projections.map((projection) => {
+      const patienceMs = standbyPatienceMs(projection)
+      const ownership = new ByConflict({ checkpoints, order: source.order, agent, clock, patienceMs })
+      return new ProjectionRunner({ ...shared, projection, ownership })
+    })
+  }
+
+  start(): void {
+    for (const runner of this.runners) runner.start()
+  }
+
+  /** Resolves when every batch at hand has ended. */
+  async drain(): Promise<void> {
+    await Promise.all(this.runners.map((runner) => runner.drain()))
+  }
+
+  giveUp(): void {
+    for (const runner of this.runners) runner.giveUp()
+  }
+
+  status(highWater: HighWaterStatus<P>): readonly ProjectionStatus<P>[] {
+    const { order } = this.#parts.source
+    return this.runners.map((runner) =>
+      projectionStatus(order, {
+        name: runner.name,
+        state: runner.state,
+        position: runner.checkpoint?.position,
+        lagPositions: lagPositions(order, highWater, runner.checkpoint?.position),
+        lagMs: runner.lagMs(highWater),
+        handledEvents: runner.handledEvents,
+        skipped: runner.checkpoint?.skipped,
+        error: runner.error,
+        failure: runner.failure,
+      }),
+    )
+  }
+
+  /** The least of the checkpoints. */
+  projected(): P | undefined {
+    const { order } = this.#parts.source
+    const [first, ...others] = this.runners.map(({ checkpoint }) => checkpoint?.position)
+    return others.reduce((least, position) => (isReached(order, least, position) ? least : position), first)
+  }
+}
