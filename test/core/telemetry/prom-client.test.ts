@@ -37,6 +37,17 @@ describe('a scrape in the Prometheus format', () => {
     ])
   })
 
+  test('computes where everything stands once, for all gauges', async () => {
+    const recorder = promClientMetrics({ registry }).open(console)
+    const collect = vi.fn(() => [])
+    recorder.observe(collect)
+    await registry.metrics()
+    expect(collect).toHaveBeenCalledTimes(1)
+    await Promise.all([registry.metrics(), registry.getMetricsAsJSON()])
+    await registry.metrics()
+    expect(collect).toHaveBeenCalledTimes(3)
+  })
+
   test('has 0 for every projection and reason before the first batch', async () => {
     const { daemon, events } = rig()
     events.append('a', 1)

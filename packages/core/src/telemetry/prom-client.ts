@@ -101,6 +101,7 @@ class PromClientRecorder implements MetricsRecorder {
   readonly #registry: AnyRegistry
   readonly #metrics: ReadonlyMap<InstrumentName, Named>
   readonly #gauges: GaugeObservers
+  #ofTurn: ReadonlyMap<string, GaugeReading> | undefined
   #logger: Logger = SILENT_LOGGER
   #told: ReadonlySet<string> = new Set()
 
@@ -171,6 +172,17 @@ class PromClientRecorder implements MetricsRecorder {
     return this.#registry.getSingleMetric(named.fullName) === (named.metric as unknown) ? named : undefined
   }
 
+  /** A registry collects all gauges of a scrape in one turn (15.1: Registry.metrics): they show one moment, read once. */
+  #readOfTurn(): ReadonlyMap<string, GaugeReading> {
+    if (this.#ofTurn === undefined) {
+      this.#ofTurn = this.#gauges.read()
+      queueMicrotask(() => {
+        this.#ofTurn = undefined
+      })
+    }
+    return this.#ofTurn
+  }
+
   #make(name: InstrumentName, fullName: string): Made {
     const { kind, labels } = INSTRUMENTS[name]
     const hasExemplars = this.#registry.contentType === Registry.OPENMETRICS_CONTENT_TYPE
@@ -185,7 +197,7 @@ class PromClientRecorder implements MetricsRecorder {
     if (kind === 'counter') return new Counter(common)
     if (kind === 'histogram')
       return new Histogram({ ...common, buckets: [...(buckets ?? [])], enableExemplars })
-    const readings = (): Iterable<GaugeReading> => this.#gauges.read().values()
+    const readings = (): Iterable<GaugeReading> => this.#readOfTurn().values()
     return new Gauge({
       ...common,
       collect() {
