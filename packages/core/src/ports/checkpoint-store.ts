@@ -19,8 +19,8 @@ export interface CheckpointStore<Tx> {
   /** Makes what the store needs (tables); may run many times and from several processes at once. */
   prepare?(signal: AbortSignal): Promise<void>
   /**
-   * The unit's checkpoint; its row is made here when there is none, and nowhere else. Rejects with
-   * `ProjectionSourceError` when the checkpoint is one of another source.
+   * The unit's checkpoint. Its row is made here when there is none, or with its first checkpoint; `read` and `list` never
+   * make one. Rejects with `ProjectionSourceError` when the checkpoint is one of another source.
    */
   open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<Checkpoint>
   /** The unit's checkpoint as it is stored; `undefined` where there is none. Writes nothing. */
