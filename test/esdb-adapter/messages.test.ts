@@ -1,4 +1,5 @@
 import { createDaemon } from '@tidemark/core'
+import { wholeUnit } from '@tidemark/core/adapter'
 import { esdbCheckpoints, esdbEvents, isTransientEsdbError } from '@tidemark/esdb-adapter'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { ErrorName } from '../support/esdb-server/errors.ts'
@@ -40,8 +41,15 @@ describe('an error of the client says what went wrong, not only its own name:', 
     })
     const ofRead = await outcomeOf(esdbEvents({ client, stream: 'orders' }).readHead(never()))
     await server.refuseCalls({ kind: 'append' }, name, 1, { host: '127.0.0.1', port: server.port })
-    const advance = { projection: 'p', source: 's', from: undefined, to: '1', signal: never() }
-    const ofAppend = await outcomeOf(esdbCheckpoints({ client }).advance(advance as never, async () => {}))
+    const advance = {
+      unit: wholeUnit('p'),
+      source: 's',
+      from: undefined,
+      to: '1',
+      evidence: { incarnation: 'log', settled: '1', logPosition: undefined },
+      signal: never(),
+    }
+    const ofAppend = await outcomeOf(esdbCheckpoints({ client }).advance(advance, async () => {}))
     if (name === 'server-not-ready') {
       expect(ofAppend.message).toMatch(/^append to stream .*Could not recognize Server Is Not Ready/)
       expect(isTransientEsdbError(ofAppend), 'it passes').toBe(true)
