@@ -56,12 +56,17 @@ export class PartitionsChangedError extends TidemarkError {
  */
 export class QueryTimeoutError extends TidemarkError {
   readonly code = 'TIDEMARK_QUERY_TIMEOUT'
-  constructor(timeoutMs: number, options?: ErrorOptions) {
+  /** @param endedAfterMs - how long the statement took, where the server ended it; less: somebody else's limit did */
+  constructor(timeoutMs: number, options?: ErrorOptions, endedAfterMs: number = timeoutMs) {
     super(
       options?.cause === undefined
         ? `no answer from the server within ${timeoutMs} ms: the connection may have gone silent (check the network, and ` +
             'keepAlive of the pool)'
-        : `the server ended a statement of Tidemark's own, which has queryTimeoutMs (${timeoutMs} ms): ` +
+        : endedAfterMs < timeoutMs
+          ? `the server ended a statement of Tidemark's own after ${Math.round(endedAfterMs)} ms, though it has ` +
+            `queryTimeoutMs (${timeoutMs} ms): ${String(options.cause)}; raise the statement_timeout of this role, database ` +
+            'or pool, which is lower, or find who calls pg_cancel_backend()'
+          : `the server ended a statement of Tidemark's own, which has queryTimeoutMs (${timeoutMs} ms): ` +
             `${String(options.cause)}; a page is asked for again in smaller parts; if polls take that long, look for what ` +
             'keeps the server busy, or raise queryTimeoutMs',
       options,

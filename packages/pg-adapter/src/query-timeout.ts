@@ -30,6 +30,7 @@ export function boundedClient(client: PgClient, queryTimeoutMs: number): Bounded
 }
 
 async function answeredWithin(answer: Promise<PgResult>, queryTimeoutMs: number): Promise<PgResult> {
+  const askedAtMs = performance.now()
   let timer: NodeJS.Timeout | undefined
   const tooLate = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new QueryTimeoutError(queryTimeoutMs)), queryTimeoutMs + ANSWER_GRACE_MS)
@@ -38,7 +39,7 @@ async function answeredWithin(answer: Promise<PgResult>, queryTimeoutMs: number)
     return await Promise.race([answer, tooLate])
   } catch (error) {
     if (sqlState(error) !== QUERY_CANCELED) throw error
-    throw new QueryTimeoutError(queryTimeoutMs, { cause: error })
+    throw new QueryTimeoutError(queryTimeoutMs, { cause: error }, performance.now() - askedAtMs)
   } finally {
     clearTimeout(timer)
   }
