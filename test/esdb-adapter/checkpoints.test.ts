@@ -185,6 +185,26 @@ test('progress lists the checkpoints of a source, and of no other', async () => 
   expect(await store().progress(own('customers'), never())).toEqual([])
 })
 
+test('progress reads no checkpoint stream of another source', async () => {
+  await store().advance(move(undefined, '1/1'), work)
+  const orders = { unit: wholeUnit(own('orders')), source: own('orders') }
+  await store().advance({ ...move(undefined, '7'), ...orders }, work)
+  const read: string[] = []
+  const { client } = esdb
+  const counting = new Proxy(client, {
+    get: (_, method) => {
+      const called: unknown = Reflect.get(client, method)
+      if (typeof called !== 'function') return called
+      return (...args: unknown[]) => {
+        if (method === 'readStream') read.push(String(args[0]))
+        return called.apply(client, args)
+      }
+    },
+  })
+  await store(counting).progress(own('source'), never())
+  expect(read).toEqual(['tidemark-checkpoints', checkpointStream()])
+})
+
 test('the checkpoint of another source is not taken over', async () => {
   await store().advance(move(undefined, '1/1'), work)
   await expect(

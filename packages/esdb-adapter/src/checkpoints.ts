@@ -106,7 +106,10 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
       { direction: 'forwards', fromRevision: 'start' },
       signal,
       (record) => {
-        const { unit } = parseListing(record)
+        const listed = parseListing(record)
+        // A stream was listed with the source of its first checkpoint, each time that it was made.
+        if (source !== undefined && listed.source !== source) return
+        const { unit } = listed
         if (projection === undefined || unit.projection === projection) units.set(unitKey(unit), unit)
       },
     )
