@@ -123,18 +123,6 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<Checkpoint> {
     const { checkpoints } = this.#tables
     let row = await this.#readRow(unit, signal)
-    if (row?.position === undefined && row?.source === source && head !== undefined) {
-      // A row that the first version made knows no head. One that an owner is working on is left to that owner.
-      await this.#query(
-        `update ${checkpoints} c set started_at_head = ${quoteLiteral(head)}
-         where ${isUnitSql('c', unit)} and exists (
-           select from ${checkpoints} o
-           where ${isUnitSql('o', unit)} and o.position is null and o.started_at_head is null
-           for update skip locked
-         )`,
-        signal,
-      )
-    }
     if (row === undefined) {
       await this.#query(
         `insert into ${checkpoints} (projection, version, slot_from, slot_to, source, started_at_head)
@@ -146,20 +134,37 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     }
     if (row === undefined)
       throw new CheckpointConflictError(unit.projection, 'its row was deleted as it was made')
-    if (row.source !== source) {
+    const { source: owner, position, skipped } = toStoredUnit(row)
+    if (owner !== source) {
       throw new ProjectionSourceError(
         unit.projection,
-        row.source,
+        owner,
         source,
         `; or, if the source was only renamed, run\n  UPDATE ${checkpoints} SET source = ${quoteLiteral(source)} ` +
           `WHERE projection = ${quoteLiteral(unit.projection)};`,
       )
     }
-    return { position: row.position, skipped: row.skipped }
+    if (row.isHeadUnknown === 'true' && head !== undefined) await this.#keepHead(unit, head, signal)
+    return { position, skipped }
+  }
+
+  /** For a row that the first version made. One that an owner is working on is left to that owner. */
+  async #keepHead(unit: Unit, head: string, signal: AbortSignal): Promise<void> {
+    const { checkpoints } = this.#tables
+    await this.#query(
+      `update ${checkpoints} c set started_at_head = ${quoteLiteral(head)}
+       where ${isUnitSql('c', unit)} and exists (
+         select from ${checkpoints} o
+         where ${isUnitSql('o', unit)} and o.position is null and o.started_at_head is null
+         for update skip locked
+       )`,
+      signal,
+    )
   }
 
   async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {
-    return await this.#readRow(unit, signal)
+    const row = await this.#readRow(unit, signal)
+    return row && toStoredUnit(row)
   }
 
   async list({ source, projection }: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]> {
@@ -240,12 +245,14 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
 
   #select(conditions: readonly string[]): string {
     const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-    return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped from ${this.#tables.checkpoints} c ${where}`
+    return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped,
+        (position is null and started_at_head is null)::text as "isHeadUnknown"
+      from ${this.#tables.checkpoints} c ${where}`
   }
 
-  async #readRow(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {
+  async #readRow(unit: Unit, signal: AbortSignal): Promise<Row | undefined> {
     const [row] = await this.#query(this.#select([isUnitSql('c', unit)]), signal)
-    return row && toStoredUnit(row)
+    return row
   }
 
   async #query(sql: string, signal: AbortSignal): Promise<Row[]> {
