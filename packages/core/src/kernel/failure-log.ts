@@ -7,11 +7,6 @@ export class FailureLog {
   #saidAtMs = 0
   #failures = 0
 
-  /** Since when it has been failing; `undefined` while it does not. */
-  get sinceMs(): number | undefined {
-    return this.#first?.atMs
-  }
-
   /** Counts one more; whether it is to be said. */
   failed(nowMs: number): boolean {
     this.#failures++

@@ -64,7 +64,7 @@ export interface ResolvedProjection<E, Tx> {
 
 /**
  * batchSize: large enough that the cost of a transaction is shared. attempts: some 3 s with the waits of
- * `error-policy.ts`.
+ * `failures/policy.ts`.
  */
 export const PROJECTION_DEFAULTS: { readonly batchSize: number; readonly attempts: number } = Object.freeze({
   batchSize: 1_000,
