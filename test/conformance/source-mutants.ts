@@ -65,18 +65,28 @@ const loads = (alter: (page: EventPage, request: Load) => Partial<EventPage>) =>
     },
   }))
 
+/** What a page says of some of its events, in all of its columns. */
+const picked = (page: EventPage, isPicked: (event: WholeEvent, index: number) => boolean): EventPage => {
+  const are = page.events.map(isPicked)
+  return {
+    ...page,
+    events: page.events.filter((_, index) => are[index]),
+    positions: page.positions.filter((_, index) => are[index]),
+    types: page.types?.filter((_, index) => are[index]),
+    appendTimesMs: page.appendTimesMs?.filter((_, index) => are[index]),
+  }
+}
+
 /** Takes the pages of every type, and picks from them in a way of its own. */
 const filters = (matches: (type: string, wanted: string) => boolean) =>
   opens((source) => ({
     load: async (request) => {
       const { eventTypes, limit, upTo } = request
       const all = await source.load({ ...request, eventTypes: undefined, limit: Number.MAX_SAFE_INTEGER })
-      const events = all.events
-        .filter(({ type }) => eventTypes?.some((wanted) => matches(type, wanted)) ?? true)
-        .slice(0, limit)
-      const last = events.at(-1)
-      const through = last && events.length === limit ? last.position : upTo
-      return { ...all, events, positions: events.map(({ position }) => position), through }
+      const matching = picked(all, ({ type }) => eventTypes?.some((wanted) => matches(type, wanted)) ?? true)
+      const page = picked(matching, (_, index) => index < limit)
+      const last = page.positions.at(-1)
+      return { ...page, through: last !== undefined && page.events.length === limit ? last : upTo }
     },
   }))
 
@@ -312,11 +322,7 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
   },
   {
     name: 'a page has 500 events at most, and says that those were all',
-    breaks: loads(({ events, positions, through }) => ({
-      events: events.slice(0, 500),
-      positions: positions.slice(0, 500),
-      through,
-    })),
+    breaks: loads((page) => picked(page, (_, index) => index < 500)),
     caughtBy: 'far behind, with 1500 events to read, nothing is left out',
     says: /how many events .* found 500, expected 1500/,
   },
@@ -386,18 +392,40 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
   },
   {
     name: 'append times are seconds',
-    breaks: loads(({ appendedAtMs }) => ({
-      appendedAtMs: appendedAtMs && { first: appendedAtMs.first / 1_000, last: appendedAtMs.last / 1_000 },
+    breaks: loads(({ appendTimesMs }) => ({
+      appendTimesMs: appendTimesMs?.map((ms) => (ms === undefined ? ms : ms / 1_000)),
     })),
-    caughtBy: 'a page says when its first and its last event were appended, in milliseconds',
+    caughtBy: 'a page says when each of its events was appended, in milliseconds',
     says: /within an hour of now/,
+  },
+  {
+    name: 'the first and the last event alone have an append time',
+    breaks: loads(({ appendTimesMs }) => ({
+      appendTimesMs: appendTimesMs?.map((ms, n) =>
+        n === 0 || n === appendTimesMs.length - 1 ? ms : undefined,
+      ),
+    })),
+    caughtBy: 'a page says when each of its events was appended, in milliseconds',
+    says: /within an hour of now/,
+  },
+  {
+    name: 'the append times of a page are those of everything up to `upTo`',
+    breaks: opens((source) => ({
+      load: async (request) => {
+        const all = await source.load({ ...request, limit: Number.MAX_SAFE_INTEGER })
+        return { ...(await source.load(request)), appendTimesMs: all.appendTimesMs }
+      },
+    })),
+    caughtBy: 'a page says when each of its events was appended, in milliseconds',
+    says: /one append time for each event/,
   },
   {
     name: 'the types of a page are those before its filter',
     breaks: opens((source) => ({
       load: async (request) => {
         const all = await source.load({ ...request, eventTypes: undefined })
-        return { ...(await source.load(request)), types: all.types }
+        const page = await source.load(request)
+        return { ...page, types: all.types?.slice(0, page.events.length) }
       },
     })),
     caughtBy: 'a page says the type of each of its events',
@@ -567,7 +595,7 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
         if (after === undefined) return await source.load(request)
         const there = await source.load({ ...request, after: after - 1n, upTo: after })
         const page = await source.load(request)
-        return there.events.length > 0 ? page : { ...page, events: [], positions: [], through: request.upTo }
+        return there.events.length > 0 ? page : { ...picked(page, () => false), through: request.upTo }
       },
     })),
     caughtBy: 'a process that starts anew reads on from a checkpoint whose events were deleted',

@@ -101,13 +101,12 @@ function wholeSource(state: State): WholeSource {
       sameRun(request.evidence.incarnation)
       const all = await state.events.load({ ...request, limit: Number.MAX_SAFE_INTEGER })
       const events = all.events.filter(({ position }) => position > state.deletedUpTo).slice(0, request.limit)
-      const [oldest, newest] = [events[0], events.at(-1)]
-      const at = (event: WholeEvent): number => state.appendedAtMs.get(event.data) ?? Date.now()
+      const newest = events.at(-1)
       return {
         events,
         positions: events.map(({ position }) => position),
         types: events.map(({ type }) => type),
-        appendedAtMs: oldest && newest && { first: at(oldest), last: at(newest) },
+        appendTimesMs: events.map(({ data }) => state.appendedAtMs.get(data) ?? Date.now()),
         through: newest && events.length === request.limit ? newest.position : request.upTo,
       }
     },

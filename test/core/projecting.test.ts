@@ -398,12 +398,11 @@ test('a page that a source cut short of the mark tells no delay: it is not live'
   const source = altered(events, {
     load: async (request) => {
       const page = await events.load({ ...request, limit: 3 })
-      const appendedAtMs = { first: clock.nowMs(), last: clock.nowMs() }
       return {
         events: page.events.slice(0, 1),
         positions: page.positions.slice(0, 1),
         through: page.through,
-        appendedAtMs,
+        appendTimesMs: [clock.nowMs()],
       }
     },
   })
@@ -416,16 +415,35 @@ test('a page that a source cut short of the mark tells no delay: it is not live'
   expect(delays.map((delayMs) => delayMs !== undefined)).toEqual([false, true])
 })
 
+test('a page that does not say when its first event was appended tells no delay, whatever it says of the others', async () => {
+  const { events, clock, daemon } = rig()
+  for (let n = 0; n < 3; n++) events.append('Happened', n)
+  const appendTimes = [
+    [undefined, clock.nowMs(), clock.nowMs()],
+    [clock.nowMs(), undefined, undefined],
+  ]
+  const delays: (number | undefined)[] = []
+  const source = altered(events, {
+    load: async (request) => ({ ...(await events.load(request)), appendTimesMs: appendTimes.shift() }),
+  })
+  const running = daemon([recording('all')], {
+    source,
+    telemetry: { batchProcessed: ({ delayMs }) => void delays.push(delayMs) },
+  })
+  await clock.run(running.start())
+  await clock.run(running.waitUntilProjected())
+  for (let n = 3; n < 6; n++) events.append('Happened', n)
+  await clock.run(running.waitUntilProjected())
+  expect(delays).toEqual([undefined, expect.any(Number)])
+})
+
 test('an event from the future, by a clock that is ahead, has waited for no time: never less', async () => {
   const { events, clock, daemon } = rig()
   events.append('Happened', 1)
   const delays: (number | undefined)[] = []
   const future = clock.nowMs() + 3_600_000
   const source = altered(events, {
-    load: async (request) => ({
-      ...(await events.load(request)),
-      appendedAtMs: { first: future, last: future },
-    }),
+    load: async (request) => ({ ...(await events.load(request)), appendTimesMs: [future] }),
   })
   const running = daemon([recording('all')], {
     source,

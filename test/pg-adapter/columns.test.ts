@@ -294,6 +294,59 @@ function changing(...pools: readonly [pg.Pool, pg.Pool]) {
 
 const AS_TEXT = /tidemark: (position|appended at)/
 
+/** Loads pages of a source over what the table has now, and tells which statements were `sent` for each. */
+async function loading(options: PostgresEventsOptions, sent: string[]) {
+  const agent = await agentOver(options)
+  const { mark, ...evidence } = await agent.freshReading()
+  await agent.stop()
+  const source = postgresEvents(options)
+  return async (after: bigint | undefined, limit = 1) => {
+    sent.length = 0
+    const { positions: read, appendTimesMs } = await source.load({
+      after,
+      upTo: mark ?? 0n,
+      limit,
+      eventTypes: undefined,
+      evidence,
+      signal: new AbortController().signal,
+    })
+    return {
+      read,
+      isKnown: appendTimesMs?.map((ms) => ms !== undefined),
+      pages: sent.filter((sql) => sql.includes('fetch first')),
+    }
+  }
+}
+
+test('an event that has no append time makes no page read the others twice', async () => {
+  const events = await db.events(`create table events (
+    position bigint generated always as identity primary key, at timestamptz)`)
+  await events.run(`insert into ${events.name} (at)
+    values (now()), (null), (now()), (null), (null), (now()), (now()), (null)`)
+  const pool = changing(db.pool, db.pool)
+  const load = await loading({ pool, table: events.name, appendedAt: 'at' }, pool.sent)
+  expect((await load(undefined, 3)).isKnown).toEqual([true, false, true])
+  for (const [after, isKnown] of [
+    [3n, [false, false, true]],
+    [6n, [true, false]],
+  ] as const) {
+    const page = await load(after, 3)
+    expect(page.isKnown).toEqual(isKnown)
+    for (const sql of page.pages) expect(sql).not.toMatch(AS_TEXT)
+  }
+})
+
+test('no append time shows nothing of the parsers: times are read as text until there is one', async () => {
+  const events = await db.events(`create table events (
+    position bigint generated always as identity primary key, at timestamptz)`)
+  await events.run(`insert into ${events.name} (at) values (null), (now())`)
+  const parsed = parsing({ [TIMESTAMPTZ]: String })
+  const pool = changing(parsed, parsed)
+  const load = await loading({ pool, table: events.name, appendedAt: 'at' }, pool.sent)
+  expect((await load(undefined)).isKnown).toEqual([false])
+  expect((await load(1n)).isKnown).toEqual([true])
+})
+
 test.each([
   ['int8 as numbers', { [INT8]: Number }, true],
   ['int8 as bigints', { [INT8]: BigInt }, false],
@@ -308,37 +361,17 @@ test.each([
       `insert into ${events.name} (at) select '2024-05-06T07:08:09Z' from generate_series(1, 5)`,
     )
     const pool = changing(db.newPool(), parsing(parsers))
-    const options = { pool, table: events.name, appendedAt: 'at' }
-    const agent = await agentOver(options)
-    const { mark, ...evidence } = await agent.freshReading()
-    await agent.stop()
-    const source = postgresEvents(options)
-    const load = async (after: bigint | undefined) => {
-      pool.sent.length = 0
-      const { positions: read, appendedAtMs } = await source.load({
-        after,
-        upTo: mark ?? 0n,
-        limit: 1,
-        eventTypes: undefined,
-        evidence,
-        signal: new AbortController().signal,
-      })
-      return {
-        read,
-        isKnown: appendedAtMs !== undefined,
-        pages: pool.sent.filter((sql) => sql.includes('fetch first')),
-      }
-    }
+    const load = await loading({ pool, table: events.name, appendedAt: 'at' }, pool.sent)
     const first = 9007199254740993n
     const [learning] = (await load(undefined)).pages
     expect(learning).toMatch(AS_TEXT)
     const second = await load(first)
-    expect(second).toMatchObject({ read: [first + 1n], isKnown: true })
+    expect(second).toMatchObject({ read: [first + 1n], isKnown: [true] })
     for (const sql of second.pages) expect(sql).not.toMatch(AS_TEXT)
     pool.change()
     const third = await load(first + 1n)
     expect(third.read).toEqual([first + 2n])
     expect(third.pages.some((sql) => sql.includes('tidemark: position'))).toBe(again)
-    expect(await load(first + 2n)).toMatchObject({ read: [first + 3n], isKnown: true })
+    expect(await load(first + 2n)).toMatchObject({ read: [first + 3n], isKnown: [true] })
   },
 )

@@ -40,13 +40,10 @@ export class TimedStore {
       },
       load: async (request) => {
         const page = await events.load(request)
-        const [first, last] = [page.positions[0], page.positions.at(-1)].map((position) =>
-          position === undefined ? undefined : this.#appendedAtMs.get(position),
-        )
         return {
           ...page,
           events: page.events.map((event) => ({ ...event, metadata: event.data })),
-          appendedAtMs: first === undefined || last === undefined ? undefined : { first, last },
+          appendTimesMs: page.positions.map((position) => this.#appendedAtMs.get(position)),
         }
       },
     }

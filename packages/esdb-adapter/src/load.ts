@@ -19,6 +19,7 @@ export async function loadPage<P>(
   const events: EsdbEvent[] = []
   const positions: P[] = []
   const typesOf: string[] = []
+  const appendTimesMs: (number | undefined)[] = []
   let through: P | undefined
   await readEach(
     `a page of ${log.title}`,
@@ -38,6 +39,7 @@ export async function loadPage<P>(
         events.push(event)
         positions.push(position)
         typesOf.push(type)
+        appendTimesMs.push(appendedAtMs(event))
       }
       return events.length < limit && order.compare(position, upTo) < 0
     },
@@ -46,7 +48,7 @@ export async function loadPage<P>(
     await requireTruncated(log, after, upTo, limits)
     through = upTo
   }
-  return { events, positions, types: typesOf, through, appendedAtMs: appendTimes(events) }
+  return { events, positions, types: typesOf, appendTimesMs, through }
 }
 
 /** The log is empty where events were: its owner has truncated it, or the read ended early. */
@@ -63,12 +65,4 @@ async function requireTruncated<P>(
     after === undefined ? 'the start' : format(after),
     format(upTo),
   )
-}
-
-function appendTimes(events: readonly EsdbEvent[]): { first: number; last: number } | undefined {
-  const [oldest] = events
-  const newest = events.at(-1)
-  const first = oldest && appendedAtMs(oldest)
-  const last = newest && appendedAtMs(newest)
-  return first === undefined || last === undefined ? undefined : { first, last }
 }

@@ -36,7 +36,7 @@ export async function loadPage<E>(
   )
   const own = columns.take(options, rows, asText, clock)
   if (own === undefined) return await loadPage(options, known, request)
-  const { positions } = own
+  const { positions, appendTimesMs } = own
   const last = positions.at(-1)
   // Before `mapRow` has the rows, which may change them.
   const types = typesOf(rows, options)
@@ -44,7 +44,7 @@ export async function loadPage<E>(
     types,
     events: rows.map((row, index) => mapRow(row, positions[index], types?.[index], options)),
     positions,
-    appendedAtMs: own.appendedAtMs,
+    appendTimesMs,
     through: last !== undefined && rows.length >= limit ? last : upTo,
   }
 }

@@ -17,7 +17,8 @@ export interface ReadAsText {
 /** What the adapter itself reads of a page's rows. */
 export interface OwnValues {
   readonly positions: readonly bigint[]
-  readonly appendedAtMs: { readonly first: number; readonly last: number } | undefined
+  /** `undefined` where the options name no column of times; one that is NULL or infinite is not known. */
+  readonly appendTimesMs: readonly (number | undefined)[] | undefined
 }
 
 /**
@@ -48,7 +49,7 @@ export class PageColumns {
       this.#asText = { ...this.#asText, position: true }
       return undefined
     }
-    return { positions, appendedAtMs: this.#appendTimes(options, rows, asText, clock) }
+    return { positions, appendTimesMs: this.#appendTimes(options, rows, asText, clock) }
   }
 
   #positionsAsText({ position, sql }: Options, rows: readonly Row[]): readonly bigint[] {
@@ -72,23 +73,24 @@ export class PageColumns {
     rows: readonly Row[],
     asText: ReadAsText,
     clock: ClockReading,
-  ): OwnValues['appendedAtMs'] {
-    const [firstRow, lastRow] = [rows[0], rows.at(-1)]
-    if (appendedAt === undefined || firstRow === undefined || lastRow === undefined) return undefined
-    const ends = [firstRow, lastRow]
-    const parsed = ends.map((row) => parsedMs(row[appendedAt.column]))
-    let read = parsed
-    if (asText.appendedAt) {
-      read = ends.map((row) => (typeof row[APPENDED_AT] === 'string' ? Number(row[APPENDED_AT]) : Number.NaN))
-      for (const row of rows) delete row[APPENDED_AT]
-    }
+  ): OwnValues['appendTimesMs'] {
+    if (appendedAt === undefined) return undefined
+    let isShown = !asText.appendedAt
+    let isParsedAlike = true
+    const times = rows.map((row) => {
+      const value = row[appendedAt.column]
+      const parsed = parsedMs(value)
+      const read = asText.appendedAt ? textMs(row[APPENDED_AT]) : parsed
+      if (asText.appendedAt) delete row[APPENDED_AT]
+      const isAlike = Math.abs(parsed - read) < 1
+      isShown ||= isAlike
+      isParsedAlike &&= isAlike || value === null
+      return appendedAtMs(read, clock)
+    })
     // A zone that only happens to be that of the process has another offset in another season.
-    const isParsedAlike =
-      appendedAt.timeZone === undefined &&
-      parsed.every((ms, end) => Math.abs(ms - (read[end] ?? Number.NaN)) < 1)
-    this.#asText = { ...this.#asText, appendedAt: !isParsedAlike }
-    const [first, last] = read.map((ms) => appendedAtMs(ms, clock))
-    return first === undefined || last === undefined ? undefined : { first, last }
+    const isAsText = appendedAt.timeZone !== undefined || !isShown || !isParsedAlike
+    this.#asText = { ...this.#asText, appendedAt: isAsText }
+    return times
   }
 }
 
@@ -104,6 +106,10 @@ function parsedPositions({ position }: Options, rows: readonly Row[]): readonly 
 
 function parsedMs(value: unknown): number {
   return value instanceof Date ? value.getTime() : Number.NaN
+}
+
+function textMs(value: unknown): number {
+  return typeof value === 'string' ? Number(value) : Number.NaN
 }
 
 /** Columns that are taken off each row again, under names that no table has. */

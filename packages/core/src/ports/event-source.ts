@@ -173,8 +173,11 @@ export interface Page<P, E> {
   readonly positions: readonly P[]
   /** The type of each event, where the source knows: what a log names when a batch fails. */
   readonly types?: readonly string[] | undefined
-  /** When the first and the last event were appended, where the source knows. */
-  readonly appendedAtMs?: { readonly first: number; readonly last: number } | undefined
+  /**
+   * When each event was appended, in milliseconds since 1970, where the source knows. An entry is `undefined` where it does
+   * not know the time of this event.
+   */
+  readonly appendTimesMs?: readonly (number | undefined)[] | undefined
   /**
    * The source has looked at everything up to here, and the next page begins after it. It is the last event's position
    * when the page is full, `upTo` otherwise. A source that stops earlier (few events match) says how far it came: at or

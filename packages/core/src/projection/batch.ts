@@ -1,6 +1,7 @@
 import { type FailedBatch, stagedError } from '../failures/classify.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { EventSource } from '../ports/event-source.ts'
+import { appendSpan } from '../reading/append-span.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { traced } from '../telemetry/background.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
@@ -51,13 +52,14 @@ export async function handleBatch<P, E, Tx, Moved>(
   const advance = async (): Promise<Moved> => {
     const moved = await move(work)
     const now = clock.nowMs()
+    const { firstMs } = appendSpan(page)
     session.telemetry.batchProcessed({
       projection: projection.name,
       events: page.events.length,
       durationMs: now - startedMs,
       through: format(page.through),
       // The clock of who appended may be ahead.
-      delayMs: page.reachesMark && page.appendedAtMs ? Math.max(0, now - page.appendedAtMs.first) : undefined,
+      delayMs: page.reachesMark && firstMs !== undefined ? Math.max(0, now - firstMs) : undefined,
     })
     return moved
   }

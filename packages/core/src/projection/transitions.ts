@@ -1,5 +1,6 @@
 import type { Evidence } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
+import { appendSpan } from '../reading/append-span.ts'
 import { afterFailure } from './after-failure.ts'
 import type { Context, Input, InputKind, Step } from './commands.ts'
 import {
@@ -113,10 +114,11 @@ export const openedOfAnother: Transition<'opened'> = (standing, { checkpoint, in
 
 export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
   if (standing.stopping !== 'no' || standing.right !== 'held') return proceed(standing, context)
-  const { through: to, events, appendedAtMs, evidence } = page
+  const { through: to, events, evidence } = page
   if (events.length > 0) {
-    const moving = { to, page: { events: events.length, lastAppendedAtMs: appendedAtMs?.last } }
-    const handling = { ...standing, moving, oldestAppendedAtMs: appendedAtMs?.first }
+    const { firstMs, lastMs } = appendSpan(page)
+    const moving = { to, page: { events: events.length, lastAppendedAtMs: lastMs } }
+    const handling = { ...standing, moving, oldestAppendedAtMs: firstMs }
     return {
       standing: isInTrouble(standing) ? attempting(handling, 'applying') : entered(handling, 'applying'),
       commands: [{ kind: 'apply', from: standing.checkpoint?.position, page }],

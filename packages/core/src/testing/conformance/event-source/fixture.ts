@@ -7,7 +7,7 @@ export type EventSourceCapability =
   | 'dense_positions'
   /** `filtersByType`. */
   | 'type_filter'
-  /** Pages have `appendedAtMs`. */
+  /** Pages have `appendTimesMs`. */
   | 'append_times'
   /** `wakeUps`. */
   | 'wake_ups'

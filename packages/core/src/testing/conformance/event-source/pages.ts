@@ -113,20 +113,23 @@ export const PAGE_RULES: readonly EventSourceRule[] = [
     },
   },
   {
-    name: 'a page says when its first and its last event were appended, in milliseconds',
+    name: 'a page says when each of its events was appended, in milliseconds',
     needs: 'append_times',
     check: async (store) => {
-      const { reader, reading } = await filled(store, newEvents('e', 3))
-      const { appendedAtMs } = await reader.page(reading, {})
-      const now = Date.now()
-      expectThat(
-        appendedAtMs !== undefined &&
-          appendedAtMs.first <= appendedAtMs.last &&
-          Math.abs(now - appendedAtMs.first) < HOUR_MS &&
-          Math.abs(now - appendedAtMs.last) < HOUR_MS,
-        `appendedAtMs is within an hour of now (${now}), the first no later than the last`,
-        appendedAtMs ?? 'nothing',
-      )
+      const { reader, reading, ids, positions } = await filled(store, newEvents('e', 4))
+      for (const [first, limit] of [
+        [0, 4],
+        [1, 2],
+      ] as const) {
+        const page = await reader.page(reading, { after: positions[first - 1], limit })
+        expectEqual(page.ids, ids.slice(first, first + limit), 'the events of a page')
+        const now = Date.now()
+        expectThat(
+          page.appendTimesMs?.every((ms) => ms !== undefined && Math.abs(now - ms) < HOUR_MS) ?? false,
+          `the page has append times, all within an hour of now (${now})`,
+          page.appendTimesMs ?? 'nothing',
+        )
+      }
     },
   },
 ]

@@ -135,12 +135,20 @@ export class Reader<P, E> {
   }
 
   #expectSoundPage(
-    { events, positions, through }: Page<P, E>,
+    { events, positions, types, appendTimesMs, through }: Page<P, E>,
     { after, upTo, limit }: { readonly after: P | undefined; readonly upTo: P; readonly limit: number },
   ): void {
     const { compare, format, parse } = this.order
     const found = positions.map((position) => format(position))
     expectEqual(positions.length, events.length, 'a page has one position for each event')
+    if (types) expectEqual(types.length, events.length, 'a page with types has one type for each event')
+    if (appendTimesMs) {
+      expectEqual(
+        appendTimesMs.length,
+        events.length,
+        'a page with append times has one append time for each event',
+      )
+    }
     const isAscending = positions.every((position, n) => {
       const before = n === 0 ? after : positions[n - 1]
       // Events of one commit may share a position, but none has the position of `after`.
