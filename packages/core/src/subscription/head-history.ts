@@ -1,4 +1,5 @@
 import { isReached, type PositionOrder } from '../ports/position.ts'
+import { type Progress, reachedBy } from './progress.ts'
 
 /** What readings of the head have shown. Every function here returns a new one. */
 export interface HeadHistory<P> {
@@ -26,24 +27,26 @@ export function resumeHeadHistory<P>(history: HeadHistory<P>): HeadHistory<P> {
   return { ...history, ahead: undefined }
 }
 
-export interface HeadReading<P> {
-  readonly head: P | undefined
-  readonly nowMs: number
-  /** How far anything had arrived when the reading came. */
-  readonly reached: P | undefined
-  /** Up to where everything was processed. */
-  readonly processedTo: P | undefined
-  /** How much had arrived by then. */
-  readonly arrivals: number
-}
+/** What one reading has found. `nothing left`: all that was there is gone, and where the log ends is not known. */
+export type HeadFound<P> = { readonly head: P | undefined } | 'nothing left'
 
-export function observeHead<P>(
+/** `progress`: how far the subscription had come when the reading came. */
+export function observe<P>(
   history: HeadHistory<P>,
-  { head, nowMs, reached, processedTo, arrivals }: HeadReading<P>,
-  order: PositionOrder<P>,
+  found: HeadFound<P>,
+  {
+    nowMs,
+    progress,
+    order,
+  }: { readonly nowMs: number; readonly progress: Progress<P>; readonly order: PositionOrder<P> },
 ): HeadHistory<P> {
+  if (found === 'nothing left') {
+    return { head: history.head, readAtMs: nowMs, processedAllAtMs: nowMs, ahead: undefined }
+  }
+  const { head } = found
+  const { arrivals, processedTo } = progress
   const { ahead } = history
-  const isAhead = !isReached(order, head, reached)
+  const isAhead = !isReached(order, head, reachedBy(progress, order))
   const quietSinceMs = ahead?.arrivals === arrivals ? ahead.quietSinceMs : nowMs
   return {
     head,
@@ -55,11 +58,6 @@ export function observeHead<P>(
 
 /** A node that follows the leader may for a moment not have what another has already delivered. */
 const READINGS_THAT_TELL = 2
-
-/** All that was there is gone: nothing waits, and where the log ends is not known. */
-export function observeNothingLeft<P>(history: HeadHistory<P>, nowMs: number): HeadHistory<P> {
-  return { head: history.head, readAtMs: nowMs, processedAllAtMs: nowMs, ahead: undefined }
-}
 
 /** What the head alone tells of a subscription whose server does not say it itself. */
 export function phaseOf<P>({ ahead, readAtMs }: HeadHistory<P>): 'caught_up' | 'fell_behind' | undefined {

@@ -1,6 +1,6 @@
-import { messageOf } from '../kernel/errors.ts'
 import type { CrossedRun, SkipReason, SkipTotals } from '../ports/checkpoint-store.ts'
 import type { GaugeReading } from '../telemetry/metrics.ts'
+import { quietly } from '../telemetry/quietly.ts'
 import { startSubscriptionAtZero } from '../telemetry/report-metrics.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
 import { takeOver } from './handover.ts'
@@ -10,11 +10,6 @@ import { ACKNOWLEDGE_ACTIONS, type SubscriptionState } from './status.ts'
 
 /** Counters are updated when this many events have come, and now and then. */
 const MOST_UNREPORTED = 1_000
-
-export function describeDrop(projection: string, reason: string, error: unknown): string {
-  const why = error === undefined ? 'without an error, though nobody unsubscribed' : messageOf(error)
-  return `tidemark: the subscription of projection "${projection}" ended (${reason}): ${why}`
-}
 
 interface Skip<Item> {
   readonly run: CrossedRun
@@ -93,8 +88,9 @@ export class SubscriptionReports<P, Item> {
     this.#session.close(this)
   }
 
-  failed(error: unknown): void {
-    this.#session.onError(error)
+  /** What goes wrong there is counted, and goes no further. */
+  quietly<T>(work: () => T): T | undefined {
+    return quietly(work, this.#session.onError)
   }
 
   /** Of events that are reported together, reports the delay of the first, while the subscription is live. */

@@ -243,7 +243,7 @@ class ResubscribingLoop<P, Item> implements AsyncIterator<Item> {
       from = await this.#readEnd()
       this.#over.signal.throwIfAborted()
       this.#isEndWanted = false
-      monitor.beginAt(from)
+      monitor.beginAtEnd(from)
     }
     let made: AsyncIterable<Item> | undefined
     // Nothing counts that comes of one which another has followed.

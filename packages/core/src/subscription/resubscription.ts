@@ -2,8 +2,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Resubscription } from './monitor.ts'
-import { describeDrop } from './reports.ts'
+import { describeDrop } from './drop.ts'
 
 const FIRST_REST_MS = 1_000
 /** A restart or failover takes seconds. A longer wait between two tries would add to the outage. */
@@ -35,7 +34,7 @@ interface FailureRowOptions {
 }
 
 /** The failures since an event came, or the subscription was live: how many, and what the log is told of them. */
-export class FailureRow implements Resubscription {
+export class FailureRow {
   readonly #options: FailureRowOptions
   readonly #log = new FailureLog()
   #failures = 0
@@ -48,6 +47,7 @@ export class FailureRow implements Resubscription {
     return this.#failures
   }
 
+  /** Whether another subscription is to follow one that ended with this error; `undefined`: without one. */
   follows(error: unknown): boolean {
     return passes(error, this.#options.source)
   }
@@ -59,6 +59,7 @@ export class FailureRow implements Resubscription {
     logger.warn(`${describeDrop(projection, reason, error)}; it subscribes again by itself`)
   }
 
+  /** An event has come, or it is live. */
   recovered(): void {
     const { projection, logger, clock } = this.#options
     this.#failures = 0

@@ -2,8 +2,9 @@ import type { PositionOrder } from '../ports/position.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
 import { type HeadHistory, isQuiet } from './head-history.ts'
 import * as lag from './lag.ts'
+import type { Lifecycle } from './lifecycle.ts'
 import type { Progress } from './progress.ts'
-import type { SubscriptionState } from './status.ts'
+import type { SubscriptionStatus } from './status.ts'
 
 /** All that is known of a subscription at one moment, and what follows from it. */
 export interface Standing<P> {
@@ -12,7 +13,7 @@ export interface Standing<P> {
   readonly progress: Progress<P>
   readonly head: HeadHistory<P>
   readonly group: ConsumerGroup<P> | undefined
-  readonly state: SubscriptionState
+  readonly lifecycle: Lifecycle
   /** How it is seen that an event is processed. */
   readonly consumption: 'unseen' | 'iterated' | 'handled'
   readonly isPersistent: boolean
@@ -33,13 +34,13 @@ export function isHeadOurs<P>({ isPersistent, isFiltered, beganAtEnd, progress }
 }
 
 /** See `SubscriptionStatus.position`. */
-export function positionOf<P>(standing: Standing<P>): P | undefined {
+function positionOf<P>(standing: Standing<P>): P | undefined {
   if (standing.isPersistent) return standing.group?.checkpoint
   return isProcessingSeen(standing) ? standing.progress.processedTo : undefined
 }
 
 /** See `SubscriptionStatus.lagPositions`. */
-export function lagPositionsOf<P>(standing: Standing<P>): bigint | undefined {
+function lagPositionsOf<P>(standing: Standing<P>): bigint | undefined {
   const { order, isPersistent, group, progress, head } = standing
   if (isPersistent) {
     return lag.positionsBehind(group?.checkpoint, group?.lastKnown, order)
@@ -49,25 +50,49 @@ export function lagPositionsOf<P>(standing: Standing<P>): bigint | undefined {
 }
 
 /** See `SubscriptionStatus.lagMs`. */
-export function lagMsOf<P>(standing: Standing<P>): number | undefined {
+function lagMsOf<P>(standing: Standing<P>): number | undefined {
   if (!isProcessingSeen(standing)) return undefined
-  const { nowMs, state, isPersistent, startedAtMs = nowMs } = standing
+  const { nowMs, lifecycle, isPersistent, startedAtMs = nowMs } = standing
   return lag.lagMs({
     ...standing,
     startedAtMs,
     isHeadOurs: isHeadOurs(standing),
-    isLive: state === 'live' && !isPersistent,
+    isLive: lifecycle.state === 'live' && !isPersistent,
   })
 }
 
 /** See `SubscriptionStatus.isStalled`. */
 export function isStalled<P>(standing: Standing<P>): boolean | undefined {
-  const { head, progress, nowMs, state, stallAfterMs } = standing
-  if (state === 'dropped' || !isHeadOurs(standing) || head.readAtMs === undefined) return undefined
+  const { head, progress, nowMs, lifecycle, stallAfterMs } = standing
+  if (lifecycle.state === 'dropped' || !isHeadOurs(standing) || head.readAtMs === undefined) return undefined
   // A subscription that was never read has no slow consumer, and no other sign would show it.
   if (standing.isBuffered && progress.delivered > 0) return false
   if (isProcessingSeen(standing) && progress.inHand > 0) return false
   return isQuiet(head, progress.arrivals, nowMs, stallAfterMs)
+}
+
+/** What users are told. `own`: what does not follow from the standing. */
+export function statusOf<P>(
+  standing: Standing<P>,
+  own: Pick<SubscriptionStatus<P>, 'projection' | 'skipped'>,
+): SubscriptionStatus<P> {
+  const { progress, head, group, lifecycle } = standing
+  const isOver = lifecycle.stage === 'over'
+  return {
+    projection: own.projection,
+    state: lifecycle.state,
+    deliveredEvents: progress.delivered,
+    processedEvents: progress.processed,
+    position: positionOf(standing),
+    head: head.head,
+    lagPositions: isOver ? undefined : lagPositionsOf(standing),
+    lagMs: isOver ? undefined : lagMsOf(standing),
+    isStalled: isOver ? undefined : isStalled(standing),
+    group: isOver ? undefined : group,
+    skipped: own.skipped,
+    dropReason: lifecycle.drop?.reason,
+    error: lifecycle.drop?.error,
+  }
 }
 
 function isProcessingSeen<P>({ consumption }: Standing<P>): boolean {

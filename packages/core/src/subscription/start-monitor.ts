@@ -1,6 +1,14 @@
-import { hasCode, messageOf } from '../kernel/errors.ts'
+import { CheckpointBeyondHeadError, hasCode, messageOf } from '../kernel/errors.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
-import { type StartCheck, sawArrival, sawHead, sawNext, startCheck, wantedReading } from './start-check.ts'
+import {
+  describeBeyondHead,
+  type StartCheck,
+  sawArrival,
+  sawHead,
+  sawNext,
+  startCheck,
+  wantedReading,
+} from './start-check.ts'
 
 /** The leader could not be asked. It may be gone for some seconds, and a busy store passes the checkpoint meanwhile. */
 const RETRY_AFTER_MS = 1_000
@@ -9,23 +17,33 @@ type Beyond<P> = Extract<StartCheck<P>, { verdict: 'beyond' }>
 
 type StartMonitorOptions<P> = Pick<
   ResolvedMonitorOptions<P, never>,
-  'clock' | 'logger' | 'headIntervalMs'
+  'projection' | 'clock' | 'logger' | 'headIntervalMs'
 > & {
   readonly source: Pick<
     ResolvedMonitorOptions<P, never>['source'],
-    'name' | 'order' | 'readHead' | 'readNext'
+    'name' | 'order' | 'isFiltered' | 'readHead' | 'readNext'
   >
-  readonly onBeyond: (found: Beyond<P>) => void
+  readonly onBeyond: (error: CheckpointBeyondHeadError) => void
 }
 
 /** Asks the store until it is known whether it has come as far as where a subscription begins: see start-check.ts. */
 export class StartMonitor<P> {
   readonly #options: StartMonitorOptions<P>
   #check: StartCheck<P> = startCheck<P>(undefined)
+  #isFiltered: boolean
   #hasWarned = false
 
   constructor(options: StartMonitorOptions<P>) {
     this.#options = options
+    this.#isFiltered = options.source.isFiltered ?? false
+  }
+
+  get isFiltered(): boolean {
+    return this.#isFiltered
+  }
+
+  expectFilter(): void {
+    this.#isFiltered = true
   }
 
   /** Where the next subscription begins. The `run` of the one before has to be over. */
@@ -41,13 +59,13 @@ export class StartMonitor<P> {
     if (!this.isOver) this.#take(sawArrival(this.#check, position, this.#options.source.order))
   }
 
-  async run(isFiltered: () => boolean, signal: AbortSignal): Promise<void> {
+  async run(signal: AbortSignal): Promise<void> {
     const { clock, headIntervalMs } = this.#options
     while (!this.isOver && !signal.aborted) {
       const before = this.#check
       let restMs = headIntervalMs
       try {
-        await this.#read(isFiltered(), signal)
+        await this.#read(signal)
       } catch (error) {
         if (!hasCode(error, 'TIDEMARK_HEAD_UNKNOWN')) {
           restMs = RETRY_AFTER_MS
@@ -59,8 +77,9 @@ export class StartMonitor<P> {
     }
   }
 
-  async #read(isFiltered: boolean, signal: AbortSignal): Promise<void> {
+  async #read(signal: AbortSignal): Promise<void> {
     const { source } = this.#options
+    const isFiltered = this.#isFiltered
     const wanted = wantedReading(this.#check, isFiltered)
     if (wanted === undefined) return
     if (wanted.of === 'next' && source.readNext) {
@@ -76,7 +95,15 @@ export class StartMonitor<P> {
   #take(check: StartCheck<P>): void {
     const wasOver = this.isOver
     this.#check = check
-    if (!wasOver && check.verdict === 'beyond') this.#options.onBeyond(check)
+    if (!wasOver && check.verdict === 'beyond') this.#options.onBeyond(this.#errorOf(check))
+  }
+
+  #errorOf(found: Beyond<P>): CheckpointBeyondHeadError {
+    const { projection, source } = this.#options
+    const { format } = source.order
+    const at = found.at === undefined ? undefined : format(found.at)
+    const seen = describeBeyondHead({ how: found.how, at }, source.name)
+    return new CheckpointBeyondHeadError(projection, format(found.from), at, seen)
   }
 
   #warn(error: unknown): void {
