@@ -62,14 +62,10 @@ export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from '
 export { type HandlerMonitor, monitorHandler } from './subscription/monitor-handler.ts'
 export { monitorSubscription, type SubscriptionMonitor } from './subscription/monitor-subscription.ts'
 export { MONITOR_DEFAULTS, type MonitorOptions } from './subscription/options.ts'
-export {
-  type ResubscribableSource,
-  type Resubscribing,
-  type ResubscribingOptions,
-  type ResubscribingStatus,
-  resubscribing,
-  type Subscribe,
-} from './subscription/resubscribing.ts'
+export { type Resubscribing, resubscribing } from './subscription/resubscribing.ts'
+export type { ResubscribingStatus } from './subscription/resubscribing-loop.ts'
+export type { ResubscribableSource, ResubscribingOptions } from './subscription/resubscribing-options.ts'
+export type { Subscribe } from './subscription/round.ts'
 export {
   SUBSCRIPTION_STATES,
   type SubscriptionState,
