@@ -10,6 +10,7 @@ const failure: Failure = {
   attempt: 1,
   inARow: 1,
   attempts: 5,
+  isNarrowable: false,
 }
 
 test('a failing handler is tried again with growing waits, and paused at the last attempt', () => {
@@ -18,6 +19,14 @@ test('a failing handler is tried again with growing waits, and paused at the las
   expect(actions.slice(0, 4).map((action) => 'waitMs' in action && action.waitMs)).toEqual([
     200, 400, 800, 1600,
   ])
+})
+
+test('a batch that can be parted is parted at once, without an attempt, however often it has failed', () => {
+  const narrow = { kind: 'narrow', waitMs: 50 }
+  expect(onFailure({ ...failure, isNarrowable: true })).toEqual(narrow)
+  expect(onFailure({ ...failure, isNarrowable: true, attempt: 5, inARow: 10_000 })).toEqual(narrow)
+  expect(onFailure({ ...failure, isNarrowable: true, transient: true })).toMatchObject({ kind: 'retry' })
+  expect(onFailure({ ...failure, isNarrowable: true, stage: 'commit' })).toMatchObject({ kind: 'retry' })
 })
 
 test('with one attempt allowed the first failure pauses', () => {
@@ -50,7 +59,7 @@ test('a change of the store drops the page and never counts as an attempt', () =
 
 test('a handler that ended its transaction is paused at once: trying again would repeat what it committed', () => {
   const error = new HandlerEndedTransactionError('balances')
-  expect(onFailure({ ...failure, error })).toEqual({ kind: 'pause' })
+  expect(onFailure({ ...failure, error, isNarrowable: true })).toEqual({ kind: 'pause' })
 })
 
 test('waits double from 50 ms and never exceed 5 s', () => {

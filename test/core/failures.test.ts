@@ -6,7 +6,7 @@ import {
 } from '@tidemark/core'
 import type { LoadRequest } from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { whatToDo } from '../../packages/core/src/failures/classify.ts'
+import { whatToDo } from '../../packages/core/src/failures/what-to-do.ts'
 import {
   altered,
   alteredCheckpoints,
@@ -65,18 +65,18 @@ describe('a poison event', () => {
     const [paused, ...others] = lines('error')
     expect(others).toEqual([])
     expect(paused).toContain(
-      'projection "orders" is paused: its handler failed on 2 events (Deposited, Withdrawn) at positions 3 to 4, attempt 3 of 3: ' +
-        'cannot handle poison. Nothing is skipped, its checkpoint is 2; mend the handler',
+      'projection "orders" is paused: its handler failed at position 4 (Withdrawn), attempt 3 of 3: ' +
+        'cannot handle poison. Nothing is skipped, its checkpoint is 3; mend the handler',
     )
     expect(paused).toMatch(/\nError: cannot handle poison\n +at .*failures\.test\.ts/)
     expect(paused).toMatch(/\ncaused by: RangeError: amount below 0\n +at /)
   })
 
-  test('is told at its first retry, in one line for all of them', async () => {
+  test('is told when it first fails, in one line for all of its retries', async () => {
     const { lines } = await poisoned()
     expect(lines('warn')).toEqual([
       expect.stringMatching(
-        /"orders" is retrying: its handler failed on 2 events .*, attempt 1 of 3: .*tried again by itself/,
+        /"orders" is retrying: its handler failed on 2 events \(Deposited, Withdrawn\) at positions 3 to 4: .*; smaller parts of it are tried/,
       ),
     ])
   })
@@ -84,11 +84,11 @@ describe('a poison event', () => {
   test('is in the status with positions, types, attempts, and what to do', async () => {
     const { running } = await poisoned()
     expect(projectionOf(running, 'orders')).toMatchObject({
-      position: 2n,
+      position: 3n,
       error: { message: 'cannot handle poison' },
       failure: {
         stage: 'handle',
-        batch: { firstPosition: '3', lastPosition: '4', events: 2, eventTypes: ['Deposited', 'Withdrawn'] },
+        batch: { firstPosition: '4', lastPosition: '4', events: 1, eventTypes: ['Withdrawn'] },
         attempt: 3,
         attempts: 3,
         whatToDo: expect.stringContaining('restart the daemon'),
@@ -98,8 +98,10 @@ describe('a poison event', () => {
 
   test('is in each report of telemetry, with its attempt', async () => {
     const { handlerFailed } = await poisoned()
-    const batch = { firstPosition: '3', lastPosition: '4', events: 2, eventTypes: ['Deposited', 'Withdrawn'] }
+    const both = { firstPosition: '3', lastPosition: '4', events: 2, eventTypes: ['Deposited', 'Withdrawn'] }
+    const batch = { firstPosition: '4', lastPosition: '4', events: 1, eventTypes: ['Withdrawn'] }
     expect(handlerFailed.mock.calls.map(([report]) => report)).toMatchObject([
+      { action: 'retry', stage: 'handle', attempt: 0, batch: both },
       { action: 'retry', stage: 'handle', attempt: 1, batch },
       { action: 'retry', stage: 'handle', attempt: 2, batch },
       { action: 'pause', stage: 'handle', attempt: 3, batch },
@@ -132,8 +134,8 @@ describe('a poison event', () => {
 
 test('a checkpoint of another source says how to mend it: whoever reads it is not sent to look at the store', () => {
   const ofAnother = Object.assign(new Error('update the row'), { code: 'TIDEMARK_PROJECTION_SOURCE' })
-  expect(whatToDo('read', false, ofAnother)).toMatch(/; do what the error says$/)
-  expect(whatToDo('read', false, new Error('connection refused'))).toMatch(/; see that the store is up/)
+  expect(whatToDo('read', 'retry', ofAnother)).toMatch(/; do what the error says$/)
+  expect(whatToDo('read', 'retry', new Error('connection refused'))).toMatch(/; see that the store is up/)
 })
 
 describe('a fault of the store that it does not call passing', () => {

@@ -20,7 +20,9 @@ type Asked = Extract<AnyCommand, { readonly kind: 'acquire' | 'open' | 'load' | 
 type Handling = Pick<ReadPage<bigint, bigint>, 'events' | 'evidence'>
 
 const ATTEMPTS = 3
-const BATCH = 4
+const BATCH = 8
+/** A batch of 8 that fails is parted to 4, 2 and 1. */
+const MOST_HALVINGS = 3
 /** Enough to come to rest from anywhere: a step is an answer, a wait, or a restart. */
 const STEPS_TO_REST = 20_000
 
@@ -55,11 +57,16 @@ class History {
   #isContested = false
   #stopping: 'no' | 'draining' | 'late' = 'no'
   #ends = 0
+  /** At one event, or where one was mapped. */
   #ownFailures = 0
+  /** The batch that failed, until its end is committed, and how many events may be asked for at once. */
+  #failed: { readonly through: bigint; readonly most: number } | undefined
+  #halvings = 0
   /** The checkpoint as it was last read or moved. */
   #known: { readonly position: bigint | undefined } | undefined
   /** Whether another owner may have moved the checkpoint since this one has looked. */
   #isMovedElsewhere = false
+  #openedIncarnation: string | undefined
 
   constructor(machine: Machine, random: Random) {
     this.#machine = machine
@@ -77,9 +84,10 @@ class History {
     else if (draw < 32) this.#store.flush()
     else if (draw < 34) this.#isMovedElsewhere = this.#store.moveElsewhere(random) || this.#isMovedElsewhere
     else if (draw < 36) this.#nowMs += random.below(1_500)
-    else if (draw < 38) this.#next(this.#unasked())
-    else if (draw < 39) this.#stop(random.chance(0.3))
-    else if (draw < 40 && this.#mayWork) this.#revoke()
+    else if (draw < 38) this.#store.mend()
+    else if (draw < 39) this.#next(this.#unasked())
+    else if (draw < 40) this.#stop(random.chance(0.3))
+    else if (draw < 41 && this.#mayWork) this.#revoke()
     else if (this.#asked) this.#answer(this.#asked)
     else if (this.#waitMs !== undefined) this.#due(this.#waitMs)
     else this.#next({ kind: 'reading' })
@@ -88,6 +96,7 @@ class History {
 
   /** Nothing fails any more, and nobody else works. */
   comeToRest(steps: number): void {
+    this.#store.mend()
     this.#poll()
     this.#next({ kind: 'reading' })
     for (let left = steps; left > 0; left--) {
@@ -118,6 +127,7 @@ class History {
     this.#stopping = 'no'
     this.#ends = 0
     this.#ownFailures = 0
+    this.#forgetFailed()
     this.#known = undefined
     const { standing, commands } = this.#machine.begin<bigint, bigint>()
     for (const command of commands) this.#take(command)
@@ -175,7 +185,8 @@ class History {
     const looksIn = this.#isContested && this.#stopping === 'no' ? this.#reading?.incarnation : undefined
     if (random.chance(0.12)) this.#fail('read', new Error('connection terminated'), random.chance(0.5))
     else if (asked.kind === 'load' && random.chance(0.05)) this.#fail('map', new Error('no JSON'), false)
-    else if (asked.kind === 'apply' && random.chance(0.15)) this.#fail('handle', new Error('boom'), false)
+    else if (asked.kind === 'apply' && (random.chance(0.1) || this.#store.isPoisoned(asked.page.events)))
+      this.#fail('handle', new Error('boom'), false, asked.page.events)
     else if (asked.kind === 'acquire' && looksIn && random.chance(0.6)) this.#hand(this.#openedIn(looksIn))
     else this.#succeed(asked)
   }
@@ -194,7 +205,7 @@ class History {
     else if (asked.kind === 'apply') this.#commit(asked.from, asked.page.through, asked.page)
     else if (asked.kind === 'checkpoint') this.#commit(asked.from, asked.to, { ...asked, events: [] })
     else if (asked.reading.incarnation !== this.#store.incarnation) this.#fail('read', CHANGED, false)
-    else this.#hand({ kind: 'loaded', page: this.#store.load(asked, BATCH) })
+    else this.#hand({ kind: 'loaded', page: this.#store.load(asked, asked.limit) })
   }
 
   #commit(from: bigint | undefined, to: bigint, { events, evidence }: Handling): void {
@@ -216,13 +227,25 @@ class History {
   #revoke(): void {
     this.#isContested = true
     this.#mayWork = false
+    this.#forgetFailed()
     this.#next({ kind: 'revoked' })
   }
 
-  #fail(stage: 'read' | 'map' | 'handle' | 'commit', error: Error, isTransient: boolean): void {
+  #fail(
+    stage: 'read' | 'map' | 'handle' | 'commit',
+    error: Error,
+    isTransient: boolean,
+    events: readonly bigint[] = [],
+  ): void {
     const isOwn = stage === 'map' || stage === 'handle'
     const counts = this.#stopping === 'no' && this.#mayWork && isOwn
-    if (counts) this.#ownFailures++
+    const through = events.at(-1)
+    if (counts && through !== undefined) {
+      this.#failed = { through, most: Math.max(1, Math.floor(events.length / 2)) }
+    }
+    if (counts && events.length > 1) this.#halvings++
+    else if (counts) this.#ownFailures++
+    if (this.#halvings > MOST_HALVINGS) throw new Wrong(`${this.#halvings} batches fail without a commit`)
     this.#asked = undefined
     this.#next({ kind: 'failed', ...failedWork(stage, error, isTransient) })
     const isPaused = this.#standing.phase === 'paused'
@@ -238,14 +261,31 @@ class History {
     if (movedTo !== undefined) {
       this.#known = { position: movedTo }
       this.#ownFailures = 0
+      this.#halvings = 0
+      this.#endFailed(movedTo)
     }
+    if (input.kind === 'loaded' && input.page.events.length === 0) this.#endFailed(input.page.through)
     if (input.kind === 'opened') {
       const { position } = input.checkpoint
-      if (this.#known && (position ?? 0n) > (this.#known.position ?? 0n)) this.#ownFailures = 0
+      if (this.#known && (position ?? 0n) > (this.#known.position ?? 0n)) {
+        this.#ownFailures = 0
+        this.#forgetFailed()
+      }
+      if (input.incarnation !== this.#openedIncarnation) this.#forgetFailed()
+      this.#openedIncarnation = input.incarnation
       this.#known = { position }
       this.#isMovedElsewhere = false
     }
     this.#next(input)
+  }
+
+  #endFailed(reached: bigint): void {
+    if (this.#failed && reached >= this.#failed.through) this.#failed = undefined
+  }
+
+  #forgetFailed(): void {
+    this.#failed = undefined
+    this.#halvings = 0
   }
 
   #next(input: AnyInput): void {
@@ -255,7 +295,7 @@ class History {
       nowMs: this.#nowMs,
       order: denseOrder,
       reading: this.#reading,
-      policy: { attempts: ATTEMPTS },
+      policy: { attempts: ATTEMPTS, batchSize: BATCH },
     }
     const { standing, commands } = this.#machine.next<bigint, bigint>(before, input, context)
     if (standing.phase !== before.phase) this.#waitMs = undefined
@@ -278,7 +318,15 @@ class History {
     const isLast = command.kind === 'checkpoint' && this.#stopping === 'draining'
     if (this.#stopping !== 'no' && !isLast) throw new Wrong(`it asked for ${command.kind} after its end`)
     if (command.kind !== 'acquire' && !this.#mayWork) throw new Wrong(`it asked for ${command.kind} unasked`)
+    if (command.kind === 'load') this.#checkLimit(command.limit)
     this.#asked = command
+  }
+
+  /** Smaller than the batch that has failed, and no longer than until that one is handled. */
+  #checkLimit(limit: number): void {
+    const failed = this.#failed
+    const isRight = failed ? limit >= 1 && limit <= failed.most : limit === BATCH
+    if (!isRight) throw new Wrong(`it asks for ${limit} events, after ${failed?.most ?? 'no'} at most`)
   }
 
   #check(): void {

@@ -28,14 +28,14 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'stays where it was after an empty page',
     file: 'transitions',
-    replace: 'recovered({ ...standing, cursor: to })',
+    replace: 'recovered(movedTo(standing, context.order, to))',
     by: 'recovered(standing)',
   },
   {
     name: 'loads a page again that it has handled',
     file: 'transitions',
-    replace: '      cursor: to,\n',
-    by: '',
+    replace: '      ...movedTo(standing, context.order, to),\n',
+    by: '      ...standing,\n',
   },
   {
     name: 'never lets its checkpoint follow the cursor',
@@ -90,6 +90,54 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
     file: 'transitions',
     replace: '      attempts: 0,\n',
     by: '',
+  },
+  {
+    name: 'pauses at a batch that can be parted',
+    file: 'after-failure',
+    replace: 'extent !== undefined && isNarrowable(order, standing.narrowed, extent)',
+    by: 'false',
+  },
+  {
+    name: 'counts an attempt for each half',
+    file: 'after-failure',
+    replace: "(action.kind === 'retry' && action.counted)",
+    by: "action.kind === 'narrow' || (action.kind === 'retry' && action.counted)",
+  },
+  {
+    name: 'asks for as large a batch as the one that failed',
+    file: 'transitions',
+    replace: 'standing.narrowed?.limit ?? policy.batchSize',
+    by: 'policy.batchSize',
+  },
+  {
+    name: 'goes on in small batches for good',
+    file: 'standing',
+    replace: 'narrowed: narrowedAt(order, standing.narrowed, cursor) }',
+    by: 'narrowed: standing.narrowed }',
+  },
+  {
+    name: 'asks for a whole batch after the first part of one that failed',
+    file: 'standing',
+    replace: 'narrowed: narrowedAt(order, standing.narrowed, cursor) }',
+    by: 'narrowed: undefined }',
+  },
+  {
+    name: 'parts a batch that another owner has handled',
+    file: 'standing',
+    replace: 'narrowed: isSameBatch ? standing.narrowed : undefined,',
+    by: 'narrowed: standing.narrowed,',
+  },
+  {
+    name: 'parts a batch further that it does not own any more',
+    file: 'transitions',
+    replace: '    narrowed: undefined,\n',
+    by: '',
+  },
+  {
+    name: 'forgets that a batch has failed once something else does',
+    file: 'after-failure',
+    replace: 'narrowed(standing.narrowed, extent) : standing.narrowed,',
+    by: 'narrowed(standing.narrowed, extent) : undefined,',
   },
   {
     name: 'rests for ever',

@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 import { compileFunction } from 'node:vm'
 import ts from 'typescript'
 import * as classify from '../../../packages/core/src/failures/classify.ts'
+import * as narrow from '../../../packages/core/src/failures/narrow.ts'
 import * as policy from '../../../packages/core/src/failures/policy.ts'
+import * as whatToDo from '../../../packages/core/src/failures/what-to-do.ts'
 import * as position from '../../../packages/core/src/ports/position.ts'
 import type { Machine } from './history.ts'
 import type { MachineMutant } from './mutants.ts'
@@ -10,7 +12,9 @@ import type { MachineMutant } from './mutants.ts'
 const OTHERS: Readonly<Record<string, unknown>> = {
   '../ports/position.ts': position,
   '../failures/classify.ts': classify,
+  '../failures/narrow.ts': narrow,
   '../failures/policy.ts': policy,
+  '../failures/what-to-do.ts': whatToDo,
 }
 
 /** The real machine, with one place of its source changed. */

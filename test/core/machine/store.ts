@@ -5,7 +5,7 @@ import type { Random } from '../model/random.ts'
 /** What must never be. */
 export class Wrong extends Error {}
 
-type Row = 'event' | 'of another type' | 'empty'
+type Row = 'event' | 'poison' | 'of another type' | 'empty'
 
 interface Loading {
   readonly after: bigint | undefined
@@ -43,12 +43,24 @@ export class Store {
 
   append(random: Random): void {
     const rows: readonly Row[] = ['event', 'event', 'of another type', 'of another type', 'empty']
+    const isPoisoned = random.chance(0.02)
     // Now and then nothing but what the projection leaves out.
     const isFiltered = random.chance(0.5)
     for (let count = 1 + random.below(6); count > 0; count--) {
       const row = random.pick(rows) ?? 'event'
-      this.#rows.push(isFiltered && row === 'event' ? 'of another type' : row)
+      if (row !== 'event') this.#rows.push(row)
+      else this.#rows.push(isFiltered ? 'of another type' : isPoisoned ? 'poison' : 'event')
     }
+  }
+
+  /** Whether the handler fails at one of them, whenever it is tried. */
+  isPoisoned(events: readonly bigint[]): boolean {
+    return events.some((position) => this.#rows[Number(position) - 1] === 'poison')
+  }
+
+  /** The handler is mended. */
+  mend(): void {
+    for (const [index, row] of this.#rows.entries()) if (row === 'poison') this.#rows[index] = 'event'
   }
 
   flush(): void {
@@ -125,7 +137,8 @@ export class Store {
   #events(after: bigint | undefined, upTo: bigint): bigint[] {
     const found: bigint[] = []
     for (let position = (after ?? 0n) + 1n; position <= upTo; position++) {
-      if (this.#rows[Number(position) - 1] === 'event') found.push(position)
+      const row = this.#rows[Number(position) - 1]
+      if (row === 'event' || row === 'poison') found.push(position)
     }
     return found
   }

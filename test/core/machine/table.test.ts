@@ -29,7 +29,10 @@ const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
   applying: {
     ...OWNED,
     phase: 'applying',
-    moving: { to: 7n, page: { events: 2, lastAppendedAtMs: undefined } },
+    moving: {
+      to: 7n,
+      page: { events: 2, extent: { events: 2, first: 6n, last: 7n }, lastAppendedAtMs: undefined },
+    },
   },
   resting: { ...OWNED, phase: 'resting', shows: 'retrying', isCheckpointRead: false, failuresInARow: 1 },
   paused: { ...OWNED, phase: 'paused', shows: 'paused', isCheckpointRead: false },
@@ -150,7 +153,7 @@ const context = (by: Partial<Context<bigint>> = {}): Context<bigint> => ({
   nowMs: NOW_MS,
   order: denseOrder,
   reading: READING,
-  policy: { attempts: ATTEMPTS },
+  policy: { attempts: ATTEMPTS, batchSize: 100 },
   ...by,
 })
 
@@ -220,7 +223,8 @@ test('a right that is lost at work is asked for again once the work is answered,
 })
 
 test('the last attempt pauses, and its failure is told', () => {
-  const { standing, commands } = step({ ...STANDING.applying, attempts: ATTEMPTS - 1 }, INPUT.failed)
+  const narrowest = { ...STANDING.applying, narrowed: { limit: 1, through: 7n } }
+  const { standing, commands } = step({ ...narrowest, attempts: ATTEMPTS - 1 }, INPUT.failed)
   expect(standing).toMatchObject({ phase: 'paused', shows: 'paused', failure: { attempt: ATTEMPTS } })
   expect(commands).toMatchObject([
     { kind: 'report', report: { kind: 'failed', state: 'paused' } },

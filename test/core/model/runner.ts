@@ -44,7 +44,7 @@ export class ModelRunner {
     const { after, reading } = asked
     const fetched = this.#fetched
     this.#fetched = undefined
-    const page = isFetchedFor(denseOrder, fetched, after, reading)
+    const page = isFetchedFor(denseOrder, fetched, asked)
       ? fetched.page
       : this.#pageAfter(after, reading, random)
     if (page) this.#next({ kind: 'loaded', page })
@@ -89,7 +89,7 @@ export class ModelRunner {
     const reading = this.#reading
     if (this.#fetched || reading?.mark === undefined || reading.mark <= after) return false
     const page = this.#pageAfter(after, reading, random)
-    this.#fetched = page && { after, incarnation: reading.incarnation, page }
+    this.#fetched = page && { after, incarnation: reading.incarnation, limit: this.#parts.setting.page, page }
     return page !== undefined
   }
 
@@ -137,7 +137,7 @@ export class ModelRunner {
       nowMs: this.#nowMs,
       order: denseOrder,
       reading: this.#reading,
-      policy: { attempts: 1 },
+      policy: { attempts: 1, batchSize: this.#parts.setting.page },
     }
     const step = next(this.#standing, input, context)
     if (step.standing.phase !== phase) this.#waitMs = undefined

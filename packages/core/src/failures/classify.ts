@@ -21,7 +21,10 @@ export interface ProjectionFailure {
   readonly stage: FailureStage
   /** `undefined` where nothing was read yet. */
   readonly batch: FailedBatch | undefined
-  /** How often handler or mapping have failed at this batch, this time included; 0 where the store did. */
+  /**
+   * How often handler or mapping have failed at this batch, this time included; 0 where the store did, and while smaller
+   * parts of the batch are tried to find the event that fails.
+   */
   readonly attempt: number
   /** How often they may. */
   readonly attempts: number
@@ -79,25 +82,6 @@ export function stagedError(
 /** Whether it is handler or mapping that failed, and not the store. */
 export function isOwnFault(stage: FailureStage): boolean {
   return stage === 'handle' || stage === 'map'
-}
-
-export function whatToDo(stage: FailureStage, isPaused: boolean, error: unknown): string {
-  if (isPaused) {
-    if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) {
-      return 'look what the handler has committed by itself, mend it, then restart the daemon, which tries this batch again'
-    }
-    return stage === 'map'
-      ? 'mend the mapping (or the event), then restart the daemon, which reads this event again'
-      : 'mend the handler or what it writes to, then restart the daemon, which tries this batch again'
-  }
-  if (stage === 'map') return 'it is tried again by itself; mend the mapping (or the event) if it goes on'
-  if (stage === 'handle')
-    return 'it is tried again by itself; mend the handler or what it calls if it goes on'
-  const isOfAnotherSource = hasCode(error, 'TIDEMARK_PROJECTION_SOURCE')
-  const mend = isOfAnotherSource
-    ? 'do what the error says'
-    : 'see that the store is up, and that this role may use it'
-  return `it is tried again by itself for as long as it takes; ${mend}`
 }
 
 const SUBJECT: Readonly<Record<FailureStage, string>> = {

@@ -1,13 +1,20 @@
-import { isOwnFault, whatToDo } from '../failures/classify.ts'
+import { isOwnFault } from '../failures/classify.ts'
+import { type BatchExtent, isNarrowable, narrowed } from '../failures/narrow.ts'
 import { onFailure } from '../failures/policy.ts'
+import { whatToDo } from '../failures/what-to-do.ts'
 import type { Command, Context, FailedWork, Step } from './commands.ts'
 import { entered, type Standing } from './standing.ts'
+
+interface FailedMove<P> extends FailedWork {
+  /** What was handled, where something was. */
+  readonly extent: BatchExtent<P> | undefined
+}
 
 /** Something has failed that counts: it is told, and tried again after a wait, or paused. */
 export function afterFailure<P, E>(
   standing: Standing<P>,
-  { stage, error, batch, isTransient }: FailedWork,
-  { nowMs, policy }: Context<P>,
+  { stage, error, batch, isTransient, extent }: FailedMove<P>,
+  { nowMs, order, policy }: Context<P>,
 ): Step<P, E> {
   const attempt = standing.attempts + 1
   const inARow = standing.failuresInARow + 1
@@ -18,6 +25,7 @@ export function afterFailure<P, E>(
     attempt,
     inARow,
     attempts: policy.attempts,
+    isNarrowable: extent !== undefined && isNarrowable(order, standing.narrowed, extent),
   })
   const isPaused = action.kind === 'pause'
   const isCounted = isPaused || (action.kind === 'retry' && action.counted)
@@ -29,9 +37,15 @@ export function afterFailure<P, E>(
     attempts: policy.attempts,
     inARow,
     sinceMs: standing.failure?.sinceMs ?? nowMs,
-    whatToDo: whatToDo(stage, isPaused, error),
+    whatToDo: whatToDo(stage, action.kind, error),
   }
-  const counted = { ...standing, attempts, failuresInARow: inARow }
+  const isOfEvents = extent !== undefined && (isCounted || action.kind === 'narrow')
+  const counted = {
+    ...standing,
+    attempts,
+    failuresInARow: inARow,
+    narrowed: isOfEvents ? narrowed(standing.narrowed, extent) : standing.narrowed,
+  }
   const checkpoint = standing.checkpoint?.position
   const commands: Command<P, E>[] = [
     {

@@ -2,7 +2,7 @@ import type { FailedBatch, FailureStage, ProjectionFailure } from '../failures/c
 import type { SkipTotals } from '../ports/checkpoint-store.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { PositionOrder } from '../ports/position.ts'
-import type { ReadPage } from '../reading/own-pages.ts'
+import type { PageRequest, ReadPage } from '../reading/own-pages.ts'
 import type { KnownCheckpoint, Standing } from './standing.ts'
 import type { ProjectionState } from './status.ts'
 
@@ -45,7 +45,7 @@ export interface FailedWork {
 export type Command<P, E> =
   | { readonly kind: 'acquire' }
   | ({ readonly kind: 'open' } & Opening<P>)
-  | { readonly kind: 'load'; readonly after: P | undefined; readonly reading: HighWaterReading<P> }
+  | ({ readonly kind: 'load' } & PageRequest<P>)
   /** Handles a page and moves the checkpoint to its end: both, or neither. */
   | { readonly kind: 'apply'; readonly from: P | undefined; readonly page: ReadPage<P, E> }
   /** Moves the checkpoint over positions that hold nothing for this projection. */
@@ -87,7 +87,7 @@ export interface Context<P> {
   readonly order: PositionOrder<P>
   /** The newest, `undefined` while none holds. */
   readonly reading: HighWaterReading<P> | undefined
-  readonly policy: { readonly attempts: number }
+  readonly policy: { readonly attempts: number; readonly batchSize: number }
 }
 
 export interface Step<P, E> {

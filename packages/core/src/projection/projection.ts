@@ -16,7 +16,7 @@ export interface Projection<E, Tx, Type extends string = string> {
   /**
    * Handles one batch, oldest event first. With a checkpoint store that shares its transaction (`tx`), what is written
    * through `tx` and the checkpoint are committed together; anything else may happen twice after a crash. Do not end
-   * the transaction. Throwing rolls it back; the batch is tried again.
+   * the transaction. Throwing rolls it back; the batch is tried again, in halves until the event that fails is found.
    */
   readonly handle: (events: readonly E[], context: HandlerContext<Tx>) => Promise<void> | void
   /**
@@ -36,9 +36,9 @@ export interface Projection<E, Tx, Type extends string = string> {
    */
   readonly batchSize?: number
   /**
-   * How often a batch is tried before this projection is paused until a restart. The waits between two tries double from
-   * 0.2 s to 20 s: 5 tries take some 3 s, 40 take ten minutes. Passing faults of the store are retried for ever and do not
-   * count.
+   * How often the event that fails is tried before this projection is paused until a restart. The waits between two tries
+   * double from 0.2 s to 20 s: 5 tries take some 3 s, 40 take ten minutes. While a batch is halved to find the event nothing
+   * counts; neither do passing faults of the store, which are retried for ever.
    * - Raising it: longer outages of what the handler calls pass by themselves; a bug in the handler pauses it later.
    * - Lowering it: a bug pauses it sooner; so does a short outage of what the handler calls.
    * - Change it when: the handler depends on something that may be away for longer than 3 s.

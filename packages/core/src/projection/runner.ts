@@ -134,7 +134,7 @@ export class ProjectionRunner<P, E, Tx> {
       case 'open':
         return await this.#open(command)
       case 'load':
-        return { kind: 'loaded', page: await this.#calls.nextPage(command.after, command.reading) }
+        return { kind: 'loaded', page: await this.#calls.nextPage(command) }
       case 'apply':
         return await this.#handle(command.page, command.from)
       case 'checkpoint':
@@ -170,15 +170,21 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   async #handle(page: ReadPage<P, E>, from: P | undefined): Promise<Input<P, E>> {
-    const { agent } = this.#parts
     const { through: to, evidence } = page
     return await handleBatch(this.#parts, {
       page,
       move: (work) => this.#move({ from, to, evidence, page }, work),
       signal: this.#givenUp.signal,
       // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
-      onCalled: () => agent.reading && this.#calls.prefetch(to, agent.reading),
+      onCalled: () => this.#prefetch(to),
     })
+  }
+
+  #prefetch(after: P): void {
+    const { agent, projection } = this.#parts
+    // How large the page after this one is, depends on what becomes of it.
+    if (agent.reading === undefined || this.#standing.narrowed !== undefined) return
+    this.#calls.prefetch({ after, reading: agent.reading, limit: projection.batchSize })
   }
 
   async #move(movement: Movement<P, E>, work: (tx: Tx) => Promise<void>): Promise<Input<P, E>> {

@@ -1,4 +1,5 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
+import { type BatchExtent, type Narrowing, narrowedAt } from '../failures/narrow.ts'
 import type { SkipTotals } from '../ports/checkpoint-store.ts'
 import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
@@ -49,6 +50,8 @@ export interface Standing<P> {
   /** When the oldest event that waits was appended, as far as its page has said. */
   readonly oldestAppendedAtMs: number | undefined
   readonly handledEvents: number
+  /** A batch has failed, and smaller ones are asked for until its end is reached. */
+  readonly narrowed: Narrowing<P> | undefined
   /** How often handler or mapping have failed at this batch. */
   readonly attempts: number
   /** How often in a row anything has failed. */
@@ -60,7 +63,14 @@ export interface Standing<P> {
 interface Move<P> {
   readonly to: P
   /** `undefined`: the checkpoint follows a cursor that stands above it. */
-  readonly page: { readonly events: number; readonly lastAppendedAtMs: number | undefined } | undefined
+  readonly page: MovingPage<P> | undefined
+}
+
+interface MovingPage<P> {
+  readonly events: number
+  /** `undefined` where the source does not say. */
+  readonly extent: BatchExtent<P> | undefined
+  readonly lastAppendedAtMs: number | undefined
 }
 
 export const NOT_STARTED: Standing<never> = {
@@ -77,6 +87,7 @@ export const NOT_STARTED: Standing<never> = {
   moving: undefined,
   oldestAppendedAtMs: undefined,
   handledEvents: 0,
+  narrowed: undefined,
   attempts: 0,
   failuresInARow: 0,
   error: undefined,
@@ -120,10 +131,15 @@ export function isInTrouble({ shows }: Pick<Standing<unknown>, 'shows'>): boolea
   return shows === 'retrying' || shows === 'standby'
 }
 
-/** Something has come of it: the fault, or the other owner, is gone. */
+/** Something has come of it: the fault, or the other owner, is gone. A batch that has failed is first handled to its end. */
 export function recovered<P>(standing: Standing<P>): Standing<P> {
-  if (!isInTrouble(standing)) return standing
+  if (!isInTrouble(standing) || standing.narrowed !== undefined) return standing
   return { ...standing, shows: 'catching_up', error: undefined, failure: undefined }
+}
+
+/** Everything up to there is handled. */
+export function movedTo<P>(standing: Standing<P>, order: PositionOrder<P>, cursor: P): Standing<P> {
+  return { ...standing, cursor, narrowed: narrowedAt(order, standing.narrowed, cursor) }
 }
 
 /** So that `catching_up` ends with the last event, not with the next step. */
@@ -151,11 +167,14 @@ export function withCheckpoint<P>(
   const known = standing.checkpoint
   // Another owner, or a commit whose answer was lost, has moved it: the next batch is another one.
   const isAnotherBatch = known !== undefined && !isReached(order, position, known.position)
+  // Another incarnation may have gone back, and hand the same positions out again.
+  const isSameBatch = !isAnotherBatch && incarnation === standing.cursorIncarnation
   return {
     ...standing,
     checkpoint,
     isCheckpointRead: true,
     ...(isAnotherBatch ? { attempts: 0, failuresInARow: 0 } : {}),
+    narrowed: isSameBatch ? standing.narrowed : undefined,
     // A cursor above the checkpoint is in memory only, and means nothing in another incarnation.
     cursor: position,
     cursorIncarnation: incarnation,

@@ -4,9 +4,9 @@ import type { Clock } from '../kernel/clock.ts'
 import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'
 import type { Advanced, CheckpointStore } from '../ports/checkpoint-store.ts'
-import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
+import type { EventSource, Evidence } from '../ports/event-source.ts'
 import { wholeUnit } from '../ports/unit.ts'
-import { PageReader, type ReadPage } from '../reading/own-pages.ts'
+import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 import type { FailedWork } from './commands.ts'
@@ -60,12 +60,12 @@ export class StoreCalls<P, E, Tx> {
     return { position: position === undefined ? undefined : parse(position), skipped }
   }
 
-  async nextPage(after: P | undefined, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
-    return await this.#answered('it asks for a page of events', this.#pages.next(after, reading))
+  async nextPage(request: PageRequest<P>): Promise<ReadPage<P, E>> {
+    return await this.#answered('it asks for a page of events', this.#pages.next(request))
   }
 
-  prefetch(after: P, reading: HighWaterReading<P>): void {
-    this.#pages.prefetch(after, reading)
+  prefetch(request: PageRequest<P> & { readonly after: P }): void {
+    this.#pages.prefetch(request)
   }
 
   async advance(

@@ -8,6 +8,7 @@ import {
   entered,
   followDueInMs,
   isInTrouble,
+  movedTo,
   recovered,
   type Standing,
   withCheckpoint,
@@ -24,7 +25,7 @@ export const stay = <P, E>(standing: Standing<P>): Step<P, E> => ({ standing, co
 
 /** The next thing to do, once nothing is at hand. */
 function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
-  const { order, reading } = context
+  const { order, reading, policy } = context
   if (standing.stopping !== 'no') return finish(standing, context)
   if (standing.right === 'lost') return standBy(standing)
   if (standing.right === 'none')
@@ -39,9 +40,10 @@ function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
   if (reading?.mark === undefined || isReached(order, reading.mark, standing.cursor)) {
     return follow(standing, context)
   }
+  const limit = standing.narrowed?.limit ?? policy.batchSize
   return {
     standing: attempting(standing, 'loading'),
-    commands: [{ kind: 'load', after: standing.cursor, reading }],
+    commands: [{ kind: 'load', after: standing.cursor, reading, limit }],
   }
 }
 
@@ -67,6 +69,7 @@ function standBy<P, E>(standing: Standing<P>): Step<P, E> {
     ...standing,
     right: 'none',
     failuresInARow: 0,
+    narrowed: undefined,
     isCheckpointRead: false,
     moving: undefined,
   } as const
@@ -114,17 +117,21 @@ export const openedOfAnother: Transition<'opened'> = (standing, { checkpoint, in
 
 export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
   if (standing.stopping !== 'no' || standing.right !== 'held') return proceed(standing, context)
-  const { through: to, events, evidence } = page
+  const { through: to, events, positions, evidence } = page
   if (events.length > 0) {
     const { firstMs, lastMs } = appendSpan(page)
-    const moving = { to, page: { events: events.length, lastAppendedAtMs: lastMs } }
+    const first = positions[0]
+    const last = positions.at(-1)
+    const extent =
+      first === undefined || last === undefined ? undefined : { events: events.length, first, last }
+    const moving = { to, page: { events: events.length, extent, lastAppendedAtMs: lastMs } }
     const handling = { ...standing, moving, oldestAppendedAtMs: firstMs }
     return {
       standing: isInTrouble(standing) ? attempting(handling, 'applying') : entered(handling, 'applying'),
       commands: [{ kind: 'apply', from: standing.checkpoint?.position, page }],
     }
   }
-  const passed = recovered({ ...standing, cursor: to })
+  const passed = recovered(movedTo(standing, context.order, to))
   // While there is always something to load, the checkpoint follows here.
   if (followDueInMs(passed, context.order, context.nowMs) === 0) return followTo(passed, to, evidence)
   return proceed(passed, context)
@@ -136,10 +143,9 @@ export const applied: Transition<'applied'> = (standing, { skipped }, context) =
   const { to, page } = moving
   return proceed(
     recovered({
-      ...standing,
+      ...movedTo(standing, context.order, to),
       checkpoint: { position: to, skipped },
       checkpointedAtMs: context.nowMs,
-      cursor: to,
       moving: undefined,
       handledEvents: standing.handledEvents + (page?.events ?? 0),
       oldestAppendedAtMs: page ? page.lastAppendedAtMs : standing.oldestAppendedAtMs,
@@ -155,7 +161,7 @@ export const failed: Transition<'failed'> = (standing, work, context) => {
   const unsure = { ...standing, isCheckpointRead: false, moving: undefined }
   if (standing.stopping !== 'no') return standing.moving ? end(unsure) : finish(standing, context)
   if (standing.right === 'lost') return standBy(unsure)
-  return afterFailure(unsure, work, context)
+  return afterFailure(unsure, { ...work, extent: standing.moving?.page?.extent }, context)
 }
 
 export const goOn = <P, E>(standing: Standing<P>, _: Input<P, E>, context: Context<P>): Step<P, E> =>

@@ -8,71 +8,84 @@ export interface ReadPage<P, E> extends Page<P, E> {
   readonly evidence: Evidence<P>
 }
 
-/** What a page of a projection may have. */
-interface PageLimits {
-  readonly batchSize: number
-  readonly eventTypes: readonly string[] | undefined
+/** A page that is asked for: the events after `after` that the reading lets through, at most `limit`. */
+export interface PageRequest<P> {
+  readonly after: P | undefined
+  readonly reading: HighWaterReading<P>
+  readonly limit: number
 }
 
 /** What a page was fetched for, before it was asked for. */
 export interface Fetched<P> {
   readonly after: P
   readonly incarnation: string
+  readonly limit: number
 }
 
-/** Whether it is the page after `after`, of the same incarnation as `reading`. */
+/** Whether it is the page that is asked for: after the same position, of the same incarnation, and as large. */
 export function isFetchedFor<P, F extends Fetched<P>>(
   order: PositionOrder<P>,
   fetched: F | undefined,
-  after: P | undefined,
-  { incarnation }: Pick<HighWaterReading<P>, 'incarnation'>,
+  { after, reading, limit }: PageRequest<P>,
 ): fetched is F {
   if (fetched === undefined || after === undefined) return false
-  return order.compare(fetched.after, after) === 0 && fetched.incarnation === incarnation
+  const isAsLarge = fetched.limit === limit && fetched.incarnation === reading.incarnation
+  return isAsLarge && order.compare(fetched.after, after) === 0
 }
 
 /** Loads one projection's pages, the next one while the current one is handled. */
 export class PageReader<P, E> {
   readonly #source: EventSource<P, E>
-  readonly #projection: PageLimits
+  readonly #eventTypes: readonly string[] | undefined
   readonly #signal: AbortSignal
   #fetched: (Fetched<P> & { readonly page: Promise<ReadPage<P, E>> }) | undefined
 
-  constructor(source: EventSource<P, E>, projection: PageLimits, signal: AbortSignal) {
+  constructor(
+    source: EventSource<P, E>,
+    { eventTypes }: { readonly eventTypes: readonly string[] | undefined },
+    signal: AbortSignal,
+  ) {
     this.#source = source
-    this.#projection = projection
+    this.#eventTypes = eventTypes
     this.#signal = signal
   }
 
-  /** The page after `after`: the prefetched one, if it is of the same incarnation as `reading`. */
-  async next(after: P | undefined, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
+  /** The page that is asked for: the prefetched one, if it is that. */
+  async next(request: PageRequest<P>): Promise<ReadPage<P, E>> {
     const fetched = this.#fetched
     this.#fetched = undefined
-    if (isFetchedFor(this.#source.order, fetched, after, reading)) {
+    if (isFetchedFor(this.#source.order, fetched, request)) {
       // It failed before it was needed: of what is over by now, perhaps, as a pool whose last connection a handler had.
-      return await fetched.page.catch(() => this.#load(after, reading))
+      return await fetched.page.catch(() => this.#load(request))
     }
-    return await this.#load(after, reading)
+    return await this.#load(request)
   }
 
-  prefetch(after: P, reading: HighWaterReading<P>): void {
+  prefetch(request: PageRequest<P> & { readonly after: P }): void {
+    const { after, reading, limit } = request
     if (isReached(this.#source.order, reading.mark, after)) return
-    const page = this.#load(after, reading)
+    const page = this.#load(request)
     // The step that needs this page asks for it again.
     page.catch(() => {})
-    this.#fetched = { after, incarnation: reading.incarnation, page }
+    this.#fetched = { after, incarnation: reading.incarnation, limit, page }
   }
 
   drop(): void {
     this.#fetched = undefined
   }
 
-  async #load(after: P | undefined, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
+  async #load({ after, reading, limit }: PageRequest<P>): Promise<ReadPage<P, E>> {
     const { mark, incarnation, settled, logPosition } = reading
     if (mark === undefined) throw new TypeError('nothing is loaded before there is a mark')
     const evidence = { incarnation, settled, logPosition }
-    const { batchSize: limit, eventTypes } = this.#projection
-    const request = { after, upTo: mark, limit, eventTypes, evidence, signal: this.#signal }
+    const request = {
+      after,
+      upTo: mark,
+      limit,
+      eventTypes: this.#eventTypes,
+      evidence,
+      signal: this.#signal,
+    }
     const page = await this.#source.load(request)
     return { ...page, evidence, reachesMark: isReached(this.#source.order, mark, page.through) }
   }

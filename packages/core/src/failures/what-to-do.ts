@@ -1,0 +1,25 @@
+import { hasCode } from '../kernel/errors.ts'
+import type { FailureStage } from './classify.ts'
+import type { FailureAction } from './policy.ts'
+
+/** What an operator does about a failure; it ends the line in the log. */
+export function whatToDo(stage: FailureStage, action: FailureAction['kind'], error: unknown): string {
+  if (action === 'pause') {
+    if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) {
+      return 'look what the handler has committed by itself, mend it, then restart the daemon, which tries this batch again'
+    }
+    return stage === 'map'
+      ? 'mend the mapping (or the event), then restart the daemon, which reads this event again'
+      : 'mend the handler or what it writes to, then restart the daemon, which tries this batch again'
+  }
+  if (action === 'narrow')
+    return 'smaller parts of it are tried by themselves, until it is known which event fails'
+  if (stage === 'map') return 'it is tried again by itself; mend the mapping (or the event) if it goes on'
+  if (stage === 'handle')
+    return 'it is tried again by itself; mend the handler or what it calls if it goes on'
+  const isOfAnotherSource = hasCode(error, 'TIDEMARK_PROJECTION_SOURCE')
+  const mend = isOfAnotherSource
+    ? 'do what the error says'
+    : 'see that the store is up, and that this role may use it'
+  return `it is tried again by itself for as long as it takes; ${mend}`
+}
