@@ -9,10 +9,10 @@ import {
   type Progress,
   processAll,
   reachedBy,
-  skipAt,
   startProgress,
   tryAgain,
 } from '../../../packages/core/src/subscription/progress.ts'
+import { skipAt } from '../../../packages/core/src/subscription/skips.ts'
 import { nextState, SUBSCRIPTION_STATES } from '../../../packages/core/src/subscription/status.ts'
 import { event } from './client-subscription.ts'
 

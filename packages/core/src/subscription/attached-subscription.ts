@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
-import { isConfirmed, isPersistent, isStream } from './instrument.ts'
+import { isConfirmed, isPersistent, isStream } from './subscription-kind.ts'
 
 /** The subscription at hand. Held weakly, so that one that nobody holds any more can be collected. */
 export class AttachedSubscription {

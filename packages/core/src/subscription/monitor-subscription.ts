@@ -1,10 +1,11 @@
 import { LifecycleError } from '../kernel/errors.ts'
-import { instrument, isStream } from './instrument.ts'
+import { instrument } from './instrument.ts'
 import { Monitor } from './monitor.ts'
 import { monitoredFilter } from './monitored-filter.ts'
 import { monitoredHandler } from './monitored-handler.ts'
 import { type MonitorOptions, resolveMonitorOptions } from './options.ts'
 import type { SubscriptionStatus } from './status.ts'
+import { isStream } from './subscription-kind.ts'
 
 /** Monitors one subscription that you have. */
 export interface SubscriptionMonitor<P, Item> extends AsyncDisposable {

@@ -8,12 +8,11 @@ import {
   handle,
   type Progress,
   processAll,
-  runAt,
-  skipAt,
   startProgress,
   tryAgain,
 } from './progress.ts'
 import type { SubscriptionReports } from './reports.ts'
+import { runAt, skipAt } from './skips.ts'
 import type { Standing } from './standing.ts'
 import type { SubscriptionState } from './status.ts'
 

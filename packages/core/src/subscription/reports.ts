@@ -6,18 +6,11 @@ import { TelemetrySession } from '../telemetry/session.ts'
 import { takeOver } from './handover.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
 import type { Progress } from './progress.ts'
+import { describeSkip, type Skip, SkipTally } from './skip-tally.ts'
 import { ACKNOWLEDGE_ACTIONS, type SubscriptionState } from './status.ts'
 
 /** Counters are updated when this many events have come, and now and then. */
 const MOST_UNREPORTED = 1_000
-
-interface Skip<Item> {
-  readonly run: CrossedRun
-  /** The first item of it. */
-  readonly item: Item
-  /** Whether it is one run of positions, so that the difference of its ends is a count. */
-  readonly isOneRun: boolean
-}
 
 /**
  * What one wrapped subscription reports. Reports are added up, so that no event costs a call, and wait until telemetry
@@ -33,10 +26,7 @@ export class SubscriptionReports<P, Item> {
   #processed = 0
   #delayMs: number | undefined
   #waiting: (() => void)[] = []
-  readonly #skipped = new Map<SkipReason, bigint>()
-  /** The first skip of each reason is reported at once, the following ones together. */
-  readonly #toldSkips = new Set<SkipReason>()
-  readonly #untoldSkips = new Map<SkipReason, Skip<Item>>()
+  readonly #skips = new SkipTally<Item>()
   readonly #acknowledged = new Map<string, number>()
 
   constructor(options: ResolvedMonitorOptions<P, Item>, gauges: () => Iterable<GaugeReading>) {
@@ -63,7 +53,7 @@ export class SubscriptionReports<P, Item> {
 
   /** Since the subscription was wrapped. */
   get skipped(): SkipTotals {
-    return Object.fromEntries(this.#skipped)
+    return this.#skips.totals
   }
 
   async open(isPersistent: boolean): Promise<void> {
@@ -100,15 +90,8 @@ export class SubscriptionReports<P, Item> {
   }
 
   skippedAt(run: CrossedRun, item: Item): void {
-    const { reason, count } = run
-    this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0n) + count)
-    const skip = { run, item, isOneRun: reason === 'truncated' }
-    const untold = this.#untoldSkips.get(reason)
-    if (this.#toldSkips.has(reason)) this.#untoldSkips.set(reason, untold ? join(untold, skip) : skip)
-    else {
-      this.#toldSkips.add(reason)
-      this.#tellSkip(skip)
-    }
+    const skip = this.#skips.add(run, item)
+    if (skip) this.#tellSkip(skip)
   }
 
   acknowledged(action: string, events: number): void {
@@ -127,9 +110,7 @@ export class SubscriptionReports<P, Item> {
       this.#whenOpen(() => this.#session.telemetry.eventsAcknowledged({ projection, action, events }))
     }
     this.#acknowledged.clear()
-    for (const skip of this.#untoldSkips.values()) this.#tellSkip(skip)
-    this.#untoldSkips.clear()
-    this.#toldSkips.clear()
+    for (const skip of this.#skips.takeUntold()) this.#tellSkip(skip)
   }
 
   tellProgress({ delivered, processed, processedTo }: Progress<P>): void {
@@ -174,23 +155,4 @@ export class SubscriptionReports<P, Item> {
     if (this.#isPersistent) return ['unknown_event', 'apply_error']
     return this.#options.source.yieldsEveryPosition ? ['unknown_event', 'truncated'] : ['unknown_event']
   }
-}
-
-function join<Item>({ run, item }: Skip<Item>, next: Skip<Item>): Skip<Item> {
-  const { current, count } = next.run
-  return { run: { ...run, current, count: run.count + count }, item, isOneRun: false }
-}
-
-function describeSkip({ stored, current, count, reason }: CrossedRun, source: string): string {
-  if (reason === 'truncated') {
-    return `missed ${counted(count, 'event')} between ${stored} and ${current} of ${source}: they were truncated before it came to them`
-  }
-  const where = stored === current ? `at ${stored}` : `from ${stored} to ${current}`
-  return reason === 'apply_error'
-    ? `gave up ${counted(count, 'event')} ${where} of ${source} (nack)`
-    : `was given ${counted(count, 'link')} without an event ${where} of ${source}: what they point to was deleted`
-}
-
-function counted(count: bigint, noun: string): string {
-  return `${count} ${noun}${count === 1n ? '' : 's'}`
 }

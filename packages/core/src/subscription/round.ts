@@ -1,9 +1,11 @@
 import { InvalidOptionError } from '../kernel/errors.ts'
-import { instrument, isPersistent, isStream, whileCurrent } from './instrument.ts'
+import { instrument } from './instrument.ts'
 import type { Monitor } from './monitor.ts'
 import type { SubscriptionMonitor } from './monitor-subscription.ts'
 import { monitoredFilter } from './monitored-filter.ts'
+import { whileCurrent } from './probe.ts'
 import { CATCH_UP_ONLY } from './resubscribing-options.ts'
+import { isPersistent, isStream } from './subscription-kind.ts'
 
 /** Where the user makes the next subscription. */
 export type Subscribe<P, Item> = (
