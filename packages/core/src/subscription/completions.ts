@@ -1,25 +1,7 @@
 import { isReached, laterOf, type PositionOrder } from '../ports/position.ts'
 import type { Delivery } from '../ports/subscription-source.ts'
+import { Deliveries, type Run } from './deliveries.ts'
 import type { Handled } from './progress.ts'
-
-/** The outcome of consecutive deliveries that have all ended. */
-interface Run<P> {
-  /** The last before anything failed. */
-  readonly through: Delivery<P> | undefined
-  readonly failed: Delivery<P> | undefined
-  readonly last: Delivery<P>
-}
-
-/** A running handler, or several that have ended behind one that still runs. */
-interface Entry<P> {
-  readonly delivery: Delivery<P>
-  /** How often it was delivered. */
-  calls: number
-  ended: Run<P> | undefined
-  isRemoved: boolean
-  before: Entry<P> | undefined
-  after: Entry<P> | undefined
-}
 
 /**
  * Handlers that run at the same time end in any order. The position moves to an event when it and all before it have
@@ -29,8 +11,7 @@ interface Entry<P> {
  */
 export class Completions<P> {
   readonly #order: PositionOrder<P>
-  #first: Entry<P> | undefined
-  #last: Entry<P> | undefined
+  readonly #deliveries: Deliveries<P>
   /** The furthest that was delivered. */
   #deliveredTo: P | undefined
   /** The first of those that hold the position. */
@@ -49,11 +30,12 @@ export class Completions<P> {
 
   constructor(order: PositionOrder<P>) {
     this.#order = order
+    this.#deliveries = new Deliveries(order)
   }
 
   /** How much is kept. */
   get kept(): number {
-    return [...this.#entries()].length
+    return this.#deliveries.size
   }
 
   /** Whether a handler failed at this very item: a call with it is then a retry, not a new delivery. */
@@ -82,7 +64,7 @@ export class Completions<P> {
         isGivenUp,
         hasFailed: outcome === 'failed',
         through: end(outcome),
-        oldestInHand: this.#failed ?? this.#first?.delivery,
+        oldestInHand: this.#failed ?? this.#deliveries.oldest,
         isHeld: this.#failed !== undefined,
       }
     }
@@ -95,42 +77,20 @@ export class Completions<P> {
   ): (outcome: 'done' | 'failed') => Delivery<P> | undefined {
     const { position } = delivery
     if (isReachedBy(this.#order, position, this.#lowestFailed)) this.#beginAnew(position)
-    const running = isReachedBy(this.#order, position, this.#deliveredTo) && this.#runningAt(position)
+    // What still runs of an earlier delivery of the same event.
+    const running =
+      isReachedBy(this.#order, position, this.#deliveredTo) && this.#deliveries.runningAt(position)
     this.#deliveredTo = laterOf(this.#order, this.#deliveredTo, position)
-    const entry = running || this.#append(delivery)
+    const entry = running || this.#deliveries.append(delivery)
     const call = ++entry.calls
     return (outcome) => {
       // It was delivered again since: the outcome of that delivery counts.
       if (entry.isRemoved || entry.calls !== call) return undefined
       if (outcome === 'failed' && isObject(item)) this.#failedItems.add(item)
       if (outcome === 'failed' && holds) this.#noteFailure(delivery)
-      return this.#end(entry, holds ? outcome : 'done')
+      const run = this.#deliveries.end(entry, holds ? outcome : 'done')
+      return run && this.#moveTo(run)
     }
-  }
-
-  #append(delivery: Delivery<P>): Entry<P> {
-    const before = this.#last
-    const entry: Entry<P> = {
-      delivery,
-      calls: 0,
-      ended: undefined,
-      isRemoved: false,
-      before,
-      after: undefined,
-    }
-    if (before) before.after = entry
-    else this.#first = entry
-    this.#last = entry
-    return entry
-  }
-
-  /** What still runs of an earlier delivery of the same event. */
-  #runningAt(position: P): Entry<P> | undefined {
-    for (const entry of this.#entries()) {
-      const at = entry.delivery.position
-      if (!entry.ended && at !== undefined && this.#order.compare(at, position) === 0) return entry
-    }
-    return undefined
   }
 
   #noteFailure({ position }: Delivery<P>): void {
@@ -164,10 +124,7 @@ export class Completions<P> {
    */
   #beginAnew(position: P): void {
     this.#forgetFailures()
-    for (const entry of this.#entries()) {
-      const comesAgain = isReached(this.#order, position, entry.delivery.position)
-      if (entry.ended || comesAgain) this.#remove(entry)
-    }
+    this.#deliveries.keepRunningBefore(position)
   }
 
   #forgetFailures(): void {
@@ -179,30 +136,6 @@ export class Completions<P> {
     this.#failedItems = new WeakSet()
   }
 
-  *#entries(): Iterable<Entry<P>> {
-    for (let entry = this.#first; entry !== undefined; entry = entry.after) yield entry
-  }
-
-  /** The last delivery that the position may move to now. */
-  #end(entry: Entry<P>, outcome: 'done' | 'failed'): Delivery<P> | undefined {
-    const { delivery, before, after } = entry
-    entry.ended =
-      outcome === 'done'
-        ? { through: delivery, failed: undefined, last: delivery }
-        : { through: undefined, failed: delivery, last: delivery }
-    if (before?.ended) {
-      entry.ended = join(before.ended, entry.ended)
-      this.#remove(before)
-    }
-    if (after?.ended) {
-      entry.ended = join(entry.ended, after.ended)
-      this.#remove(after)
-    }
-    if (this.#first !== entry) return undefined
-    this.#remove(entry)
-    return this.#moveTo(entry.ended)
-  }
-
   #moveTo({ through, failed, last }: Run<P>): Delivery<P> | undefined {
     const wasHeld = this.#failed !== undefined
     // Nothing holds the position any more once every failed event has succeeded.
@@ -211,20 +144,6 @@ export class Completions<P> {
     if (this.#failed !== undefined) this.#held = last
     return wasHeld ? undefined : through
   }
-
-  #remove(entry: Entry<P>): void {
-    const { before, after } = entry
-    entry.isRemoved = true
-    if (before) before.after = after
-    else this.#first = after
-    if (after) after.before = before
-    else this.#last = before
-  }
-}
-
-function join<P>(a: Run<P>, b: Run<P>): Run<P> {
-  if (a.failed) return { ...a, last: b.last }
-  return { through: b.through ?? a.through, failed: b.failed, last: b.last }
 }
 
 /** Unlike `isReached`, both positions are known. */
