@@ -54,7 +54,7 @@ export default {
       'Core needs no package; each backend of telemetry imports its own.',
       {
         path: `^${core}/`,
-        pathNot: `^${core}/telemetry/(opentelemetry|prom-client|tracing|background)[.]ts$`,
+        pathNot: `^${core}/telemetry/(opentelemetry|prom-client|prom-client-recorder|api-tracing|span-links|background)[.]ts$`,
       },
       { path: '/node_modules/', pathNot: '/node_modules/@types/node/' },
     ),

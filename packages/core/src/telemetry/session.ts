@@ -1,4 +1,5 @@
 import type { PositionOrder } from '../ports/position.ts'
+import { openTracing } from './api-tracing.ts'
 import { guardRecorder } from './guard-recorder.ts'
 import type { Logger } from './logger.ts'
 import type { GaugeReading, Metrics, MetricsRecorder } from './metrics.ts'
@@ -7,7 +8,7 @@ import { reportMetrics, startDaemonAtZero } from './report-metrics.ts'
 import { takeNames } from './shared-names.ts'
 import { reportTo, type Telemetry } from './telemetry.ts'
 import type { ReadTraceContext } from './trace-context.ts'
-import { NO_TRACING, openTracing, type TracedBatch, type Tracing } from './tracing.ts'
+import { NO_TRACING, type TracedBatch, type Tracing } from './tracing.ts'
 
 export interface SessionParts<P, E> {
   readonly metrics: Metrics | undefined
