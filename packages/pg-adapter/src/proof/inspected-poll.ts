@@ -4,7 +4,9 @@ import { requireReadableInOrder, requireTable } from './conditions.ts'
 import type { FormerSequences } from './former-sequences.ts'
 import { type InspectedSequence, type Inspection, inspect } from './inspection.ts'
 import { showsOwnSequenceLock } from './own-lock.ts'
-import { type PollRequest, type PostgresPoll, readPoll } from './poll.ts'
+import { readPoll } from './poll.ts'
+import type { PostgresPoll } from './poll-rows.ts'
+import type { PollRequest } from './poll-sql.ts'
 import { LAST_RESORT, requireProvableSequence } from './sequence-conditions.ts'
 
 /** A poll, and what the catalog said when it was taken. */

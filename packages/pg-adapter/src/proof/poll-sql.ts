@@ -1,0 +1,139 @@
+import type { Gap } from '@tidemark/core/adapter'
+import { quoteLiteral } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { isKnownSql } from '../server/backends.ts'
+import { BACKEND_KEY_SQL, SERVER_IDENTITY_SQL } from '../server/incarnation.ts'
+import { LOCK_TIMEOUT, limitSql, locksSql, lockTableSql } from '../transaction.ts'
+import { fingerprintSql } from './fingerprint.ts'
+import type { InspectedSequence, Inspection } from './inspection.ts'
+import { inspectionSql } from './inspection-sql.ts'
+import { lateEventsSql } from './late-events.ts'
+import { windowSql } from './poll-window.ts'
+
+export interface PollRequest {
+  readonly inspection: Inspection
+  readonly sequence: InspectedSequence
+  /** The oids of sequences that filled the column before. */
+  readonly formerSequences: readonly string[]
+  /** `undefined` leaves step 3 out: far behind, the bound is enough. */
+  readonly visibleAbove: bigint | undefined
+  /**
+   * A number that was handed out: a visible position above it is compared with `v`. `undefined` compares none. From the
+   * end of the table down to there every row of a transaction still open would be looked at.
+   */
+  readonly compareAbove: bigint | undefined
+  /** Runs that were proven empty: whether they still are is looked at again. */
+  readonly watched: readonly Gap<bigint>[]
+  readonly knownBackends: readonly string[]
+  /** Whether the catalog is read too, at the end. */
+  readonly inspects: boolean
+}
+
+export type ProbeRequest = Pick<PollRequest, 'inspection' | 'sequence' | 'watched' | 'knownBackends'>
+
+type Options = ResolvedPostgresEventsOptions<unknown>
+
+/** `pg_get_sequence_data` came with 18. */
+const HAS_SEQUENCE_DATA = 180_000
+
+/** Steps 1 to 3. Each needs a snapshot of its own, and each statement returns one row. */
+export function pollSql(options: Options, request: PollRequest, readUncalled: string): string {
+  const { inspection, sequence, visibleAbove, compareAbove, watched, knownBackends, inspects } = request
+  const { table, position } = options.sql
+  const window = visibleAbove === undefined ? undefined : windowSql(options, visibleAbove)
+  return `
+    ${LOCK_TIMEOUT};
+    ${compareAbove === undefined ? '' : `select max(${position})::text as "greatestVisible" from ${table} where ${position} > ${compareAbove};`}
+    ${readUncalled}
+    select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
+      exists (select from pg_class where oid = ${sequence.oid}::oid)::text as "sequenceExists",
+      coalesce(has_sequence_privilege(${sequence.oid}::oid, 'SELECT'), false)::text as "mayReadSequence";
+    commit;
+    begin isolation level read committed;
+    ${limitSql(options.pool)};
+    ${LOCK_TIMEOUT};
+    ${holdersSql(sequence, request.formerSequences)};
+    ${
+      inspects && window !== undefined
+        ? `${lockTableSql(table)} select ${polledFingerprintSql(options, sequence)} as "fingerprintBefore"; ${locksSql(window)}`
+        : ''
+    }
+    select ${window === undefined ? "''" : `array_to_string(array(${window}), ',')`} as visible;
+    ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
+    select ${polledFingerprintSql(options, sequence)} as fingerprint,
+      pg_current_wal_insert_lsn()::text as "insertLsn", pg_current_snapshot()::text as snapshot,
+      (pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn())::text as "isFlushed",
+      ${BACKEND_KEY_SQL} as "backendKey",
+      case when ${isKnownSql(knownBackends)} then null else ${SERVER_IDENTITY_SQL}::text end as identity;
+    ${inspects ? `${inspectionSql(options)};` : ''}
+    commit`
+}
+
+/** Step 1 alone. */
+export function probeSql(
+  options: Options,
+  { inspection, sequence, watched, knownBackends }: ProbeRequest,
+): string {
+  // Before 18 the number is read under the lock that a writer takes: last, so that other daemons see it for a moment only.
+  return `${LOCK_TIMEOUT};
+    ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
+    select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
+      (${isKnownSql(knownBackends)})::text as "isKnownBackend",
+      ${polledFingerprintSql(options, sequence)} as fingerprint;
+    commit`
+}
+
+function polledFingerprintSql({ sql, position }: Options, { oid }: InspectedSequence): string {
+  return fingerprintSql(`to_regclass(${quoteLiteral(sql.table)})::oid`, `${oid}::oid`, position)
+}
+
+/**
+ * The last number handed out, read under the sequence page's buffer lock. Never `SELECT last_value FROM sequence`:
+ * while nextval writes WAL it stores a value up to 32 too high there, and SELECT reads without that lock.
+ */
+function lastHandedOutSql({ serverVersion }: Inspection, { oid }: InspectedSequence): string {
+  const read =
+    serverVersion >= HAS_SEQUENCE_DATA
+      ? `(select (case when s.is_called then s.last_value else s.last_value - 1 end)::text
+           from pg_get_sequence_data(${oid}::oid) s)`
+      : `pg_sequence_last_value(${oid}::oid::regclass)::text`
+  return `(case when has_sequence_privilege(${oid}::oid, 'SELECT') then ${read} end)`
+}
+
+/** What `pollSql` reads of a sequence that was never called: nothing, until a poll has found it to be one. */
+export const NO_UNCALLED = ''
+
+/** Read before the function is called again: still NULL then makes `last_value - 1` exact. */
+export function uncalledSql({ name }: InspectedSequence): string {
+  return `select tableoid::text as "uncalledOid", last_value::text as "uncalledLastValue",
+    is_called::text as "isCalled" from ${name};`
+}
+
+/**
+ * Granted locks of the mode that nextval takes, on this sequence in this database (oids repeat across databases). A
+ * writer in the tail of its commit shows as `N/0`: it has ended. Prepared holders have no pid. Any role may see the
+ * application's name; the start time needs pg_read_all_stats.
+ */
+function holdersSql({ oid }: InspectedSequence, formerSequences: readonly string[]): string {
+  const isPresent = `l.relation = ${oid}::oid`
+  const isAny = formerSequences.length === 0 ? isPresent : `(${isPresent} or ${isFormerSql(formerSequences)})`
+  return `select coalesce(json_agg(json_build_object(
+      'transaction', l.virtualtransaction, 'pid', l.pid, 'applicationName', nullif(a.application_name, ''),
+      'startedAt', a.xact_start, 'isFormer', l.relation <> ${oid}::oid
+    )), '[]')::text as holders
+    from pg_locks l
+    left join lateral pg_stat_get_activity(coalesce(l.pid, ${NO_SUCH_PID})) a on true
+    where l.locktype = 'relation' and ${isAny}
+      and l.mode = 'RowExclusiveLock' and l.granted
+      and l.database = (select oid from pg_database where datname = current_database())
+      and l.pid is distinct from pg_backend_pid() and l.virtualtransaction not like '%/0'`
+}
+
+/** The oid may be another relation's by now. */
+function isFormerSql(formerSequences: readonly string[]): string {
+  const oids = formerSequences.map((oid) => `${oid}::oid`).join(', ')
+  return `l.relation in (${oids}) and (select c.relkind from pg_class c where c.oid = l.relation) = 'S'`
+}
+
+/** -1 and NULL ask `pg_stat_get_activity` for every backend. */
+const NO_SUCH_PID = -2
