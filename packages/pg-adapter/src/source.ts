@@ -12,6 +12,7 @@ import {
 } from '@tidemark/core/adapter'
 import { toldPool } from './client.ts'
 import { isTransientPostgresError } from './errors.ts'
+import { openHighWater, readHighWater } from './high-water.ts'
 import { loadPage } from './load.ts'
 import {
   type PostgresEventsOptions,
@@ -22,10 +23,8 @@ import {
 import { PageColumns } from './page-columns.ts'
 import { PageRanges } from './page-range.ts'
 import { FormerSequences } from './proof/former-sequences.ts'
-import { openProven, readProvenHighWater } from './proof/proven-high-water.ts'
 import { withTableSchema } from './proof/table-schema.ts'
 import { KnownBackends } from './server/backends.ts'
-import { openStale, readStaleHighWater } from './stale-high-water.ts'
 
 /**
  * The events of a table that is filled from a sequence. Creates nothing, writes nothing, and needs no right but SELECT
@@ -57,17 +56,11 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   }
 
   async open(request: OpenRequest): Promise<OpenedSource> {
-    const options = await this.#told(request)
-    return options.staleThresholdMs === undefined
-      ? await openProven(options, this.#memory, request.signal)
-      : await openStale(options, request.signal)
+    return await openHighWater(await this.#told(request), this.#memory, request.signal)
   }
 
   async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
-    const options = await this.#told(request)
-    return options.staleThresholdMs === undefined
-      ? await readProvenHighWater(options, this.#memory, request)
-      : await readStaleHighWater(options, options.staleThresholdMs, request)
+    return await readHighWater(await this.#told(request), this.#memory, request)
   }
 
   async load(request: LoadRequest<bigint>): Promise<Page<bigint, E>> {
