@@ -24,10 +24,11 @@ import {
 } from './checkpoint-record.ts'
 import { CHECKPOINTS_STREAM, checkpointStream } from './checkpoint-stream.ts'
 import { type EsdbCheckpointsClient, type EsdbEventData, expecting, originalRecord } from './client.ts'
+import { hasType } from './client-errors.ts'
 import { type ClientInUse, type ClientOption, clientInUse } from './client-in-use.ts'
-import { hasType, isTransientEsdbError } from './errors.ts'
 import { resolveTimeout } from './options.ts'
 import { answered, readEach } from './read.ts'
+import { isTransientEsdbError } from './transience.ts'
 
 export interface EsdbCheckpointsOptions {
   /**

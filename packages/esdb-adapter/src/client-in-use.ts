@@ -1,6 +1,7 @@
 import { InvalidOptionError } from '@tidemark/core/adapter'
 import { type EsdbSubscription, isReadable } from './client.ts'
-import { EsdbReaderUnavailableError, hasType } from './errors.ts'
+import { hasType } from './client-errors.ts'
+import { EsdbReaderUnavailableError } from './errors.ts'
 
 /** What ends a client that was made here. Both clients have it. */
 interface DisposableClient {

@@ -13,7 +13,6 @@ export {
   EsdbReadEndedEarlyError,
   EsdbReaderUnavailableError,
   EsdbTimeoutError,
-  isTransientEsdbError,
 } from './errors.ts'
 export type { EsdbFilter } from './filter.ts'
 export { ESDB_EVENTS_DEFAULTS, type EsdbAllEventsOptions, type EsdbStreamEventsOptions } from './options.ts'
@@ -29,3 +28,4 @@ export {
   monitorPersistentSubscription,
   type PersistentSubscriptionOptions,
 } from './subscription/persistent.ts'
+export { isTransientEsdbError } from './transience.ts'

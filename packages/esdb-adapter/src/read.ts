@@ -1,6 +1,7 @@
 import { cancelRead, type EsdbEvent } from './client.ts'
+import { explain, hasType } from './client-errors.ts'
 import type { ClientRead } from './client-in-use.ts'
-import { EsdbTimeoutError, explain, hasType } from './errors.ts'
+import { EsdbTimeoutError } from './errors.ts'
 
 /** How long a call may be silent, and what ends it before. */
 export interface CallLimits {

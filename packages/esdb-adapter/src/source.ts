@@ -22,7 +22,7 @@ import {
   isTombstone,
   originalRecord,
 } from './client.ts'
-import { dropReason, isTransientEsdbError } from './errors.ts'
+import { dropReason } from './client-errors.ts'
 import type { EventLog } from './event-log.ts'
 import { allFilter } from './filter.ts'
 import { INCARNATION, readHighWater, readNewest } from './high-water.ts'
@@ -36,6 +36,7 @@ import {
 import { isReplayedParked } from './parked.ts'
 import { readEach } from './read.ts'
 import { streamLog } from './stream-log.ts'
+import { isTransientEsdbError } from './transience.ts'
 import { wakeUps } from './wake-ups.ts'
 
 /** What `esdbEvents` returns: for `createDaemon` as well as for `monitorSubscription` and `resubscribing`. */

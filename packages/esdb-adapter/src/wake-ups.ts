@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { EsdbEvent, EsdbSubscription } from './client.ts'
-import { isTransientEsdbError } from './errors.ts'
 import type { EventLog } from './event-log.ts'
+import { isTransientEsdbError } from './transience.ts'
 
 /** A call that brings more than this in a second is ended: the daemon then polls by itself, and all would come twice. */
 const MOST_EVENTS_A_SECOND = 100

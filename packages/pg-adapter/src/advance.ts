@@ -9,13 +9,7 @@ import {
 } from '@tidemark/core/adapter'
 import { type CheckpointTables, isUnitSql } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
-import {
-  CommitRefusedError,
-  IN_FAILED_SQL_TRANSACTION,
-  QueryTimeoutError,
-  sqlState,
-  TransactionFailedError,
-} from './errors.ts'
+import { CommitRefusedError, QueryTimeoutError, TransactionFailedError } from './errors.ts'
 import { errorOfHandler, errorOfStatement } from './handler-end.ts'
 import { quoteLiteral } from './identifiers.ts'
 import {
@@ -26,6 +20,7 @@ import {
 } from './server/backends.ts'
 import { lsnOf } from './server/log-position.ts'
 import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
+import { IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
 import { beginForOthers, limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
 import type { UnansweredCommits } from './unanswered-commits.ts'
 

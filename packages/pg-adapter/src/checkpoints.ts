@@ -30,7 +30,6 @@ import {
   type PgPool,
   withConnection,
 } from './client.ts'
-import { isTransientPostgresError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { migrate } from './migrations/migrate.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './options.ts'
@@ -41,6 +40,7 @@ import { settledMemory } from './settled-memory.ts'
 import { skipLedger } from './skip-ledger.ts'
 import { parseSkipTotals } from './skip-totals.ts'
 import { transact } from './transaction.ts'
+import { isTransientPostgresError } from './transience.ts'
 import { UnansweredCommits } from './unanswered-commits.ts'
 
 export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {

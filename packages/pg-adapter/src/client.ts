@@ -1,5 +1,6 @@
 import { type PollWait, TidemarkError, traced } from '@tidemark/core/adapter'
-import { ConnectionLostError, NoConnectionError, sqlState } from './errors.ts'
+import { ConnectionLostError, NoConnectionError } from './errors.ts'
+import { sqlState } from './sql-state.ts'
 
 /**
  * The part of node-postgres that is used, as structural types, so that any pool with its shape will do and no driver is

@@ -1,4 +1,5 @@
-import { SOCKET_FAULTS, TidemarkError } from '@tidemark/core/adapter'
+import { TidemarkError } from '@tidemark/core/adapter'
+import { IDLE_IN_TRANSACTION, sqlState } from './sql-state.ts'
 
 /** What the proof needs of the store (docs/proof.md, "Conditions"). */
 export type PostgresCondition =
@@ -178,74 +179,4 @@ export class CommitRefusedError extends TidemarkError {
     )
     this.projection = projection
   }
-}
-
-/** query_canceled: by `statement_timeout` or `pg_cancel_backend()`; the server's words for it are in its language. */
-export const QUERY_CANCELED = '57014'
-export const IN_FAILED_SQL_TRANSACTION = '25P02'
-const IDLE_IN_TRANSACTION = '25P03'
-const TRANSACTION_TIMEOUT = '25P04'
-
-/** Where the server ended a transaction for the time that it took: what it said, in one of these or their causes. */
-export function transactionTimeoutIn(...errors: readonly unknown[]): Error | undefined {
-  for (const error of errors) {
-    for (let at = error, depth = 0; at instanceof Error && depth < MOST_CAUSES; at = at.cause, depth++) {
-      const state = sqlState(at)
-      if (state === IDLE_IN_TRANSACTION || state === TRANSACTION_TIMEOUT) return at
-    }
-  }
-  return undefined
-}
-
-const MOST_CAUSES = 10
-
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const TRANSIENT_CLASSES: Readonly<Record<string, string>> = {
-  '08': 'connection_exception',
-  '40': 'transaction_rollback: serialization_failure, deadlock_detected',
-  '53': 'insufficient_resources: too_many_connections, disk_full',
-}
-const TRANSIENT_CODES: Readonly<Record<string, string>> = {
-  '25P03': 'idle_in_transaction_session_timeout: of ours alone, where this process was busy',
-  '25P04': 'transaction_timeout: of a poll or a page',
-  '25006': 'read_only_sql_transaction: a primary that became a standby',
-  '55P03': 'lock_not_available: blocked by DDL',
-  '57P01': 'admin_shutdown',
-  '57P02': 'crash_shutdown',
-  '57P03': 'cannot_connect_now: starting up, in recovery',
-  '57P04': 'database_dropped',
-  '57P05': 'idle_session_timeout',
-}
-/** What node-postgres and its pool say without a code, for a connection that ended or could not be had. */
-const DRIVER_MESSAGES: readonly RegExp[] = [
-  /^Connection terminated/,
-  /^Client has encountered a connection error/,
-  /^Client was closed and is not queryable/,
-  /^timeout exceeded when trying to connect/i,
-  /^timeout expired/,
-  /^Query read timeout/,
-]
-
-const PASSING = [
-  NotPrimaryError,
-  PartitionsChangedError,
-  QueryTimeoutError,
-  NoConnectionError,
-  ConnectionLostError,
-  CommitPendingError,
-  TransactionLeftOpenError,
-]
-
-/** Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever. */
-export function isTransientPostgresError(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  if (PASSING.some((passing) => error instanceof passing)) return true
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
-  if (code === undefined) return DRIVER_MESSAGES.some((message) => message.test(error.message))
-  if (SOCKET_FAULTS.has(code)) return true
-  return code in TRANSIENT_CODES || (code.length === 5 && code.slice(0, 2) in TRANSIENT_CLASSES)
-}
-
-export function sqlState(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }

@@ -1,14 +1,8 @@
 import { HandlerEndedTransactionError } from '@tidemark/core/adapter'
 import type { BoundedClient, Connection } from './client.ts'
-import {
-  ConnectionLostError,
-  IN_FAILED_SQL_TRANSACTION,
-  QueryTimeoutError,
-  sqlState,
-  TransactionTimedOutError,
-  transactionTimeoutIn,
-} from './errors.ts'
+import { ConnectionLostError, QueryTimeoutError, TransactionTimedOutError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
+import { IN_FAILED_SQL_TRANSACTION, sqlState, transactionTimeoutIn } from './sql-state.ts'
 import { manyResults } from './transaction.ts'
 
 /** The transaction that a handler works in. */

@@ -4,7 +4,6 @@ export {
   CommitPendingError,
   CommitRefusedError,
   ConnectionLostError,
-  isTransientPostgresError,
   NoConnectionError,
   NotPrimaryError,
   PartitionsChangedError,
@@ -18,3 +17,4 @@ export {
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
 export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow } from './options.ts'
 export { postgresEvents } from './source.ts'
+export { isTransientPostgresError } from './transience.ts'

@@ -1,5 +1,6 @@
 import type { BoundedClient, BoundedPool, PgClient, PgPool, PgResult } from './client.ts'
-import { QUERY_CANCELED, QueryTimeoutError, sqlState } from './errors.ts'
+import { QueryTimeoutError } from './errors.ts'
+import { QUERY_CANCELED, sqlState } from './sql-state.ts'
 
 /**
  * 30 s: far beyond what a poll or a page takes, also a page that looks through millions of rows for a rare type, and

@@ -11,7 +11,6 @@ import {
   type Page,
 } from '@tidemark/core/adapter'
 import { toldPool } from './client.ts'
-import { isTransientPostgresError } from './errors.ts'
 import { openHighWater, readHighWater } from './high-water.ts'
 import { loadPage } from './load.ts'
 import {
@@ -25,6 +24,7 @@ import { PageRanges } from './page-range.ts'
 import { FormerSequences } from './proof/former-sequences.ts'
 import { withTableSchema } from './proof/table-schema.ts'
 import { KnownBackends } from './server/backends.ts'
+import { isTransientPostgresError } from './transience.ts'
 
 /**
  * The events of a table that is filled from a sequence. Creates nothing, writes nothing, and needs no right but SELECT

@@ -1,5 +1,6 @@
 import type { BoundedClient, PgResult } from './client.ts'
-import { sqlState, TransactionLeftOpenError } from './errors.ts'
+import { TransactionLeftOpenError } from './errors.ts'
+import { sqlState } from './sql-state.ts'
 
 /**
  * READ COMMITTED, whatever the role's default is: each statement needs a snapshot of its own. And a transaction of our

@@ -1,6 +1,7 @@
 import { type BoundedPool, type PgClient, withConnection } from '../client.ts'
-import { PostgresConditionError, sqlState } from '../errors.ts'
+import { PostgresConditionError } from '../errors.ts'
 import { quoteIdentifier } from '../identifiers.ts'
+import { sqlState } from '../sql-state.ts'
 import { begin, manyResults } from '../transaction.ts'
 import { createVersions, insertVersion, LATEST_VERSION, MIGRATIONS } from './migrations.ts'
 import { type CheckpointRights, checkpointRightsSql, requireMayCreate, requireMayUse } from './rights.ts'

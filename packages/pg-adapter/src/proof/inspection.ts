@@ -1,7 +1,8 @@
 import { type BoundedClient, withConnection } from '../client.ts'
-import { PostgresConditionError, sqlState } from '../errors.ts'
+import { PostgresConditionError } from '../errors.ts'
 import { quoteIdentifier, quoteLiteral } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { sqlState } from '../sql-state.ts'
 import { manyResults, transactUnlessLocked } from '../transaction.ts'
 import { inspectionSql } from './inspection-sql.ts'
 

@@ -1,6 +1,7 @@
 import { type BoundedPool, withConnection } from '../client.ts'
-import { NotPrimaryError, sqlState } from '../errors.ts'
+import { NotPrimaryError } from '../errors.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { sqlState } from '../sql-state.ts'
 import { begin } from '../transaction.ts'
 import type { Inspection } from './inspection.ts'
 import { parseLateEvents } from './late-events.ts'

@@ -1,6 +1,6 @@
 import { type ClockReading, nowMs, SERVER_NOW_SQL } from '../append-time.ts'
 import { type BoundedClient, withConnection } from '../client.ts'
-import { PartitionsChangedError, PostgresConditionError, sqlState } from '../errors.ts'
+import { PartitionsChangedError, PostgresConditionError } from '../errors.ts'
 import { quoteLiteral } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import {
@@ -9,6 +9,7 @@ import {
   onKnownBackend,
   requireKnownSql,
 } from '../server/backends.ts'
+import { sqlState } from '../sql-state.ts'
 import { locksSql, lockTableSql, transactUnlessLocked } from '../transaction.ts'
 import { partitionsSql } from './fingerprint.ts'
 

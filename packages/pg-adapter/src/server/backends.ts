@@ -1,7 +1,8 @@
 import { IncarnationChangedError } from '@tidemark/core/adapter'
 import type { PgClient } from '../client.ts'
-import { NotPrimaryError, sqlState } from '../errors.ts'
+import { NotPrimaryError } from '../errors.ts'
 import { quoteTexts } from '../identifiers.ts'
+import { sqlState } from '../sql-state.ts'
 import { BACKEND_KEY_SQL, isSameServerRun, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
 
 /**

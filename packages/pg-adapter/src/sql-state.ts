@@ -1,0 +1,23 @@
+/** query_canceled: by `statement_timeout` or `pg_cancel_backend()`; the server's words for it are in its language. */
+export const QUERY_CANCELED = '57014'
+export const IN_FAILED_SQL_TRANSACTION = '25P02'
+export const IDLE_IN_TRANSACTION = '25P03'
+const TRANSACTION_TIMEOUT = '25P04'
+
+/** The code of an error that the server has sent. */
+export function sqlState(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+/** Where the server ended a transaction for the time that it took: what it said, in one of these or their causes. */
+export function transactionTimeoutIn(...errors: readonly unknown[]): Error | undefined {
+  for (const error of errors) {
+    for (let at = error, depth = 0; at instanceof Error && depth < MOST_CAUSES; at = at.cause, depth++) {
+      const state = sqlState(at)
+      if (state === IDLE_IN_TRANSACTION || state === TRANSACTION_TIMEOUT) return at
+    }
+  }
+  return undefined
+}
+
+const MOST_CAUSES = 10
