@@ -32,7 +32,7 @@ import {
 } from './client.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { migrate } from './migrations/migrate.ts'
-import { requirePool, requireText, resolveQueryTimeout } from './options.ts'
+import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
 import { boundedClient, boundedPool } from './query-timeout.ts'
 import { KnownBackends } from './server/backends.ts'
 import { parseIncarnation } from './server/incarnation.ts'

@@ -13,16 +13,12 @@ import {
 import { toldPool } from './client.ts'
 import { openHighWater, readHighWater } from './high-water.ts'
 import { loadPage } from './load.ts'
-import {
-  type PostgresEventsOptions,
-  type PostgresRow,
-  type ResolvedPostgresEventsOptions,
-  resolvePostgresEventsOptions,
-} from './options.ts'
+import type { PostgresEventsOptions, PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
 import { PageColumns } from './page-columns.ts'
 import { PageRanges } from './page-range.ts'
 import { FormerSequences } from './proof/former-sequences.ts'
 import { withTableSchema } from './proof/table-schema.ts'
+import { resolvePostgresEventsOptions } from './resolve-options.ts'
 import { KnownBackends } from './server/backends.ts'
 import { isTransientPostgresError } from './transience.ts'
 

@@ -1,0 +1,121 @@
+import { InvalidOptionError, requireKnownOptions } from '@tidemark/core/adapter'
+import { parseQualifiedName, quoteIdentifier, quoteName } from './identifiers.ts'
+import {
+  type AppendedAt,
+  POSTGRES_EVENTS_DEFAULTS,
+  type PostgresEventsOptions,
+  type ResolvedPostgresEventsOptions,
+} from './options.ts'
+import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
+import { boundedPool } from './query-timeout.ts'
+
+const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true>> = {
+  pool: true,
+  table: true,
+  position: true,
+  columns: true,
+  eventType: true,
+  placeholderTypes: true,
+  appendedAt: true,
+  mapRow: true,
+  typeField: true,
+  name: true,
+  highWater: true,
+  allowMissingIndex: true,
+  queryTimeoutMs: true,
+}
+
+/** With every default. Throws `InvalidOptionError`. */
+export function resolvePostgresEventsOptions<E>(
+  options: PostgresEventsOptions<E>,
+): ResolvedPostgresEventsOptions<E> {
+  requireKnownOptions(options, POSTGRES_EVENTS_OPTIONS)
+  const table = parseQualifiedName('table', options.table)
+  const position = requireText('position', options.position ?? POSTGRES_EVENTS_DEFAULTS.position)
+  const name = requireText('name', options.name ?? options.table)
+  if (options.eventType !== undefined) requireText('eventType', options.eventType)
+  if (options.columns !== undefined && !Array.isArray(options.columns)) {
+    throw new InvalidOptionError('columns', 'an array of column names', options.columns)
+  }
+  for (const column of options.columns ?? []) requireText('columns', column)
+  if (options.mapRow !== undefined && typeof options.mapRow !== 'function') {
+    throw new InvalidOptionError('mapRow', 'a function', options.mapRow)
+  }
+  requirePool(options.pool)
+  return Object.freeze({
+    pool: boundedPool(options.pool, resolveQueryTimeout(options.queryTimeoutMs)),
+    table,
+    position,
+    columns: options.columns,
+    eventType: options.eventType,
+    placeholderTypes: resolvePlaceholderTypes(options),
+    appendedAt: resolveAppendedAt(options.appendedAt),
+    mapRow: options.mapRow ?? ((row) => row as E),
+    name,
+    staleThresholdMs: resolveThreshold(options.highWater),
+    allowMissingIndex: options.allowMissingIndex ?? false,
+    sql: { table: quoteName(table), position: quoteIdentifier(position) },
+  })
+}
+
+function resolvePlaceholderTypes({
+  eventType,
+  placeholderTypes,
+}: Pick<PostgresEventsOptions, 'eventType' | 'placeholderTypes'>): readonly string[] {
+  if (placeholderTypes === undefined) return POSTGRES_EVENTS_DEFAULTS.placeholderTypes
+  if (!Array.isArray(placeholderTypes)) {
+    throw new InvalidOptionError('placeholderTypes', 'an array of event types', placeholderTypes)
+  }
+  if (eventType === undefined) {
+    throw new InvalidOptionError(
+      'placeholderTypes',
+      'the option eventType beside it, which names the column of the type',
+      placeholderTypes,
+    )
+  }
+  return Object.freeze(placeholderTypes.map((type) => requireText('placeholderTypes', type)))
+}
+
+function resolveAppendedAt(appendedAt: PostgresEventsOptions['appendedAt']): AppendedAt | undefined {
+  if (appendedAt === undefined) return undefined
+  if (typeof appendedAt !== 'object' || appendedAt === null) {
+    return { column: requireText('appendedAt', appendedAt), timeZone: undefined }
+  }
+  requireKnownOptions(appendedAt, { column: true, timeZone: true }, 'appendedAt')
+  return {
+    column: requireText('appendedAt.column', appendedAt.column),
+    timeZone: requireTimeZone('appendedAt.timeZone', appendedAt.timeZone),
+  }
+}
+
+/** A name alone: PostgreSQL reads the sign of an offset the other way round ('+02:00' is west of Greenwich there). */
+function requireTimeZone(option: string, value: unknown): string {
+  try {
+    if (typeof value !== 'string' || !/^[A-Z]/i.test(value)) throw new RangeError('an offset')
+    new Intl.DateTimeFormat('en', { timeZone: value })
+    return value
+  } catch {
+    throw new InvalidOptionError(option, "the name of a time zone, as 'UTC' or 'Europe/Berlin'", value)
+  }
+}
+
+function resolveThreshold(highWater: PostgresEventsOptions['highWater']): number | undefined {
+  if (highWater === undefined) return undefined
+  if (highWater.mode === 'proof') {
+    requireKnownOptions(highWater, { mode: true }, 'highWater')
+    return undefined
+  }
+  if (highWater.mode !== 'stale-threshold') {
+    throw new InvalidOptionError(
+      'highWater.mode',
+      `'proof' or 'stale-threshold'`,
+      (highWater as { mode: unknown }).mode,
+    )
+  }
+  requireKnownOptions(highWater, { mode: true, thresholdMs: true }, 'highWater')
+  const thresholdMs = highWater.thresholdMs ?? POSTGRES_EVENTS_DEFAULTS.thresholdMs
+  if (typeof thresholdMs !== 'number' || !Number.isFinite(thresholdMs) || thresholdMs <= 0) {
+    throw new InvalidOptionError('highWater.thresholdMs', 'a number of milliseconds above 0', thresholdMs)
+  }
+  return thresholdMs
+}
