@@ -7,21 +7,15 @@ import {
   IncarnationChangedError,
   TidemarkError,
 } from '@tidemark/core/adapter'
-import { type CheckpointTables, isUnitSql } from './checkpoint-tables.ts'
+import { lockSql, moveSql, TRANSACTION_ENDED, toCrossed } from './advance-sql.ts'
+import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
 import { CommitRefusedError, QueryTimeoutError, TransactionFailedError } from './errors.ts'
 import { errorOfHandler, errorOfStatement } from './handler-end.ts'
-import { quoteLiteral } from './identifiers.ts'
-import {
-  compareBackend,
-  INVALID_TEXT_REPRESENTATION,
-  isKnownSql,
-  type KnownBackends,
-} from './server/backends.ts'
-import { lsnOf } from './server/log-position.ts'
+import { compareBackend, INVALID_TEXT_REPRESENTATION, type KnownBackends } from './server/backends.ts'
 import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 import { IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
-import { beginForOthers, limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
+import { beginForOthers, manyResults } from './transaction.ts'
 import type { UnansweredCommits } from './unanswered-commits.ts'
 
 export interface AdvanceParts {
@@ -92,27 +86,12 @@ interface LockedCheckpoint {
 
 /** Before the handler runs, so that the loser of two owners does no work. */
 async function beginAndLock(
-  { client, tables: { checkpoints, skips }, backends, unanswered }: AdvanceParts,
-  { unit, source, from, to, evidence }: AdvanceRequest,
+  { client, tables, backends, unanswered }: AdvanceParts,
+  request: AdvanceRequest,
 ): Promise<LockedCheckpoint> {
-  const lsn = lsnOf(evidence.logPosition)
+  const { unit, from, evidence } = request
   const keys = backends?.of(evidence.incarnation) ?? []
-  const [locked] = await beginForOthers(
-    client,
-    `select c.position, c.skipped::text as skipped, pg_current_xact_id()::text as transaction,
-       pg_backend_pid()::text as pid, ${THEIR_LIMIT} as limit,
-       ${isKnownSql(keys)}::text as "isKnownBackend",
-       (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${quoteLiteral(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
-       (select json_agg(json_build_object('stored', s.stored::text, 'current', s.current::text, 'count', s.count::text,
-            'isHistorical',
-            s.current <= c.started_at_head::numeric) order by s.current)::text
-          from ${skips} s
-          where s.source = ${quoteLiteral(source)} and s.current > ${from === undefined ? "'-Infinity'" : integer(from)}::numeric
-            and s.current <= ${integer(to)}::numeric) as crossed
-     from ${checkpoints} c
-     where ${isUnitSql('c', unit)}
-     for update of c skip locked`,
-  )
+  const [locked] = await beginForOthers(client, lockSql(tables, request, keys))
   const row = locked?.rows[0]
   if (row === undefined) {
     await unanswered.requireEnded(client, unit)
@@ -137,27 +116,14 @@ async function beginAndLock(
 
 /** The statement fails, and so nothing is committed, where the handler has ended the transaction. */
 async function moveAndCommit(
-  { client, tables: { checkpoints } }: AdvanceParts,
-  { unit, to, evidence }: AdvanceRequest,
+  { client, tables }: AdvanceParts,
+  request: AdvanceRequest,
   transaction: string,
   skipped: string,
 ): Promise<void> {
-  const { projection } = unit
+  const { projection } = request.unit
   const results = await client
-    .query(
-      `${limitSql(client)};
-       with moved as (
-         update ${checkpoints} c
-         set position = ${quoteLiteral(to)}, settled = ${quoteLiteral(evidence.settled)},
-           incarnation = ${quoteLiteral(evidence.incarnation)}, log_position = ${quoteLiteral(evidence.logPosition)},
-           skipped = ${quoteLiteral(skipped)}::jsonb, updated_at = clock_timestamp()
-         where ${isUnitSql('c', unit)} and pg_current_xact_id()::text = ${quoteLiteral(transaction)}
-         returning true
-       )
-       select case when (select count(*) from moved) = 1 then true
-         else ('${TRANSACTION_ENDED}' || pg_current_xact_id())::boolean end;
-       commit`,
-    )
+    .query(moveSql(client, tables, request, transaction, skipped))
     .catch((error: unknown) => {
       if (sqlState(error) === IN_FAILED_SQL_TRANSACTION) {
         throw new TransactionFailedError(
@@ -177,28 +143,5 @@ async function moveAndCommit(
   if (command !== 'COMMIT') throw new TransactionFailedError(projection, `COMMIT was answered by ${command}`)
 }
 
-/** What fails, as a cast, where the checkpoint was not moved in the transaction that locked it. */
-const TRANSACTION_ENDED = 'tidemark: the handler ended the transaction, this is '
 /** Classes of what deferred constraints and triggers raise: integrity_constraint_violation, PL/pgSQL's RAISE. */
 const REFUSALS: ReadonlySet<string | undefined> = new Set(['23', 'P0'])
-
-function toCrossed(json: unknown): readonly CrossedRun[] {
-  if (typeof json !== 'string') return []
-  const runs = JSON.parse(json) as {
-    stored: string
-    current: string
-    count: string
-    isHistorical: boolean | null
-  }[]
-  return runs.map(({ stored, current, count, isHistorical }) => ({
-    stored,
-    current,
-    count: BigInt(count),
-    reason: isHistorical ? 'historical_gap' : 'stale_high_water_mark',
-  }))
-}
-
-/** Positions of sources that skip are integers; others cross nothing. */
-function integer(position: string): string {
-  return quoteLiteral(/^-?\d+$/.test(position) ? position : undefined)
-}

@@ -16,12 +16,21 @@ import {
 } from '@tidemark/core/adapter'
 import { advanceCheckpoint } from './advance.ts'
 import {
+  filterSql,
+  insertSql,
+  keepHeadSql,
+  progressSql,
+  selectSql,
+  textOf,
+  toProgress,
+  toStoredUnit,
+} from './checkpoint-rows.ts'
+import {
   type CheckpointTables,
   checkpointTables,
   isUnitSql,
   type Query,
   type Row,
-  unitValuesSql,
 } from './checkpoint-tables.ts'
 import {
   type BoundedPool,
@@ -38,7 +47,6 @@ import { KnownBackends } from './server/backends.ts'
 import { parseIncarnation } from './server/incarnation.ts'
 import { settledMemory } from './settled-memory.ts'
 import { skipLedger } from './skip-ledger.ts'
-import { parseSkipTotals } from './skip-totals.ts'
 import { transact } from './transaction.ts'
 import { isTransientPostgresError } from './transience.ts'
 import { UnansweredCommits } from './unanswered-commits.ts'
@@ -121,15 +129,9 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<Checkpoint> {
-    const { checkpoints } = this.#tables
     let row = await this.#readRow(unit, signal)
     if (row === undefined) {
-      await this.#query(
-        `insert into ${checkpoints} (projection, version, slot_from, slot_to, source, started_at_head)
-         values (${unitValuesSql(unit)}, ${quoteLiteral(source)}, ${quoteLiteral(head)})
-         on conflict do nothing`,
-        signal,
-      )
+      await this.#query(insertSql(this.#tables, unit, { source, head }), signal)
       row = await this.#readRow(unit, signal)
     }
     if (row === undefined)
@@ -140,26 +142,14 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
         unit.projection,
         owner,
         source,
-        `; or, if the source was only renamed, run\n  UPDATE ${checkpoints} SET source = ${quoteLiteral(source)} ` +
+        `; or, if the source was only renamed, run\n  UPDATE ${this.#tables.checkpoints} SET source = ${quoteLiteral(source)} ` +
           `WHERE projection = ${quoteLiteral(unit.projection)};`,
       )
     }
-    if (row.isHeadUnknown === 'true' && head !== undefined) await this.#keepHead(unit, head, signal)
+    if (row.isHeadUnknown === 'true' && head !== undefined) {
+      await this.#query(keepHeadSql(this.#tables, unit, head), signal)
+    }
     return { position, skipped }
-  }
-
-  /** For a row that the first version made. One that an owner is working on is left to that owner. */
-  async #keepHead(unit: Unit, head: string, signal: AbortSignal): Promise<void> {
-    const { checkpoints } = this.#tables
-    await this.#query(
-      `update ${checkpoints} c set started_at_head = ${quoteLiteral(head)}
-       where ${isUnitSql('c', unit)} and exists (
-         select from ${checkpoints} o
-         where ${isUnitSql('o', unit)} and o.position is null and o.started_at_head is null
-         for update skip locked
-       )`,
-      signal,
-    )
   }
 
   async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {
@@ -167,12 +157,8 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return row && toStoredUnit(row)
   }
 
-  async list({ source, projection }: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]> {
-    const conditions = [
-      ...(source === undefined ? [] : [`c.source = ${quoteLiteral(source)}`]),
-      ...(projection === undefined ? [] : [`c.projection = ${quoteLiteral(projection)}`]),
-    ]
-    return (await this.#query(this.#select(conditions), signal)).map(toStoredUnit)
+  async list(filter: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]> {
+    return (await this.#query(selectSql(this.#tables, filterSql(filter)), signal)).map(toStoredUnit)
   }
 
   async advance(request: AdvanceRequest, work: (tx: C) => Promise<void>): Promise<Advanced> {
@@ -188,25 +174,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
-    const { checkpoints, settled } = this.#tables
-    const rows = await this.#query(
-      `select ${UNIT_COLUMNS}, position, settled, incarnation, log_position from ${checkpoints} c
-         where source = ${quoteLiteral(source)}
-       union all
-       select null, null, null, null, null, settled, incarnation, log_position from ${settled}
-         where source = ${quoteLiteral(source)}`,
-      signal,
-    )
-    return rows.map((row) => {
-      const incarnation = textOf(row.incarnation)
-      return {
-        unit: row.projection === null ? undefined : toUnit(row),
-        position: textOf(row.position),
-        settled: textOf(row.settled),
-        logPosition: textOf(row.log_position),
-        ...(incarnation === undefined ? {} : { incarnation }),
-      }
-    })
+    return (await this.#query(progressSql(this.#tables, source), signal)).map(toProgress)
   }
 
   /** The same server: one log, whatever the database. */
@@ -243,15 +211,8 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return isTransientPostgresError(error)
   }
 
-  #select(conditions: readonly string[]): string {
-    const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-    return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped,
-        (position is null and started_at_head is null)::text as "isHeadUnknown"
-      from ${this.#tables.checkpoints} c ${where}`
-  }
-
   async #readRow(unit: Unit, signal: AbortSignal): Promise<Row | undefined> {
-    const [row] = await this.#query(this.#select([isUnitSql('c', unit)]), signal)
+    const [row] = await this.#query(selectSql(this.#tables, [isUnitSql('c', unit)]), signal)
     return row
   }
 
@@ -259,28 +220,4 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     const [result] = await withConnection(this.#ownPool, signal, (client) => transact(client, sql))
     return result?.rows ?? []
   }
-}
-
-/** The key of a row, as text whatever parsers the pool has. */
-const UNIT_COLUMNS =
-  'projection, version::text as version, slot_from::text as "slotFrom", slot_to::text as "slotTo"'
-
-function toUnit(row: Row): Unit {
-  const { projection, version, slotFrom, slotTo } = row
-  const slots = { from: Number(slotFrom), to: Number(slotTo) }
-  return { projection: String(projection), version: Number(version), slots }
-}
-
-function toStoredUnit(row: Row): StoredUnit {
-  const { source, position, skipped } = row
-  return {
-    unit: toUnit(row),
-    source: String(source),
-    position: textOf(position),
-    skipped: parseSkipTotals(skipped),
-  }
-}
-
-function textOf(value: unknown): string | undefined {
-  return value === null || value === undefined ? undefined : String(value)
 }

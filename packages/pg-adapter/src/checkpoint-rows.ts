@@ -1,0 +1,84 @@
+import type { FirstStart, StoredProgress, StoredUnit, Unit, UnitFilter } from '@tidemark/core/adapter'
+import { type CheckpointTables, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
+import { quoteLiteral } from './identifiers.ts'
+import { parseSkipTotals } from './skip-totals.ts'
+
+/** The key of a row, as text whatever parsers the pool has. */
+const UNIT_COLUMNS =
+  'projection, version::text as version, slot_from::text as "slotFrom", slot_to::text as "slotTo"'
+
+/** The rows that all of `conditions` hold for, as `toStoredUnit` takes them. */
+export function selectSql({ checkpoints }: CheckpointTables, conditions: readonly string[]): string {
+  const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
+  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped,
+        (position is null and started_at_head is null)::text as "isHeadUnknown"
+      from ${checkpoints} c ${where}`
+}
+
+/** The conditions of a filter. */
+export function filterSql({ source, projection }: UnitFilter): readonly string[] {
+  return [
+    ...(source === undefined ? [] : [`c.source = ${quoteLiteral(source)}`]),
+    ...(projection === undefined ? [] : [`c.projection = ${quoteLiteral(projection)}`]),
+  ]
+}
+
+export function insertSql(
+  { checkpoints }: CheckpointTables,
+  unit: Unit,
+  { source, head }: FirstStart,
+): string {
+  return `insert into ${checkpoints} (projection, version, slot_from, slot_to, source, started_at_head)
+         values (${unitValuesSql(unit)}, ${quoteLiteral(source)}, ${quoteLiteral(head)})
+         on conflict do nothing`
+}
+
+/** For a row that the first version made. One that an owner is working on is left to that owner. */
+export function keepHeadSql({ checkpoints }: CheckpointTables, unit: Unit, head: string): string {
+  return `update ${checkpoints} c set started_at_head = ${quoteLiteral(head)}
+       where ${isUnitSql('c', unit)} and exists (
+         select from ${checkpoints} o
+         where ${isUnitSql('o', unit)} and o.position is null and o.started_at_head is null
+         for update skip locked
+       )`
+}
+
+/** The checkpoints of a source, and what is settled without one, as `toProgress` takes them. */
+export function progressSql({ checkpoints, settled }: CheckpointTables, source: string): string {
+  return `select ${UNIT_COLUMNS}, position, settled, incarnation, log_position from ${checkpoints} c
+         where source = ${quoteLiteral(source)}
+       union all
+       select null, null, null, null, null, settled, incarnation, log_position from ${settled}
+         where source = ${quoteLiteral(source)}`
+}
+
+function toUnit(row: Row): Unit {
+  const { projection, version, slotFrom, slotTo } = row
+  const slots = { from: Number(slotFrom), to: Number(slotTo) }
+  return { projection: String(projection), version: Number(version), slots }
+}
+
+export function toStoredUnit(row: Row): StoredUnit {
+  const { source, position, skipped } = row
+  return {
+    unit: toUnit(row),
+    source: String(source),
+    position: textOf(position),
+    skipped: parseSkipTotals(skipped),
+  }
+}
+
+export function toProgress(row: Row): StoredProgress<string> {
+  const incarnation = textOf(row.incarnation)
+  return {
+    unit: row.projection === null ? undefined : toUnit(row),
+    position: textOf(row.position),
+    settled: textOf(row.settled),
+    logPosition: textOf(row.log_position),
+    ...(incarnation === undefined ? {} : { incarnation }),
+  }
+}
+
+export function textOf(value: unknown): string | undefined {
+  return value === null || value === undefined ? undefined : String(value)
+}
