@@ -4,7 +4,8 @@ const core = 'packages/core/src'
 const postgres = 'packages/pg-adapter/src'
 
 /** What every part of the Postgres adapter may use: names, errors, connections, transactions, options. */
-const POSTGRES_FLOOR = '(identifiers|errors|sql-state|client|query-timeout|transaction|options|append-time)[.]ts$'
+const POSTGRES_FLOOR =
+  '(identifiers|errors|sql-state|client|query-timeout|transaction|options|append-time)[.]ts$'
 
 /**
  * Files below `from` import nothing of `within` but `allowed`. `$1` in `allowed` stands for what the first group of `from`

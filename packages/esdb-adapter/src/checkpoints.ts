@@ -14,6 +14,8 @@ import {
   type UnitFilter,
   unitKey,
 } from '@tidemark/core/adapter'
+import { unlessAborted } from './append-turns.ts'
+import { CheckpointCalls } from './checkpoint-calls.ts'
 import {
   type CheckpointRecord,
   checkpointEvent,
@@ -23,11 +25,10 @@ import {
   parseListing,
 } from './checkpoint-record.ts'
 import { CHECKPOINTS_STREAM, checkpointStream } from './checkpoint-stream.ts'
-import { type EsdbCheckpointsClient, type EsdbEventData, expecting, originalRecord } from './client.ts'
+import type { EsdbCheckpointsClient, EsdbEventData } from './client.ts'
 import { hasType } from './client-errors.ts'
-import { type ClientInUse, type ClientOption, clientInUse } from './client-in-use.ts'
+import { type ClientOption, clientInUse } from './client-in-use.ts'
 import { resolveTimeout } from './options.ts'
-import { answered, readEach } from './read.ts'
 import { isTransientEsdbError } from './transience.ts'
 
 export interface EsdbCheckpointsOptions {
@@ -62,7 +63,7 @@ const OPTIONS: Readonly<Record<keyof EsdbCheckpointsOptions, true>> = { client: 
 export function esdbCheckpoints(options: EsdbCheckpointsOptions): CheckpointStore<undefined> {
   requireKnownOptions(options, OPTIONS)
   const client = clientInUse(options.client, ['readStream', 'appendToStream', 'setStreamMetadata'])
-  return new EsdbCheckpoints(client, resolveTimeout(options.timeoutMs))
+  return new EsdbCheckpoints(new CheckpointCalls(client, resolveTimeout(options.timeoutMs)))
 }
 
 /** The last event of a checkpoint's stream. */
@@ -73,16 +74,14 @@ interface Stored extends Partial<CheckpointRecord> {
 
 class EsdbCheckpoints implements CheckpointStore<undefined> {
   readonly name = 'esdbCheckpoints'
-  readonly #client: ClientInUse<EsdbCheckpointsClient>
-  readonly #timeoutMs: number
+  readonly #calls: CheckpointCalls
   /** As last read or written here, so that a batch costs one append. */
   readonly #known = new Map<string, Stored>()
   /** Streams that this process has set `$maxCount` on. */
   readonly #bounded = new Set<string>()
 
-  constructor(client: ClientInUse<EsdbCheckpointsClient>, timeoutMs: number) {
-    this.#client = client
-    this.#timeoutMs = timeoutMs
+  constructor(calls: CheckpointCalls) {
+    this.#calls = calls
   }
 
   /** The row is the stream: its first checkpoint makes it. */
@@ -102,18 +101,13 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
 
   async list({ source, projection }: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]> {
     const units = new Map<string, Unit>()
-    await this.#readEach(
-      CHECKPOINTS_STREAM,
-      { direction: 'forwards', fromRevision: 'start' },
-      signal,
-      (record) => {
-        const listed = parseListing(record)
-        // A stream was listed with the source of its first checkpoint, each time that it was made.
-        if (source !== undefined && listed.source !== source) return
-        const { unit } = listed
-        if (projection === undefined || unit.projection === projection) units.set(unitKey(unit), unit)
-      },
-    )
+    await this.#calls.readAll(CHECKPOINTS_STREAM, signal, (record) => {
+      const listed = parseListing(record)
+      // A stream was listed with the source of its first checkpoint, each time that it was made.
+      if (source !== undefined && listed.source !== source) return
+      const { unit } = listed
+      if (projection === undefined || unit.projection === projection) units.set(unitKey(unit), unit)
+    })
     const found: StoredUnit[] = []
     for (const unit of units.values()) {
       const stored = await this.read(unit, signal)
@@ -156,47 +150,11 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
 
   async #readStored(unit: Unit, signal: AbortSignal): Promise<Stored> {
     let stored: Stored = { revision: undefined }
-    const stream = checkpointStream(unit)
-    await this.#readEach(
-      stream,
-      { direction: 'backwards', fromRevision: 'end', maxCount: 1 },
-      signal,
-      (record) => {
-        stored = { ...parseCheckpoint(record), revision: record.revision }
-      },
-    )
+    await this.#calls.readLast(checkpointStream(unit), signal, (record) => {
+      stored = { ...parseCheckpoint(record), revision: record.revision }
+    })
     this.#known.set(unitKey(unit), stored)
     return stored
-  }
-
-  async #readEach(
-    stream: string,
-    options: {
-      readonly direction: 'forwards' | 'backwards'
-      readonly fromRevision: 'start' | 'end'
-      readonly maxCount?: number
-    },
-    signal: AbortSignal,
-    take: (record: Parameters<typeof parseCheckpoint>[0]) => void,
-  ): Promise<void> {
-    await readEach(
-      `stream "${stream}"`,
-      () =>
-        this.#client.read((client) =>
-          client.readStream(stream, {
-            maxCount: Number.MAX_SAFE_INTEGER,
-            ...options,
-            resolveLinkTos: false,
-            // Read from the leader: another node may not have the last checkpoint yet, and work would be done twice.
-            requiresLeader: true,
-          }),
-        ),
-      { timeoutMs: this.#timeoutMs, signal },
-      (event) => {
-        take(originalRecord(event))
-        return true
-      },
-    )
   }
 
   async #append(
@@ -207,10 +165,11 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
   ): Promise<bigint> {
     const stream = checkpointStream(unit)
     try {
-      const { success, nextExpectedRevision } = await this.#answered(
-        `append to stream "${stream}"`,
+      const { success, nextExpectedRevision } = await this.#calls.append(
+        stream,
+        event,
+        revision ?? 'no_stream',
         signal,
-        (client) => client.appendToStream(stream, event, expecting(revision ?? 'no_stream')),
       )
       // A client made with `throwOnAppendFailure: false` answers this way.
       if (!success) throw conflict(unit, 'another owner moved it')
@@ -224,9 +183,7 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
    * Listed before the checkpoint's first event, so that none is missing from the list. Being listed twice does no harm.
    */
   async #list(listed: ListedCheckpoint, signal: AbortSignal): Promise<void> {
-    await this.#answered(`append to stream "${CHECKPOINTS_STREAM}"`, signal, (client) =>
-      client.appendToStream(CHECKPOINTS_STREAM, listingEvent(listed), expecting('any')),
-    )
+    await this.#calls.append(CHECKPOINTS_STREAM, listingEvent(listed), 'any', signal)
   }
 
   /**
@@ -236,52 +193,13 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
   async #keepLastOnly(unit: Unit, signal: AbortSignal): Promise<void> {
     const key = unitKey(unit)
     if (this.#bounded.has(key)) return
-    const stream = checkpointStream(unit)
-    await this.#answered(`metadata of stream "${stream}"`, signal, (client) =>
-      client.setStreamMetadata(stream, { maxCount: 1 }),
-    )
+    await this.#calls.keepLastOnly(checkpointStream(unit), signal)
     this.#bounded.add(key)
   }
-
-  #answered<T>(
-    what: string,
-    signal: AbortSignal,
-    call: (client: EsdbCheckpointsClient) => Promise<T>,
-  ): Promise<T> {
-    const before = lastAppend
-    const answer = unlessAborted(before, signal).then(() =>
-      answered(what, { timeoutMs: this.#timeoutMs, signal }, () => this.#client.call(call)),
-    )
-    lastAppend = Promise.allSettled([before, answer])
-    return answer
-  }
 }
-
-/**
- * One at a time in a process: `@eventstore/db-client` keeps the pending appends of all clients in one map, and forgets them
- * all when the call of some of them fails; the answer to one of the others then throws in a listener, which ends the process
- * (6.2.1, streams/appendToStream/batchAppend.js; the same file of `@kurrent/kurrentdb-client` 1.3 has it mended).
- */
-let lastAppend: Promise<unknown> = Promise.resolve()
 
 function conflict({ projection }: Unit, detail: string, cause?: unknown): TidemarkError {
   const error = new CheckpointConflictError(projection, `its checkpoint cannot be moved: ${detail}`)
   if (cause !== undefined) error.cause = cause
   return error
-}
-
-/** What `work` does after the signal has fired no longer counts. */
-async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  let stop = (): void => {}
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason)
-  })
-  signal.addEventListener('abort', stop)
-  try {
-    await Promise.race([work, aborted])
-    // It may have fired while the work was on its last step.
-    signal.throwIfAborted()
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
 }
