@@ -18,8 +18,8 @@ const links = (events: readonly Parameters<typeof readContext>[0][]) => linksTo(
 
 test('a span is linked to each trace once, to 32 at most; what comes from the next one on is counted', () => {
   const events = fc.array(
-    fc.oneof({ weight: 8, arbitrary: fc.nat(60) }, fc.constantFrom('untraced', 'torn', 'throws')),
-    { maxLength: 120 },
+    fc.oneof({ weight: 8, arbitrary: fc.nat(200) }, fc.constantFrom('untraced', 'torn', 'throws')),
+    { maxLength: 120, size: 'max' },
   )
   fc.assert(
     fc.property(events, (given) => {

@@ -73,13 +73,9 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
 
   constructor(options: ResolvedDaemonOptions<P, E, Tx>) {
     const { source, checkpoints, projections, highWater, clock, traceContext } = options
-    const { metrics, telemetry, onTelemetryError, telemetryLogger, logger } = highWater
     this.#options = options
     this.#session = new TelemetrySession<P, E>({
-      metrics,
-      telemetry,
-      onTelemetryError,
-      telemetryLogger,
+      ...highWater,
       source: source.name,
       order: source.order,
       projections: projections.map(({ name }) => name),
@@ -93,7 +89,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       checkpoints,
       agent: this.#agent,
       session: this.#session,
-      logger,
+      logger: highWater.logger,
       clock,
       onChange: () => this.#changed(),
     })

@@ -30,18 +30,13 @@ export class SubscriptionReports<P, Item> {
   readonly #acknowledged = new Map<string, number>()
 
   constructor(options: ResolvedMonitorOptions<P, Item>, gauges: () => Iterable<GaugeReading>) {
-    const { metrics, telemetry, onTelemetryError, telemetryLogger, traceContext, source, projection } =
-      options
+    const { source, projection } = options
     this.#options = options
     this.#session = new TelemetrySession<P, Item>({
-      metrics,
-      telemetry,
-      onTelemetryError,
-      telemetryLogger,
+      ...options,
       source: source.name,
       order: source.order,
       projections: [projection],
-      traceContext,
       startAtZero: (recorder) =>
         startSubscriptionAtZero(recorder, projection, {
           skips: this.#possibleSkips(),

@@ -1,22 +1,17 @@
 import type { PositionOrder } from '../ports/position.ts'
 import { openTracing } from './api-tracing.ts'
 import { guardRecorder } from './guard-recorder.ts'
-import type { Logger } from './logger.ts'
-import type { GaugeReading, Metrics, MetricsRecorder } from './metrics.ts'
+import type { GaugeReading, MetricsRecorder } from './metrics.ts'
 import { quietly } from './quietly.ts'
 import { reportMetrics, startDaemonAtZero } from './report-metrics.ts'
 import { takeNames } from './shared-names.ts'
 import { reportTo, type Telemetry } from './telemetry.ts'
+import type { ResolvedTelemetryOptions } from './telemetry-options.ts'
 import type { ReadTraceContext } from './trace-context.ts'
 import { NO_TRACING, type TracedBatch, type Tracing } from './tracing.ts'
 
-export interface SessionParts<P, E> {
-  readonly metrics: Metrics | undefined
-  /** The user's own. */
-  readonly telemetry: Telemetry
-  readonly onTelemetryError: (error: unknown) => void
-  /** For what the user should know of the set-up. */
-  readonly telemetryLogger: Logger
+/** The options of telemetry, and what is reported of. */
+export interface SessionParts<P, E> extends Omit<ResolvedTelemetryOptions, 'logger'> {
   readonly source: string
   readonly order: PositionOrder<P>
   readonly projections: readonly string[]

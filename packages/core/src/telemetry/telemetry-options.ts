@@ -34,8 +34,9 @@ export interface TelemetryOptions {
 export interface ResolvedTelemetryOptions {
   readonly metrics: Metrics | undefined
   readonly logger: Logger
-  /** Without a logger, errors of telemetry go to the console. */
+  /** For what the user should know of the set-up. Without a logger, errors of telemetry go to the console. */
   readonly telemetryLogger: Logger
+  /** The user's own. */
   readonly telemetry: Telemetry
   readonly onTelemetryError: (error: unknown) => void
 }
