@@ -131,6 +131,23 @@ test('a handler of events that it may not be given is refused, and so is a field
   expectTypeOf<NarrowedEvent<AccountEvent, 'type', 'Deposit'>>().toBeNever()
 })
 
+test('a type that no event of the union has is refused, beside known ones too', () => {
+  const handle = (): void => {}
+  void (() => {
+    // @ts-expect-error a typing error
+    createDaemon({ source, checkpoints, projections: [{ name: 'a', eventTypes: ['Deposit'], handle }] })
+    // @ts-expect-error one of two
+    createDaemon({ source, checkpoints, projections: [{ name: 'a', eventTypes: ['Closed', 'A'], handle }] })
+    const declared: Projection<never, unknown, 'Deposit'> = { name: 'a', eventTypes: ['Deposit'], handle }
+    // @ts-expect-error declared elsewhere
+    createDaemon({ source, checkpoints, projections: [declared] })
+    const some: readonly ('Closed' | 'Deposited')[] = ['Closed']
+    createDaemon({ source, checkpoints, projections: [{ name: 'a', eventTypes: some, handle }] })
+    const patterns: readonly `D${string}`[] = ['Deposited']
+    createDaemon({ source, checkpoints, projections: [{ name: 'a', eventTypes: patterns, handle }] })
+  })
+})
+
 test('what a handler is given is what its type says', async () => {
   const events = inMemoryEvents({
     mapRow: ({ type, data }): AccountEvent => ({ type, ...Object(data) }),

@@ -55,7 +55,7 @@ export type {
 } from './ports/event-source.ts'
 export type { PositionOrder } from './ports/position.ts'
 export type { SubscriptionSource } from './ports/subscription-source.ts'
-export type { EventsTypedBy, NarrowedEvent } from './ports/typed-events.ts'
+export type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from './ports/typed-events.ts'
 export type { SlotRange, Unit } from './ports/unit.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'

@@ -10,7 +10,7 @@ import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireAbove0, withoutUndefined } from '../kernel/validation.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
-import type { EventsTypedBy, NarrowedEvent } from '../ports/typed-events.ts'
+import type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from '../ports/typed-events.ts'
 import { type Projection, type ResolvedProjection, resolveProjections } from '../projection/projection.ts'
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
 
@@ -34,7 +34,8 @@ export interface DaemonOptions<
   readonly checkpoints: CheckpointStore<Tx>
   /** What is done with the events: at least one projection, each with a name of its own. */
   readonly projections: {
-    readonly [I in keyof Types]: Projection<NarrowedEvent<E, K, Types[I]>, Tx, Types[I] & string>
+    readonly [I in keyof Types]: Projection<NarrowedEvent<E, K, Types[I]>, Tx, Types[I] & string> &
+      KnownEventTypes<E, K, Types[I]>
   }
   /**
    * Where an event says which trace appended it; batch and skip spans are linked to it.

@@ -16,3 +16,18 @@ export type NarrowedEvent<E, K extends PropertyKey, Types> = PropertyKey extends
       ? never
       : E
     : E
+
+/** What `eventTypes` of `Types` has to be: of the types of the union, where one of them is of none of its events. */
+export type KnownEventTypes<E, K extends PropertyKey, Types> = PropertyKey extends K
+  ? unknown
+  : [UnknownType<TypeOf<E, K>, Types>] extends [never]
+    ? unknown
+    : { readonly eventTypes?: readonly TypeOf<E, K>[] }
+
+type TypeOf<E, K extends PropertyKey> = E extends { readonly [Field in K]: infer Type } ? Type : string
+
+type UnknownType<Known, Types> = Types extends string
+  ? [Types & Known] extends [never]
+    ? Types
+    : never
+  : never
