@@ -1,4 +1,4 @@
-import { PollingAgent } from '../high-water/agent.ts'
+import { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { type Deferred, deferred } from '../kernel/deferred.ts'
 import { LifecycleError } from '../kernel/errors.ts'

@@ -48,7 +48,7 @@ export class HighWaterObservation<P> {
   }
 
   /** Whether settled stands below the head. */
-  get isBehind(): boolean {
+  get #isBehind(): boolean {
     const reading = this.#reading
     return reading !== undefined && !isReached(this.#order, reading.head, reading.settled)
   }
@@ -75,7 +75,7 @@ export class HighWaterObservation<P> {
 
   /** Takes in a poll that succeeded; returns the gaps that it closed. */
   succeed(reading: HighWaterReading<P>, nowMs: number): GapChanges<P>['closed'] {
-    const wasBehind = this.isBehind
+    const wasBehind = this.#isBehind
     const before = this.#reading
     const settledMoved = before === undefined || !isReached(this.#order, reading.settled, before.settled)
     if (settledMoved || !wasBehind) this.#settledMovedAtMs = nowMs
@@ -140,7 +140,7 @@ export class HighWaterObservation<P> {
   /** Compares settled, not the mark: an idle store whose last numbers were rolled back is not stale. */
   #isStale(nowMs: number): boolean {
     if (this.#isUnanswered(nowMs)) return true
-    if (!this.isBehind) return false
+    if (!this.#isBehind) return false
     const since = this.#gaps.open.reduce(
       (earliest, gap) => Math.min(earliest, gap.firstSeenMs),
       this.#settledMovedAtMs,

@@ -1,5 +1,5 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
-import type { PollingAgent } from '../high-water/agent.ts'
+import type { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'

@@ -1,5 +1,5 @@
 import { atStage, StagedError, stagedError } from '../failures/classify.ts'
-import { formatEvidence } from '../high-water/store-poll.ts'
+import { formatEvidence } from '../high-water/poll-calls.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'

@@ -1,0 +1,33 @@
+import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
+import { messageOf, WaitFailedError } from '../kernel/errors.ts'
+import type { Shown } from './lifecycle-standing.ts'
+
+/** Those who wait for a change of an agent. */
+export class AgentChanges {
+  #change: Deferred = deferred()
+
+  next(): Promise<void> {
+    return this.#change.promise
+  }
+
+  tell(): void {
+    const change = this.#change
+    this.#change = deferred()
+    change.resolve()
+  }
+
+  /** What `find` finds, once it does. Rejects where no poll will bring it any more. */
+  async until<T>(find: () => T | undefined, shown: () => Shown, signal: AbortSignal | undefined): Promise<T> {
+    for (;;) {
+      const found = find()
+      if (found !== undefined) return found
+      signal?.throwIfAborted()
+      const { state, error } = shown()
+      if (state !== 'polling' && state !== 'failing') {
+        const why = error === undefined ? '' : `: ${messageOf(error)}`
+        throw new WaitFailedError(`the high-water agent is ${state}${why}`, { cause: error })
+      }
+      await untilAborted(this.next(), signal)
+    }
+  }
+}

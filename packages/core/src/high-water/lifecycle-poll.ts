@@ -1,0 +1,144 @@
+import { hasCode } from '../kernel/errors.ts'
+import type { HighWaterReading, StoredProgress } from '../ports/event-source.ts'
+import type { Command, Context, Input, InputKind, Step } from './lifecycle-commands.ts'
+import { afterFailure } from './lifecycle-failure.ts'
+import { paceAfter, rest } from './lifecycle-rest.ts'
+import {
+  hasMoved,
+  isFirstPoll,
+  isSaveDue,
+  type Phase,
+  type Poll,
+  type Standing,
+} from './lifecycle-standing.ts'
+
+export type Transition<K extends InputKind> = <P>(
+  standing: Standing<P>,
+  input: Extract<Input<P>, { readonly kind: K }>,
+  context: Context<P>,
+) => Step<P>
+
+const BEGUN: Command<never> = { kind: 'report', report: { kind: 'begun' } }
+const FORGOT: Command<never> = { kind: 'report', report: { kind: 'forgot' } }
+
+export function beginPoll<P>({ shown, known, newest, doubted, poll, pace, saved }: Standing<P>): Step<P> {
+  const isDoubted = doubted !== undefined && doubted === known?.reading.incarnation
+  const holds = isDoubted ? undefined : known
+  const begun: Poll<P> = {
+    number: poll.number + 1,
+    before: known?.reading,
+    run: holds?.run,
+    isAnew: false,
+    hasStored: false,
+    reading: undefined,
+  }
+  const { phase, command } = ask(holds, newest, begun)
+  return {
+    // Written out, as in `accept`: to spread it takes ten times as long, and a model takes millions of steps.
+    standing: { phase, shown, known: holds, newest, doubted: undefined, poll: begun, pace, saved },
+    commands: isDoubted ? [BEGUN, FORGOT, command] : [BEGUN, command],
+  }
+}
+
+/**
+ * What a poll needs next. One that goes on from nothing opens the source, then reads the stored progress, then polls:
+ * progress that is read earlier may be lost in a crash meanwhile.
+ */
+function ask<P>(
+  known: Standing<P>['known'],
+  newest: Standing<P>['newest'],
+  { run }: Poll<P>,
+  stored?: readonly StoredProgress<P>[],
+): { readonly phase: Phase; readonly command: Command<P> } {
+  if (run === undefined) return { phase: 'opening', command: { kind: 'open' } }
+  const previous = known?.reading
+  if (previous === undefined && stored === undefined) return RECALL
+  const { opened: source, sharesLog } = run
+  const former = previous === undefined ? newest : undefined
+  const request = { previous, opened: source, sharesLog, stored, former }
+  return { phase: 'reading', command: { kind: 'read', request } }
+}
+
+const RECALL = { phase: 'recalling', command: { kind: 'recall' } } as const
+
+/** The poll at hand goes on. */
+function goOn<P>(standing: Standing<P>, poll: Poll<P>, stored?: readonly StoredProgress<P>[]): Step<P> {
+  const { phase, command } = ask(standing.known, standing.newest, poll, stored)
+  return { standing: { ...standing, phase, poll }, commands: [command] }
+}
+
+export const opened: Transition<'opened'> = (standing, { opened: source, sharesLog }) =>
+  goOn(standing, { ...standing.poll, run: { opened: source, sharesLog } })
+
+export const recalled: Transition<'recalled'> = (standing, { stored }) =>
+  goOn(standing, { ...standing.poll, hasStored: true }, stored)
+
+/** Skipped runs are recorded before the reading that passed them is used. */
+export const read: Transition<'read'> = (standing, { reading }, context) => {
+  const { skipped } = reading
+  if (skipped.length === 0) return accept(standing, reading, context)
+  return {
+    standing: { ...standing, phase: 'recording', poll: { ...standing.poll, reading } },
+    commands: [{ kind: 'record', skipped }],
+  }
+}
+
+export const recorded: Transition<'recorded'> = (standing, _, context) => {
+  const { reading } = standing.poll
+  return reading === undefined ? goOn(standing, standing.poll) : accept(standing, reading, context)
+}
+
+/** From here on projections read up to this mark. */
+function accept<P>(standing: Standing<P>, reading: HighWaterReading<P>, context: Context<P>): Step<P> {
+  const { doubted, poll, pace, saved: lastSaved } = standing
+  const { order } = context
+  if (poll.run === undefined) return goOn(standing, poll)
+  const moved = hasMoved(order, poll.before, reading)
+  const isSaving = context.savesSettled && isSaveDue(lastSaved, reading, order, context.nowMs)
+  const accepted: Standing<P> = {
+    phase: isSaving ? 'saving' : 'resting',
+    shown: { state: 'polling', error: undefined },
+    known: { run: poll.run, reading, ofPoll: poll.number },
+    newest: reading,
+    doubted,
+    poll,
+    pace: isFirstPoll(standing) ? pace : paceAfter(pace, reading, { moved, isDone: !isSaving }, context),
+    saved: lastSaved,
+  }
+  const told: Command<P> = { kind: 'report', report: { kind: 'polled', reading, moved } }
+  const commands: Command<P>[] = isSaving
+    ? [told, { kind: 'save', reading }]
+    : [told, ...rest(accepted, context)]
+  return { standing: accepted, commands }
+}
+
+export const saved: Transition<'saved'> = (standing, _, context) => {
+  const { known, pace } = standing
+  return {
+    standing: {
+      ...standing,
+      phase: 'resting',
+      pace: { ...pace, failuresInARow: 0 },
+      saved: known && { reading: known.reading, atMs: context.nowMs },
+    },
+    commands: rest(standing, context),
+  }
+}
+
+/**
+ * A poll that saw another incarnation is thrown away: everything learned is dropped, progress is read again. Any other
+ * failure drops nothing: the source compares incarnations when it is reached again.
+ */
+export const failedInSource: Transition<'failed'> = (standing, failure) => {
+  const { known, poll } = standing
+  if (hasCode(failure.error, 'TIDEMARK_INCARNATION_CHANGED') && !poll.isAnew) {
+    const anew = { ...poll, run: undefined, isAnew: true, hasStored: false }
+    const { standing: asking, commands } = goOn({ ...standing, known: undefined }, anew)
+    return { standing: asking, commands: [FORGOT, ...commands] }
+  }
+  const isNeeded = hasCode(failure.error, 'TIDEMARK_PROGRESS_NEEDED')
+  if (isNeeded && known !== undefined && !poll.hasStored) {
+    return { standing: { ...standing, phase: RECALL.phase }, commands: [RECALL.command] }
+  }
+  return afterFailure(standing, failure)
+}

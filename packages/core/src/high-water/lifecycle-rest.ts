@@ -1,0 +1,29 @@
+import type { HighWaterReading } from '../ports/event-source.ts'
+import { leastRestMs, nextBackOffMs, POLLS_REMEMBERED, restMs } from './cadence.ts'
+import type { Command, Context } from './lifecycle-commands.ts'
+import { isBehind, isFirstPoll, type Pace, type Standing } from './lifecycle-standing.ts'
+
+/** A poll was answered. Failures in a row end when nothing is left to do. */
+export function paceAfter<P>(
+  { failuresInARow, backOffMs, lastPollsMs }: Pace,
+  reading: HighWaterReading<P>,
+  { moved, isDone }: { readonly moved: boolean; readonly isDone: boolean },
+  { order, cadence, storeMs }: Context<P>,
+): Pace {
+  const behind = isBehind(order, reading)
+  return {
+    failuresInARow: isDone ? 0 : failuresInARow,
+    backOffMs: nextBackOffMs(cadence, { moved, behind, backOffMs }),
+    lastPollsMs: [...lastPollsMs, storeMs].slice(-POLLS_REMEMBERED),
+  }
+}
+
+/** A poll has succeeded, all of it: the next one comes after a while. */
+export function rest<P>(standing: Standing<P>, { cadence }: Context<P>): readonly Command<P>[] {
+  // The first one opens connections, and says nothing about the cost of others.
+  if (isFirstPoll(standing)) return [{ kind: 'started' }, { kind: 'wait', deafMs: 0, furtherMs: 0 }]
+  const { backOffMs, lastPollsMs } = standing.pace
+  const deafMs = leastRestMs(cadence, lastPollsMs)
+  const furtherMs = restMs(cadence, lastPollsMs.at(-1) ?? 0) - deafMs + backOffMs
+  return [{ kind: 'wait', deafMs, furtherMs }]
+}

@@ -1,0 +1,89 @@
+import type {
+  Evidence,
+  HighWaterReading,
+  HighWaterRequest,
+  SkippedRun,
+  StoredProgress,
+} from '../ports/event-source.ts'
+import type { ReadRequest } from './lifecycle-commands.ts'
+import type { OpenedRun } from './lifecycle-standing.ts'
+import type { ResolvedHighWaterAgentOptions } from './options.ts'
+
+type Waiting = NonNullable<HighWaterRequest<unknown>['waiting']>
+
+/** The calls that polls are made of: of a source, and of the checkpoint store that remembers how far it was read. */
+export class PollCalls<P> {
+  readonly #options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints'>
+  readonly #signal: AbortSignal
+  readonly #projected: () => P | undefined
+
+  constructor(
+    options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints'>,
+    signal: AbortSignal,
+    /** See `HighWaterRequest.projected`. */
+    projected: () => P | undefined,
+  ) {
+    this.#options = options
+    this.#signal = signal
+    this.#projected = projected
+  }
+
+  async open(waiting: Waiting): Promise<OpenedRun> {
+    const { source, checkpoints } = this.#options
+    const opened = await source.open({ signal: this.#signal, waiting })
+    const sharesLog = await checkpoints?.sharesLogWith(opened.incarnation, this.#signal)
+    return { opened, sharesLog: sharesLog ?? false }
+  }
+
+  async recall(): Promise<readonly StoredProgress<P>[]> {
+    const { source, checkpoints } = this.#options
+    const { parse } = source.order
+    const stored = (await checkpoints?.progress(source.name, this.#signal)) ?? []
+    return stored.map(({ position, settled, ...rest }) => ({
+      ...rest,
+      position: position === undefined ? undefined : parse(position),
+      settled: settled === undefined ? undefined : parse(settled),
+    }))
+  }
+
+  async read(request: ReadRequest<P>, waiting: Waiting): Promise<HighWaterReading<P>> {
+    const { source, checkpoints } = this.#options
+    const toDecide = checkpoints?.toDecide?.(source.name)
+    return await source.readHighWater({
+      ...request,
+      projected: this.#projected(),
+      ...(toDecide === undefined ? {} : { toDecide }),
+      signal: this.#signal,
+      waiting,
+    })
+  }
+
+  async record(skipped: readonly SkippedRun<P>[]): Promise<void> {
+    const { source, checkpoints } = this.#options
+    await checkpoints?.skips?.record(source.name, skipped.map(this.#formatRun), this.#signal)
+  }
+
+  async saveSettled(reading: HighWaterReading<P>): Promise<void> {
+    const { source, checkpoints } = this.#options
+    const evidence = formatEvidence(source.order.format, reading)
+    await checkpoints?.settled?.save(source.name, evidence, this.#signal)
+  }
+
+  isTransient(error: unknown): boolean {
+    const { source, checkpoints } = this.#options
+    return source.isTransient(error) || (checkpoints?.isTransient(error) ?? false)
+  }
+
+  #formatRun = (run: SkippedRun<P>): SkippedRun<string> => {
+    const { format } = this.#options.source.order
+    return { stored: format(run.stored), current: format(run.current), count: run.count }
+  }
+}
+
+export function formatEvidence<P>(
+  format: (position: P) => string,
+  evidence: Evidence<P>,
+): { incarnation: string; settled: string | undefined; logPosition: string | undefined } {
+  const { incarnation, settled, logPosition } = evidence
+  return { incarnation, settled: settled === undefined ? undefined : format(settled), logPosition }
+}
