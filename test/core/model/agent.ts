@@ -1,114 +1,86 @@
-import type { Settlement } from '../../../packages/core/src/high-water/settlement.ts'
-import type { HighWaterReading, StoredProgress } from '../../../packages/core/src/ports/event-source.ts'
+import type { Command, Context, Input } from '../../../packages/core/src/high-water/lifecycle-commands.ts'
+import { NOT_STARTED, type Standing } from '../../../packages/core/src/high-water/lifecycle-standing.ts'
+import { HIGH_WATER_AGENT_DEFAULTS } from '../../../packages/core/src/high-water/options.ts'
+import type { StoredProgress } from '../../../packages/core/src/ports/event-source.ts'
 import { denseOrder } from '../../../packages/core/src/ports/position.ts'
-import type { Subject } from './faults.ts'
-import type { Judge } from './judge.ts'
-import { PollMessage } from './poll.ts'
-import type { Journal, Projection } from './projection.ts'
+import type { DaemonParts } from './daemon-parts.ts'
 import type { Random } from './random.ts'
-import type { ModelServer } from './server.ts'
-import type { Sessions } from './sessions.ts'
+import { ModelSource, type Reading } from './source.ts'
 
-export interface DaemonSetting {
-  /** Step 3 reads as many positions at most. */
-  readonly window: number
-  readonly page: number
-  readonly beginsWithoutWindow: boolean
-  readonly checkpointsElsewhere: boolean
-  /** A pooler hides that the server went away between two messages. */
-  readonly pooled: boolean
-}
+type Asked = Extract<
+  Command<bigint>,
+  { readonly kind: 'open' | 'recall' | 'read' | 'record' | 'save' | 'wait' }
+>
 
-export interface DaemonParts {
-  readonly server: ModelServer
-  readonly journal: Journal
-  readonly projections: readonly Projection[]
-  readonly setting: DaemonSetting
-  readonly subject: Subject
-  readonly sessions: Sessions
-  readonly judge: Judge
-}
-
-export type Reading = HighWaterReading<bigint>
-
-/** A poll whose message was answered, on its way to become the reading. */
-interface AnsweredPoll {
-  readonly backend: number
-  readonly logPosition: number
-  readonly seen: bigint[]
-  settlement: Settlement
-  needsLookup: boolean
-}
-
-/** The high-water agent under test: polls as the adapter does, one step at a time. */
+/** The real decisions of a high-water agent, on a source that polls one step at a time. */
 export class ModelAgent {
-  reading: Reading | undefined
   readonly #parts: DaemonParts
-  #incarnation: string | undefined
-  #firstBackend = 0
-  #settlement: Settlement | undefined
-  #message: PollMessage | undefined
-  #answered: AnsweredPoll | undefined
-  #progressReadEarly: readonly StoredProgress<bigint>[] | undefined
-  #keptMark: bigint | undefined
+  readonly #source: ModelSource
+  readonly #context: { -readonly [K in keyof Context<bigint>]: Context<bigint>[K] }
+  #standing: Standing<bigint> = NOT_STARTED
+  #asked: Asked | undefined
 
   constructor(parts: DaemonParts) {
     this.#parts = parts
+    this.#source = new ModelSource(parts)
+    this.#context = {
+      nowMs: 1_000_000,
+      storeMs: 0,
+      order: denseOrder,
+      cadence: HIGH_WATER_AGENT_DEFAULTS,
+      savesSettled: parts.setting.savesSettled,
+    }
+    this.#next({ kind: 'start' })
   }
 
-  /** Goes on with the poll at hand, or begins one. */
-  step(random: Random): void {
-    if (this.#settlement === undefined || this.#incarnation === undefined) this.#resume(random)
-    else if (this.#answered) this.#finish(this.#answered, this.#settlement, this.#incarnation)
-    else this.#takeStep(this.#settlement, this.#incarnation, random)
+  get reading(): Reading | undefined {
+    return this.#standing.known?.reading
   }
 
   get isBetweenPolls(): boolean {
-    return this.#message === undefined && this.#answered === undefined
+    return this.#asked?.kind === 'wait'
   }
 
   /** A runner has found another incarnation than this one. */
   doubt(incarnation: string): void {
-    if (this.reading?.incarnation === incarnation) this.forget()
+    this.#next({ kind: 'doubted', incarnation })
   }
 
-  /** Nothing learned holds any more. */
-  forget(): void {
-    if (this.#parts.subject.faults.keepsMark) this.#keptMark ??= this.reading?.mark
-    this.reading = undefined
-    this.#incarnation = undefined
-    this.#settlement = undefined
-    this.#message = undefined
-    this.#answered = undefined
+  letPass(ms: number): void {
+    this.#context.nowMs += ms
   }
 
-  saveSettled(asynchronous: boolean): void {
-    if (this.reading?.settled === undefined) return
-    const { incarnation, settled } = this.reading
-    this.#parts.journal.saveSettled({ incarnation, settled }, asynchronous)
-  }
-
-  /** Two messages: which incarnation this is, then what is stored. What is stored in a later one harms nothing. */
-  #resume(random: Random): void {
-    const { subject, sessions, server, judge } = this.#parts
-    const { startSettlement, resumeSettled } = subject.proof
-    if (subject.faults.readsProgressBeforeIncarnation && !this.#progressReadEarly) {
-      this.#progressReadEarly = this.#readProgress()
-      return
+  /** Carries out what the agent asks for, or one step of it. The end of a wait is no step of its own. */
+  step(random: Random): void {
+    if (this.#asked?.kind === 'wait') {
+      this.letPass(this.#asked.deafMs + this.#asked.furtherMs)
+      this.#next({ kind: 'due' })
     }
-    if (this.#incarnation === undefined) {
-      this.#firstBackend = sessions.pick(random)
-      this.#incarnation = sessions.enter(this.#firstBackend)
-      if (!this.#progressReadEarly) return
+    const answer = this.#asked && this.#carryOut(this.#asked, random)
+    if (answer) this.#next(answer)
+  }
+
+  #carryOut(asked: Asked, random: Random): Input<bigint> | undefined {
+    const { setting, journal } = this.#parts
+    switch (asked.kind) {
+      case 'open':
+        return {
+          kind: 'opened',
+          opened: this.#source.open(random),
+          sharesLog: !setting.checkpointsElsewhere,
+        }
+      case 'recall':
+        return { kind: 'recalled', stored: this.#readProgress() }
+      case 'read':
+        return this.#poll(random)
+      case 'save': {
+        const { incarnation, settled } = asked.reading
+        journal.saveSettled({ incarnation, settled }, random.chance(setting.asynchronous))
+        return { kind: 'saved' }
+      }
+      default:
+        throw new Error(`the model's agent has nothing to ${asked.kind}`)
     }
-    const stored = this.#progressReadEarly ?? this.#readProgress()
-    this.#progressReadEarly = undefined
-    this.#settlement = startSettlement(resumeSettled(denseOrder, stored, this.#incarnation))
-    const { settled } = this.#settlement
-    if (server.isAlive(this.#firstBackend)) judge.settled(server, settled)
-    if (this.#keptMark === undefined) return
-    this.reading = readingOf(this.#incarnation, settled, this.#keptMark)
-    this.#keptMark = undefined
   }
 
   #readProgress(): StoredProgress<bigint>[] {
@@ -116,89 +88,33 @@ export class ModelAgent {
     return [journal.alone, ...projections.map((p) => p.checkpoint)].filter((row) => row !== undefined)
   }
 
-  #takeStep(settlement: Settlement, incarnation: string, random: Random): void {
-    const { server, subject, setting, sessions, judge } = this.#parts
-    if (!this.#message) {
-      // Before the first reading the adapter may leave step 3 out, and look the mark up.
-      const isFirst = this.reading === undefined || settlement.settled === undefined
-      const window = isFirst && setting.beginsWithoutWindow ? 0 : setting.window
-      this.#message = new PollMessage(server, subject, sessions.pick(random), settlement.settled, window)
-    }
-    const message = this.#message
-    if (!server.isAlive(message.backend)) {
-      this.#message = undefined
-      return
-    }
-    const saw = message.takeStep()
-    if (!saw) return
-    this.#message = undefined
-    // A poll that saw a change is thrown away.
-    if (!sessions.isSameIncarnation(message.backend, incarnation)) {
-      this.forget()
-      return
-    }
-
-    const result = subject.proof.settle(settlement, saw)
-    judge.poll(server, settlement, result)
-    this.#answered = {
-      backend: message.backend,
-      logPosition: message.logPosition,
-      seen: [...saw.visible],
-      settlement: result.settlement,
-      // With a window from the first poll on, it says nothing about what was settled before.
-      needsLookup:
-        result.markNeedsLookup || (!setting.beginsWithoutWindow && result.settlement.mark === undefined),
-    }
+  #poll(random: Random): Input<bigint> | undefined {
+    const answer = this.#source.step(random)
+    if (answer === undefined) return undefined
+    if (answer instanceof Error) return { kind: 'failed', error: answer, isTransient: true }
+    return { kind: 'read', reading: answer }
   }
 
-  #finish(poll: AnsweredPoll, settlement: Settlement, incarnation: string): void {
-    const { server, subject, setting, judge } = this.#parts
-    if (!setting.pooled && !server.isAlive(poll.backend)) {
-      this.#answered = undefined
-      return
-    }
-    if (poll.needsLookup) {
-      poll.needsLookup = false
-      this.#lookUpMark(poll)
-      return
-    }
-    const waits = setting.checkpointsElsewhere && !subject.faults.doesNotWaitForDurability
-    if (waits && server.wal.flushed < poll.logPosition) {
-      // Behind a pooler the server may have crashed meanwhile, and its log never come that far again.
-      if (server.wal.inserted < poll.logPosition) this.forget()
-      return
-    }
-
-    const { settled, mark } = poll.settlement
-    judge.mark(settlement.mark, mark, poll.seen)
-    this.#answered = undefined
-    this.#settlement = poll.settlement
-    this.reading = readingOf(incarnation, settled, mark)
+  #next(input: Input<bigint>): void {
+    const { standing, commands } = this.#parts.subject.proof.next(this.#standing, input, this.#context)
+    this.#standing = standing
+    for (const command of commands) this.#take(command)
   }
 
-  /** On any backend, and not compared: whoever uses the mark compares. */
-  #lookUpMark(poll: AnsweredPoll): void {
-    const { server, subject } = this.#parts
-    const { settled } = poll.settlement
-    if (settled === undefined) return
-    const found = server.table.lastVisible(settled)
-    if (found !== undefined) poll.seen.push(found)
-    poll.settlement = subject.proof.withMark(poll.settlement, found)
-  }
-}
-
-/** What operators are told of a poll is left out. */
-function readingOf(incarnation: string, settled: bigint | undefined, mark: bigint | undefined): Reading {
-  return {
-    incarnation,
-    head: settled,
-    settled,
-    mark,
-    gaps: [],
-    holders: [],
-    provenEmpty: [],
-    skipped: [],
-    logPosition: undefined,
-    memory: undefined,
+  #take(command: Command<bigint>): void {
+    switch (command.kind) {
+      case 'prepare':
+        this.#next({ kind: 'prepared' })
+        break
+      case 'started':
+      case 'report':
+        break
+      case 'refused':
+      case 'end':
+        throw new Error(`the model's agent is ${command.kind}`)
+      default:
+        this.#asked = command
+        if (command.kind === 'read') this.#source.begin(command.request)
+    }
   }
 }

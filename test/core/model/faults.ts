@@ -2,7 +2,7 @@ import type { Proof } from './proof.ts'
 
 type Step = 'lastHandedOut' | 'holders' | 'visible'
 
-/** What a daemon could do wrong around the pure functions. */
+/** What a daemon or an adapter could do wrong around the pure functions. */
 export interface Faults {
   /** The order of a poll's steps. */
   readonly order?: readonly Step[]
@@ -10,7 +10,7 @@ export interface Faults {
   readonly readsUnlocked?: boolean
   /** A log position below one seen before is no sign of another incarnation. */
   readonly ignoresLogPosition?: boolean
-  /** After a change of incarnation the mark is kept. */
+  /** The first poll of an incarnation takes the mark of the one before. */
   readonly keepsMark?: boolean
   /** A page is stored without comparing the incarnation it was loaded in. */
   readonly keepsPages?: boolean
@@ -18,8 +18,6 @@ export interface Faults {
   readonly checkpointsSettled?: boolean
   /** With checkpoints elsewhere the mark does not wait until the events under it are durable. */
   readonly doesNotWaitForDurability?: boolean
-  /** Stored progress is read first, and the incarnation that it is used in looked at later. */
-  readonly readsProgressBeforeIncarnation?: boolean
 }
 
 /** What is tested: the functions, and the daemon that composes them. */

@@ -57,16 +57,18 @@ export function runHistory({ seed, subject, harm, steps, traced = false }: Histo
   }
 }
 
+const ALL = Object.keys(OPERATIONS) as Operation[]
+
 function operationsByWeight({ weights }: Setting): (random: Random) => Operation {
-  const operations = Object.keys(OPERATIONS) as Operation[]
-  const total = operations.reduce((sum, operation) => sum + weights[operation], 0)
+  const each = ALL.map((operation) => weights[operation])
+  const total = each.reduce((sum, weight) => sum + weight, 0)
   return (random) => {
     let left = random.next() * total
-    for (const operation of operations) {
-      left -= weights[operation]
-      if (left < 0) return operation
-    }
-    return 'pollStep'
+    const index = each.findIndex((weight) => {
+      left -= weight
+      return left < 0
+    })
+    return ALL[index] ?? 'pollStep'
   }
 }
 

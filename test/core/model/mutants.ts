@@ -13,6 +13,8 @@ export interface Mutant {
 
 const settlement = (replace: string, by: string): SourceChange => ({ file: 'settlement', replace, by })
 
+const poll = (replace: string, by: string): SourceChange => ({ file: 'lifecycle-poll', replace, by })
+
 const BOUNDED = 'boundHolders(previous, poll.holders)'
 const RECOVERED = 'bounds.set(holder, previous.bound)'
 const NEW = 'bounds.set(holder, previous.lastHandedOut)'
@@ -25,7 +27,7 @@ const withoutStartTime: SourceChange = {
   by: '[server.systemIdentifier, server.timeline, server.statsReset]',
 }
 
-/** The proof with one of its conditions dropped, which the model must notice. */
+/** The proof, or the agent that polls, with one of its conditions dropped, which the model must notice. */
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'steps 1 and 2 are swapped',
@@ -114,7 +116,29 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'stored progress is read before a crash, and resumed from after it',
     harm: 'lost',
-    faults: { readsProgressBeforeIncarnation: true },
+    changes: [
+      poll(
+        'if (run === undefined) return {',
+        'if (run === undefined) return stored === undefined ? RECALL : {',
+      ),
+      poll('{ ...standing.poll, hasStored: true }, stored)', '{ ...standing.poll, stored }, stored)'),
+      poll(
+        '{ ...standing.poll, run: { opened: source, sharesLog } })',
+        '{ ...standing.poll, run: { opened: source, sharesLog } }, standing.poll.stored)',
+      ),
+    ],
+  },
+  {
+    name: 'what was learned is kept where another incarnation is seen',
+    harm: 'not settled at rest',
+    changes: [poll('goOn({ ...standing, known: undefined }, anew)', 'goOn(standing, anew)')],
+  },
+  {
+    name: 'polls of a new incarnation go on from the newest reading of the one before',
+    harm: 'not settled at rest',
+    changes: [
+      poll('const previous = known?.reading', 'const previous = (known ?? { reading: newest }).reading'),
+    ],
   },
   {
     name: 'the mark rests on an empty tail',

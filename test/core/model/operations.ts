@@ -104,9 +104,8 @@ export const OPERATIONS = {
     runner?.load(random)
     runner?.advance(random, random.chance(setting.asynchronous))
   }),
-  saveSettled: sometimes(2, ({ daemon, setting }, random) => {
-    daemon.agent.saveSettled(random.chance(setting.asynchronous))
-  }),
+  /** Then settled may be stored again. */
+  letSecondPass: sometimes(2, ({ daemon }) => daemon.agent.letPass(1_000)),
   reconnect: sometimes(1, ({ daemon }) => daemon.sessions.reconnect()),
   restartDaemon: sometimes(1.5, (world) => world.restartDaemon()),
   /** Both at once, as when a whole machine fails. */

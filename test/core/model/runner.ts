@@ -3,17 +3,20 @@ import type { Command, Input, Step } from '../../../packages/core/src/projection
 import { begin, next } from '../../../packages/core/src/projection/machine.ts'
 import { NOT_STARTED, type Standing } from '../../../packages/core/src/projection/standing.ts'
 import { type Fetched, isFetchedFor, type ReadPage } from '../../../packages/core/src/reading/own-pages.ts'
-import type { DaemonParts, ModelAgent, Reading } from './agent.ts'
+import type { ModelAgent } from './agent.ts'
+import type { DaemonParts } from './daemon-parts.ts'
 import type { ModelEvidence, Projection } from './projection.ts'
 import type { Random } from './random.ts'
+import { CHANGED, type Reading } from './source.ts'
 import type { ModelEvent } from './transaction.ts'
 
 type ModelPage = ReadPage<bigint, ModelEvent>
 type ModelCommand = Command<bigint, ModelEvent>
 type Asked = Extract<ModelCommand, { readonly kind: 'open' | 'load' | 'apply' | 'checkpoint' }>
 
-const CHANGED = Object.assign(new Error('changed'), { code: 'TIDEMARK_INCARNATION_CHANGED' })
 const CONFLICT = new Error('another owner has moved the checkpoint')
+
+const TRIES_WITHOUT_POLL = 3
 
 /** The real machine of one projection; one operation of a history carries out one thing that it asks for. */
 export class ModelRunner {
@@ -24,6 +27,7 @@ export class ModelRunner {
   #asked: Asked | undefined
   #waitMs: number | undefined
   #nowMs = 1_000_000
+  #failures = 0
   #fetched: (Fetched<bigint> & { readonly page: ModelPage }) | undefined
 
   constructor(parts: DaemonParts, agent: ModelAgent, projection: Projection) {
@@ -75,9 +79,11 @@ export class ModelRunner {
     return true
   }
 
+  /** A page of another incarnation fails again and again, until the agent has polled. */
   catchUp(random: Random): void {
+    const most = this.#failures + TRIES_WITHOUT_POLL
     let goesOn = true
-    while (goesOn) goesOn = this.advance(random, false) || this.load(random)
+    while (goesOn && this.#failures < most) goesOn = this.advance(random, false) || this.load(random)
   }
 
   #open(incarnation: string): void {
@@ -120,6 +126,7 @@ export class ModelRunner {
   }
 
   #fail(stage: 'read' | 'commit', error: Error): void {
+    this.#failures++
     this.#fetched = undefined
     this.#next({ kind: 'failed', stage, error, batch: undefined, isTransient: false })
   }

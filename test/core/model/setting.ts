@@ -19,6 +19,7 @@ export function drawSetting(random: Random): Setting {
     beginsWithoutWindow: random.chance(0.5),
     checkpointsElsewhere,
     ownsCheckpoints: !checkpointsElsewhere,
+    savesSettled: random.chance(0.65),
     pooled: random.chance(0.4),
     unseenRestarts,
     unreadableFact: !unseenRestarts && random.chance(0.08),

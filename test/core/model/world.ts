@@ -1,4 +1,5 @@
-import { type DaemonParts, type DaemonSetting, ModelAgent } from './agent.ts'
+import { ModelAgent } from './agent.ts'
+import type { DaemonParts, DaemonSetting } from './daemon-parts.ts'
 import type { Subject } from './faults.ts'
 import type { Judge } from './judge.ts'
 import { Journal, Projection } from './projection.ts'
@@ -9,12 +10,13 @@ import { Sessions } from './sessions.ts'
 
 export interface WorldSetting extends ServerSetting, DaemonSetting {
   readonly projections: number
-  /** The share of commits, those of the daemon too, that do not wait for the disk. */
-  readonly asynchronous: number
 }
 
-/** With all writers finished, this many polls suffice: one may be thrown away, the next settles everything. */
-const POLLS_AT_REST = 3
+/** With all writers finished, this many polls suffice: one may fail, the next settles everything. */
+const POLLS_AT_REST = 2
+
+/** It opens, recalls, takes three steps, looks the mark up, is done, and saves; it may begin anew after the third step. */
+const STEPS_OF_A_POLL = 12
 
 /** A server, what is stored, and the daemon: everything that one history happens to. */
 export class World {
@@ -110,8 +112,8 @@ class ModelDaemon {
   /** Ends the poll at hand and takes a whole one; gives up where that one has to wait. */
   poll(random: Random): void {
     const { agent } = this
-    for (let steps = 0; steps < 7 && !agent.isBetweenPolls; steps++) agent.step(random)
-    for (let steps = 0; steps < 7; steps++) {
+    for (let steps = 0; steps < STEPS_OF_A_POLL && !agent.isBetweenPolls; steps++) agent.step(random)
+    for (let steps = 0; steps < STEPS_OF_A_POLL; steps++) {
       agent.step(random)
       if (agent.isBetweenPolls && agent.reading) return
     }
