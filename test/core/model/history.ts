@@ -64,10 +64,12 @@ function operationsByWeight({ weights }: Setting): (random: Random) => Operation
   const total = each.reduce((sum, weight) => sum + weight, 0)
   return (random) => {
     let left = random.next() * total
-    const index = each.findIndex((weight) => {
+    let index = 0
+    for (const weight of each) {
       left -= weight
-      return left < 0
-    })
+      if (left < 0) break
+      index++
+    }
     return ALL[index] ?? 'pollStep'
   }
 }

@@ -121,7 +121,7 @@ export const MUTANTS: readonly Mutant[] = [
         'if (run === undefined) return {',
         'if (run === undefined) return stored === undefined ? RECALL : {',
       ),
-      poll('{ ...standing.poll, hasStored: true }, stored)', '{ ...standing.poll, stored }, stored)'),
+      poll('goOn(standing, standing.poll, stored)', 'goOn(standing, { ...standing.poll, stored }, stored)'),
       poll(
         '{ ...standing.poll, run: { opened: source, sharesLog } })',
         '{ ...standing.poll, run: { opened: source, sharesLog } }, standing.poll.stored)',

@@ -35,7 +35,7 @@ const POLLING: Standing<bigint> = {
   shown: { state: 'polling', error: undefined },
   known: { run: RUN, reading: READING, ofPoll: 3 },
   newest: READING,
-  poll: { number: 4, before: READING, run: RUN, isAnew: false, hasStored: false, reading: undefined },
+  poll: { number: 4, before: READING, run: RUN, isAnew: false, asksStored: false, reading: undefined },
   pace: { failuresInARow: 0, backOffMs: 0, lastPollsMs: [2, 4] },
 }
 const ANEW: Standing<bigint> = { ...POLLING, known: undefined }

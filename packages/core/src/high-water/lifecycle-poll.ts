@@ -29,12 +29,12 @@ export function beginPoll<P>({ shown, known, newest, doubted, poll, pace, saved 
     before: known?.reading,
     run: holds?.run,
     isAnew: false,
-    hasStored: false,
+    asksStored: false,
     reading: undefined,
   }
   const { phase, command } = ask(holds, newest, begun)
   return {
-    // Written out, as in `accept`: to spread it takes ten times as long, and a model takes millions of steps.
+    // Written out, as below: to spread it takes ten times as long, and a model takes millions of steps.
     standing: { phase, shown, known: holds, newest, doubted: undefined, poll: begun, pace, saved },
     commands: isDoubted ? [BEGUN, FORGOT, command] : [BEGUN, command],
   }
@@ -63,15 +63,19 @@ const RECALL = { phase: 'recalling', command: { kind: 'recall' } } as const
 
 /** The poll at hand goes on. */
 function goOn<P>(standing: Standing<P>, poll: Poll<P>, stored?: readonly StoredProgress<P>[]): Step<P> {
-  const { phase, command } = ask(standing.known, standing.newest, poll, stored)
-  return { standing: { ...standing, phase, poll }, commands: [command] }
+  const { shown, known, newest, doubted, pace, saved } = standing
+  const { phase, command } = ask(known, newest, poll, stored)
+  return {
+    standing: { phase, shown, known, newest, doubted, poll, pace, saved },
+    commands: [command],
+  }
 }
 
 export const opened: Transition<'opened'> = (standing, { opened: source, sharesLog }) =>
   goOn(standing, { ...standing.poll, run: { opened: source, sharesLog } })
 
 export const recalled: Transition<'recalled'> = (standing, { stored }) =>
-  goOn(standing, { ...standing.poll, hasStored: true }, stored)
+  goOn(standing, standing.poll, stored)
 
 /** Skipped runs are recorded before the reading that passed them is used. */
 export const read: Transition<'read'> = (standing, { reading }, context) => {
@@ -132,13 +136,14 @@ export const saved: Transition<'saved'> = (standing, _, context) => {
 export const failedInSource: Transition<'failed'> = (standing, failure) => {
   const { known, poll } = standing
   if (hasCode(failure.error, 'TIDEMARK_INCARNATION_CHANGED') && !poll.isAnew) {
-    const anew = { ...poll, run: undefined, isAnew: true, hasStored: false }
+    const anew = { ...poll, run: undefined, isAnew: true }
     const { standing: asking, commands } = goOn({ ...standing, known: undefined }, anew)
     return { standing: asking, commands: [FORGOT, ...commands] }
   }
   const isNeeded = hasCode(failure.error, 'TIDEMARK_PROGRESS_NEEDED')
-  if (isNeeded && known !== undefined && !poll.hasStored) {
-    return { standing: { ...standing, phase: RECALL.phase }, commands: [RECALL.command] }
+  if (isNeeded && known !== undefined && !poll.asksStored) {
+    const asking = { ...standing, phase: RECALL.phase, poll: { ...poll, asksStored: true } }
+    return { standing: asking, commands: [RECALL.command] }
   }
   return afterFailure(standing, failure)
 }

@@ -69,8 +69,8 @@ export interface Poll<P> {
   readonly run: OpenedRun | undefined
   /** Whether it has begun anew: it does so once. */
   readonly isAnew: boolean
-  /** Whether it was given the stored progress. */
-  readonly hasStored: boolean
+  /** Whether it has needed the stored progress though it goes on from a reading: it is given that once. */
+  readonly asksStored: boolean
   /** What is not used before its skipped runs are recorded. */
   readonly reading: HighWaterReading<P> | undefined
 }
@@ -93,7 +93,7 @@ export const NOT_STARTED: Standing<never> = {
     before: undefined,
     run: undefined,
     isAnew: false,
-    hasStored: false,
+    asksStored: false,
     reading: undefined,
   },
   pace: { failuresInARow: 0, backOffMs: 0, lastPollsMs: [] },
