@@ -183,7 +183,7 @@ export const ROWS: readonly Row[] = [
       {
         title: 'Failed batches',
         whenEmpty: 'Only daemons have batches',
-        description: 'By what followed: another try, or a pause that only a restart ends.',
+        description: 'By what followed: another try, or a pause, from which it is seldom tried.',
         width: 8,
         view: { kind: 'graph', unit: 'short', style: 'bars' },
         queries: [

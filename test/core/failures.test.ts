@@ -66,7 +66,7 @@ describe('a poison event', () => {
     expect(others).toEqual([])
     expect(paused).toContain(
       'projection "orders" is paused: its handler failed at position 4 (Withdrawn), attempt 3 of 3: ' +
-        'cannot handle poison. Nothing is skipped, its checkpoint is 3; mend the handler',
+        'cannot handle poison. Nothing is skipped, its checkpoint is 3, it is paused since 1970-01-01T00:1',
     )
     expect(paused).toMatch(/\nError: cannot handle poison\n +at .*failures\.test\.ts/)
     expect(paused).toMatch(/\ncaused by: RangeError: amount below 0\n +at /)
@@ -91,7 +91,7 @@ describe('a poison event', () => {
         batch: { firstPosition: '4', lastPosition: '4', events: 1, eventTypes: ['Withdrawn'] },
         attempt: 3,
         attempts: 3,
-        whatToDo: expect.stringContaining('restart the daemon'),
+        whatToDo: expect.stringContaining('tried again by itself'),
       },
     })
   })

@@ -51,6 +51,17 @@ describe('an option that cannot work is refused at construction, by its name and
     ['projections[0].batchSize', { projections: [{ ...good, batchSize: 0 }] }, 'found 0'],
     ['projections[0].batchSize', { projections: [{ ...good, batchSize: 2.5 }] }, 'found 2.5'],
     ['projections[0].attempts', { projections: [{ ...good, attempts: '3' }] }, 'found "3"'],
+    ['projections[0].longestPauseMs', { projections: [{ ...good, longestPauseMs: 999 }] }, 'found 999'],
+    [
+      'projections[0].longestPauseMs',
+      { projections: [{ ...good, longestPauseMs: 2 ** 31 }] },
+      'an integer from 1000 to 2147483647, found 2147483648',
+    ],
+    [
+      'projections[0].longestPauseMs',
+      { projections: [{ ...good, longestPauseMs: Number.POSITIVE_INFINITY }] },
+      'found Infinity',
+    ],
     ['projections[0].eventTypes', { projections: [{ ...good, eventTypes: [] }] }, 'found an array'],
     ['projections[0].eventTypes', { projections: [{ ...good, eventTypes: 'opened' }] }, 'found "opened"'],
     ['projections[0].eventTypes', { projections: [{ ...good, eventTypes: [7] }] }, 'found an array'],
@@ -88,7 +99,9 @@ test('a type of placeholders is refused as an event type: none would ever come',
 })
 
 test('an option given as undefined has its default', () => {
-  const projections = [{ ...good, batchSize: undefined, attempts: undefined, eventTypes: undefined }]
+  const projections = [
+    { ...good, batchSize: undefined, attempts: undefined, longestPauseMs: undefined, eventTypes: undefined },
+  ]
   const options = { projections, drainTimeoutMs: undefined, pollIntervalMs: undefined, clock: undefined }
   expect(daemonWith(options)).not.toThrow()
 })

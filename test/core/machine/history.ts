@@ -23,6 +23,7 @@ const ATTEMPTS = 3
 const BATCH = 8
 /** A batch of 8 that fails is parted to 4, 2 and 1. */
 const MOST_HALVINGS = 3
+const LONGEST_PAUSE_MS = 60_000
 /** Enough to come to rest from anywhere: a step is an answer, a wait, or a restart. */
 const STEPS_TO_REST = 20_000
 
@@ -62,6 +63,9 @@ class History {
   /** The batch that failed, until its end is committed, and how many events may be asked for at once. */
   #failed: { readonly through: bigint; readonly most: number } | undefined
   #halvings = 0
+  /** How often it has failed again since it was paused; `undefined`: it was not. */
+  #pauseTries: number | undefined
+  #isPausedForGood = false
   /** The checkpoint as it was last read or moved. */
   #known: { readonly position: bigint | undefined } | undefined
   /** Whether another owner may have moved the checkpoint since this one has looked. */
@@ -101,7 +105,7 @@ class History {
     this.#next({ kind: 'reading' })
     for (let left = steps; left > 0; left--) {
       if (this.#isAtRest()) return
-      if (this.#standing.phase === 'paused') this.#stop(false)
+      if (this.#isPausedForGood) this.#stop(false)
       else if (this.#asked) this.#succeed(this.#asked)
       else if (this.#waitMs !== undefined) this.#due(this.#waitMs)
       else throw new Wrong(`${this.#standing.phase} waits for nothing, and is not at rest`)
@@ -127,6 +131,8 @@ class History {
     this.#stopping = 'no'
     this.#ends = 0
     this.#ownFailures = 0
+    this.#pauseTries = undefined
+    this.#isPausedForGood = false
     this.#forgetFailed()
     this.#known = undefined
     const { standing, commands } = this.#machine.begin<bigint, bigint>()
@@ -185,6 +191,8 @@ class History {
     const looksIn = this.#isContested && this.#stopping === 'no' ? this.#reading?.incarnation : undefined
     if (random.chance(0.12)) this.#fail('read', new Error('connection terminated'), random.chance(0.5))
     else if (asked.kind === 'load' && random.chance(0.05)) this.#fail('map', new Error('no JSON'), false)
+    else if (asked.kind === 'apply' && random.chance(0.002))
+      this.#fail('handle', ENDED, false, asked.page.events)
     else if (asked.kind === 'apply' && (random.chance(0.1) || this.#store.isPoisoned(asked.page.events)))
       this.#fail('handle', new Error('boom'), false, asked.page.events)
     else if (asked.kind === 'acquire' && looksIn && random.chance(0.6)) this.#hand(this.#openedIn(looksIn))
@@ -227,6 +235,7 @@ class History {
   #revoke(): void {
     this.#isContested = true
     this.#mayWork = false
+    this.#pauseTries = undefined
     this.#forgetFailed()
     this.#next({ kind: 'revoked' })
   }
@@ -243,15 +252,26 @@ class History {
     if (counts && through !== undefined) {
       this.#failed = { through, most: Math.max(1, Math.floor(events.length / 2)) }
     }
-    if (counts && events.length > 1) this.#halvings++
+    if (counts && events.length > 1 && error !== ENDED) this.#halvings++
     else if (counts) this.#ownFailures++
     if (this.#halvings > MOST_HALVINGS) throw new Wrong(`${this.#halvings} batches fail without a commit`)
+    if (counts && error === ENDED) this.#isPausedForGood = true
     this.#asked = undefined
     this.#next({ kind: 'failed', ...failedWork(stage, error, isTransient) })
     const isPaused = this.#standing.phase === 'paused'
-    if (counts && isPaused !== this.#ownFailures >= ATTEMPTS) {
+    const isOne = events.length <= 1 || error === ENDED
+    if (counts && isPaused !== (isOne && (this.#ownFailures >= ATTEMPTS || error === ENDED))) {
       throw new Wrong(`${isPaused ? 'paused' : 'not paused'} after ${this.#ownFailures} failures`)
     }
+    if (isPaused) this.#checkPause(error === ENDED)
+    else if (
+      this.#pauseTries !== undefined &&
+      !isOwn &&
+      this.#standing.phase !== 'resting' &&
+      this.#mayWork &&
+      this.#stopping === 'no'
+    )
+      throw new Wrong('what fails at a pause is not tried again')
   }
 
   /** An answer; a look leaves the question open. */
@@ -262,6 +282,7 @@ class History {
       this.#known = { position: movedTo }
       this.#ownFailures = 0
       this.#halvings = 0
+      this.#pauseTries = undefined
       this.#endFailed(movedTo)
     }
     if (input.kind === 'loaded' && input.page.events.length === 0) this.#endFailed(input.page.through)
@@ -269,6 +290,7 @@ class History {
       const { position } = input.checkpoint
       if (this.#known && (position ?? 0n) > (this.#known.position ?? 0n)) {
         this.#ownFailures = 0
+        this.#pauseTries = undefined
         this.#forgetFailed()
       }
       if (input.incarnation !== this.#openedIncarnation) this.#forgetFailed()
@@ -279,8 +301,27 @@ class History {
     this.#next(input)
   }
 
+  /** Tried again by itself, after waits that double; never where trying again would do harm. */
+  #checkPause(isForGood: boolean): void {
+    this.#pauseTries = this.#pauseTries === undefined ? 0 : this.#pauseTries + 1
+    const { failure } = this.#standing
+    if (isForGood) {
+      if (this.#waitMs !== undefined || failure?.nextTryAtMs !== undefined)
+        throw new Wrong('it is tried again')
+      return
+    }
+    const about = Math.min(5_000 * 2 ** this.#pauseTries, LONGEST_PAUSE_MS / 1.25)
+    const ms = this.#waitMs ?? Number.NaN
+    if (!(ms >= about * 0.75 && ms <= about * 1.25))
+      throw new Wrong(`paused for ${ms} ms, not for some ${about}`)
+    if (failure?.nextTryAtMs !== this.#nowMs + ms) throw new Wrong('it says another time of its next try')
+  }
+
   #endFailed(reached: bigint): void {
-    if (this.#failed && reached >= this.#failed.through) this.#failed = undefined
+    if (this.#failed === undefined || reached < this.#failed.through) return
+    this.#failed = undefined
+    this.#ownFailures = 0
+    this.#pauseTries = undefined
   }
 
   #forgetFailed(): void {
@@ -295,11 +336,17 @@ class History {
       nowMs: this.#nowMs,
       order: denseOrder,
       reading: this.#reading,
-      policy: { attempts: ATTEMPTS, batchSize: BATCH },
+      policy: { attempts: ATTEMPTS, batchSize: BATCH, longestPauseMs: LONGEST_PAUSE_MS },
+      random: this.#random.next(),
     }
     const { standing, commands } = this.#machine.next<bigint, bigint>(before, input, context)
     if (standing.phase !== before.phase) this.#waitMs = undefined
     this.#standing = standing
+    // All is looked at, so whatever failed is gone.
+    if (standing.phase === 'following' && standing.shows === 'live') {
+      this.#ownFailures = 0
+      this.#pauseTries = undefined
+    }
     for (const command of commands) this.#take(command)
     this.#check()
   }
@@ -333,12 +380,19 @@ class History {
     const { phase, cursor, cursorIncarnation } = this.#standing
     if (this.#ends > 1) throw new Wrong('it ended twice')
     if (cursorIncarnation === this.#store.incarnation) this.#store.checkHandled(cursor, 'the cursor')
-    const waits = phase === 'following' || phase === 'paused' || phase === 'stopped'
+    if (this.#isPausedForGood && phase !== 'paused' && phase !== 'stopped')
+      throw new Wrong('it is tried again')
+    const isTrying = this.#pauseTries !== undefined && this.#mayWork && phase === 'applying'
+    if (isTrying && this.#standing.failure === undefined) throw new Wrong('a pause shows no failure')
+    const waits =
+      phase === 'following' || this.#isPausedForGood || phase === 'stopped' || this.#stopping !== 'no'
     if (!waits && !this.#asked && this.#waitMs === undefined) throw new Wrong(`${phase} waits for nothing`)
   }
 }
 
 const CHANGED = Object.assign(new Error('changed'), { code: 'TIDEMARK_INCARNATION_CHANGED' })
+
+const ENDED = Object.assign(new Error('ended'), { code: 'TIDEMARK_HANDLER_ENDED_TRANSACTION' })
 
 function failedWork(stage: 'read' | 'map' | 'handle' | 'commit', error: Error, isTransient: boolean) {
   return { stage, error, batch: undefined, isTransient }

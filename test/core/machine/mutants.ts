@@ -34,8 +34,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'loads a page again that it has handled',
     file: 'transitions',
-    replace: '      ...movedTo(standing, context.order, to),\n',
-    by: '      ...standing,\n',
+    replace: '...blamingNone(movedTo(standing, context.order, to)),',
+    by: '...blamingNone(standing),',
   },
   {
     name: 'never lets its checkpoint follow the cursor',
@@ -87,9 +87,9 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   },
   {
     name: 'counts attempts at the batch before',
-    file: 'transitions',
-    replace: '      attempts: 0,\n',
-    by: '',
+    file: 'standing',
+    replace: 'return { ...standing, attempts: 0, failuresInARow: 0, pause: undefined }',
+    by: 'return { ...standing, failuresInARow: 0, pause: undefined }',
   },
   {
     name: 'pauses at a batch that can be parted',
@@ -138,6 +138,42 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
     file: 'after-failure',
     replace: 'narrowed(standing.narrowed, extent) : standing.narrowed,',
     by: 'narrowed(standing.narrowed, extent) : undefined,',
+  },
+  {
+    name: 'stays paused for good',
+    file: 'machine',
+    replace: '    due: dueAtPause,\n',
+    by: '    due: stay,\n',
+  },
+  {
+    name: 'tries again what was paused until a restart',
+    file: 'transitions',
+    replace: "stopping === 'no' && failure?.nextTryAtMs !== undefined",
+    by: "stopping === 'no'",
+  },
+  {
+    name: 'spends all its attempts anew at each try of a paused projection',
+    file: 'after-failure',
+    replace: '    attempts,\n    failuresInARow',
+    by: '    attempts: isPaused ? 0 : attempts,\n    failuresInARow',
+  },
+  {
+    name: 'waits as short as at first before each try of a paused projection',
+    file: 'after-failure',
+    replace: 'tries: before.tries + 1',
+    by: 'tries: before.tries',
+  },
+  {
+    name: 'waits longer and longer, from one pause to the next',
+    file: 'standing',
+    replace: 'return { ...standing, attempts: 0, failuresInARow: 0, pause: undefined }',
+    by: 'return { ...standing, attempts: 0, failuresInARow: 0 }',
+  },
+  {
+    name: 'shows that it works while it is tried again at a pause',
+    file: 'standing',
+    replace: " || shows === 'paused'",
+    by: '',
   },
   {
     name: 'rests for ever',

@@ -35,7 +35,25 @@ const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
     },
   },
   resting: { ...OWNED, phase: 'resting', shows: 'retrying', isCheckpointRead: false, failuresInARow: 1 },
-  paused: { ...OWNED, phase: 'paused', shows: 'paused', isCheckpointRead: false },
+  paused: {
+    ...OWNED,
+    phase: 'paused',
+    shows: 'paused',
+    isCheckpointRead: false,
+    attempts: ATTEMPTS,
+    pause: { sinceMs: 900_000, tries: 0 },
+    failure: {
+      stage: 'handle',
+      batch: undefined,
+      attempt: ATTEMPTS,
+      attempts: ATTEMPTS,
+      inARow: ATTEMPTS,
+      sinceMs: 800_000,
+      pausedSinceMs: 900_000,
+      nextTryAtMs: 905_000,
+      whatToDo: '',
+    },
+  },
   stopped: { ...OWNED, phase: 'stopped', shows: 'stopped', stopping: 'draining' },
 }
 
@@ -127,12 +145,12 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
   paused: {
     reading: ['paused'],
     granted: ['paused'],
-    revoked: ['paused'],
+    revoked: ['unowned', 'acquire'],
     opened: ['paused'],
     loaded: ['paused'],
     applied: ['paused'],
     failed: ['paused'],
-    due: ['paused'],
+    due: ['opening', 'open'],
     stop: ['paused', 'end'],
   },
   stopped: {
@@ -153,7 +171,8 @@ const context = (by: Partial<Context<bigint>> = {}): Context<bigint> => ({
   nowMs: NOW_MS,
   order: denseOrder,
   reading: READING,
-  policy: { attempts: ATTEMPTS, batchSize: 100 },
+  policy: { attempts: ATTEMPTS, batchSize: 100, longestPauseMs: 300_000 },
+  random: 0.5,
   ...by,
 })
 
@@ -227,10 +246,50 @@ test('the last attempt pauses, and its failure is told', () => {
   const { standing, commands } = step({ ...narrowest, attempts: ATTEMPTS - 1 }, INPUT.failed)
   expect(standing).toMatchObject({ phase: 'paused', shows: 'paused', failure: { attempt: ATTEMPTS } })
   expect(commands).toMatchObject([
-    { kind: 'report', report: { kind: 'failed', state: 'paused' } },
+    { kind: 'report', report: { kind: 'failed', state: 'paused', isNews: true } },
     { kind: 'report', report: { kind: 'state', state: 'paused' } },
+    { kind: 'wait', ms: 5_000 },
   ])
 })
+
+test('a paused projection stays so while it is tried again, is paused again by one failure, and waits twice as long', () => {
+  const trying = [INPUT.due, INPUT.opened, INPUT.loaded].reduce<Standing<bigint>>(
+    (standing, input) => {
+      expect(standing).toMatchObject({ shows: 'paused', failure: { attempt: ATTEMPTS } })
+      return step(standing, input).standing
+    },
+    { ...STANDING.paused, narrowed: { limit: 1, through: 7n } },
+  )
+  expect(trying).toMatchObject({ phase: 'applying', shows: 'paused' })
+  const again = step(trying, INPUT.failed)
+  expect(again.standing).toMatchObject({
+    phase: 'paused',
+    failure: {
+      attempt: ATTEMPTS + 1,
+      sinceMs: 800_000,
+      pausedSinceMs: 900_000,
+      nextTryAtMs: NOW_MS + 10_000,
+    },
+  })
+  expect(again.commands).toMatchObject([
+    { kind: 'report', report: { kind: 'failed', isNews: false } },
+    { kind: 'wait', ms: 10_000 },
+  ])
+  const healed = step(trying, INPUT.applied).standing
+  expect(healed).toMatchObject({ shows: 'catching_up', attempts: 0, pause: undefined, failure: undefined })
+})
+
+test.each(['due', 'revoked'] as const)(
+  'what is paused until a restart, or was stopped, stays so (%s)',
+  (kind) => {
+    const { failure } = STANDING.paused
+    if (failure === undefined) throw new Error('a paused projection has a failure')
+    const forGood = { ...STANDING.paused, failure: { ...failure, nextTryAtMs: undefined } }
+    expect(step(forGood, INPUT[kind])).toEqual({ standing: forGood, commands: [] })
+    const stopped = { ...STANDING.paused, stopping: 'draining' } as const
+    expect(step(stopped, INPUT[kind])).toEqual({ standing: stopped, commands: [] })
+  },
+)
 
 test('what is shown stays retrying until something has come of the next try', () => {
   const error = new Error('boom')

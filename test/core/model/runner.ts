@@ -144,7 +144,8 @@ export class ModelRunner {
       nowMs: this.#nowMs,
       order: denseOrder,
       reading: this.#reading,
-      policy: { attempts: 1, batchSize: this.#parts.setting.page },
+      policy: { attempts: 1, batchSize: this.#parts.setting.page, longestPauseMs: 300_000 },
+      random: 0.5,
     }
     const step = next(this.#standing, input, context)
     if (step.standing.phase !== phase) this.#waitMs = undefined

@@ -5,7 +5,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { type TelemetryScenario, telemetryScenario } from '../../support/telemetry-scenario.ts'
 import { prometheusSdk, samplesOf } from './scrape.ts'
 
-// Standbys look at random times.
+// Standbys look at random times, and what failed is tried again at random ones.
 vi.spyOn(Math, 'random').mockReturnValue(0.5)
 
 const scenarios: TelemetryScenario[] = []

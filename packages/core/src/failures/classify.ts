@@ -26,11 +26,16 @@ export interface ProjectionFailure {
    * parts of the batch are tried to find the event that fails.
    */
   readonly attempt: number
-  /** How often they may. */
+  /** How often they may before the projection is paused. */
   readonly attempts: number
   /** How many failures this is in a row, of whatever kind. */
   readonly inARow: number
+  /** When the first of them was. */
   readonly sinceMs: number
+  /** Since when the projection is paused; `undefined` where it is not. */
+  readonly pausedSinceMs: number | undefined
+  /** When it is tried again; `undefined` where only a restart tries it again. */
+  readonly nextTryAtMs: number | undefined
   readonly whatToDo: string
 }
 
@@ -97,20 +102,29 @@ const MOST_TYPES = 10
 export function describeFailure(
   projection: string,
   state: 'paused' | 'retrying',
-  { stage, batch, attempt, attempts, inARow, whatToDo }: ProjectionFailure,
+  { stage, batch, attempt, attempts, inARow, pausedSinceMs, nextTryAtMs, whatToDo }: ProjectionFailure,
   checkpoint: string | undefined,
   error: unknown,
 ): string {
   const tries =
     isOwnFault(stage) && attempt > 0
-      ? `, attempt ${attempt} of ${attempts}`
+      ? attempt > attempts
+        ? `, attempt ${attempt}`
+        : `, attempt ${attempt} of ${attempts}`
       : inARow > 1
         ? `, ${inARow} times in a row`
         : ''
+  const since = pausedSinceMs === undefined ? '' : `, it is paused since ${isoTime(pausedSinceMs)}`
+  const next =
+    state === 'paused' && nextTryAtMs !== undefined ? `, its next try is at ${isoTime(nextTryAtMs)}` : ''
   return (
     `tidemark: projection "${projection}" is ${state}: ${SUBJECT[stage]}${describeBatch(batch)}${tries}: ${messageOf(error)}. ` +
-    `Nothing is skipped, its checkpoint is ${checkpoint ?? 'none yet'}; ${whatToDo}\n${describeError(error)}`
+    `Nothing is skipped, its checkpoint is ${checkpoint ?? 'none yet'}${since}${next}; ${whatToDo}\n${describeError(error)}`
   )
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString()
 }
 
 function describeBatch(batch: FailedBatch | undefined): string {

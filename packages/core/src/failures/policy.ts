@@ -1,4 +1,4 @@
-import { backOffMs } from '../kernel/back-off.ts'
+import { aroundMs, backOffMs, fullJitterMs } from '../kernel/back-off.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { type FailureStage, isOwnFault } from './classify.ts'
 
@@ -9,8 +9,8 @@ export type FailureAction =
   | { readonly kind: 'retry'; readonly waitMs: number; readonly counted: boolean }
   /** Smaller parts of the batch are tried, to find the event that fails. No attempt: those are for that event. */
   | { readonly kind: 'narrow'; readonly waitMs: number }
-  /** Tried often enough, or trying again is of no use. */
-  | { readonly kind: 'pause' }
+  /** Tried often enough: from now on it is tried seldom. `undefined`: trying again would do harm, so it is not. */
+  | { readonly kind: 'pause'; readonly waitMs: number | undefined }
 
 export interface Failure {
   readonly error: unknown
@@ -24,19 +24,32 @@ export interface Failure {
   readonly attempts: number
   /** Whether the batch that was handled can be parted. */
   readonly isNarrowable: boolean
+  /** How many times it was tried again since it was paused. */
+  readonly triesAtPause: number
+  readonly longestPauseMs: number
+  /** In [0, 1). */
+  readonly random: number
 }
 
 /** So short that finding one event of a thousand takes half a second. */
 const NARROW_WAIT_MS = 50
+const FIRST_PAUSE_MS = 5_000
 
 /** Only what handler and mapping throw uses attempts up; the store's faults pass, or somebody mends them meanwhile. */
 export function onFailure(failure: Failure): FailureAction {
-  const { error, stage, transient, attempt, inARow, attempts, isNarrowable } = failure
-  if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) return { kind: 'drop_page', waitMs: backOffMs(inARow) }
+  const { error, stage, transient, attempt, inARow, attempts, isNarrowable, random } = failure
+  const backOff = fullJitterMs(backOffMs(inARow), random)
+  if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) return { kind: 'drop_page', waitMs: backOff }
   // Trying again would repeat what the handler has committed on its own.
-  if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) return { kind: 'pause' }
-  if (transient || !isOwnFault(stage)) return { kind: 'retry', waitMs: backOffMs(inARow), counted: false }
+  if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) return { kind: 'pause', waitMs: undefined }
+  if (transient || !isOwnFault(stage)) return { kind: 'retry', waitMs: backOff, counted: false }
   if (isNarrowable) return { kind: 'narrow', waitMs: NARROW_WAIT_MS }
-  if (attempt >= attempts) return { kind: 'pause' }
-  return { kind: 'retry', waitMs: backOffMs(attempt) * 4, counted: true }
+  if (attempt >= attempts) return { kind: 'pause', waitMs: pauseMs(failure) }
+  return { kind: 'retry', waitMs: aroundMs(backOffMs(attempt) * 4, random), counted: true }
+}
+
+/** Doubles from some 5 s, and with its jitter never exceeds the longest. */
+function pauseMs({ triesAtPause, longestPauseMs, random }: Failure): number {
+  const doubled = FIRST_PAUSE_MS * 2 ** Math.min(triesAtPause, 30)
+  return aroundMs(Math.min(doubled, longestPauseMs / 1.25), random)
 }

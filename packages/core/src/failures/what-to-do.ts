@@ -6,11 +6,11 @@ import type { FailureAction } from './policy.ts'
 export function whatToDo(stage: FailureStage, action: FailureAction['kind'], error: unknown): string {
   if (action === 'pause') {
     if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) {
-      return 'look what the handler has committed by itself, mend it, then restart the daemon, which tries this batch again'
+      return 'look what the handler has committed by itself, mend it, then restart the daemon: this batch is not tried again before that'
     }
     return stage === 'map'
-      ? 'mend the mapping (or the event), then restart the daemon, which reads this event again'
-      : 'mend the handler or what it writes to, then restart the daemon, which tries this batch again'
+      ? 'mend the mapping (or the event); it is tried again by itself, at growing intervals, and at once after a restart'
+      : 'mend the handler or what it writes to; it is tried again by itself, at growing intervals, and at once after a restart'
   }
   if (action === 'narrow')
     return 'smaller parts of it are tried by themselves, until it is known which event fails'

@@ -10,7 +10,7 @@ export interface Clock {
 }
 
 /** Node fires longer timers at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   nowMs: () => performance.timeOrigin + performance.now(),

@@ -7,12 +7,12 @@ export class FailureLog {
   #saidAtMs = 0
   #failures = 0
 
-  /** Counts one more; whether it is to be said. */
-  failed(nowMs: number): boolean {
+  /** Counts one more; whether it is to be said. `isNews`: it is, whatever was said before. */
+  failed(nowMs: number, isNews = false): boolean {
     this.#failures++
     const isFirst = this.#first === undefined
     this.#first ??= { atMs: nowMs }
-    if (!isFirst && nowMs - this.#saidAtMs < SAY_EVERY_MS) return false
+    if (!isFirst && !isNews && nowMs - this.#saidAtMs < SAY_EVERY_MS) return false
     this.#saidAtMs = nowMs
     return true
   }

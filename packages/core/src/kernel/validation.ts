@@ -1,3 +1,4 @@
+import { LONGEST_TIMER_MS } from './clock.ts'
 import { InvalidOptionError } from './errors.ts'
 
 export function requireAbove0(option: string, value: unknown): void {
@@ -9,6 +10,13 @@ export function requireAbove0(option: string, value: unknown): void {
 export function requireInteger(option: string, value: unknown, least: number): void {
   if (!Number.isSafeInteger(value) || (value as number) < least) {
     throw new InvalidOptionError(option, `an integer of at least ${least}`, value)
+  }
+}
+
+/** A whole number of milliseconds that a timer can wait. */
+export function requireTimerMs(option: string, value: unknown, least: number): void {
+  if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > LONGEST_TIMER_MS) {
+    throw new InvalidOptionError(option, `an integer from ${least} to ${LONGEST_TIMER_MS}`, value)
   }
 }
 

@@ -14,7 +14,7 @@ interface FailedMove<P> extends FailedWork {
 export function afterFailure<P, E>(
   standing: Standing<P>,
   { stage, error, batch, isTransient, extent }: FailedMove<P>,
-  { nowMs, order, policy }: Context<P>,
+  { nowMs, order, policy, random }: Context<P>,
 ): Step<P, E> {
   const attempt = standing.attempts + 1
   const inARow = standing.failuresInARow + 1
@@ -25,11 +25,15 @@ export function afterFailure<P, E>(
     attempt,
     inARow,
     attempts: policy.attempts,
+    triesAtPause: standing.pause === undefined ? 0 : standing.pause.tries + 1,
+    longestPauseMs: policy.longestPauseMs,
+    random,
     isNarrowable: extent !== undefined && isNarrowable(order, standing.narrowed, extent),
   })
   const isPaused = action.kind === 'pause'
   const isCounted = isPaused || (action.kind === 'retry' && action.counted)
   const attempts = isCounted ? attempt : standing.attempts
+  const pause = isPaused ? pausedAgain(standing.pause, nowMs) : standing.pause
   const failure = {
     stage,
     batch,
@@ -37,6 +41,8 @@ export function afterFailure<P, E>(
     attempts: policy.attempts,
     inARow,
     sinceMs: standing.failure?.sinceMs ?? nowMs,
+    pausedSinceMs: isPaused ? pause?.sinceMs : undefined,
+    nextTryAtMs: action.waitMs === undefined ? undefined : nowMs + action.waitMs,
     whatToDo: whatToDo(stage, action.kind, error),
   }
   const isOfEvents = extent !== undefined && (isCounted || action.kind === 'narrow')
@@ -44,18 +50,29 @@ export function afterFailure<P, E>(
     ...standing,
     attempts,
     failuresInARow: inARow,
+    pause,
     narrowed: isOfEvents ? narrowed(standing.narrowed, extent) : standing.narrowed,
   }
   const checkpoint = standing.checkpoint?.position
   const commands: Command<P, E>[] = [
     {
       kind: 'report',
-      report: { kind: 'failed', state: isPaused ? 'paused' : 'retrying', failure, error, checkpoint },
+      report: {
+        kind: 'failed',
+        state: isPaused ? 'paused' : 'retrying',
+        isNews: isPaused && (standing.pause === undefined || action.waitMs === undefined),
+        failure,
+        error,
+        checkpoint,
+      },
     },
   ]
-  if (action.kind === 'pause') return { standing: entered(counted, 'paused', { error, failure }), commands }
   const { cursorIncarnation: incarnation } = standing
   if (action.kind === 'drop_page' && incarnation !== undefined) commands.push({ kind: 'doubt', incarnation })
-  commands.push({ kind: 'wait', ms: action.waitMs })
-  return { standing: entered(counted, 'resting', { error, failure }), commands }
+  if (action.waitMs !== undefined) commands.push({ kind: 'wait', ms: action.waitMs })
+  return { standing: entered(counted, isPaused ? 'paused' : 'resting', { error, failure }), commands }
+}
+
+function pausedAgain(before: Standing<never>['pause'], nowMs: number): Standing<never>['pause'] {
+  return before === undefined ? { sinceMs: nowMs, tries: 0 } : { ...before, tries: before.tries + 1 }
 }

@@ -72,6 +72,8 @@ export type Report<P> =
   | {
       readonly kind: 'failed'
       readonly state: 'paused' | 'retrying'
+      /** Said even where something was said shortly before. */
+      readonly isNews: boolean
       readonly failure: ProjectionFailure
       readonly error: unknown
       readonly checkpoint: P | undefined
@@ -87,7 +89,9 @@ export interface Context<P> {
   readonly order: PositionOrder<P>
   /** The newest, `undefined` while none holds. */
   readonly reading: HighWaterReading<P> | undefined
-  readonly policy: { readonly attempts: number; readonly batchSize: number }
+  readonly policy: { readonly attempts: number; readonly batchSize: number; readonly longestPauseMs: number }
+  /** In [0, 1): so that many projections do not wait equally long. */
+  readonly random: number
 }
 
 export interface Step<P, E> {

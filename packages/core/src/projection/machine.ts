@@ -2,6 +2,7 @@ import type { Command, Context, Input, InputKind, Report, Step } from './command
 import { NOT_STARTED, type Phase, type Standing } from './standing.ts'
 import {
   applied,
+  dueAtPause,
   failed,
   goOn,
   granted,
@@ -9,6 +10,7 @@ import {
   opened,
   openedOfAnother,
   revoked,
+  revokedAtPause,
   revokedAtWork,
   stay,
   stopAtEnd,
@@ -119,12 +121,12 @@ const TABLE: Readonly<Record<Phase, Row>> = {
   paused: {
     reading: stay,
     granted: stay,
-    revoked: stay,
+    revoked: revokedAtPause,
     opened: stay,
     loaded: stay,
     applied: stay,
     failed: stay,
-    due: stay,
+    due: dueAtPause,
     stop: stopAtEnd,
   },
   stopped: {

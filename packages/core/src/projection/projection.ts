@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
-import { requireInteger, requireName } from '../kernel/validation.ts'
+import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
 import type { EventSource } from '../ports/event-source.ts'
 
 /**
@@ -36,16 +36,27 @@ export interface Projection<E, Tx, Type extends string = string> {
    */
   readonly batchSize?: number
   /**
-   * How often the event that fails is tried before this projection is paused until a restart. The waits between two tries
-   * double from 0.2 s to 20 s: 5 tries take some 3 s, 40 take ten minutes. While a batch is halved to find the event nothing
-   * counts; neither do passing faults of the store, which are retried for ever.
-   * - Raising it: longer outages of what the handler calls pass by themselves; a bug in the handler pauses it later.
+   * How often the event that fails is tried before this projection is paused. The waits between two tries double from 0.2 s to
+   * 20 s: 5 tries take some 3 s, 40 take ten minutes. While a batch is halved to find the event nothing counts; neither do
+   * passing faults of the store, which are retried for ever. A paused projection tries the event again by itself: see
+   * `longestPauseMs`.
+   * - Raising it: outages of what the handler calls raise no alert while they last; a bug in the handler pauses it later.
    * - Lowering it: a bug pauses it sooner; so does a short outage of what the handler calls.
-   * - Change it when: the handler depends on something that may be away for longer than 3 s.
+   * - Change it when: the handler depends on something that may be away for longer than 3 s, and that need wake nobody.
    * @unit tries
    * @default 5
    */
   readonly attempts?: number
+  /**
+   * How long a paused projection waits, at most, before it tries the failing event again. The first waits are some 5, 10, 20 s
+   * and so on up to this; one failing try pauses it again. From 1,000 to 2,147,483,647.
+   * - Raising it: a bug costs fewer calls of the handler; once its cause is gone, the projection stands still for longer.
+   * - Lowering it: the projection goes on sooner once the cause is gone; whatever the handler calls is called more often.
+   * - Change it when: a failing call costs somebody something, or nobody may wait 5 minutes after an outage.
+   * @unit ms
+   * @default 300000
+   */
+  readonly longestPauseMs?: number
 }
 
 export interface HandlerContext<Tx> {
@@ -60,15 +71,20 @@ export interface ResolvedProjection<E, Tx> {
   readonly eventTypes: readonly string[] | undefined
   readonly batchSize: number
   readonly attempts: number
+  readonly longestPauseMs: number
 }
 
 /**
  * batchSize: large enough that the cost of a transaction is shared. attempts: some 3 s with the waits of
- * `failures/policy.ts`.
+ * `failures/policy.ts`. longestPauseMs: seldom enough to cost nobody anything, and soon enough after an outage.
  */
-export const PROJECTION_DEFAULTS: { readonly batchSize: number; readonly attempts: number } = Object.freeze({
+export const PROJECTION_DEFAULTS: Pick<
+  ResolvedProjection<never, never>,
+  'batchSize' | 'attempts' | 'longestPauseMs'
+> = Object.freeze({
   batchSize: 1_000,
   attempts: 5,
+  longestPauseMs: 300_000,
 })
 
 const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, true>> = {
@@ -77,6 +93,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   eventTypes: true,
   batchSize: true,
   attempts: true,
+  longestPauseMs: true,
 }
 
 type TypedSource = Pick<EventSource<unknown, unknown>, 'filtersByType' | 'placeholderTypes'>
@@ -115,6 +132,7 @@ function resolveProjection<E, Tx>(
     eventTypes,
     batchSize = PROJECTION_DEFAULTS.batchSize,
     attempts = PROJECTION_DEFAULTS.attempts,
+    longestPauseMs = PROJECTION_DEFAULTS.longestPauseMs,
   } = projection
   requireName(`${option}.name`, name)
   if (typeof handle !== 'function') throw new InvalidOptionError(`${option}.handle`, 'a function', handle)
@@ -144,5 +162,7 @@ function resolveProjection<E, Tx>(
   }
   requireInteger(`${option}.batchSize`, batchSize, 1)
   requireInteger(`${option}.attempts`, attempts, 1)
-  return Object.freeze({ name, handle: handle.bind(projection), eventTypes, batchSize, attempts })
+  requireTimerMs(`${option}.longestPauseMs`, longestPauseMs, 1_000)
+  const bound = handle.bind(projection)
+  return Object.freeze({ name, handle: bound, eventTypes, batchSize, attempts, longestPauseMs })
 }

@@ -14,7 +14,7 @@ interface Reporting<P> {
   readonly clock: Clock
 }
 
-/** Tells what becomes of one projection: telemetry of everything, the log of the first failure and of one a minute. */
+/** Tells what becomes of one projection: telemetry of everything, the log of the first failure, of the pause, and of one a minute. */
 export class ProjectionReports<P> {
   readonly #parts: Reporting<P>
   readonly #log = new FailureLog()
@@ -33,18 +33,19 @@ export class ProjectionReports<P> {
     else this.#tellFailure(report)
   }
 
-  #tellFailure({ state, failure, error, checkpoint }: Extract<Report<P>, { readonly kind: 'failed' }>): void {
+  #tellFailure(report: Extract<Report<P>, { readonly kind: 'failed' }>): void {
+    const { state, isNews, failure, error, checkpoint } = report
     const { projection, source, session, logger, clock } = this.#parts
     const { name } = projection
     const { stage, attempt, batch } = failure
-    const isToBeSaid = this.#log.failed(clock.nowMs())
+    const isToBeSaid = this.#log.failed(clock.nowMs(), isNews)
     if (stage === 'read' || stage === 'commit') {
       session.telemetry.storeFailed({ projection: name, stage, error })
     } else {
       const action = state === 'paused' ? 'pause' : 'retry'
       session.telemetry.handlerFailed({ projection: name, action, error, stage, attempt, batch })
     }
-    if (state === 'retrying' && !isToBeSaid) return
+    if (!isToBeSaid) return
     const at = checkpoint === undefined ? undefined : source.order.format(checkpoint)
     logger[state === 'paused' ? 'error' : 'warn'](describeFailure(name, state, failure, at, error))
   }

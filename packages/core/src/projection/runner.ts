@@ -2,6 +2,7 @@ import type { ProjectionFailure } from '../failures/classify.ts'
 import type { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
+import { systemRandom } from '../kernel/random.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
@@ -107,7 +108,8 @@ export class ProjectionRunner<P, E, Tx> {
   #next(input: Input<P, E>): void {
     const { clock, source, agent, projection } = this.#parts
     const { reading } = agent
-    const context = { nowMs: clock.nowMs(), order: source.order, reading, policy: projection }
+    const random = systemRandom()
+    const context = { nowMs: clock.nowMs(), order: source.order, reading, policy: projection, random }
     this.#take(next(this.#standing, input, context))
   }
 
@@ -148,6 +150,7 @@ export class ProjectionRunner<P, E, Tx> {
         this.#reports.tell(command.report)
         break
       case 'end':
+        this.#wait.abort()
         await this.#grant?.release()
         this.#ended.resolve()
     }

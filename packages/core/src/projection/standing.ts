@@ -17,6 +17,7 @@ export type Phase =
   | 'applying'
   /** Something failed, and is tried again after a wait. */
   | 'resting'
+  /** As `resting`, for longer; where trying again would do harm, until the end. */
   | 'paused'
   /** Not started, or stopped. */
   | 'stopped'
@@ -56,8 +57,15 @@ export interface Standing<P> {
   readonly attempts: number
   /** How often in a row anything has failed. */
   readonly failuresInARow: number
+  /** Attempts are used up: since when, and how often it was tried again. */
+  readonly pause: Pause | undefined
   readonly error: unknown
   readonly failure: ProjectionFailure | undefined
+}
+
+interface Pause {
+  readonly sinceMs: number
+  readonly tries: number
 }
 
 interface Move<P> {
@@ -90,6 +98,7 @@ export const NOT_STARTED: Standing<never> = {
   narrowed: undefined,
   attempts: 0,
   failuresInARow: 0,
+  pause: undefined,
   error: undefined,
   failure: undefined,
 }
@@ -128,18 +137,28 @@ export function attempting<P>(standing: Standing<P>, phase: Phase): Standing<P> 
 }
 
 export function isInTrouble({ shows }: Pick<Standing<unknown>, 'shows'>): boolean {
-  return shows === 'retrying' || shows === 'standby'
+  return shows === 'retrying' || shows === 'paused' || shows === 'standby'
 }
 
 /** Something has come of it: the fault, or the other owner, is gone. A batch that has failed is first handled to its end. */
 export function recovered<P>(standing: Standing<P>): Standing<P> {
-  if (!isInTrouble(standing) || standing.narrowed !== undefined) return standing
+  const isAtIt = standing.narrowed !== undefined || standing.pause !== undefined
+  if (!isInTrouble(standing) || isAtIt) return standing
   return { ...standing, shows: 'catching_up', error: undefined, failure: undefined }
 }
 
 /** Everything up to there is handled. */
 export function movedTo<P>(standing: Standing<P>, order: PositionOrder<P>, cursor: P): Standing<P> {
-  return { ...standing, cursor, narrowed: narrowedAt(order, standing.narrowed, cursor) }
+  const moved = { ...standing, cursor, narrowed: narrowedAt(order, standing.narrowed, cursor) }
+  // An event that failed may be gone.
+  return standing.narrowed !== undefined && moved.narrowed === undefined ? blamingNone(moved) : moved
+}
+
+/** What has failed is behind: nothing counts against what comes. */
+export function blamingNone<P>(standing: Standing<P>): Standing<P> {
+  const { attempts, failuresInARow, pause } = standing
+  if (attempts === 0 && failuresInARow === 0 && pause === undefined) return standing
+  return { ...standing, attempts: 0, failuresInARow: 0, pause: undefined }
 }
 
 /** So that `catching_up` ends with the last event, not with the next step. */
@@ -173,7 +192,7 @@ export function withCheckpoint<P>(
     ...standing,
     checkpoint,
     isCheckpointRead: true,
-    ...(isAnotherBatch ? { attempts: 0, failuresInARow: 0 } : {}),
+    ...(isAnotherBatch ? { attempts: 0, failuresInARow: 0, pause: undefined } : {}),
     narrowed: isSameBatch ? standing.narrowed : undefined,
     // A cursor above the checkpoint is in memory only, and means nothing in another incarnation.
     cursor: position,

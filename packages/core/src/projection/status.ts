@@ -10,7 +10,7 @@ import type { PositionOrder } from '../ports/position.ts'
  * - `live`: everything up to the mark is projected
  * - `standby`: another owner moves this checkpoint
  * - `retrying`: a fault is being retried with back-off (`error` and `failure` say which)
- * - `paused`: its handler or row mapping failed too often; a restart tries again
+ * - `paused`: its handler or row mapping failed too often; it is tried again at growing intervals (`failure.nextTryAtMs`)
  * - `stopped`: not started, or stopped
  */
 export const PROJECTION_STATES: readonly ['catching_up', 'live', 'standby', 'retrying', 'paused', 'stopped'] =

@@ -5,6 +5,7 @@ import { afterFailure } from './after-failure.ts'
 import type { Context, Input, InputKind, Step } from './commands.ts'
 import {
   attempting,
+  blamingNone,
   entered,
   followDueInMs,
   isInTrouble,
@@ -54,7 +55,10 @@ function follow<P, E>(standing: Standing<P>, { nowMs, order, reading }: Context<
   if (reading === undefined) return { standing: attempting(idle, 'following'), commands: [] }
   const ms = followDueInMs(standing, order, nowMs)
   if (ms === 0 && standing.cursor !== undefined) return followTo(idle, standing.cursor, reading)
-  return { standing: entered(idle, 'following'), commands: ms === undefined ? [] : [{ kind: 'wait', ms }] }
+  return {
+    standing: entered(blamingNone(idle), 'following'),
+    commands: ms === undefined ? [] : [{ kind: 'wait', ms }],
+  }
 }
 
 function followTo<P, E>(standing: Standing<P>, to: P, evidence: Evidence<P>): Step<P, E> {
@@ -69,6 +73,7 @@ function standBy<P, E>(standing: Standing<P>): Step<P, E> {
     ...standing,
     right: 'none',
     failuresInARow: 0,
+    pause: undefined,
     narrowed: undefined,
     isCheckpointRead: false,
     moving: undefined,
@@ -143,14 +148,12 @@ export const applied: Transition<'applied'> = (standing, { skipped }, context) =
   const { to, page } = moving
   return proceed(
     recovered({
-      ...movedTo(standing, context.order, to),
+      ...blamingNone(movedTo(standing, context.order, to)),
       checkpoint: { position: to, skipped },
       checkpointedAtMs: context.nowMs,
       moving: undefined,
       handledEvents: standing.handledEvents + (page?.events ?? 0),
       oldestAppendedAtMs: page ? page.lastAppendedAtMs : standing.oldestAppendedAtMs,
-      attempts: 0,
-      failuresInARow: 0,
     }),
     context,
   )
@@ -163,6 +166,16 @@ export const failed: Transition<'failed'> = (standing, work, context) => {
   if (standing.right === 'lost') return standBy(unsure)
   return afterFailure(unsure, { ...work, extent: standing.moving?.page?.extent }, context)
 }
+
+/** What was paused until a restart, or has been stopped meanwhile, stays. */
+const isTriedAgain = ({ stopping, failure }: Standing<unknown>): boolean =>
+  stopping === 'no' && failure?.nextTryAtMs !== undefined
+
+export const dueAtPause: Transition<'due'> = (standing, _, context) =>
+  isTriedAgain(standing) ? proceed(standing, context) : stay(standing)
+
+export const revokedAtPause: Transition<'revoked'> = (standing, _, context) =>
+  isTriedAgain(standing) ? proceed({ ...standing, right: 'lost' }, context) : stay(standing)
 
 export const goOn = <P, E>(standing: Standing<P>, _: Input<P, E>, context: Context<P>): Step<P, E> =>
   proceed(standing, context)
