@@ -44,25 +44,26 @@ export class Units<P, E, Tx> {
 
   status(highWater: HighWaterStatus<P>): readonly ProjectionStatus<P>[] {
     const { order } = this.#parts.source
-    return this.runners.map((runner) =>
-      projectionStatus(order, {
+    return this.runners.map((runner) => {
+      const { checkpoint, handledEvents, error, failure } = runner.shown
+      return projectionStatus(order, {
         name: runner.name,
         state: runner.state,
-        position: runner.checkpoint?.position,
-        lagPositions: lagPositions(order, highWater, runner.checkpoint?.position),
+        position: checkpoint?.position,
+        lagPositions: lagPositions(order, highWater, checkpoint?.position),
         lagMs: runner.lagMs(highWater),
-        handledEvents: runner.handledEvents,
-        skipped: runner.checkpoint?.skipped,
-        error: runner.error,
-        failure: runner.failure,
-      }),
-    )
+        handledEvents,
+        skipped: checkpoint?.skipped,
+        error,
+        failure,
+      })
+    })
   }
 
   /** The least of the checkpoints. */
   projected(): P | undefined {
     const { order } = this.#parts.source
-    const [first, ...others] = this.runners.map(({ checkpoint }) => checkpoint?.position)
+    const [first, ...others] = this.runners.map(({ shown }) => shown.checkpoint?.position)
     return others.reduce((least, position) => (isReached(order, least, position) ? least : position), first)
   }
 }

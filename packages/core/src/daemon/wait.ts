@@ -48,7 +48,7 @@ const WAIT_OPTIONS: Readonly<Record<keyof WaitUntilProjectedOptions<unknown>, tr
 interface Awaited<P> {
   readonly name: string
   readonly state: ProjectionState
-  readonly error: unknown
+  readonly shown: { readonly error: unknown }
   /** How far it has seen of that incarnation. */
   cursorIn(incarnation: string): P | undefined
 }
@@ -131,8 +131,9 @@ function requireRunning<P>({ agent, units }: WaitParts<P>): void {
   if (highWater.state === 'halted') {
     throw new WaitFailedError(`polling is halted: ${messageOf(highWater.error)}`, { cause: highWater.error })
   }
-  for (const { name, state, error } of units) {
+  for (const { name, state, shown } of units) {
     if (state !== 'paused' && state !== 'stopped') continue
+    const { error } = shown
     const why = error === undefined ? '' : `: ${messageOf(error)}`
     throw new WaitFailedError(`projection "${name}" is ${state}${why}`, { cause: error })
   }
@@ -154,10 +155,10 @@ function select<P>(
   })
 }
 
-function describe(units: readonly { name: string; state: string; error: unknown }[]): string {
+function describe<P>(units: readonly Awaited<P>[]): string {
   return units
-    .map(({ name, state, error }) => {
-      const why = state === 'retrying' ? ` (${messageOf(error)})` : ''
+    .map(({ name, state, shown }) => {
+      const why = state === 'retrying' ? ` (${messageOf(shown.error)})` : ''
       return `"${name}" is ${state}${why}`
     })
     .join(', ')

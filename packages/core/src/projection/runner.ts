@@ -1,4 +1,3 @@
-import type { ProjectionFailure } from '../failures/classify.ts'
 import type { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
@@ -11,7 +10,7 @@ import type { Command, Input, Opening, Step } from './commands.ts'
 import { lagMs } from './lag.ts'
 import { begin, next } from './machine.ts'
 import { ProjectionReports } from './reports.ts'
-import { type KnownCheckpoint, NOT_STARTED, type Standing, shownState } from './standing.ts'
+import { NOT_STARTED, type Standing, shownState } from './standing.ts'
 import type { ProjectionState } from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
 
@@ -48,20 +47,9 @@ export class ProjectionRunner<P, E, Tx> {
     return shownState(this.#standing, this.#parts.source.order, this.#parts.agent.reading)
   }
 
-  get error(): unknown {
-    return this.#standing.error
-  }
-
-  get failure(): ProjectionFailure | undefined {
-    return this.#standing.failure
-  }
-
-  get handledEvents(): number {
-    return this.#standing.handledEvents
-  }
-
-  get checkpoint(): KnownCheckpoint<P> | undefined {
-    return this.#standing.checkpoint
+  /** Where it stands, for who shows it. */
+  get shown(): Pick<Standing<P>, 'checkpoint' | 'handledEvents' | 'error' | 'failure'> {
+    return this.#standing
   }
 
   /** How far this projection has seen of that incarnation; what `waitUntilProjected` compares. */
@@ -73,7 +61,7 @@ export class ProjectionRunner<P, E, Tx> {
   /** See `ProjectionStatus.lagMs`. */
   lagMs(highWater: HighWaterStatus<P>): number | undefined {
     const { source, clock, agent } = this.#parts
-    if (this.checkpoint === undefined) return undefined
+    if (this.#standing.checkpoint === undefined) return undefined
     const firstSeenAtMs = agent.firstSeenAboveMs(this.#standing.cursor)
     const nowMs = clock.nowMs()
     return lagMs({ ...this.#standing, order: source.order, highWater, firstSeenAtMs, nowMs })
@@ -160,7 +148,7 @@ export class ProjectionRunner<P, E, Tx> {
     const { ownership, agent } = this.#parts
     const look = async () => {
       if (agent.reading) this.#next(await this.#open(agent.reading))
-      return this.checkpoint?.position
+      return this.#standing.checkpoint?.position
     }
     const grant = await ownership.acquire({ look, signal: this.#stopping.signal })
     grant.lost.addEventListener('abort', () => this.#next({ kind: 'revoked' }), { once: true })
