@@ -65,6 +65,13 @@ describe('a stream', () => {
     expect(page.through).toBe(4n)
   })
 
+  test('is looked through for an event of some type, however few events a page may have', async () => {
+    await esdb.server.write(own('orders'), [...numbered(0, 99), { type: 'Paid', data: { n: 100 } }])
+    const page = await firstPage(orders(), { eventTypes: ['Paid'], limit: 1 })
+    expect(numbersIn(page)).toEqual([100])
+    expect(page.through).toBe(100n)
+  })
+
   test('that lost its oldest events is read from the first one that is left', async () => {
     await esdb.server.write(own('orders'), numbered(0, 9))
     await esdb.client.setStreamMetadata(own('orders'), { maxCount: 3 })

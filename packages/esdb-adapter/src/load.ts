@@ -4,6 +4,9 @@ import { EsdbReadEndedEarlyError } from './errors.ts'
 import type { EventLog } from './event-log.ts'
 import { type CallLimits, readEach } from './read.ts'
 
+/** Where types are left out, a small page has to look at more records than it may have events, or it is read in many calls. */
+const LEAST_LOOKED_AT = 256
+
 /**
  * A page is one read. It has looked at everything up to `upTo` only where an event at or above that position was seen: a
  * read that ends before, with no error, was cut short, or came from a node that is behind.
@@ -23,7 +26,7 @@ export async function loadPage<P>(
   let through: P | undefined
   await readEach(
     `a page of ${log.title}`,
-    () => log.readForwards({ after, upTo, limit }),
+    () => log.readForwards({ after, upTo, limit: types ? Math.max(limit, LEAST_LOOKED_AT) : limit }),
     limits,
     (event) => {
       const record = originalRecord(event)
