@@ -110,7 +110,7 @@ ${block(increaseInProcess('polls', '5m:15s', ['outcome!="failed"']))}
     for: '1m',
     summary: 'Projection {{ $labels.projection_name }} is paused or stopped, and no other process runs it',
     description:
-      'Paused: its handler or its row mapping failed too often; the log has the error. Its checkpoint stays where it is, nothing is lost. Mend the cause: it tries again by itself, at growing intervals, and at once after a restart.',
+      'Paused: its handler or its row mapping failed too often; the log has the error. Its checkpoint stays where it is, nothing is lost. Mend the cause: it tries again by itself, at growing intervals, and at once after a restart. If its handler has ended the transaction, only a restart tries again.',
     expr: `max by (${ofProjection}) (${gauge('projection_state', ['state=~"paused|stopped"'])}) >= 1
 unless
 ${running}`,

@@ -72,11 +72,14 @@ describe('a poison event', () => {
     expect(paused).toMatch(/\ncaused by: RangeError: amount below 0\n +at /)
   })
 
-  test('is told when it first fails, in one line for all of its retries', async () => {
+  test('is told when it first fails, and when it is known which event fails, in one line for all of its retries', async () => {
     const { lines } = await poisoned()
     expect(lines('warn')).toEqual([
       expect.stringMatching(
         /"orders" is retrying: its handler failed on 2 events \(Deposited, Withdrawn\) at positions 3 to 4: .*; smaller parts of it are tried/,
+      ),
+      expect.stringMatching(
+        /"orders" is retrying: its handler failed at position 4 \(Withdrawn\), attempt 1 of 3: /,
       ),
     ])
   })

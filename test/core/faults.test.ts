@@ -167,7 +167,9 @@ describe('a handler that throws', () => {
     expect(calls).toBe(1)
     expect(projectionOf(running, 'committer').failure).toMatchObject({
       nextTryAtMs: undefined,
-      whatToDo: expect.stringContaining('restart the daemon: this batch is not tried again before that'),
+      whatToDo: expect.stringContaining(
+        'restart the daemon: this process does not try the batch again before that',
+      ),
     })
   })
 })

@@ -1,6 +1,16 @@
 import type { Logger } from '@tidemark/core'
+import type { LoadRequest } from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { alteredCheckpoints, projectionOf, recording, rig, stateOf, stopAll, TransientError } from './rig.ts'
+import {
+  altered,
+  alteredCheckpoints,
+  projectionOf,
+  recording,
+  rig,
+  stateOf,
+  stopAll,
+  TransientError,
+} from './rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
@@ -56,9 +66,12 @@ describe('a projection whose target is down', () => {
     const told = lines.filter((line) => !line.startsWith('info'))
     expect(told[0]).toMatch(/^warn: .*"mails" is retrying: its handler failed on 50 events/)
     expect(told[1]).toMatch(
+      /^warn: .*"mails" is retrying: its handler failed at position 1 .*, attempt 1 of 5/,
+    )
+    expect(told[2]).toMatch(
       /^error: .*"mails" is paused: its handler failed at position 1 .*, attempt 5 of 5: 503 .* paused since .*, its next try is at /,
     )
-    expect(told.length).toBeLessThanOrEqual(2 + downMs / MINUTE_MS)
+    expect(told.length).toBeLessThanOrEqual(3 + downMs / MINUTE_MS)
     expect(lines.at(-1)).toMatch(/^info: .*"mails" goes on, after \d+ failures/)
   })
 
@@ -111,7 +124,7 @@ describe('a projection whose target is down', () => {
   })
 })
 
-test('a fault of the store at a pause is retried, and forgets neither the pause nor how long it waits', async () => {
+test('a fault of the store at a pause is retried, and changes neither the pause nor how long it waits', async () => {
   const { clock, events, checkpoints, daemon } = rig()
   events.append('a', 1)
   let isDown = false
@@ -130,10 +143,14 @@ test('a fault of the store at a pause is retried, and forgets neither the pause 
   await clock.until(() => stateOf(running, 'orders') === 'paused')
   const { pausedSinceMs } = projectionOf(running, 'orders').failure ?? {}
   isDown = true
-  await clock.until(() => stateOf(running, 'orders') === 'retrying')
-  expect(projectionOf(running, 'orders')).toMatchObject({ error: { message: 'connection refused' } })
+  await clock.until(() => projectionOf(running, 'orders').failure?.stage === 'read')
+  expect(projectionOf(running, 'orders')).toMatchObject({
+    state: 'paused',
+    error: { message: 'connection refused' },
+    failure: { pausedSinceMs },
+  })
   isDown = false
-  await clock.until(() => stateOf(running, 'orders') === 'paused')
+  await clock.until(() => projectionOf(running, 'orders').failure?.stage === 'handle')
   const { failure } = projectionOf(running, 'orders')
   expect(failure).toMatchObject({ attempt: 2, pausedSinceMs })
   expect((failure?.nextTryAtMs ?? 0) - clock.nowMs()).toBeGreaterThanOrEqual(7_500)
@@ -180,4 +197,102 @@ test('what was appended meanwhile is handled once the projection goes on', async
   events.append('a', 2)
   await clock.until(() => stateOf(running, 'orders') === 'live')
   expect(seen).toEqual([1n, 2n])
+})
+
+/** Looks at ten positions a page, as sources do that filter by type where few events match. */
+function inSmallSteps(events: ReturnType<typeof rig>['events']) {
+  return altered(events, {
+    load: async (request: LoadRequest<bigint>) => {
+      const to = (request.after ?? 0n) + 10n
+      return await events.load({ ...request, upTo: to < request.upTo ? to : request.upTo })
+    },
+  })
+}
+
+test.each([
+  [5, 5],
+  [1, 1],
+])(
+  'pages with nothing in them before the failing event change neither attempts (%d) nor pauses',
+  async (attempts, calls) => {
+    const { clock, events, daemon } = rig()
+    for (let i = 0; i < 400; i++) events.append('other', i)
+    events.append('a', 1)
+    const handle = vi.fn(() => {
+      throw new Error('poison')
+    })
+    const running = daemon([{ name: 'orders', eventTypes: ['a'], attempts, handle }], {
+      source: inSmallSteps(events),
+    })
+    await running.start()
+    await clock.until(() => stateOf(running, 'orders') === 'paused')
+    expect(handle).toHaveBeenCalledTimes(calls)
+    const { pausedSinceMs } = projectionOf(running, 'orders').failure ?? {}
+    await clock.advance(300_000)
+    expect(projectionOf(running, 'orders')).toMatchObject({ state: 'paused', failure: { pausedSinceMs } })
+    expect(handle.mock.calls.length).toBeLessThanOrEqual(calls + 8)
+  },
+)
+
+test.each([300, 2_000, 30_000])(
+  'two daemons whose handler fails after %d ms pause, each after its own attempts',
+  async (ms) => {
+    const { clock, events, daemon } = rig()
+    for (let i = 0; i < 100; i++) events.append('a', i)
+    let calls = 0
+    const daemons = [1, 2].map(() =>
+      daemon([
+        {
+          name: 'mails',
+          handle: async (_, { signal }) => {
+            calls++
+            await clock.sleep(ms, signal)
+            throw new Error('503')
+          },
+        },
+      ]),
+    )
+    for (const each of daemons) await each.start()
+    await clock.until(() =>
+      daemons.every((each) => projectionOf(each, 'mails').failure?.pausedSinceMs !== undefined),
+    )
+    expect(calls).toBeLessThanOrEqual(2 * (7 + 5 + 20))
+    const before = calls
+    await clock.advance(3_600_000)
+    expect(calls - before).toBeLessThanOrEqual(2 * 40)
+  },
+)
+
+test('an event of another incarnation is not blamed for what failed before', async () => {
+  const { clock, events, daemon } = rig()
+  events.append('a', 1)
+  let incarnation = 'one'
+  const source = altered(events, {
+    open: async (request: Parameters<typeof events.open>[0]) => ({
+      ...(await events.open(request)),
+      incarnation,
+    }),
+    readHighWater: async (request: Parameters<typeof events.readHighWater>[0]) => ({
+      ...(await events.readHighWater(request)),
+      incarnation,
+    }),
+  })
+  const handle = vi.fn(() => {
+    throw new Error('poison')
+  })
+  const running = daemon([{ name: 'orders', attempts: 3, handle }], { source })
+  await running.start()
+  await clock.until(() => stateOf(running, 'orders') === 'paused')
+  const before = handle.mock.calls.length
+  incarnation = 'two'
+  await clock.until(() => handle.mock.calls.length > before)
+  await clock.settle()
+  expect(projectionOf(running, 'orders')).toMatchObject({ state: 'retrying', failure: { attempt: 1 } })
+})
+
+test('a stopped daemon says of no next try', async () => {
+  const { clock, running } = await mailing(600_000)
+  await clock.until(() => stateOf(running, 'mails') === 'paused')
+  await clock.run(running.stop())
+  expect(projectionOf(running, 'mails').failure).toMatchObject({ attempt: 5, nextTryAtMs: undefined })
 })

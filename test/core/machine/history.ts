@@ -49,6 +49,10 @@ class History {
   readonly #machine: Machine
   readonly #random: Random
   readonly #store = new Store()
+  /** Crashes, other owners and restarts are so rare that one failure has time to follow another. */
+  readonly #isCalm: boolean
+  /** Otherwise its pages may have nothing in them, though events follow. */
+  readonly #looksFar: boolean
   #standing: Standing<bigint>
   #reading: HighWaterReading<bigint> | undefined
   #nowMs = 1_000_000
@@ -75,12 +79,16 @@ class History {
   constructor(machine: Machine, random: Random) {
     this.#machine = machine
     this.#random = random
+    this.#isCalm = random.chance(0.5)
+    this.#looksFar = random.chance(0.7)
     this.#standing = this.#restart()
   }
 
   step(): void {
     const random = this.#random
-    const draw = random.below(100)
+    const drawn = random.below(100)
+    const isLeftOut = this.#isCalm && drawn >= 28 && drawn < 41 && random.chance(0.9)
+    const draw = isLeftOut ? 99 : drawn
     if (draw < 14) this.#store.append(random)
     else if (draw < 28) this.#poll()
     else if (draw < 29) this.#reading = undefined
@@ -130,10 +138,9 @@ class History {
     this.#isContested = false
     this.#stopping = 'no'
     this.#ends = 0
-    this.#ownFailures = 0
-    this.#pauseTries = undefined
+    this.#blameNone()
     this.#isPausedForGood = false
-    this.#forgetFailed()
+    this.#failed = undefined
     this.#known = undefined
     const { standing, commands } = this.#machine.begin<bigint, bigint>()
     for (const command of commands) this.#take(command)
@@ -213,7 +220,10 @@ class History {
     else if (asked.kind === 'apply') this.#commit(asked.from, asked.page.through, asked.page)
     else if (asked.kind === 'checkpoint') this.#commit(asked.from, asked.to, { ...asked, events: [] })
     else if (asked.reading.incarnation !== this.#store.incarnation) this.#fail('read', CHANGED, false)
-    else this.#hand({ kind: 'loaded', page: this.#store.load(asked, asked.limit) })
+    else {
+      const looksAt = this.#looksFar ? 1_000n : 4n
+      this.#hand({ kind: 'loaded', page: this.#store.load(asked, asked.limit, looksAt) })
+    }
   }
 
   #commit(from: bigint | undefined, to: bigint, { events, evidence }: Handling): void {
@@ -222,7 +232,7 @@ class History {
     else {
       this.#store.commit(to, events)
       if (this.#random.chance(0.1)) this.#fail('commit', new Error('the answer is lost'), true)
-      else this.#hand({ kind: 'applied', skipped: {} }, to)
+      else this.#hand({ kind: 'applied', skipped: {} }, { to, isHandled: events.length > 0 })
     }
   }
 
@@ -235,8 +245,6 @@ class History {
   #revoke(): void {
     this.#isContested = true
     this.#mayWork = false
-    this.#pauseTries = undefined
-    this.#forgetFailed()
     this.#next({ kind: 'revoked' })
   }
 
@@ -275,25 +283,23 @@ class History {
   }
 
   /** An answer; a look leaves the question open. */
-  #hand(input: AnyInput, movedTo?: bigint): void {
+  #hand(input: AnyInput, moved?: { readonly to: bigint; readonly isHandled: boolean }): void {
     const isLook = input.kind === 'opened' && this.#asked?.kind === 'acquire'
     if (!isLook) this.#asked = undefined
-    if (movedTo !== undefined) {
-      this.#known = { position: movedTo }
-      this.#ownFailures = 0
-      this.#halvings = 0
-      this.#pauseTries = undefined
-      this.#endFailed(movedTo)
+    if (moved !== undefined) {
+      this.#known = { position: moved.to }
+      // What failed may stand above pages with nothing in them.
+      if (moved.isHandled) this.#blameNone()
+      this.#endFailed(moved.to)
     }
     if (input.kind === 'loaded' && input.page.events.length === 0) this.#endFailed(input.page.through)
     if (input.kind === 'opened') {
       const { position } = input.checkpoint
-      if (this.#known && (position ?? 0n) > (this.#known.position ?? 0n)) {
-        this.#ownFailures = 0
-        this.#pauseTries = undefined
-        this.#forgetFailed()
+      const isMoved = this.#known !== undefined && position !== this.#known.position
+      if (isMoved || input.incarnation !== this.#openedIncarnation) {
+        this.#blameNone()
+        this.#failed = undefined
       }
-      if (input.incarnation !== this.#openedIncarnation) this.#forgetFailed()
       this.#openedIncarnation = input.incarnation
       this.#known = { position }
       this.#isMovedElsewhere = false
@@ -320,13 +326,13 @@ class History {
   #endFailed(reached: bigint): void {
     if (this.#failed === undefined || reached < this.#failed.through) return
     this.#failed = undefined
-    this.#ownFailures = 0
-    this.#pauseTries = undefined
+    this.#blameNone()
   }
 
-  #forgetFailed(): void {
-    this.#failed = undefined
+  #blameNone(): void {
+    this.#ownFailures = 0
     this.#halvings = 0
+    this.#pauseTries = undefined
   }
 
   #next(input: AnyInput): void {
@@ -343,10 +349,7 @@ class History {
     if (standing.phase !== before.phase) this.#waitMs = undefined
     this.#standing = standing
     // All is looked at, so whatever failed is gone.
-    if (standing.phase === 'following' && standing.shows === 'live') {
-      this.#ownFailures = 0
-      this.#pauseTries = undefined
-    }
+    if (standing.phase === 'following' && standing.shows === 'live') this.#blameNone()
     for (const command of commands) this.#take(command)
     this.#check()
   }

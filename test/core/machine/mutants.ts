@@ -34,8 +34,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'loads a page again that it has handled',
     file: 'transitions',
-    replace: '...blamingNone(movedTo(standing, context.order, to)),',
-    by: '...blamingNone(standing),',
+    replace: 'const moved = movedTo(standing, context.order, to)\n',
+    by: 'const moved = standing\n',
   },
   {
     name: 'never lets its checkpoint follow the cursor',
@@ -124,14 +124,32 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'parts a batch that another owner has handled',
     file: 'standing',
-    replace: 'narrowed: isSameBatch ? standing.narrowed : undefined,',
-    by: 'narrowed: standing.narrowed,',
+    replace: '{ attempts: 0, pause: undefined, narrowed: undefined }',
+    by: '{ attempts: 0, pause: undefined }',
   },
   {
-    name: 'parts a batch further that it does not own any more',
+    name: 'blames an event of another incarnation',
+    file: 'standing',
+    replace: 'const isAnotherBatch = isMoved || incarnation !== standing.cursorIncarnation',
+    by: 'const isAnotherBatch = isMoved',
+  },
+  {
+    name: 'counts anew behind pages with nothing in them',
     file: 'transitions',
-    replace: '    narrowed: undefined,\n',
-    by: '',
+    replace: 'page ? blamingNone(moved) : { ...moved, failuresInARow: 0 }',
+    by: 'blamingNone(moved)',
+  },
+  {
+    name: 'asks for a whole batch again after another owner has failed at it',
+    file: 'transitions',
+    replace: '    failuresInARow: 0,\n    isCheckpointRead: false,',
+    by: '    failuresInARow: 0,\n    narrowed: undefined,\n    isCheckpointRead: false,',
+  },
+  {
+    name: 'forgets at a takeover that it is paused',
+    file: 'transitions',
+    replace: '    failuresInARow: 0,\n    isCheckpointRead: false,',
+    by: '    failuresInARow: 0,\n    pause: undefined,\n    isCheckpointRead: false,',
   },
   {
     name: 'forgets that a batch has failed once something else does',
@@ -160,8 +178,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'waits as short as at first before each try of a paused projection',
     file: 'after-failure',
-    replace: 'tries: before.tries + 1',
-    by: 'tries: before.tries',
+    replace: 'before.tries + 1',
+    by: 'before.tries',
   },
   {
     name: 'waits longer and longer, from one pause to the next',

@@ -92,11 +92,14 @@ export class Store {
     return true
   }
 
-  load({ after, reading }: Loading, limit: number): ReadPage<bigint, bigint> {
+  /** `looksAt`: how many positions, at most; there may be nothing in them. */
+  load({ after, reading }: Loading, limit: number, looksAt: bigint): ReadPage<bigint, bigint> {
     const { mark } = reading
     if (mark === undefined) throw new Wrong('it loads without a mark')
-    const found = this.#events(after, mark).slice(0, limit)
-    const through = (found.length === limit ? found.at(-1) : undefined) ?? mark
+    const end = (after ?? 0n) + looksAt
+    const upTo = end < mark ? end : mark
+    const found = this.#events(after, upTo).slice(0, limit)
+    const through = (found.length === limit ? found.at(-1) : undefined) ?? upTo
     const { incarnation, settled, logPosition } = reading
     return {
       events: found,

@@ -21,6 +21,21 @@ const OWNED: Standing<bigint> = {
   cursorIncarnation: READING.incarnation,
 }
 
+const PAUSED_FOR = {
+  error: new Error('poison'),
+  failure: {
+    stage: 'handle',
+    batch: undefined,
+    attempt: ATTEMPTS,
+    attempts: ATTEMPTS,
+    inARow: ATTEMPTS,
+    sinceMs: 800_000,
+    pausedSinceMs: 900_000,
+    nextTryAtMs: 905_000,
+    whatToDo: '',
+  },
+} as const
+
 const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
   unowned: { ...OWNED, phase: 'unowned', shows: 'standby', right: 'none', isCheckpointRead: false },
   opening: { ...OWNED, phase: 'opening', isCheckpointRead: false },
@@ -37,22 +52,13 @@ const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
   resting: { ...OWNED, phase: 'resting', shows: 'retrying', isCheckpointRead: false, failuresInARow: 1 },
   paused: {
     ...OWNED,
+    ...PAUSED_FOR,
     phase: 'paused',
     shows: 'paused',
     isCheckpointRead: false,
     attempts: ATTEMPTS,
-    pause: { sinceMs: 900_000, tries: 0 },
-    failure: {
-      stage: 'handle',
-      batch: undefined,
-      attempt: ATTEMPTS,
-      attempts: ATTEMPTS,
-      inARow: ATTEMPTS,
-      sinceMs: 800_000,
-      pausedSinceMs: 900_000,
-      nextTryAtMs: 905_000,
-      whatToDo: '',
-    },
+    failuresInARow: ATTEMPTS,
+    pause: { sinceMs: 900_000, tries: 0, ...PAUSED_FOR },
   },
   stopped: { ...OWNED, phase: 'stopped', shows: 'stopped', stopping: 'draining' },
 }

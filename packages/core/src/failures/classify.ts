@@ -23,7 +23,7 @@ export interface ProjectionFailure {
   readonly batch: FailedBatch | undefined
   /**
    * How often handler or mapping have failed at this batch, this time included; 0 where the store did, and while smaller
-   * parts of the batch are tried to find the event that fails.
+   * parts of the batch are tried to find the event that fails. Faults that pass by themselves do not change it.
    */
   readonly attempt: number
   /** How often they may before the projection is paused. */
@@ -34,7 +34,7 @@ export interface ProjectionFailure {
   readonly sinceMs: number
   /** Since when the projection is paused; `undefined` where it is not. */
   readonly pausedSinceMs: number | undefined
-  /** When it is tried again; `undefined` where only a restart tries it again. */
+  /** When it is tried again, or was last; `undefined` where only a restart tries it again. */
   readonly nextTryAtMs: number | undefined
   readonly whatToDo: string
 }

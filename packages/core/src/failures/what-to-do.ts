@@ -6,7 +6,7 @@ import type { FailureAction } from './policy.ts'
 export function whatToDo(stage: FailureStage, action: FailureAction['kind'], error: unknown): string {
   if (action === 'pause') {
     if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) {
-      return 'look what the handler has committed by itself, mend it, then restart the daemon: this batch is not tried again before that'
+      return 'look what the handler has committed by itself, mend it, then restart the daemon: this process does not try the batch again before that'
     }
     return stage === 'map'
       ? 'mend the mapping (or the event); it is tried again by itself, at growing intervals, and at once after a restart'

@@ -33,15 +33,14 @@ export function afterFailure<P, E>(
   const isPaused = action.kind === 'pause'
   const isCounted = isPaused || (action.kind === 'retry' && action.counted)
   const attempts = isCounted ? attempt : standing.attempts
-  const pause = isPaused ? pausedAgain(standing.pause, nowMs) : standing.pause
   const failure = {
     stage,
     batch,
     attempt: isOwnFault(stage) ? attempts : 0,
     attempts: policy.attempts,
     inARow,
-    sinceMs: standing.failure?.sinceMs ?? nowMs,
-    pausedSinceMs: isPaused ? pause?.sinceMs : undefined,
+    sinceMs: (inARow > 1 ? standing.failure?.sinceMs : undefined) ?? nowMs,
+    pausedSinceMs: isPaused ? (standing.pause?.sinceMs ?? nowMs) : standing.pause?.sinceMs,
     nextTryAtMs: action.waitMs === undefined ? undefined : nowMs + action.waitMs,
     whatToDo: whatToDo(stage, action.kind, error),
   }
@@ -50,7 +49,7 @@ export function afterFailure<P, E>(
     ...standing,
     attempts,
     failuresInARow: inARow,
-    pause,
+    pause: isPaused ? pausedAgain(standing.pause, nowMs, { error, failure }) : standing.pause,
     narrowed: isOfEvents ? narrowed(standing.narrowed, extent) : standing.narrowed,
   }
   const checkpoint = standing.checkpoint?.position
@@ -59,8 +58,10 @@ export function afterFailure<P, E>(
       kind: 'report',
       report: {
         kind: 'failed',
-        state: isPaused ? 'paused' : 'retrying',
-        isNews: isPaused && (standing.pause === undefined || action.waitMs === undefined),
+        state: counted.pause === undefined ? 'retrying' : 'paused',
+        isNews: isPaused
+          ? standing.pause === undefined || action.waitMs === undefined
+          : isCounted && attempts === 1 && standing.narrowed !== undefined,
         failure,
         error,
         checkpoint,
@@ -70,9 +71,17 @@ export function afterFailure<P, E>(
   const { cursorIncarnation: incarnation } = standing
   if (action.kind === 'drop_page' && incarnation !== undefined) commands.push({ kind: 'doubt', incarnation })
   if (action.waitMs !== undefined) commands.push({ kind: 'wait', ms: action.waitMs })
-  return { standing: entered(counted, isPaused ? 'paused' : 'resting', { error, failure }), commands }
+  const resting = entered(counted, isPaused ? 'paused' : 'resting', { error, failure })
+  // Whatever fails while it is paused, it is paused until the event has passed.
+  return { standing: counted.pause === undefined ? resting : { ...resting, shows: 'paused' }, commands }
 }
 
-function pausedAgain(before: Standing<never>['pause'], nowMs: number): Standing<never>['pause'] {
-  return before === undefined ? { sinceMs: nowMs, tries: 0 } : { ...before, tries: before.tries + 1 }
+type Pause = NonNullable<Standing<never>['pause']>
+
+function pausedAgain(
+  before: Pause | undefined,
+  nowMs: number,
+  cause: Pick<Pause, 'error' | 'failure'>,
+): Pause {
+  return { sinceMs: before?.sinceMs ?? nowMs, tries: before === undefined ? 0 : before.tries + 1, ...cause }
 }

@@ -66,6 +66,9 @@ export interface Standing<P> {
 interface Pause {
   readonly sinceMs: number
   readonly tries: number
+  /** What it is paused for, with the time of the next try; it is shown again after another owner has tried in vain. */
+  readonly error: unknown
+  readonly failure: ProjectionFailure
 }
 
 interface Move<P> {
@@ -142,9 +145,13 @@ export function isInTrouble({ shows }: Pick<Standing<unknown>, 'shows'>): boolea
 
 /** Something has come of it: the fault, or the other owner, is gone. A batch that has failed is first handled to its end. */
 export function recovered<P>(standing: Standing<P>): Standing<P> {
-  const isAtIt = standing.narrowed !== undefined || standing.pause !== undefined
-  if (!isInTrouble(standing) || isAtIt) return standing
-  return { ...standing, shows: 'catching_up', error: undefined, failure: undefined }
+  const { shows, narrowed, attempts, pause } = standing
+  if (!isInTrouble(standing) || pause !== undefined) return standing
+  if (narrowed === undefined && attempts === 0) {
+    return { ...standing, shows: 'catching_up', error: undefined, failure: undefined }
+  }
+  if (shows === 'retrying') return standing
+  return { ...standing, shows: standing.failure === undefined ? 'catching_up' : 'retrying' }
 }
 
 /** Everything up to there is handled. */
@@ -184,16 +191,18 @@ export function withCheckpoint<P>(
 ): Standing<P> {
   const { position } = checkpoint
   const known = standing.checkpoint
-  // Another owner, or a commit whose answer was lost, has moved it: the next batch is another one.
-  const isAnotherBatch = known !== undefined && !isReached(order, position, known.position)
+  // Another owner, a commit whose answer was lost, or an operator has moved it: the next batch is another one.
+  const isMoved =
+    known !== undefined &&
+    !(isReached(order, position, known.position) && isReached(order, known.position, position))
   // Another incarnation may have gone back, and hand the same positions out again.
-  const isSameBatch = !isAnotherBatch && incarnation === standing.cursorIncarnation
+  const isAnotherBatch = isMoved || incarnation !== standing.cursorIncarnation
   return {
     ...standing,
     checkpoint,
     isCheckpointRead: true,
-    ...(isAnotherBatch ? { attempts: 0, failuresInARow: 0, pause: undefined } : {}),
-    narrowed: isSameBatch ? standing.narrowed : undefined,
+    ...(isMoved ? { failuresInARow: 0 } : {}),
+    ...(isAnotherBatch ? { attempts: 0, pause: undefined, narrowed: undefined } : {}),
     // A cursor above the checkpoint is in memory only, and means nothing in another incarnation.
     cursor: position,
     cursorIncarnation: incarnation,

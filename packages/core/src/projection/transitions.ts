@@ -26,7 +26,7 @@ export const stay = <P, E>(standing: Standing<P>): Step<P, E> => ({ standing, co
 
 /** The next thing to do, once nothing is at hand. */
 function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
-  const { order, reading, policy } = context
+  const { nowMs, order, reading, policy } = context
   if (standing.stopping !== 'no') return finish(standing, context)
   if (standing.right === 'lost') return standBy(standing)
   if (standing.right === 'none')
@@ -41,11 +41,23 @@ function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
   if (reading?.mark === undefined || isReached(order, reading.mark, standing.cursor)) {
     return follow(standing, context)
   }
-  const limit = standing.narrowed?.limit ?? policy.batchSize
+  const paused = stillPaused(standing)
+  const pausedForMs = (paused.pause?.failure.nextTryAtMs ?? 0) - nowMs
+  if (pausedForMs > 0) {
+    return { standing: entered(paused, 'paused', paused), commands: [{ kind: 'wait', ms: pausedForMs }] }
+  }
+  const limit = Math.min(standing.narrowed?.limit ?? policy.batchSize, policy.batchSize)
   return {
-    standing: attempting(standing, 'loading'),
+    standing: attempting(paused, 'loading'),
     commands: [{ kind: 'load', after: standing.cursor, reading, limit }],
   }
+}
+
+/** Another owner had the right meanwhile, and has not passed the event either. */
+function stillPaused<P>(standing: Standing<P>): Standing<P> {
+  const { pause, failure } = standing
+  if (pause === undefined || failure !== undefined) return standing
+  return { ...standing, shows: 'paused', error: pause.error, failure: pause.failure }
 }
 
 /** Nothing to load: moves the checkpoint up to the cursor now and then, and waits for a new mark. */
@@ -73,8 +85,6 @@ function standBy<P, E>(standing: Standing<P>): Step<P, E> {
     ...standing,
     right: 'none',
     failuresInARow: 0,
-    pause: undefined,
-    narrowed: undefined,
     isCheckpointRead: false,
     moving: undefined,
   } as const
@@ -96,8 +106,14 @@ function finish<P, E>(standing: Standing<P>, { nowMs, order, reading }: Context<
   return end(standing)
 }
 
+const withoutNextTry = <P>(standing: Standing<P>): Standing<P> =>
+  standing.failure?.nextTryAtMs === undefined
+    ? standing
+    : { ...standing, failure: { ...standing.failure, nextTryAtMs: undefined } }
+
 function end<P, E>(standing: Standing<P>): Step<P, E> {
-  return { standing: entered(standing, 'stopped', standing), commands: [{ kind: 'end' }] }
+  const ended = withoutNextTry(standing)
+  return { standing: entered(ended, 'stopped', ended), commands: [{ kind: 'end' }] }
 }
 
 export const granted: Transition<'granted'> = (standing, _, context) =>
@@ -146,9 +162,11 @@ export const applied: Transition<'applied'> = (standing, { skipped }, context) =
   const { moving } = standing
   if (moving === undefined) return stay(standing)
   const { to, page } = moving
+  const moved = movedTo(standing, context.order, to)
   return proceed(
     recovered({
-      ...blamingNone(movedTo(standing, context.order, to)),
+      // A checkpoint that follows empty pages may still stand below the event that failed.
+      ...(page ? blamingNone(moved) : { ...moved, failuresInARow: 0 }),
       checkpoint: { position: to, skipped },
       checkpointedAtMs: context.nowMs,
       moving: undefined,
@@ -195,6 +213,6 @@ export const stopAtRest: Transition<'stop'> = (standing, { isLate }, context) =>
 
 /** Also where it was never started. */
 export const stopAtEnd: Transition<'stop'> = (standing, { isLate }) => ({
-  standing: stopped(standing, isLate),
+  standing: stopped(withoutNextTry(standing), isLate),
   commands: standing.stopping === 'no' ? [{ kind: 'end' }] : [],
 })

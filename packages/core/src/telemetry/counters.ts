@@ -58,7 +58,7 @@ export const COUNTERS: Readonly<Record<CounterName, Instrument>> = {
     scope: 'projection',
     aggregator: 'sum',
     labels: { ...PROJECTION, action: ['retry', 'pause'] },
-    help: 'Failures of handlers and mappings, by what followed.',
+    help: 'Failures of handlers and mappings, by what followed. Each halving of a batch is a retry.',
     usedBy: ['dashboard'],
   },
   checkpoint_conflicts: {
