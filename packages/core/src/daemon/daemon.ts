@@ -1,5 +1,6 @@
 import { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
+import { Changes } from '../kernel/changes.ts'
 import { type Deferred, deferred } from '../kernel/deferred.ts'
 import { LifecycleError } from '../kernel/errors.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
@@ -67,7 +68,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   #life: 'new' | 'started' | 'stopped' = 'new'
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
-  #change: Deferred = deferred()
+  readonly #changes = new Changes()
   /** Resolves when `stop()` has, also where a store has not answered. */
   readonly #over: Deferred = deferred()
 
@@ -91,7 +92,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       session: this.#session,
       logger: highWater.logger,
       clock,
-      onChange: () => this.#changed(),
+      onChange: () => this.#changes.tell(),
     })
   }
 
@@ -150,7 +151,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     const drained = Promise.all([this.#starting?.catch(() => {}), this.#units.drain(), this.#agent.stop()])
     await drain({ drained, giveUp: () => this.#units.giveUp(), drainTimeoutMs, clock })
     this.#session.close(this)
-    this.#changed()
+    this.#changes.tell()
     this.#over.resolve()
   }
 
@@ -177,15 +178,9 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
         agent: this.#agent,
         order: this.#options.source.order,
         clock: this.#options.clock,
-        nextChange: () => this.#change.promise,
+        nextChange: () => this.#changes.next(),
       },
       options,
     )
-  }
-
-  #changed(): void {
-    const change = this.#change
-    this.#change = deferred()
-    change.resolve()
   }
 }

@@ -1,21 +1,10 @@
-import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
+import { Changes } from '../kernel/changes.ts'
+import { untilAborted } from '../kernel/deferred.ts'
 import { messageOf, WaitFailedError } from '../kernel/errors.ts'
 import type { Shown } from './lifecycle-standing.ts'
 
 /** Those who wait for a change of an agent. */
-export class AgentChanges {
-  #change: Deferred = deferred()
-
-  next(): Promise<void> {
-    return this.#change.promise
-  }
-
-  tell(): void {
-    const change = this.#change
-    this.#change = deferred()
-    change.resolve()
-  }
-
+export class AgentChanges extends Changes {
   /** What `find` finds, once it does. Rejects where no poll will bring it any more. */
   async until<T>(find: () => T | undefined, shown: () => Shown, signal: AbortSignal | undefined): Promise<T> {
     for (;;) {
