@@ -178,8 +178,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'waits as short as at first before each try of a paused projection',
     file: 'after-failure',
-    replace: 'before.tries + 1',
-    by: 'before.tries',
+    replace: 'pause.tries + 1',
+    by: 'pause.tries',
   },
   {
     name: 'waits longer and longer, from one pause to the next',

@@ -58,7 +58,7 @@ const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
     isCheckpointRead: false,
     attempts: ATTEMPTS,
     failuresInARow: ATTEMPTS,
-    pause: { sinceMs: 900_000, tries: 0, ...PAUSED_FOR },
+    pause: { tries: 0, ...PAUSED_FOR },
   },
   stopped: { ...OWNED, phase: 'stopped', shows: 'stopped', stopping: 'draining' },
 }

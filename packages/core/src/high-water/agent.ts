@@ -43,12 +43,9 @@ export interface HighWaterAgent<P> extends AsyncDisposable {
 
 export function createHighWaterAgent<P>(options: HighWaterAgentOptions<P>): HighWaterAgent<P> {
   const resolved = resolveHighWaterAgentOptions(options)
-  const { source, metrics, telemetry, onTelemetryError, telemetryLogger } = resolved
+  const { source } = resolved
   const session: TelemetrySession<P, never> = new TelemetrySession<P, never>({
-    metrics,
-    telemetry,
-    onTelemetryError,
-    telemetryLogger,
+    ...resolved,
     source: source.name,
     order: source.order,
     projections: [],

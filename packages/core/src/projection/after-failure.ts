@@ -18,6 +18,8 @@ export function afterFailure<P, E>(
 ): Step<P, E> {
   const attempt = standing.attempts + 1
   const inARow = standing.failuresInARow + 1
+  const { pause } = standing
+  const triesAtPause = pause === undefined ? 0 : pause.tries + 1
   const action = onFailure({
     error,
     stage,
@@ -25,7 +27,7 @@ export function afterFailure<P, E>(
     attempt,
     inARow,
     attempts: policy.attempts,
-    triesAtPause: standing.pause === undefined ? 0 : standing.pause.tries + 1,
+    triesAtPause,
     longestPauseMs: policy.longestPauseMs,
     random,
     isNarrowable: extent !== undefined && isNarrowable(order, standing.narrowed, extent),
@@ -40,7 +42,7 @@ export function afterFailure<P, E>(
     attempts: policy.attempts,
     inARow,
     sinceMs: (inARow > 1 ? standing.failure?.sinceMs : undefined) ?? nowMs,
-    pausedSinceMs: isPaused ? (standing.pause?.sinceMs ?? nowMs) : standing.pause?.sinceMs,
+    pausedSinceMs: pause?.failure.pausedSinceMs ?? (isPaused ? nowMs : undefined),
     nextTryAtMs: action.waitMs === undefined ? undefined : nowMs + action.waitMs,
     whatToDo: whatToDo(stage, action.kind, error),
   }
@@ -49,7 +51,7 @@ export function afterFailure<P, E>(
     ...standing,
     attempts,
     failuresInARow: inARow,
-    pause: isPaused ? pausedAgain(standing.pause, nowMs, { error, failure }) : standing.pause,
+    pause: isPaused ? { tries: triesAtPause, error, failure } : pause,
     narrowed: isOfEvents ? narrowed(standing.narrowed, extent) : standing.narrowed,
   }
   const checkpoint = standing.checkpoint?.position
@@ -60,7 +62,7 @@ export function afterFailure<P, E>(
         kind: 'failed',
         state: counted.pause === undefined ? 'retrying' : 'paused',
         isNews: isPaused
-          ? standing.pause === undefined || action.waitMs === undefined
+          ? pause === undefined || action.waitMs === undefined
           : isCounted && attempts === 1 && standing.narrowed !== undefined,
         failure,
         error,
@@ -74,14 +76,4 @@ export function afterFailure<P, E>(
   const resting = entered(counted, isPaused ? 'paused' : 'resting', { error, failure })
   // Whatever fails while it is paused, it is paused until the event has passed.
   return { standing: counted.pause === undefined ? resting : { ...resting, shows: 'paused' }, commands }
-}
-
-type Pause = NonNullable<Standing<never>['pause']>
-
-function pausedAgain(
-  before: Pause | undefined,
-  nowMs: number,
-  cause: Pick<Pause, 'error' | 'failure'>,
-): Pause {
-  return { sinceMs: before?.sinceMs ?? nowMs, tries: before === undefined ? 0 : before.tries + 1, ...cause }
 }

@@ -57,16 +57,17 @@ export interface Standing<P> {
   readonly attempts: number
   /** How often in a row anything has failed. */
   readonly failuresInARow: number
-  /** Attempts are used up: since when, and how often it was tried again. */
+  /** Attempts are used up: how often it was tried again since then. */
   readonly pause: Pause | undefined
   readonly error: unknown
   readonly failure: ProjectionFailure | undefined
 }
 
 interface Pause {
-  readonly sinceMs: number
   readonly tries: number
-  /** What it is paused for, with the time of the next try; it is shown again after another owner has tried in vain. */
+  /**
+   * What it is paused for, since when, and when the next try is; it is shown again after another owner has tried in vain.
+   */
   readonly error: unknown
   readonly failure: ProjectionFailure
 }
