@@ -6,7 +6,8 @@ import type { Standing } from '../../../packages/core/src/projection/standing.ts
 import type { ReadPage } from '../../../packages/core/src/reading/own-pages.ts'
 import { Random } from '../model/random.ts'
 import { reading } from '../rig.ts'
-import { Store, Wrong } from './store.ts'
+import { Wrong, wrongWhile } from '../wrong.ts'
+import { Store } from './store.ts'
 
 export interface Machine {
   readonly begin: typeof begin
@@ -30,14 +31,11 @@ const STEPS_TO_REST = 20_000
 /** A random history of so many inputs, then rest. Says what was wrong; `undefined`: nothing. */
 export function wrongIn(machine: Machine, seed: number, inputs: number): string | undefined {
   const history = new History(machine, new Random(seed))
-  try {
+  const live = () => {
     while (history.inputs < inputs) history.step()
     history.comeToRest(STEPS_TO_REST)
-    return undefined
-  } catch (error) {
-    if (!(error instanceof Wrong)) throw error
-    return `${error.message}, after ${history.inputs} inputs of the history ${seed}`
   }
+  return wrongWhile(live, history, seed)
 }
 
 /**

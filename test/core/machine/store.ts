@@ -1,9 +1,7 @@
 import type { HighWaterReading } from '@tidemark/core/adapter'
 import type { ReadPage } from '../../../packages/core/src/reading/own-pages.ts'
 import type { Random } from '../model/random.ts'
-
-/** What must never be. */
-export class Wrong extends Error {}
+import { Wrong } from '../wrong.ts'
 
 type Row = 'event' | 'poison' | 'of another type' | 'empty'
 

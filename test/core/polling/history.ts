@@ -15,6 +15,7 @@ import type {
 import { NOT_STARTED, type Standing } from '../../../packages/core/src/high-water/lifecycle-standing.ts'
 import { Random } from '../model/random.ts'
 import { reading } from '../rig.ts'
+import { Wrong, wrongWhile } from '../wrong.ts'
 
 export interface Lifecycle {
   readonly next: <P>(standing: Standing<P>, input: Input<P>, context: Context<P>) => Step<P>
@@ -31,19 +32,13 @@ const ANSWERS = {
   save: { kind: 'saved' },
 } as const
 
-/** What must never be. */
-class Wrong extends Error {}
-
 /** What was wrong in the history of this seed; `undefined` if nothing was. */
 export function wrongIn(lifecycle: Lifecycle, seed: number, inputs: number): string | undefined {
   const history = new History(lifecycle, new Random(seed))
-  try {
+  const live = () => {
     while (history.inputs < inputs) history.step()
-    return undefined
-  } catch (error) {
-    if (!(error instanceof Wrong)) throw error
-    return `${error.message}, after ${history.inputs} inputs of the history ${seed}`
   }
+  return wrongWhile(live, history, seed)
 }
 
 /** One agent after another, on a store that crashes. Beside it goes what is known without a machine. */
