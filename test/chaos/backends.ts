@@ -5,5 +5,17 @@ export async function killBackend(store: ChaosStore, choice: number): Promise<vo
   const { rows } = await store.query(
     `select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() order by pid`,
   )
-  process.kill(rows[choice % rows.length].pid, 'SIGKILL')
+  for (let offset = 0; offset < rows.length; offset++) {
+    if (killed(rows[(choice + offset) % rows.length].pid)) return
+  }
+}
+
+/** False where the process is gone already: a backend may end by itself after it was listed. */
+function killed(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+    throw error
+  }
 }
