@@ -38,18 +38,12 @@ export {
 } from './kernel/errors.ts'
 export { requireKnownOptions } from './kernel/known-options.ts'
 export { SOCKET_FAULTS } from './kernel/socket-faults.ts'
-export {
-  type Advanced,
-  type AdvanceRequest,
-  type Checkpoint,
-  type CheckpointStore,
-  type CrossedRun,
-  type FirstStart,
-  SKIP_REASONS,
-  type SkipReason,
-  type SkipTotals,
-  type StoredUnit,
-  type UnitFilter,
+export type {
+  Advanced,
+  AdvanceRequest,
+  CheckpointStore,
+  CrossedRun,
+  FirstStart,
 } from './ports/checkpoint-store.ts'
 export type {
   EventSource,
@@ -69,6 +63,14 @@ export type {
 export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
 export type { SettledMemory } from './ports/settled-memory.ts'
 export type { SkipLedger } from './ports/skip-ledger.ts'
+export {
+  type Checkpoint,
+  SKIP_REASONS,
+  type SkipReason,
+  type SkipTotals,
+  type StoredUnit,
+  type UnitFilter,
+} from './ports/stored-unit.ts'
 export type {
   ConsumerGroup,
   Delivery,

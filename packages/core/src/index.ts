@@ -35,16 +35,7 @@ export {
 } from './kernel/errors.ts'
 export type { ErrorJson, Json } from './kernel/json.ts'
 export type { StartOptions } from './kernel/start.ts'
-export {
-  type CheckpointStore,
-  type CrossedRun,
-  MARK_SKIP_REASONS,
-  SKIP_REASONS,
-  type SkipReason,
-  type SkipTotals,
-  type StoredUnit,
-  type UnitFilter,
-} from './ports/checkpoint-store.ts'
+export type { CheckpointStore, CrossedRun } from './ports/checkpoint-store.ts'
 export type {
   EventSource,
   Gap,
@@ -54,6 +45,14 @@ export type {
   SkippedRun,
 } from './ports/event-source.ts'
 export type { PositionOrder } from './ports/position.ts'
+export {
+  MARK_SKIP_REASONS,
+  SKIP_REASONS,
+  type SkipReason,
+  type SkipTotals,
+  type StoredUnit,
+  type UnitFilter,
+} from './ports/stored-unit.ts'
 export type { SubscriptionSource } from './ports/subscription-source.ts'
 export type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from './ports/typed-events.ts'
 export type { SlotRange, Unit } from './ports/unit.ts'

@@ -1,6 +1,7 @@
 import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
 import type { SettledMemory } from './settled-memory.ts'
 import type { SkipLedger } from './skip-ledger.ts'
+import type { Checkpoint, SkipReason, StoredUnit, UnitFilter } from './stored-unit.ts'
 import type { Unit } from './unit.ts'
 
 /**
@@ -61,47 +62,6 @@ export interface FirstStart {
   readonly source: string
   /** The source's head then: what a mark skips below it is a `historical_gap`. */
   readonly head: string | undefined
-}
-
-/** Units that match all that is given. */
-export interface UnitFilter {
-  readonly source?: string
-  readonly projection?: string
-}
-
-/** Why a mark passed positions. `historical_gap`: they lay below the head when the projection first started. */
-export const MARK_SKIP_REASONS: readonly ['stale_high_water_mark', 'historical_gap'] = [
-  'stale_high_water_mark',
-  'historical_gap',
-]
-
-/**
- * Why positions or events were skipped. Besides the two reasons of a mark:
- *
- * - `apply_error`: the consumer gave an event up (a `nack` with skip or park)
- * - `unknown_event`: a link whose target is gone came without an event
- * - `truncated`: a stream's revisions jumped (`$maxCount`, `$maxAge`, `$tb`, scavenged)
- */
-export const SKIP_REASONS: readonly [
-  ...typeof MARK_SKIP_REASONS,
-  'apply_error',
-  'unknown_event',
-  'truncated',
-] = [...MARK_SKIP_REASONS, 'apply_error', 'unknown_event', 'truncated']
-export type SkipReason = (typeof SKIP_REASONS)[number]
-
-/** Total number of positions skipped, by reason, since the projection first started. */
-export type SkipTotals = Readonly<Partial<Record<SkipReason, bigint>>>
-
-export interface Checkpoint {
-  /** `undefined`: nothing processed yet. */
-  readonly position: string | undefined
-  readonly skipped: SkipTotals
-}
-
-export interface StoredUnit extends Checkpoint {
-  readonly unit: Unit
-  readonly source: string
 }
 
 export interface AdvanceRequest {

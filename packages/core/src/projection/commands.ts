@@ -1,7 +1,7 @@
 import type { FailedBatch, FailureStage, ProjectionFailure } from '../failures/classify.ts'
-import type { SkipTotals } from '../ports/checkpoint-store.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { PositionOrder } from '../ports/position.ts'
+import type { SkipTotals } from '../ports/stored-unit.ts'
 import type { PageRequest, ReadPage } from '../reading/own-pages.ts'
 import type { KnownCheckpoint, Standing } from './standing.ts'
 import type { ProjectionState } from './status.ts'

@@ -1,8 +1,8 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
 import { type BatchExtent, type Narrowing, narrowedAt } from '../failures/narrow.ts'
-import type { SkipTotals } from '../ports/checkpoint-store.ts'
 import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
+import type { SkipTotals } from '../ports/stored-unit.ts'
 import type { ProjectionState } from './status.ts'
 
 export type Phase =

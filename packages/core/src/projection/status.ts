@@ -1,7 +1,7 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
 import { errorJson, withJson } from '../kernel/json.ts'
-import type { SkipTotals } from '../ports/checkpoint-store.ts'
 import type { PositionOrder } from '../ports/position.ts'
+import type { SkipTotals } from '../ports/stored-unit.ts'
 
 /**
  * The states a projection can be in.

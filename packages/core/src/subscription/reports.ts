@@ -1,4 +1,5 @@
-import type { CrossedRun, SkipReason, SkipTotals } from '../ports/checkpoint-store.ts'
+import type { CrossedRun } from '../ports/checkpoint-store.ts'
+import type { SkipReason, SkipTotals } from '../ports/stored-unit.ts'
 import type { GaugeReading } from '../telemetry/metrics.ts'
 import { quietly } from '../telemetry/quietly.ts'
 import { startSubscriptionAtZero } from '../telemetry/report-metrics.ts'

@@ -1,4 +1,5 @@
-import type { CrossedRun, SkipReason, SkipTotals } from '../ports/checkpoint-store.ts'
+import type { CrossedRun } from '../ports/checkpoint-store.ts'
+import type { SkipReason, SkipTotals } from '../ports/stored-unit.ts'
 
 export interface Skip<Item> {
   readonly run: CrossedRun

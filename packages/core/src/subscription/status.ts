@@ -1,4 +1,4 @@
-import type { SkipTotals } from '../ports/checkpoint-store.ts'
+import type { SkipTotals } from '../ports/stored-unit.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { SKIP_REASONS } from '../ports/checkpoint-store.ts'
+import { SKIP_REASONS } from '../ports/stored-unit.ts'
 import { ACKNOWLEDGE_ACTIONS } from '../subscription/status.ts'
 import { type Instrument, OUTCOMES, PROJECTION, SOURCE } from './instrument.ts'
 

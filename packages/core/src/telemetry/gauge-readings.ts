@@ -1,5 +1,5 @@
 import type { HighWaterStatus } from '../high-water/status.ts'
-import { MARK_SKIP_REASONS } from '../ports/checkpoint-store.ts'
+import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
 import { PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
 import { SUBSCRIPTION_STATES, type SubscriptionStatus } from '../subscription/status.ts'

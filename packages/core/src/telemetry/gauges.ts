@@ -1,4 +1,4 @@
-import { MARK_SKIP_REASONS } from '../ports/checkpoint-store.ts'
+import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import { PROJECTION_STATES } from '../projection/status.ts'
 import { SUBSCRIPTION_STATES } from '../subscription/status.ts'
 import { type Instrument, PROJECTION, SOURCE } from './instrument.ts'

@@ -1,5 +1,5 @@
-import { MARK_SKIP_REASONS, type SkipReason } from '../ports/checkpoint-store.ts'
 import type { PositionOrder } from '../ports/position.ts'
+import { MARK_SKIP_REASONS, type SkipReason } from '../ports/stored-unit.ts'
 import { SILENT_END } from '../subscription/status.ts'
 import type { Exemplar, MetricsRecorder } from './metrics.ts'
 import type { Telemetry } from './telemetry.ts'

@@ -1,6 +1,7 @@
 import type { FailedBatch } from '../failures/classify.ts'
-import type { CrossedRun, SkipTotals } from '../ports/checkpoint-store.ts'
+import type { CrossedRun } from '../ports/checkpoint-store.ts'
 import type { Gap, HighWaterReading, Holder } from '../ports/event-source.ts'
+import type { SkipTotals } from '../ports/stored-unit.ts'
 import type { ProjectionState } from '../projection/status.ts'
 import type { SubscriptionState } from '../subscription/status.ts'
 import { quietly } from './quietly.ts'

@@ -3,17 +3,14 @@ import { requireKnownOptions } from '../kernel/known-options.ts'
 import type {
   Advanced,
   AdvanceRequest,
-  Checkpoint,
   CheckpointStore,
   CrossedRun,
   FirstStart,
-  SkipReason,
-  StoredUnit,
-  UnitFilter,
 } from '../ports/checkpoint-store.ts'
 import type { Evidence, SkippedRun, StoredProgress } from '../ports/event-source.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
+import type { Checkpoint, SkipReason, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
 
 export interface InMemoryCheckpointsOptions<Tx> {

@@ -1,13 +1,9 @@
 import type { StoreCapability } from '../../../ports/capabilities.ts'
-import type {
-  AdvanceRequest,
-  CheckpointStore,
-  FirstStart,
-  StoredUnit,
-} from '../../../ports/checkpoint-store.ts'
+import type { AdvanceRequest, CheckpointStore, FirstStart } from '../../../ports/checkpoint-store.ts'
 import type { Evidence } from '../../../ports/event-source.ts'
 import type { SettledMemory } from '../../../ports/settled-memory.ts'
 import type { SkipLedger } from '../../../ports/skip-ledger.ts'
+import type { StoredUnit } from '../../../ports/stored-unit.ts'
 import { type Unit, wholeUnit } from '../../../ports/unit.ts'
 import { expectEqual, within } from '../expectations.ts'
 import { type Closable, needed, type Rule } from '../suite.ts'

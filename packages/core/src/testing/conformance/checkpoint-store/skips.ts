@@ -1,4 +1,5 @@
-import type { Advanced, SkipTotals } from '../../../ports/checkpoint-store.ts'
+import type { Advanced } from '../../../ports/checkpoint-store.ts'
+import type { SkipTotals } from '../../../ports/stored-unit.ts'
 import { wholeUnit } from '../../../ports/unit.ts'
 import { expectEqual, rejectionOf } from '../expectations.ts'
 import {
