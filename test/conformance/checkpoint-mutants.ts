@@ -1,5 +1,11 @@
 import type { CheckpointStore, SkippedRun, Unit } from '@tidemark/core'
-import { ALL_SLOTS, type SettledMemory, type SkipLedger, wholeUnit } from '@tidemark/core/adapter'
+import {
+  ALL_SLOTS,
+  type Control,
+  type SettledMemory,
+  type SkipLedger,
+  wholeUnit,
+} from '@tidemark/core/adapter'
 import { type CheckpointStoreFixture, inMemoryCheckpoints } from '@tidemark/core/testing'
 import type { Mutant } from './mutant.ts'
 import type { Writes } from './whole-store.ts'
@@ -83,6 +89,18 @@ const saves = (alter: (save: SettledMemory['save']) => SettledMemory['save']) =>
 
 const records = (alter: (record: SkipLedger['record']) => SkipLedger['record']) =>
   opens(({ skips }) => (skips ? { skips: { record: alter(skips.record) } } : {}))
+
+const controls = (alter: (control: Control) => Partial<Control>) =>
+  opens(({ control }) => (control ? { control: { ...control, ...alter(control) } } : {}))
+
+/** An operation is decided on what was read before, not on what it changes. */
+const decidesTooEarly = controls((control) => ({
+  change: async (unit, decide, limits) => {
+    const [found] = await control.units({ projection: unit.projection }, limits.signal)
+    const change = decide(found)
+    return await control.change(unit, () => change, limits)
+  },
+}))
 
 /** A version, or a range of slots, is not looked at. */
 const knowsUnitBy = (key: (unit: Unit) => Unit) =>
@@ -451,6 +469,101 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     })),
     caughtBy: 'an advance whose work fails counts nothing',
     says: /after work that failed/,
+  },
+  {
+    name: 'who has paused a unit is forgotten',
+    breaks: controls((control) => ({
+      units: async (filter, signal) =>
+        (await control.units(filter, signal)).map((unit) => ({ ...unit, decision: undefined })),
+    })),
+    caughtBy:
+      'a unit is to run until an operator says otherwise, and what was said is kept with who, why and when',
+    says: /a unit that another process has paused; found/,
+  },
+  {
+    name: 'a paused unit works before it is refused',
+    breaks: opens((store) => ({
+      advance: async (request, work) =>
+        await store.advance(request, work).catch(async (error) => {
+          await work([])
+          throw error
+        }),
+    })),
+    caughtBy:
+      'the checkpoint of a paused unit does not move, by no owner and without work, until it is resumed',
+    says: /how often the work was done; found 2/,
+  },
+  {
+    name: 'paused units are listed whatever source they are of',
+    breaks: controls((control) => ({
+      units: ({ source: _, ...filter }, signal) => control.units(filter, signal),
+    })),
+    caughtBy: 'units are paused by themselves, and found by source, projection and what is wanted of them',
+    says: /those of the source; found/,
+  },
+  {
+    name: 'a unit is paused where it stood before the batch at hand',
+    breaks: decidesTooEarly,
+    caughtBy: 'a change waits for the batch at hand, and no later one commits against it',
+    says: /where the unit stood when it was decided to pause it; found undefined/,
+  },
+  {
+    name: 'a change waits for the batch at hand for ever',
+    breaks: controls((control) => ({
+      change: (unit, decide, limits) => control.change(unit, decide, { ...limits, timeoutMs: 60_000 }),
+    })),
+    caughtBy: 'a change that would wait for too long is given up, and changes nothing',
+    says: /nothing happened within/,
+    hangs: true,
+  },
+  {
+    name: 'each of several operators decides for itself',
+    breaks: decidesTooEarly,
+    caughtBy: 'of callers that ask at once each decides on what the one before has stored',
+    says: /how many of ten have paused it; found 10/,
+  },
+  {
+    name: 'the error of a decision is wrapped',
+    breaks: controls((control) => ({
+      change: (unit, decide, limits) =>
+        control.change(unit, decide, limits).catch((cause) => {
+          throw new Error('the operation failed', { cause })
+        }),
+    })),
+    caughtBy: 'a change that is not decided changes nothing, nor does one of a unit that is not there',
+    says: /the very error of the decision/,
+  },
+  {
+    name: 'a unit that is forgotten stays',
+    breaks: controls((control) => ({
+      change: (unit, decide, limits) =>
+        control.change(
+          unit,
+          (found) => {
+            const change = decide(found)
+            return change && { ...change, to: change.to ?? found }
+          },
+          limits,
+        ),
+    })),
+    caughtBy: 'a unit is moved and forgotten, and the audit says what was there before and after',
+    says: /the unit that was forgotten; found/,
+  },
+  {
+    name: 'every page of the audit is the first',
+    breaks: controls((control) => ({
+      audit: ({ before: _, ...filter }, signal) => control.audit(filter, signal),
+    })),
+    caughtBy: 'the audit is read in pages, the newest first, of every unit or of one projection or source',
+    says: /the second page; found/,
+  },
+  {
+    name: 'an operation is done whatever its signal says',
+    breaks: controls((control) => ({
+      change: (unit, decide, limits) => control.change(unit, decide, { ...limits, signal: never() }),
+    })),
+    caughtBy: 'what operators ask is not done when its signal has fired',
+    says: /a call with a fired signal: it should reject/,
   },
   {
     name: 'a read does not look whether its signal has fired',

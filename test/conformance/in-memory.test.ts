@@ -42,6 +42,6 @@ register(
       const checkpoints = inMemoryCheckpoints()
       return { open: () => checkpoints }
     },
-    capabilities: ['locks', 'remembers_settled', 'counts_skips'],
+    capabilities: ['locks', 'remembers_settled', 'counts_skips', 'follows_operators'],
   }),
 )

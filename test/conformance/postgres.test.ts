@@ -121,7 +121,7 @@ register(
         stall: async () => {
           const client = new Client(db.url)
           await client.connect()
-          const tables = ['migrations', 'checkpoints', 'settled', 'skips'].map(
+          const tables = ['migrations', 'checkpoints', 'settled', 'skips', 'audit'].map(
             (table) => `${schema}.${table}`,
           )
           await client.query(`begin; lock table ${tables.join(', ')} in access exclusive mode`)
@@ -130,6 +130,13 @@ register(
         close: () => run('drop table effects'),
       }
     },
-    capabilities: ['transactional_effects', 'locks', 'remembers_settled', 'counts_skips', 'stalls'],
+    capabilities: [
+      'transactional_effects',
+      'locks',
+      'remembers_settled',
+      'counts_skips',
+      'follows_operators',
+      'stalls',
+    ],
   }),
 )

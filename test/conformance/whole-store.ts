@@ -156,6 +156,8 @@ export type Writes = string[]
 /** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. They can stall. */
 export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>> {
   const checkpoints = inMemoryCheckpoints()
+  const { control } = checkpoints
+  if (control === undefined) throw new TypeError('checkpoints in memory follow operators')
   const committed: string[] = []
   const state = { stalled: Promise.resolve() }
   const after = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
@@ -182,6 +184,11 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
       skips: {
         record: (source, runs, signal) =>
           after(signal, async () => checkpoints.skips?.record(source, runs, signal)),
+      },
+      control: {
+        units: (filter, signal) => after(signal, () => control.units(filter, signal)),
+        change: (unit, decide, limits) => after(limits.signal, () => control.change(unit, decide, limits)),
+        audit: (filter, signal) => after(signal, () => control.audit(filter, signal)),
       },
       sharesLogWith: (incarnation, signal) =>
         after(signal, () => checkpoints.sharesLogWith(incarnation, signal)),

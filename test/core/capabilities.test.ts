@@ -6,6 +6,7 @@ import { alteredCheckpoints } from './rig.ts'
 const {
   settled: _,
   skips: __,
+  control: ___,
   ...bare
 } = alteredCheckpoints(inMemoryCheckpoints(), { name: 'bareCheckpoints' })
 const skipping = Object.assign(inMemoryEvents(), { passesUnproven: true })

@@ -55,6 +55,7 @@ export function alteredCheckpoints<Tx>(
     isTransient: (error) => store.isTransient(error),
     ...(store.settled ? { settled: store.settled } : {}),
     ...(store.skips ? { skips: store.skips } : {}),
+    ...(store.control ? { control: store.control } : {}),
     ...by,
   }
 }

@@ -25,6 +25,7 @@ export {
   startStaleThreshold,
 } from './high-water/staleness.ts'
 export {
+  CheckpointBusyError,
   CheckpointConflictError,
   EventMappingError,
   HandlerEndedTransactionError,
@@ -32,6 +33,7 @@ export {
   IncarnationChangedError,
   InvalidOptionError,
   ProgressNeededError,
+  ProjectionPausedError,
   ProjectionSourceError,
   StoreRewoundError,
   TidemarkError,
@@ -45,6 +47,19 @@ export type {
   CrossedRun,
   FirstStart,
 } from './ports/checkpoint-store.ts'
+export type {
+  AuditEntry,
+  AuditFilter,
+  ChangeLimits,
+  Control,
+  ControlFilter,
+  ControlledUnit,
+  Decision,
+  DesiredState,
+  OperatedState,
+  OperationName,
+  UnitChange,
+} from './ports/control.ts'
 export type {
   EventSource,
   Evidence,

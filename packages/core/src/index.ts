@@ -19,6 +19,7 @@ export type { Clock } from './kernel/clock.ts'
 export {
   AlreadyMonitoredError,
   CheckpointBeyondHeadError,
+  CheckpointBusyError,
   CheckpointConflictError,
   EventMappingError,
   HandlerEndedTransactionError,
@@ -26,6 +27,8 @@ export {
   IncarnationChangedError,
   InvalidOptionError,
   LifecycleError,
+  OperationRefusedError,
+  ProjectionPausedError,
   ProjectionSourceError,
   StoreRewoundError,
   TidemarkError,

@@ -1,4 +1,5 @@
 import type { AdvanceRequest, CrossedRun } from '@tidemark/core/adapter'
+import { DESIRED_COLUMNS } from './checkpoint-rows.ts'
 import { type CheckpointTables, isUnitSql } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
 import { quoteLiteral } from './identifiers.ts'
@@ -13,7 +14,7 @@ export function lockSql(
   keys: readonly string[],
 ): string {
   const lsn = lsnOf(evidence.logPosition)
-  return `select c.position, c.skipped::text as skipped, pg_current_xact_id()::text as transaction,
+  return `select c.position, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
        pg_backend_pid()::text as pid, ${THEIR_LIMIT} as limit,
        ${isKnownSql(keys)}::text as "isKnownBackend",
        (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${quoteLiteral(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",

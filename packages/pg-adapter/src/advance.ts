@@ -5,9 +5,11 @@ import {
   type CrossedRun,
   HandlerEndedTransactionError,
   IncarnationChangedError,
+  ProjectionPausedError,
   TidemarkError,
 } from '@tidemark/core/adapter'
 import { lockSql, moveSql, TRANSACTION_ENDED, toCrossed } from './advance-sql.ts'
+import { toDesired } from './checkpoint-rows.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
 import { CommitRefusedError, QueryTimeoutError, TransactionFailedError } from './errors.ts'
@@ -97,6 +99,8 @@ async function beginAndLock(
     await unanswered.requireEnded(client, unit)
     throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
   }
+  const { desired, decision } = toDesired(row)
+  if (desired === 'paused') throw new ProjectionPausedError(unit.projection, decision ?? BY_HAND)
   const position = row.position ?? undefined
   if (position !== from) {
     throw new CheckpointConflictError(
@@ -113,6 +117,9 @@ async function beginAndLock(
     crossed: toCrossed(row.crossed),
   }
 }
+
+/** Of a row that somebody has paused without `createOperations`. */
+const BY_HAND = { who: 'somebody', why: 'its row says so, and not why', sinceMs: 0 }
 
 /** The statement fails, and so nothing is committed, where the handler has ended the transaction. */
 async function moveAndCommit(

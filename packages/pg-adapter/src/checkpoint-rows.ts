@@ -1,11 +1,26 @@
-import type { FirstStart, StoredProgress, StoredUnit, Unit, UnitFilter } from '@tidemark/core/adapter'
+import type {
+  ControlledUnit,
+  FirstStart,
+  StoredProgress,
+  StoredUnit,
+  Unit,
+  UnitFilter,
+} from '@tidemark/core/adapter'
 import { type CheckpointTables, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { parseSkipTotals } from './skip-totals.ts'
 
 /** The key of a row, as text whatever parsers the pool has. */
-const UNIT_COLUMNS =
+export const UNIT_COLUMNS: string =
   'projection, version::text as version, slot_from::text as "slotFrom", slot_to::text as "slotTo"'
+
+/** Milliseconds since 1970, as text whatever parsers the pool has. */
+export function msSql(time: string): string {
+  return `(extract(epoch from ${time}) * 1000)::bigint::text`
+}
+
+/** What an operator wants of the unit, as `toDesired` takes it. */
+export const DESIRED_COLUMNS: string = `desired, desired_by, desired_why, ${msSql('desired_since')} as "desiredSince"`
 
 /** The rows that all of `conditions` hold for, as `toStoredUnit` takes them. */
 export function selectSql({ checkpoints }: CheckpointTables, conditions: readonly string[]): string {
@@ -52,7 +67,7 @@ export function progressSql({ checkpoints, settled }: CheckpointTables, source: 
          where source = ${quoteLiteral(source)}`
 }
 
-function toUnit(row: Row): Unit {
+export function toUnit(row: Row): Unit {
   const { projection, version, slotFrom, slotTo } = row
   const slots = { from: Number(slotFrom), to: Number(slotTo) }
   return { projection: String(projection), version: Number(version), slots }
@@ -65,6 +80,18 @@ export function toStoredUnit(row: Row): StoredUnit {
     source: String(source),
     position: textOf(position),
     skipped: parseSkipTotals(skipped),
+  }
+}
+
+export function toDesired(row: Row): Pick<ControlledUnit, 'desired' | 'decision'> {
+  const sinceMs = textOf(row.desiredSince)
+  return {
+    // Whatever else may be written there: it is not to run.
+    desired: row.desired === 'running' ? 'running' : 'paused',
+    decision:
+      sinceMs === undefined
+        ? undefined
+        : { who: String(row.desired_by), why: String(row.desired_why), sinceMs: Number(sinceMs) },
   }
 }
 

@@ -6,6 +6,7 @@ export interface CheckpointTables {
   readonly checkpoints: string
   readonly settled: string
   readonly skips: string
+  readonly audit: string
 }
 
 export type Row = Readonly<Record<string, unknown>>
@@ -14,7 +15,12 @@ export type Query = (sql: string, signal: AbortSignal) => Promise<Row[]>
 
 export function checkpointTables(schema: string): CheckpointTables {
   const table = (name: string): string => `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`
-  return { checkpoints: table('checkpoints'), settled: table('settled'), skips: table('skips') }
+  return {
+    checkpoints: table('checkpoints'),
+    settled: table('settled'),
+    skips: table('skips'),
+    audit: table('audit'),
+  }
 }
 
 /** The condition on a row of `checkpoints` that is this unit's. */

@@ -4,6 +4,7 @@ import {
   type Checkpoint,
   CheckpointConflictError,
   type CheckpointStore,
+  type Control,
   type FirstStart,
   ProjectionSourceError,
   requireKnownOptions,
@@ -39,6 +40,7 @@ import {
   type PgPool,
   withConnection,
 } from './client.ts'
+import { PostgresControl } from './control.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { migrate } from './migrations/migrate.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
@@ -105,6 +107,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly name = 'postgresCheckpoints'
   readonly settled: SettledMemory
   readonly skips: SkipLedger
+  readonly control: Control
   /** Gives connections as handlers get them. */
   readonly #pool: BoundedPool<C>
   readonly #ownPool: BoundedPool
@@ -122,6 +125,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     const query: Query = (sql, signal) => this.#query(sql, signal)
     this.settled = settledMemory(query, this.#tables)
     this.skips = skipLedger(query, this.#tables)
+    this.control = new PostgresControl(this.#ownPool, query, this.#tables)
   }
 
   prepare(signal: AbortSignal): Promise<void> {

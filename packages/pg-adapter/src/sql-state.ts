@@ -1,6 +1,8 @@
 /** query_canceled: by `statement_timeout` or `pg_cancel_backend()`; the server's words for it are in its language. */
 export const QUERY_CANCELED = '57014'
 export const IN_FAILED_SQL_TRANSACTION = '25P02'
+export const INSUFFICIENT_PRIVILEGE = '42501'
+export const LOCK_NOT_AVAILABLE = '55P03'
 export const IDLE_IN_TRANSACTION = '25P03'
 const TRANSACTION_TIMEOUT = '25P04'
 

@@ -29,7 +29,7 @@ async function shapeOf(schema: string) {
   return rows
 }
 
-const VERSIONS = [1, 2]
+const VERSIONS = [1, 2, 3]
 const versions = async (schema: string) =>
   (await db.pool.query(`select version from ${schema}.migrations`)).rows.map((row) => row.version)
 
@@ -37,6 +37,7 @@ test('makes its tables, and does nothing the second time', async () => {
   await prepare(db.pool, 'twice')
   const shape = await shapeOf('twice')
   expect([...new Set(shape.map((column) => column.relname))]).toEqual([
+    'audit',
     'checkpoints',
     'migrations',
     'settled',

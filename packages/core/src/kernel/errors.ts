@@ -80,6 +80,54 @@ export class CheckpointConflictError extends TidemarkError {
   }
 }
 
+/** An operator has paused the projection: its checkpoint stays where it is until an operator resumes it. */
+export class ProjectionPausedError extends TidemarkError {
+  readonly code = 'TIDEMARK_PROJECTION_PAUSED'
+  readonly projection: string
+  readonly who: string
+  readonly why: string
+  /** By the clock of the checkpoint store. */
+  readonly sinceMs: number
+  constructor(
+    projection: string,
+    decision: { readonly who: string; readonly why: string; readonly sinceMs: number },
+  ) {
+    const { who, why, sinceMs } = decision
+    super(
+      `projection "${projection}" is paused by ${who} since ${new Date(sinceMs).toISOString()} (${why}); it stays paused ` +
+        'until it is resumed (createOperations(...).resume)',
+    )
+    this.projection = projection
+    this.who = who
+    this.why = why
+    this.sinceMs = sinceMs
+  }
+}
+
+/** An operation does not fit what there is: a name, a version, a position or a state. Nothing was changed. */
+export class OperationRefusedError extends TidemarkError {
+  readonly code = 'TIDEMARK_OPERATION_REFUSED'
+  readonly projection: string
+  constructor(projection: string, found: string) {
+    super(`projection "${projection}": ${found}; nothing was changed`)
+    this.projection = projection
+  }
+}
+
+/** An operation has waited too long for the batch at hand. Nothing was changed. */
+export class CheckpointBusyError extends TidemarkError {
+  readonly code = 'TIDEMARK_CHECKPOINT_BUSY'
+  readonly projection: string
+  /** @param holder - who has the checkpoint, and what ends that, in the store at hand */
+  constructor(projection: string, timeoutMs: number, holder: string) {
+    super(
+      `projection "${projection}": its checkpoint was locked for ${timeoutMs} ms by ${holder}; nothing was changed: ask ` +
+        'again, with a longer timeoutMs where its batches take that long',
+    )
+    this.projection = projection
+  }
+}
+
 /** The checkpoint of this name belongs to another source. */
 export class ProjectionSourceError extends TidemarkError {
   readonly code = 'TIDEMARK_PROJECTION_SOURCE'

@@ -3,7 +3,7 @@ import type { CheckpointStore } from './checkpoint-store.ts'
 import type { EventSource } from './event-source.ts'
 
 /** What a checkpoint store may be able to do besides the port's base. */
-export type StoreCapability = 'counts_skips' | 'remembers_settled'
+export type StoreCapability = 'counts_skips' | 'remembers_settled' | 'follows_operators'
 
 type Source = Pick<EventSource<unknown, unknown>, 'passesUnproven'>
 
@@ -15,7 +15,7 @@ interface Need {
 
 /** By the part of `CheckpointStore` that a store with this capability has. `need`: what cannot be had without it. */
 export const STORE_CAPABILITIES: Readonly<
-  Record<StoreCapability, { readonly port: 'skips' | 'settled'; readonly need: Need | undefined }>
+  Record<StoreCapability, { readonly port: 'skips' | 'settled' | 'control'; readonly need: Need | undefined }>
 > = {
   counts_skips: {
     port: 'skips',
@@ -28,12 +28,14 @@ export const STORE_CAPABILITIES: Readonly<
   },
   // Without it a restart behind an open transaction proves everything anew: that takes longer and loses nothing.
   remembers_settled: { port: 'settled', need: undefined },
+  // Without it nobody can pause a projection; `createOperations` refuses such a store.
+  follows_operators: { port: 'control', need: undefined },
 }
 
 /** Throws `UnsupportedByStoreError` where the source needs what the store lacks. */
 export function requireCapabilities(
   source: Source,
-  store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled'>,
+  store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled' | 'control'>,
 ): void {
   for (const { port, need } of Object.values(STORE_CAPABILITIES)) {
     if (need?.of(source) && store[port] === undefined) {

@@ -1,3 +1,4 @@
+import type { Control } from './control.ts'
 import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
 import type { SettledMemory } from './settled-memory.ts'
 import type { SkipLedger } from './skip-ledger.ts'
@@ -6,7 +7,7 @@ import type { Unit } from './unit.ts'
 
 /**
  * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source. What not
- * every store can do is a part of its own (`settled`, `skips`): a store that lacks it leaves it out, and an option that
+ * every store can do is a part of its own (`settled`, `skips`, `control`): a store that lacks it leaves it out, and an option that
  * needs it is refused when the daemon is made (capabilities.ts).
  *
  * Every method that takes a signal rejects at once when it fires, and lets go of what it has taken for the call: the
@@ -33,8 +34,9 @@ export interface CheckpointStore<Tx> {
    * `work` runs. In a store that cannot lock, the loser of two owners may have worked before it is found out.
    *
    * Rejects with the error of `work`; with `CheckpointConflictError` when another owner holds or moved the checkpoint
-   * (`advance` does not wait for it); and with `IncarnationChangedError` when the events are in the same store and it
-   * is not the run of it that `evidence` is about.
+   * (`advance` does not wait for it); with `ProjectionPausedError`, before `work`, when an operator has paused the unit
+   * (`control`); and with `IncarnationChangedError` when the events are in the same store and it is not the run of it
+   * that `evidence` is about.
    */
   advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced>
   /** What is remembered of this source, to resume from. */
@@ -55,6 +57,8 @@ export interface CheckpointStore<Tx> {
   readonly settled?: SettledMemory
   /** For stores that count positions which a mark passed without proof. */
   readonly skips?: SkipLedger
+  /** For stores that keep what operators want of units. */
+  readonly control?: Control
 }
 
 /** What a checkpoint keeps of the moment at which its unit first started. */

@@ -1,4 +1,5 @@
-import { CheckpointConflictError, ProjectionSourceError } from '../kernel/errors.ts'
+import { type Deferred, deferred } from '../kernel/deferred.ts'
+import { CheckpointConflictError, ProjectionPausedError, ProjectionSourceError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import type {
   Advanced,
@@ -7,11 +8,13 @@ import type {
   CrossedRun,
   FirstStart,
 } from '../ports/checkpoint-store.ts'
+import type { Control, ControlledUnit } from '../ports/control.ts'
 import type { Evidence, SkippedRun, StoredProgress } from '../ports/event-source.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
 import type { Checkpoint, SkipReason, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
+import { InMemoryControl } from './in-memory-control.ts'
 
 export interface InMemoryCheckpointsOptions<Tx> {
   /** What handlers get as `tx`: a stand-in for the client of your database, or a client of a test database. */
@@ -35,7 +38,7 @@ export function inMemoryCheckpoints(
   return new InMemoryCheckpoints(options.tx)
 }
 
-interface Row extends StoredUnit {
+interface Row extends ControlledUnit {
   readonly startedAtHead: string | undefined
   readonly evidence: Evidence<string> | undefined
 }
@@ -60,7 +63,8 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   readonly #rows = new Map<string, Row>()
   readonly #settled = new Map<string, Evidence<string>>()
   readonly #skips = new Map<string, SkippedRun<string>[]>()
-  readonly #busy = new Set<string>()
+  readonly #busy = new Map<string, Deferred>()
+  readonly control: Control = new InMemoryControl(this.#rows, this.#busy)
 
   constructor(tx: Tx) {
     this.#tx = tx
@@ -73,7 +77,8 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     if (row && row.source !== source) throw new ProjectionSourceError(unit.projection, row.source, source)
     if (row) return { position: row.position, skipped: row.skipped }
     const fresh = { position: undefined, skipped: {} }
-    this.#rows.set(key, { ...fresh, unit, source, startedAtHead: head, evidence: undefined })
+    const desired = { desired: 'running', decision: undefined } as const
+    this.#rows.set(key, { ...fresh, ...desired, unit, source, startedAtHead: head, evidence: undefined })
     return fresh
   }
 
@@ -96,9 +101,13 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     const key = unitKey(unit)
     if (this.#busy.has(key))
       throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
-    this.#busy.add(key)
+    const over = deferred()
+    this.#busy.set(key, over)
     try {
       const row = this.#rows.get(key)
+      if (row?.desired === 'paused' && row.decision !== undefined) {
+        throw new ProjectionPausedError(unit.projection, row.decision)
+      }
       if (row === undefined || row.position !== from) {
         throw new CheckpointConflictError(unit.projection, `checkpoint is ${row?.position}, expected ${from}`)
       }
@@ -110,6 +119,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       return { position: to, skipped, crossed }
     } finally {
       this.#busy.delete(key)
+      over.resolve()
     }
   }
 

@@ -1,7 +1,7 @@
 import { type BoundedPool, type PgClient, withConnection } from '../client.ts'
 import { PostgresConditionError } from '../errors.ts'
 import { quoteIdentifier } from '../identifiers.ts'
-import { sqlState } from '../sql-state.ts'
+import { INSUFFICIENT_PRIVILEGE, sqlState } from '../sql-state.ts'
 import { begin, manyResults } from '../transaction.ts'
 import { createVersions, insertVersion, LATEST_VERSION, MIGRATIONS } from './migrations.ts'
 import { type CheckpointRights, checkpointRightsSql, requireMayCreate, requireMayUse } from './rights.ts'
@@ -22,6 +22,7 @@ export async function migrate(pool: BoundedPool, schemaName: string, signal: Abo
     if (!rights.tablesExist || (await appliedVersion(client, migrations)) < LATEST_VERSION) {
       requireMayCreate(rights)
       await applyAll(client, quoteIdentifier(schemaName)).catch((error: unknown) => {
+        // As for tables of an earlier version, which their owner alone may alter.
         if (sqlState(error) === INSUFFICIENT_PRIVILEGE) requireMayCreate(rights, error)
         throw error
       })
@@ -30,9 +31,6 @@ export async function migrate(pool: BoundedPool, schemaName: string, signal: Abo
     await client.query('commit')
   })
 }
-
-/** As for tables of an earlier version, which their owner alone may alter. */
-const INSUFFICIENT_PRIVILEGE = '42501'
 
 async function applyAll(client: PgClient, schema: string): Promise<void> {
   // What another process has just made is seen from here on.
@@ -58,7 +56,7 @@ async function appliedVersion(client: PgClient, migrations: string): Promise<num
 async function requirePermanent(client: PgClient, schemaName: string): Promise<void> {
   const { rows } = await client.query(
     `select c.relname::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = $1 and c.relname in ('checkpoints', 'settled', 'skips') and c.relpersistence <> 'p'`,
+     where n.nspname = $1 and c.relname in ('checkpoints', 'settled', 'skips', 'audit') and c.relpersistence <> 'p'`,
     [schemaName],
   )
   const name = rows[0]?.name

@@ -54,6 +54,31 @@ comment on table ${schema}.skips is 'Tidemark: runs of positions that a mark pas
 comment on table ${schema}.checkpoints is 'Tidemark: one row per unit (projection, version, range of slots), locked while it works';
 comment on column ${schema}.checkpoints.started_at_head is 'the head of the source when the unit first started';`,
   },
+  {
+    version: 3,
+    sql: (schema) => `alter table ${schema}.checkpoints
+  add column desired text not null default 'running',
+  add column desired_by text,
+  add column desired_why text,
+  add column desired_since timestamptz;
+comment on column ${schema}.checkpoints.desired is 'what an operator wants of the unit: running or paused';
+create table ${schema}.audit (
+  id bigint generated always as identity primary key,
+  source text not null,
+  projection text not null,
+  version int not null,
+  slot_from int not null,
+  slot_to int not null,
+  operation text not null,
+  who text not null,
+  why text not null,
+  at timestamptz not null default clock_timestamp(),
+  before jsonb not null,
+  after jsonb
+);
+create index on ${schema}.audit (projection, id);
+comment on table ${schema}.audit is 'Tidemark: what operators did to units, one row each; after is NULL where a unit was forgotten';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

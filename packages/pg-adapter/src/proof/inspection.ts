@@ -2,7 +2,7 @@ import { type BoundedClient, withConnection } from '../client.ts'
 import { PostgresConditionError } from '../errors.ts'
 import { quoteIdentifier, quoteLiteral } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
-import { sqlState } from '../sql-state.ts'
+import { INSUFFICIENT_PRIVILEGE, sqlState } from '../sql-state.ts'
 import { manyResults, transactUnlessLocked } from '../transaction.ts'
 import { inspectionSql } from './inspection-sql.ts'
 
@@ -164,7 +164,6 @@ async function readRole(client: BoundedClient): Promise<string> {
   return String(manyResults(results).at(-1)?.rows[0]?.role)
 }
 
-const INSUFFICIENT_PRIVILEGE = '42501'
 /** What AT TIME ZONE says to a name that it does not know. */
 const INVALID_PARAMETER_VALUE = '22023'
 

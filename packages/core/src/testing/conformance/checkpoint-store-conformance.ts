@@ -1,4 +1,5 @@
 import { STORE_CAPABILITIES, type StoreCapability } from '../../ports/capabilities.ts'
+import { CONTROL_RULES } from './checkpoint-store/control.ts'
 import { DAEMON_RULES } from './checkpoint-store/daemons.ts'
 import type {
   CheckpointStoreCapability,
@@ -29,6 +30,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...TEXT_RULES,
   ...PROGRESS_RULES,
   ...SKIP_RULES,
+  ...CONTROL_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,
 ]

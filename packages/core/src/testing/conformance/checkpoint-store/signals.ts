@@ -4,6 +4,7 @@ import type { StoreCapability } from '../../../ports/capabilities.ts'
 import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
 import { expectEqual, rejectionOf, within } from '../expectations.ts'
 import { needed } from '../suite.ts'
+import { controlOf, pausing } from './control.ts'
 import {
   ALL,
   type CheckpointStoreRule,
@@ -43,6 +44,10 @@ const CALLS: Readonly<Record<Method, Call>> = {
 const saveSettled: Call = (store, signal) => settledOf(store).save(SOURCE, EVIDENCE, signal)
 const recordSkips: Call = (store, signal) => skipsOf(store).record(SOURCE, [RUN], signal)
 
+const units: Call = (store, signal) => controlOf(store).units({}, signal)
+const change: Call = (store, signal) => controlOf(store).change(ALL, pausing, { timeoutMs: 10_000, signal })
+const audit: Call = (store, signal) => controlOf(store).audit({ limit: 1 }, signal)
+
 /** The signals of all methods but `advance`. */
 export const SIGNAL_RULES: readonly CheckpointStoreRule[] = [
   {
@@ -74,6 +79,18 @@ export const SIGNAL_RULES: readonly CheckpointStoreRule[] = [
       await rejectionOf(recording, 'skips.record with a fired signal')
       const { crossed } = await store.advance(move(undefined, '9'), noWork)
       expectEqual(crossed, [], 'the runs that an advance has crossed')
+    },
+  },
+  {
+    name: 'what operators ask is not done when its signal has fired',
+    needs: 'follows_operators',
+    check: async (fixture) => {
+      const [store] = await owners(fixture)
+      for (const call of [units, change, audit]) {
+        const asked = call(store, AbortSignal.abort(new Error('stopped before it began')))
+        await rejectionOf(asked, 'a call with a fired signal')
+      }
+      await store.advance(move(undefined, '3'), noWork)
     },
   },
   {
@@ -120,5 +137,12 @@ function callsOf(capabilities: readonly string[]): (readonly [string, Call])[] {
     ...Object.entries(CALLS),
     ...(has('remembers_settled') ? [['settled.save', saveSettled] as const] : []),
     ...(has('counts_skips') ? [['skips.record', recordSkips] as const] : []),
+    ...(has('follows_operators')
+      ? ([
+          ['control.units', units],
+          ['control.audit', audit],
+          ['control.change', change],
+        ] as const)
+      : []),
   ]
 }

@@ -1,0 +1,237 @@
+import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
+import type { AuditEntry, Control, ControlledUnit, UnitChange } from '../../../ports/control.ts'
+import { wholeUnit } from '../../../ports/unit.ts'
+import { expectCode, expectEqual, expectThat, rejectionOf, within } from '../expectations.ts'
+import { needed } from '../suite.ts'
+import {
+  ALL,
+  type CheckpointStoreRule,
+  CONFLICT,
+  expectPosition,
+  FIRST,
+  move,
+  never,
+  noWork,
+  owners,
+  SOURCE,
+} from './fixture.ts'
+
+const NEEDS = 'follows_operators'
+const BUSY = 'TIDEMARK_CHECKPOINT_BUSY'
+const PAUSED = 'TIDEMARK_PROJECTION_PAUSED'
+const BY = { who: "o'neill", why: 'the mail server \\ "mx1" is down' }
+
+export function controlOf<Tx>(store: CheckpointStore<Tx>): Control {
+  return needed(store.control, 'control', NEEDS)
+}
+
+/** At most this long for the batch at hand. */
+export function limits(timeoutMs = 10_000): { readonly timeoutMs: number; readonly signal: AbortSignal } {
+  return { timeoutMs, signal: never() }
+}
+
+/** Pauses what runs. */
+export function pausing(found: ControlledUnit | undefined): UnitChange | undefined {
+  if (found === undefined || found.desired === 'paused') return undefined
+  return { operation: 'pause', ...BY, to: { ...found, desired: 'paused' } }
+}
+
+function resuming(found: ControlledUnit | undefined): UnitChange | undefined {
+  if (found === undefined || found.desired === 'running') return undefined
+  return { operation: 'resume', ...BY, to: { ...found, desired: 'running' } }
+}
+
+/** `control`, and how `advance` follows it. */
+export const CONTROL_RULES: readonly CheckpointStoreRule[] = [
+  {
+    name: 'a unit is to run until an operator says otherwise, and what was said is kept with who, why and when',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      const [first] = await controlOf(store).units({}, never())
+      expectEqual(
+        { desired: first?.desired, decision: first?.decision },
+        { desired: 'running', decision: undefined },
+        'what is wanted of a unit that nobody has paused',
+      )
+      await controlOf(other).change(ALL, pausing, limits())
+      const [paused] = await controlOf(store).units({}, never())
+      expectEqual(
+        { desired: paused?.desired, who: paused?.decision?.who, why: paused?.decision?.why },
+        { desired: 'paused', ...BY },
+        'what is wanted of a unit that another process has paused',
+      )
+      expectThat((paused?.decision?.sinceMs ?? 0) > 1_600_000_000_000, 'it says since when', paused)
+    },
+  },
+  {
+    name: 'the checkpoint of a paused unit does not move, by no owner and without work, until it is resumed',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      await store.advance(move(undefined, '3'), noWork)
+      await controlOf(other).change(ALL, pausing, limits())
+      let works = 0
+      for (const each of [store, other]) {
+        const advancing = each.advance(move('3', '4'), async () => void works++)
+        await expectCode(advancing, PAUSED, 'an advance of a paused unit')
+      }
+      expectEqual(works, 0, 'how often the work was done')
+      await expectPosition(other, '3', 'the checkpoint of the paused unit')
+      await controlOf(other).change(ALL, resuming, limits())
+      await store.advance(move('3', '4'), noWork)
+      await expectPosition(other, '4', 'the checkpoint of the unit that was resumed')
+    },
+  },
+  {
+    name: 'units are paused by themselves, and found by source, projection and what is wanted of them',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store] = await owners(fixture)
+      const second = wholeUnit('second')
+      const elsewhere = wholeUnit('elsewhere')
+      await store.open(second, FIRST, never())
+      await store.open(elsewhere, { ...FIRST, source: 'other events' }, never())
+      for (const unit of [second, elsewhere]) await controlOf(store).change(unit, pausing, limits())
+      await store.advance(move(undefined, '3'), noWork)
+      const found = async (filter: Parameters<Control['units']>[0]): Promise<string[]> =>
+        (await controlOf(store).units(filter, never())).map(({ unit }) => unit.projection).sort()
+      expectEqual(await found({}), ['all', 'elsewhere', 'second'], 'every unit')
+      expectEqual(await found({ desired: 'paused' }), ['elsewhere', 'second'], 'the paused ones')
+      expectEqual(await found({ source: SOURCE, desired: 'paused' }), ['second'], 'those of the source')
+      expectEqual(await found({ projection: 'all' }), ['all'], 'those of the projection')
+    },
+  },
+  {
+    name: 'a change waits for the batch at hand, and no later one commits against it',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      let pausedAt: string | undefined
+      let changing: Promise<unknown> | undefined
+      await store.advance(move(undefined, '3'), async () => {
+        changing = controlOf(other).change(
+          ALL,
+          (found) => {
+            pausedAt = found?.position
+            return pausing(found)
+          },
+          limits(),
+        )
+      })
+      await within(changing ?? Promise.reject(new Error('the work was not done')), 'a change behind a batch')
+      expectEqual(pausedAt, '3', 'where the unit stood when it was decided to pause it')
+      await expectCode(store.advance(move('3', '4'), noWork), PAUSED, 'an advance after the answer')
+    },
+  },
+  {
+    name: 'a change that would wait for too long is given up, and changes nothing',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      await store.advance(move(undefined, '3'), async () => {
+        const changing = controlOf(other).change(ALL, pausing, limits(50))
+        await expectCode(changing, BUSY, 'a change behind a batch that goes on')
+      })
+      expectEqual(await controlOf(store).audit({ limit: 10 }, never()), [], 'the audit')
+      await store.advance(move('3', '4'), noWork)
+    },
+  },
+  {
+    name: 'of callers that ask at once each decides on what the one before has stored',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      const asked = Array.from({ length: 10 }, (_, n) =>
+        controlOf(n % 2 === 0 ? store : other).change(ALL, pausing, limits()),
+      )
+      const entries = (await within(Promise.all(asked), 'ten changes at once')).filter(
+        (entry) => entry !== undefined,
+      )
+      expectEqual(entries.length, 1, 'how many of ten have paused it')
+      const audit = await controlOf(store).audit({ limit: 10 }, never())
+      expectEqual(audit.map(idOf), entries.map(idOf), 'the audit')
+    },
+  },
+  {
+    name: 'a change that is not decided changes nothing, nor does one of a unit that is not there',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store] = await owners(fixture)
+      const refused = new Error('not like this')
+      const refusing = (): never => {
+        throw refused
+      }
+      const error = await rejectionOf(controlOf(store).change(ALL, refusing, limits()), 'a refused change')
+      expectThat(Object.is(error, refused), 'it is the very error of the decision', error)
+      let found: unknown = 'not asked'
+      const none = await controlOf(store).change(
+        wholeUnit('nobody'),
+        (unit) => {
+          found = unit
+          return undefined
+        },
+        limits(),
+      )
+      expectEqual([none, found], [undefined, undefined], 'a change of a unit that is not there')
+      expectEqual(await controlOf(store).audit({ limit: 10 }, never()), [], 'the audit')
+      await store.advance(move(undefined, '3'), noWork)
+    },
+  },
+  {
+    name: 'a unit is moved and forgotten, and the audit says what was there before and after',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      await store.advance(move(undefined, '3'), noWork)
+      await controlOf(other).change(
+        ALL,
+        (found) => found && { operation: 'move', ...BY, to: { ...found, position: '2' } },
+        limits(),
+      )
+      await expectPosition(store, '2', 'the checkpoint that an operator has moved')
+      await expectCode(store.advance(move('3', '4'), noWork), CONFLICT, 'an advance from where it was')
+      await controlOf(other).change(ALL, () => ({ operation: 'forget', ...BY, to: undefined }), limits())
+      expectEqual(await store.read(ALL, never()), undefined, 'the unit that was forgotten')
+      const audit = await controlOf(store).audit({ limit: 10 }, never())
+      expectEqual(
+        audit.map(({ unit, source, operation, who, why, before, after }) => ({
+          of: [unit.projection, source, operation, who, why],
+          positions: [before.position, after?.position],
+          isGone: after === undefined,
+        })),
+        [
+          { of: ['all', SOURCE, 'forget', BY.who, BY.why], positions: ['2', undefined], isGone: true },
+          { of: ['all', SOURCE, 'move', BY.who, BY.why], positions: ['3', '2'], isGone: false },
+        ],
+        'the audit, the newest first',
+      )
+    },
+  },
+  {
+    name: 'the audit is read in pages, the newest first, of every unit or of one projection or source',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store] = await owners(fixture)
+      const second = wholeUnit('second')
+      await store.open(second, { ...FIRST, source: 'other events' }, never())
+      for (const change of [pausing, resuming]) {
+        for (const unit of [ALL, second]) await controlOf(store).change(unit, change, limits())
+      }
+      const page = async (filter: Parameters<Control['audit']>[0]): Promise<readonly AuditEntry[]> =>
+        await controlOf(store).audit(filter, never())
+      const told = (entries: readonly AuditEntry[]): string[] =>
+        entries.map(({ unit, operation }) => `${operation} ${unit.projection}`)
+      const first = await page({ limit: 3 })
+      expectEqual(told(first), ['resume second', 'resume all', 'pause second'], 'the first page')
+      const rest = await page({ limit: 3, before: first.at(-1)?.id ?? 0n })
+      expectEqual(told(rest), ['pause all'], 'the second page')
+      const ofOne = told(await page({ limit: 9, projection: 'all' }))
+      expectEqual(ofOne, ['resume all', 'pause all'], 'that of one projection')
+      const ofSource = told(await page({ limit: 9, source: 'other events' }))
+      expectEqual(ofSource, ['resume second', 'pause second'], 'that of one source')
+    },
+  },
+]
+
+const idOf = ({ id }: AuditEntry): bigint => id

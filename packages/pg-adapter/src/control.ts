@@ -1,0 +1,133 @@
+import {
+  type AuditEntry,
+  type AuditFilter,
+  type ChangeLimits,
+  CheckpointBusyError,
+  type Control,
+  type ControlFilter,
+  type ControlledUnit,
+  type Unit,
+  type UnitChange,
+} from '@tidemark/core/adapter'
+import { filterSql } from './checkpoint-rows.ts'
+import type { CheckpointTables, Query, Row } from './checkpoint-tables.ts'
+import { type BoundedClient, type BoundedPool, withConnection } from './client.ts'
+import {
+  auditSql,
+  changeSql,
+  controlledSql,
+  forControlSql,
+  holderSql,
+  toAuditEntry,
+  toControlledUnit,
+} from './control-sql.ts'
+import { PostgresConditionError } from './errors.ts'
+import { quoteLiteral } from './identifiers.ts'
+import { INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
+import { begin, manyResults } from './transaction.ts'
+
+/** What operators want, in the rows of the checkpoints, and in the table `audit`. */
+export class PostgresControl implements Control {
+  readonly #pool: BoundedPool
+  readonly #query: Query
+  readonly #tables: CheckpointTables
+
+  constructor(pool: BoundedPool, query: Query, tables: CheckpointTables) {
+    this.#pool = pool
+    this.#query = query
+    this.#tables = tables
+  }
+
+  async units(
+    { desired, ...filter }: ControlFilter,
+    signal: AbortSignal,
+  ): Promise<readonly ControlledUnit[]> {
+    const wanted = desired === undefined ? [] : [`c.desired = ${quoteLiteral(desired)}`]
+    const rows = await this.#query(controlledSql(this.#tables, [...filterSql(filter), ...wanted]), signal)
+    return rows.map(toControlledUnit)
+  }
+
+  async change(
+    unit: Unit,
+    decide: (found: ControlledUnit | undefined) => UnitChange | undefined,
+    { timeoutMs, signal }: ChangeLimits,
+  ): Promise<AuditEntry | undefined> {
+    // Shorter than its statement may take, so that a wait is told from a server that does not answer.
+    const onceMs = Math.max(1, Math.floor(this.#pool.queryTimeoutMs * 0.8))
+    for (let leftMs = timeoutMs; ; leftMs -= onceMs) {
+      const waitMs = Math.max(1, Math.min(leftMs, onceMs))
+      try {
+        return await withConnection(this.#pool, signal, (client) =>
+          changeUnit({ client, tables: this.#tables, unit, waitMs }, decide),
+        )
+      } catch (error) {
+        if (sqlState(error) === INSUFFICIENT_PRIVILEGE) throw this.#mayNot(error)
+        if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error
+        if (leftMs > onceMs) continue
+        const [holder] = await this.#query(holderSql(this.#tables, unit), signal)
+        throw new CheckpointBusyError(unit.projection, timeoutMs, describeHolder(holder))
+      }
+    }
+  }
+
+  async audit(filter: AuditFilter, signal: AbortSignal): Promise<readonly AuditEntry[]> {
+    return (await this.#query(auditSql(this.#tables, filter), signal)).map(toAuditEntry)
+  }
+
+  #mayNot(cause: unknown): PostgresConditionError {
+    const { audit, checkpoints } = this.#tables
+    return new PostgresConditionError(
+      'checkpoint_tables',
+      'this role may not do what operators do; run, as the owner of the tables, for the role that it connects as\n' +
+        `  GRANT SELECT, UPDATE, DELETE ON ${checkpoints} TO ...;\n  GRANT SELECT, INSERT ON ${audit} TO ...;`,
+      { cause },
+    )
+  }
+}
+
+interface Changing {
+  readonly client: BoundedClient
+  readonly tables: CheckpointTables
+  readonly unit: Unit
+  readonly waitMs: number
+}
+
+/** Lock the row, decide, change it and note that, commit. */
+async function changeUnit(
+  { client, tables, unit, waitMs }: Changing,
+  decide: (found: ControlledUnit | undefined) => UnitChange | undefined,
+): Promise<AuditEntry | undefined> {
+  const locked = await begin(client, `set local lock_timeout = ${waitMs}; ${forControlSql(tables, unit)}`)
+  const row = locked.at(-1)?.rows[0]
+  const found = row && toControlledUnit(row)
+  const change = await decided(client, () => decide(found))
+  if (found === undefined || change === undefined) {
+    await client.query('rollback')
+    return undefined
+  }
+  const results = manyResults(await client.query(`${changeSql(tables, found, change)}; commit`))
+  const entry = results[0]?.rows[0]
+  if (entry === undefined || results.at(-1)?.command !== 'COMMIT') {
+    throw new TypeError(`the row of ${JSON.stringify(unit.projection)} was changed while it was locked`)
+  }
+  return toAuditEntry(entry)
+}
+
+/** The row is let go at once where nothing is to be done. */
+async function decided<T>(client: BoundedClient, decide: () => T): Promise<T> {
+  try {
+    return decide()
+  } catch (error) {
+    await client.query('rollback').catch(() => {})
+    throw error
+  }
+}
+
+function describeHolder(row: Row | undefined): string {
+  if (row === undefined) return 'a batch that has ended since'
+  const { pid, application, state, forSeconds } = row
+  const name = application ? ` (${String(application)})` : ''
+  const since = forSeconds === null ? '' : `, whose transaction is open for ${String(forSeconds)} s`
+  const asks = state === null ? '' : `, ${String(state)}`
+  return `the server process ${String(pid)}${name}${asks}${since}; SELECT pg_terminate_backend(${String(pid)}) ends it, and its batch is handled again`
+}
