@@ -2,6 +2,7 @@ import type { CheckpointStore, SkippedRun, Unit } from '@tidemark/core'
 import {
   ALL_SLOTS,
   type Control,
+  type DeadLetters,
   type SettledMemory,
   type SkipLedger,
   wholeUnit,
@@ -101,6 +102,8 @@ const decidesTooEarly = controls((control) => ({
     return await control.change(unit, () => change, limits)
   },
 }))
+const letters = (alter: (deadLetters: DeadLetters<Writes>) => Partial<DeadLetters<Writes>>) =>
+  opens(({ deadLetters }) => (deadLetters ? { deadLetters: { ...deadLetters, ...alter(deadLetters) } } : {}))
 
 /** A version, or a range of slots, is not looked at. */
 const knowsUnitBy = (key: (unit: Unit) => Unit) =>
@@ -564,6 +567,72 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     })),
     caughtBy: 'what operators ask is not done when its signal has fired',
     says: /a call with a fired signal: it should reject/,
+  },
+  {
+    name: 'what a projection gives up is not totalled',
+    breaks: asks(() => ({ passed: [] })),
+    caughtBy: 'what a projection itself gives up is totalled by the advance that passes it, and by no other',
+    says: /the totals of apply_error after each advance/,
+  },
+  {
+    name: 'the name of an error is left out of its dead letter',
+    breaks: letters(({ bury }) => ({
+      bury: (tx, unit, letter) => bury(tx, unit, { ...letter, error: { ...letter.error, name: '' } }),
+    })),
+    caughtBy: 'a dead letter is there with the checkpoint that passes its events, as it was written',
+    says: /the letter; found/,
+  },
+  {
+    name: 'a dead letter is committed by itself',
+    breaks: opens((store) => {
+      const { deadLetters } = store
+      if (deadLetters === undefined) return {}
+      const bury: typeof deadLetters.bury = async (_, __, letter) => {
+        const unit = wholeUnit(crypto.randomUUID())
+        const { source } = letter
+        const evidence = { incarnation: 'i', settled: '1', logPosition: undefined }
+        await store.open(unit, { source, head: undefined }, never())
+        await store.advance({ unit, source, from: undefined, to: '1', evidence, signal: never() }, (tx) =>
+          deadLetters.bury(tx, unit, letter),
+        )
+      }
+      return { deadLetters: { ...deadLetters, bury } }
+    }),
+    caughtBy: 'a dead letter whose checkpoint does not move is not there',
+    says: /the letters; found \[ '1' \]/,
+  },
+  {
+    name: 'a page of dead letters begins anew each time',
+    breaks: letters(({ list }) => ({
+      list: (filter, { limit }, signal) => list(filter, { limit }, signal),
+    })),
+    caughtBy: 'dead letters are listed in the order of their burial, in pages, and by what they are',
+    says: /how many letters each page of two has; found \[ 2, 2, 2, 2 \]/,
+  },
+  {
+    name: 'a dead letter that is closed is closed again',
+    breaks: letters(({ close }) => ({
+      close: async (ids, closing, signal) => {
+        await close(ids, closing, signal)
+        return ids
+      },
+    })),
+    caughtBy: 'a dead letter is closed once, whoever asks, and says why and by whom',
+    says: /what was closed, by all that asked/,
+  },
+  {
+    name: 'dead letters that are closed are counted on',
+    breaks: letters(({ list, counts }) => ({
+      counts: async (signal) =>
+        await Promise.all(
+          (await counts(signal)).map(async (count) => {
+            const all = await list({ projection: count.projection }, { limit: 100 }, signal)
+            return { ...count, open: all.length }
+          }),
+        ),
+    })),
+    caughtBy: 'open dead letters are counted by projection, with the time of the oldest',
+    says: /the open letters after one was closed/,
   },
   {
     name: 'a read does not look whether its signal has fired',

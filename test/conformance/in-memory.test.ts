@@ -42,6 +42,6 @@ register(
       const checkpoints = inMemoryCheckpoints()
       return { open: () => checkpoints }
     },
-    capabilities: ['locks', 'remembers_settled', 'counts_skips', 'follows_operators'],
+    capabilities: ['locks', 'remembers_settled', 'counts_skips', 'follows_operators', 'keeps_dead_letters'],
   }),
 )

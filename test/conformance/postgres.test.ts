@@ -121,9 +121,15 @@ register(
         stall: async () => {
           const client = new Client(db.url)
           await client.connect()
-          const tables = ['migrations', 'checkpoints', 'settled', 'skips', 'audit'].map(
-            (table) => `${schema}.${table}`,
-          )
+          const tables = [
+            'migrations',
+            'checkpoints',
+            'settled',
+            'skips',
+            'audit',
+            'dead_letters',
+            'dead_letter_counts',
+          ].map((table) => `${schema}.${table}`)
           await client.query(`begin; lock table ${tables.join(', ')} in access exclusive mode`)
           return () => client.end()
         },
@@ -136,6 +142,7 @@ register(
       'remembers_settled',
       'counts_skips',
       'follows_operators',
+      'keeps_dead_letters',
       'stalls',
     ],
   }),

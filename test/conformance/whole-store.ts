@@ -155,9 +155,10 @@ export type Writes = string[]
 
 /** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. They can stall. */
 export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>> {
-  const checkpoints = inMemoryCheckpoints()
-  const { control } = checkpoints
+  const checkpoints = inMemoryCheckpoints<Writes>({ tx: [] })
+  const { control, deadLetters } = checkpoints
   if (control === undefined) throw new TypeError('checkpoints in memory follow operators')
+  if (deadLetters === undefined) throw new TypeError('checkpoints in memory have dead letters')
   const committed: string[] = []
   const state = { stalled: Promise.resolve() }
   const after = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
@@ -189,6 +190,13 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         units: (filter, signal) => after(signal, () => control.units(filter, signal)),
         change: (unit, decide, limits) => after(limits.signal, () => control.change(unit, decide, limits)),
         audit: (filter, signal) => after(signal, () => control.audit(filter, signal)),
+      },
+      deadLetters: {
+        bury: (tx, unit, letter) => deadLetters.bury(tx, unit, letter),
+        list: (filter, page, signal) => after(signal, () => deadLetters.list(filter, page, signal)),
+        find: (id, signal) => after(signal, () => deadLetters.find(id, signal)),
+        close: (ids, closing, signal) => after(signal, () => deadLetters.close(ids, closing, signal)),
+        counts: (signal) => after(signal, () => deadLetters.counts(signal)),
       },
       sharesLogWith: (incarnation, signal) =>
         after(signal, () => checkpoints.sharesLogWith(incarnation, signal)),

@@ -61,6 +61,16 @@ export type {
   UnitChange,
 } from './ports/control.ts'
 export type {
+  DeadLetter,
+  DeadLetters,
+  LetterClosing,
+  LetterError,
+  LetterFilter,
+  LetterPage,
+  NewDeadLetter,
+  OpenLetters,
+} from './ports/dead-letters.ts'
+export type {
   EventSource,
   Evidence,
   Gap,
@@ -78,6 +88,7 @@ export type {
 export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
 export type { SettledMemory } from './ports/settled-memory.ts'
 export type { SkipLedger } from './ports/skip-ledger.ts'
+export { addCrossed } from './ports/skip-totals.ts'
 export {
   type Checkpoint,
   SKIP_REASONS,

@@ -1,6 +1,7 @@
 import {
   type Advanced,
   type AdvanceRequest,
+  addCrossed,
   CheckpointConflictError,
   type CrossedRun,
   HandlerEndedTransactionError,
@@ -15,7 +16,7 @@ import type { BoundedClient, Connection } from './client.ts'
 import { CommitRefusedError, QueryTimeoutError, TransactionFailedError } from './errors.ts'
 import { errorOfHandler, errorOfStatement } from './handler-end.ts'
 import { compareBackend, INVALID_TEXT_REPRESENTATION, type KnownBackends } from './server/backends.ts'
-import { addCrossed, formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
+import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 import { IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
 import { beginForOthers, manyResults } from './transaction.ts'
 import type { UnansweredCommits } from './unanswered-commits.ts'
@@ -55,14 +56,15 @@ export async function advanceCheckpoint(
     await work().catch(async (thrown: unknown) => {
       throw await errorOfHandler(given, thrown)
     })
-    const skipped = addCrossed(parseSkipTotals(locked.skipped), locked.crossed)
+    const crossed = [...locked.crossed, ...(request.passed ?? [])]
+    const skipped = addCrossed(parseSkipTotals(locked.skipped), crossed)
     await moveAndCommit(parts, request, locked.transaction, formatSkipTotals(skipped)).catch(
       (error: unknown) => {
         if (!isAnswer(error)) unanswered.add(unit, locked)
         throw errorOfStatement(given, error)
       },
     )
-    return { position: request.to, skipped, crossed: locked.crossed }
+    return { position: request.to, skipped, crossed }
   } catch (error) {
     // The connection is destroyed after an error; this ends the transaction at once, where it still can.
     if (!(error instanceof QueryTimeoutError)) await client.query('rollback').catch(() => {})

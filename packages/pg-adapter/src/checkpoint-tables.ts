@@ -7,6 +7,8 @@ export interface CheckpointTables {
   readonly settled: string
   readonly skips: string
   readonly audit: string
+  readonly deadLetters: string
+  readonly deadLetterCounts: string
 }
 
 export type Row = Readonly<Record<string, unknown>>
@@ -20,6 +22,8 @@ export function checkpointTables(schema: string): CheckpointTables {
     settled: table('settled'),
     skips: table('skips'),
     audit: table('audit'),
+    deadLetters: table('dead_letters'),
+    deadLetterCounts: table('dead_letter_counts'),
   }
 }
 
@@ -36,7 +40,7 @@ export function unitValuesSql({ projection, version, slots }: Unit): string {
   return [quoteLiteral(projection), ...[version, slots.from, slots.to].map(integerSql)].join(', ')
 }
 
-function integerSql(value: number): string {
+export function integerSql(value: number): string {
   if (!Number.isSafeInteger(value)) throw new TypeError(`expected an integer, found ${value}`)
   return String(value)
 }

@@ -5,6 +5,7 @@ import {
   CheckpointConflictError,
   type CheckpointStore,
   type Control,
+  type DeadLetters,
   type FirstStart,
   ProjectionSourceError,
   requireKnownOptions,
@@ -41,6 +42,7 @@ import {
   withConnection,
 } from './client.ts'
 import { PostgresControl } from './control.ts'
+import { deadLetters } from './dead-letters.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { migrate } from './migrations/migrate.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
@@ -108,6 +110,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly settled: SettledMemory
   readonly skips: SkipLedger
   readonly control: Control
+  readonly deadLetters: DeadLetters<C>
   /** Gives connections as handlers get them. */
   readonly #pool: BoundedPool<C>
   readonly #ownPool: BoundedPool
@@ -126,6 +129,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     this.settled = settledMemory(query, this.#tables)
     this.skips = skipLedger(query, this.#tables)
     this.control = new PostgresControl(this.#ownPool, query, this.#tables)
+    this.deadLetters = deadLetters(query, this.#tables, queryTimeoutMs)
   }
 
   prepare(signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import { type CrossedRun, SKIP_REASONS, type SkipReason, type SkipTotals } from '@tidemark/core/adapter'
+import { SKIP_REASONS, type SkipReason, type SkipTotals } from '@tidemark/core/adapter'
 
 /** `{"historical_gap": 3}`, as the checkpoint row has it. */
 export function parseSkipTotals(json: unknown): SkipTotals {
@@ -13,10 +13,4 @@ export function formatSkipTotals(totals: SkipTotals): string {
   return `{${Object.entries(totals)
     .map(([reason, count]) => `${JSON.stringify(reason)}: ${count}`)
     .join(', ')}}`
-}
-
-export function addCrossed(totals: SkipTotals, crossed: readonly CrossedRun[]): SkipTotals {
-  const sum: Partial<Record<SkipReason, bigint>> = { ...totals }
-  for (const { reason, count } of crossed) sum[reason] = (sum[reason] ?? 0n) + count
-  return sum
 }

@@ -29,7 +29,7 @@ async function shapeOf(schema: string) {
   return rows
 }
 
-const VERSIONS = [1, 2, 3]
+const VERSIONS = MIGRATIONS.map(({ version }) => version)
 const versions = async (schema: string) =>
   (await db.pool.query(`select version from ${schema}.migrations`)).rows.map((row) => row.version)
 
@@ -39,6 +39,8 @@ test('makes its tables, and does nothing the second time', async () => {
   expect([...new Set(shape.map((column) => column.relname))]).toEqual([
     'audit',
     'checkpoints',
+    'dead_letter_counts',
+    'dead_letters',
     'migrations',
     'settled',
     'skips',
@@ -190,13 +192,16 @@ test.each([
   expect(await versions(schema)).toEqual(VERSIONS)
 })
 
-test.each(['checkpoints', 'settled', 'skips'])('refuses an unlogged table "%s"', async (table) => {
-  const schema = `unlogged_${table}`
-  await prepare(db.pool, schema)
-  await db.pool.query(`alter table ${schema}.${table} set unlogged`)
-  const error = prepare(db.pool, schema)
-  await expect(error).rejects.toMatchObject({ condition: 'checkpoint_tables' })
-  await expect(error).rejects.toThrow(`ALTER TABLE "${schema}"."${table}" SET LOGGED`)
-  await db.pool.query(`alter table ${schema}.${table} set logged`)
-  await prepare(db.pool, schema)
-})
+test.each(['checkpoints', 'settled', 'skips', 'dead_letters', 'dead_letter_counts'])(
+  'refuses an unlogged table "%s"',
+  async (table) => {
+    const schema = `unlogged_${table}`
+    await prepare(db.pool, schema)
+    await db.pool.query(`alter table ${schema}.${table} set unlogged`)
+    const error = prepare(db.pool, schema)
+    await expect(error).rejects.toMatchObject({ condition: 'checkpoint_tables' })
+    await expect(error).rejects.toThrow(`ALTER TABLE "${schema}"."${table}" SET LOGGED`)
+    await db.pool.query(`alter table ${schema}.${table} set logged`)
+    await prepare(db.pool, schema)
+  },
+)

@@ -3,7 +3,11 @@ import type { CheckpointStore } from './checkpoint-store.ts'
 import type { EventSource } from './event-source.ts'
 
 /** What a checkpoint store may be able to do besides the port's base. */
-export type StoreCapability = 'counts_skips' | 'remembers_settled' | 'follows_operators'
+export type StoreCapability =
+  | 'counts_skips'
+  | 'remembers_settled'
+  | 'follows_operators'
+  | 'keeps_dead_letters'
 
 type Source = Pick<EventSource<unknown, unknown>, 'passesUnproven'>
 
@@ -15,7 +19,10 @@ interface Need {
 
 /** By the part of `CheckpointStore` that a store with this capability has. `need`: what cannot be had without it. */
 export const STORE_CAPABILITIES: Readonly<
-  Record<StoreCapability, { readonly port: 'skips' | 'settled' | 'control'; readonly need: Need | undefined }>
+  Record<
+    StoreCapability,
+    { readonly port: 'skips' | 'settled' | 'control' | 'deadLetters'; readonly need: Need | undefined }
+  >
 > = {
   counts_skips: {
     port: 'skips',
@@ -30,12 +37,15 @@ export const STORE_CAPABILITIES: Readonly<
   remembers_settled: { port: 'settled', need: undefined },
   // Without it nobody can pause a projection; `createOperations` refuses such a store.
   follows_operators: { port: 'control', need: undefined },
+  // What needs it is an option of a projection, not a source.
+  keeps_dead_letters: { port: 'deadLetters', need: undefined },
 }
 
 /** Throws `UnsupportedByStoreError` where the source needs what the store lacks. */
 export function requireCapabilities(
   source: Source,
-  store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled' | 'control'>,
+  store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled' | 'control'> &
+    Partial<Pick<CheckpointStore<never>, 'deadLetters'>>,
 ): void {
   for (const { port, need } of Object.values(STORE_CAPABILITIES)) {
     if (need?.of(source) && store[port] === undefined) {

@@ -1,4 +1,5 @@
 import type { Control } from './control.ts'
+import type { DeadLetters } from './dead-letters.ts'
 import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
 import type { SettledMemory } from './settled-memory.ts'
 import type { SkipLedger } from './skip-ledger.ts'
@@ -7,7 +8,7 @@ import type { Unit } from './unit.ts'
 
 /**
  * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source. What not
- * every store can do is a part of its own (`settled`, `skips`, `control`): a store that lacks it leaves it out, and an option that
+ * every store can do is a part of its own (`settled`, `skips`, `control`, `deadLetters`): a store that lacks it leaves it out, and an option that
  * needs it is refused when the daemon is made (capabilities.ts).
  *
  * Every method that takes a signal rejects at once when it fires, and lets go of what it has taken for the call: the
@@ -59,6 +60,8 @@ export interface CheckpointStore<Tx> {
   readonly skips?: SkipLedger
   /** For stores that keep what operators want of units. */
   readonly control?: Control
+  /** For stores that keep the events that a policy gave up. */
+  readonly deadLetters?: DeadLetters<Tx>
 }
 
 /** What a checkpoint keeps of the moment at which its unit first started. */
@@ -75,12 +78,17 @@ export interface AdvanceRequest {
   readonly to: string
   /** The poll behind the page. */
   readonly evidence: Evidence<string>
+  /**
+   * What the projection itself gives up: totalled in `skipped` as this advance moves the checkpoint. Stores without
+   * `deadLetters` are never given any.
+   */
+  readonly passed?: readonly CrossedRun[]
   /** Fires when nobody waits for `work` any more: the transaction's connection is destroyed. */
   readonly signal: AbortSignal
 }
 
 export interface Advanced extends Checkpoint {
-  /** The runs that this advance crossed, each counted in `skipped`. */
+  /** The runs that this advance crossed or was given as `passed`, each counted in `skipped`. */
   readonly crossed: readonly CrossedRun[]
 }
 

@@ -15,7 +15,7 @@ export const MARK_SKIP_REASONS: readonly ['stale_high_water_mark', 'historical_g
 /**
  * Why positions or events were skipped. Besides the two reasons of a mark:
  *
- * - `apply_error`: the consumer gave an event up (a `nack` with skip or park)
+ * - `apply_error`: a policy or the consumer gave an event up (`onFailure`; a `nack` with skip or park)
  * - `unknown_event`: a link whose target is gone came without an event
  * - `truncated`: a stream's revisions jumped (`$maxCount`, `$maxAge`, `$tb`, scavenged)
  */

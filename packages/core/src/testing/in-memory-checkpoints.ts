@@ -12,9 +12,11 @@ import type { Control, ControlledUnit } from '../ports/control.ts'
 import type { Evidence, SkippedRun, StoredProgress } from '../ports/event-source.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
+import { addCrossed } from '../ports/skip-totals.ts'
 import type { Checkpoint, SkipReason, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
 import { InMemoryControl } from './in-memory-control.ts'
+import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
 
 export interface InMemoryCheckpointsOptions<Tx> {
   /** What handlers get as `tx`: a stand-in for the client of your database, or a client of a test database. */
@@ -65,6 +67,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   readonly #skips = new Map<string, SkippedRun<string>[]>()
   readonly #busy = new Map<string, Deferred>()
   readonly control: Control = new InMemoryControl(this.#rows, this.#busy)
+  readonly deadLetters: InMemoryDeadLetters<Tx> = new InMemoryDeadLetters()
 
   constructor(tx: Tx) {
     this.#tx = tx
@@ -97,12 +100,13 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   }
 
   async advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced> {
-    const { unit, source, from, to, evidence, signal } = request
+    const { unit, source, from, to, evidence, passed = [], signal } = request
     const key = unitKey(unit)
     if (this.#busy.has(key))
       throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
     const over = deferred()
     this.#busy.set(key, over)
+    this.deadLetters.begin(unit)
     try {
       const row = this.#rows.get(key)
       if (row?.desired === 'paused' && row.decision !== undefined) {
@@ -112,12 +116,13 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
         throw new CheckpointConflictError(unit.projection, `checkpoint is ${row?.position}, expected ${from}`)
       }
       await abortable(() => work(this.#tx), signal)
-      const crossed = this.#crossed(source, from, to, row.startedAtHead)
-      const skipped: Partial<Record<SkipReason, bigint>> = { ...row.skipped }
-      for (const { reason, count } of crossed) skipped[reason] = (skipped[reason] ?? 0n) + count
+      const crossed = [...this.#crossed(source, from, to, row.startedAtHead), ...passed]
+      const skipped = addCrossed(row.skipped, crossed)
       this.#rows.set(key, { ...row, position: to, skipped, evidence })
+      this.deadLetters.keep(unit)
       return { position: to, skipped, crossed }
     } finally {
+      this.deadLetters.end(unit)
       this.#busy.delete(key)
       over.resolve()
     }

@@ -56,7 +56,8 @@ async function appliedVersion(client: PgClient, migrations: string): Promise<num
 async function requirePermanent(client: PgClient, schemaName: string): Promise<void> {
   const { rows } = await client.query(
     `select c.relname::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = $1 and c.relname in ('checkpoints', 'settled', 'skips', 'audit') and c.relpersistence <> 'p'`,
+     where n.nspname = $1 and c.relpersistence <> 'p'
+       and c.relname in ('checkpoints', 'settled', 'skips', 'audit', 'dead_letters', 'dead_letter_counts')`,
     [schemaName],
   )
   const name = rows[0]?.name

@@ -79,6 +79,42 @@ create table ${schema}.audit (
 create index on ${schema}.audit (projection, id);
 comment on table ${schema}.audit is 'Tidemark: what operators did to units, one row each; after is NULL where a unit was forgotten';`,
   },
+  {
+    version: 4,
+    sql: (schema) => `create table ${schema}.dead_letters (
+  id bigint generated always as identity primary key,
+  projection text not null,
+  version int not null,
+  source text not null,
+  first_position text not null,
+  last_position text not null,
+  events int not null,
+  event_types text[] not null,
+  stage text not null,
+  error json not null,
+  tries int not null,
+  key text,
+  node text not null,
+  buried_at timestamptz not null default clock_timestamp(),
+  closed_as text,
+  closed_why text,
+  closed_by text,
+  closed_at timestamptz,
+  open_id bigint generated always as (case when closed_as is null then id end) stored
+);
+create index dead_letters_open on ${schema}.dead_letters (projection, version, open_id) where open_id is not null;
+create index dead_letters_of_projection on ${schema}.dead_letters (projection, id);
+comment on table ${schema}.dead_letters is 'Tidemark: events that a policy gave up; the events themselves are in the source';
+comment on column ${schema}.dead_letters.closed_as is 'resolved or discarded; NULL while it is open';
+comment on column ${schema}.dead_letters.open_id is 'the id while it is open: no other index has this order, so that none is taken for it';
+create table ${schema}.dead_letter_counts (
+  projection text not null,
+  version int not null,
+  open bigint not null,
+  primary key (projection, version)
+);
+comment on table ${schema}.dead_letter_counts is 'Tidemark: how many dead letters are open, kept as they come and go';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -24,7 +24,9 @@ export function checkpointRightsSql(schema: string): string {
       select from pg_class c
       join (values ('migrations', 'SELECT'), ('skips', 'SELECT'), ('skips', 'INSERT'),
         ('checkpoints', 'SELECT'), ('checkpoints', 'INSERT'), ('checkpoints', 'UPDATE'),
-        ('settled', 'SELECT'), ('settled', 'INSERT'), ('settled', 'UPDATE')) as needed (name, privilege)
+        ('settled', 'SELECT'), ('settled', 'INSERT'), ('settled', 'UPDATE'),
+        ('dead_letters', 'SELECT'), ('dead_letters', 'INSERT'), ('dead_letters', 'UPDATE'),
+        ('dead_letter_counts', 'SELECT'), ('dead_letter_counts', 'INSERT'), ('dead_letter_counts', 'UPDATE')) as needed (name, privilege)
         on c.relname = needed.name
       where c.relnamespace = n.oid and not has_table_privilege(c.oid, needed.privilege)
     ),

@@ -1,6 +1,7 @@
 import { STORE_CAPABILITIES, type StoreCapability } from '../../ports/capabilities.ts'
 import { CONTROL_RULES } from './checkpoint-store/control.ts'
 import { DAEMON_RULES } from './checkpoint-store/daemons.ts'
+import { DEAD_LETTER_RULES } from './checkpoint-store/dead-letters.ts'
 import type {
   CheckpointStoreCapability,
   CheckpointStoreFixture,
@@ -31,6 +32,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...PROGRESS_RULES,
   ...SKIP_RULES,
   ...CONTROL_RULES,
+  ...DEAD_LETTER_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,
 ]

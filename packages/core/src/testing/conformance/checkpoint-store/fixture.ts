@@ -1,5 +1,6 @@
 import type { StoreCapability } from '../../../ports/capabilities.ts'
 import type { AdvanceRequest, CheckpointStore, FirstStart } from '../../../ports/checkpoint-store.ts'
+import type { DeadLetters } from '../../../ports/dead-letters.ts'
 import type { Evidence } from '../../../ports/event-source.ts'
 import type { SettledMemory } from '../../../ports/settled-memory.ts'
 import type { SkipLedger } from '../../../ports/skip-ledger.ts'
@@ -78,6 +79,10 @@ export function settledOf<Tx>(store: CheckpointStore<Tx>): SettledMemory {
 
 export function skipsOf<Tx>(store: CheckpointStore<Tx>): SkipLedger {
   return needed(store.skips, 'skips', 'counts_skips')
+}
+
+export function deadLettersOf<Tx>(store: CheckpointStore<Tx>): DeadLetters<Tx> {
+  return needed(store.deadLetters, 'deadLetters', 'keeps_dead_letters')
 }
 
 export function move(

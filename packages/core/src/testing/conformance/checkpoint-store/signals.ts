@@ -8,6 +8,7 @@ import { controlOf, pausing } from './control.ts'
 import {
   ALL,
   type CheckpointStoreRule,
+  deadLettersOf,
   EVIDENCE,
   expectPosition,
   FIRST,
@@ -47,6 +48,13 @@ const recordSkips: Call = (store, signal) => skipsOf(store).record(SOURCE, [RUN]
 const units: Call = (store, signal) => controlOf(store).units({}, signal)
 const change: Call = (store, signal) => controlOf(store).change(ALL, pausing, { timeoutMs: 10_000, signal })
 const audit: Call = (store, signal) => controlOf(store).audit({ limit: 1 }, signal)
+const LETTER_CALLS: Readonly<Record<string, Call>> = {
+  'deadLetters.list': (store, signal) => deadLettersOf(store).list({}, { limit: 1 }, signal),
+  'deadLetters.find': (store, signal) => deadLettersOf(store).find('1', signal),
+  'deadLetters.close': (store, signal) =>
+    deadLettersOf(store).close(['1'], { as: 'resolved', why: 'mended', who: 'Ada' }, signal),
+  'deadLetters.counts': (store, signal) => deadLettersOf(store).counts(signal),
+}
 
 /** The signals of all methods but `advance`. */
 export const SIGNAL_RULES: readonly CheckpointStoreRule[] = [
@@ -144,5 +152,6 @@ function callsOf(capabilities: readonly string[]): (readonly [string, Call])[] {
           ['control.change', change],
         ] as const)
       : []),
+    ...(has('keeps_dead_letters') ? Object.entries(LETTER_CALLS) : []),
   ]
 }
