@@ -62,6 +62,13 @@ describe('an option that cannot work is refused at construction, by its name and
       { projections: [{ ...good, longestPauseMs: Number.POSITIVE_INFINITY }] },
       'found Infinity',
     ],
+    ...[0, 1.5, '60s', 2 ** 31, 365 * 86_400_000, Number.POSITIVE_INFINITY].map(
+      (handlerTimeoutMs): [string, Record<string, unknown>, string] => [
+        'projections[0].handlerTimeoutMs',
+        { projections: [{ ...good, handlerTimeoutMs }] },
+        'an integer from 1 to 2147483647, found',
+      ],
+    ),
     ['projections[0].eventTypes', { projections: [{ ...good, eventTypes: [] }] }, 'found an array'],
     ['projections[0].eventTypes', { projections: [{ ...good, eventTypes: 'opened' }] }, 'found "opened"'],
     ['projections[0].eventTypes', { projections: [{ ...good, eventTypes: [7] }] }, 'found an array'],
@@ -100,7 +107,14 @@ test('a type of placeholders is refused as an event type: none would ever come',
 
 test('an option given as undefined has its default', () => {
   const projections = [
-    { ...good, batchSize: undefined, attempts: undefined, longestPauseMs: undefined, eventTypes: undefined },
+    {
+      ...good,
+      batchSize: undefined,
+      attempts: undefined,
+      longestPauseMs: undefined,
+      handlerTimeoutMs: undefined,
+      eventTypes: undefined,
+    },
   ]
   const options = { projections, drainTimeoutMs: undefined, pollIntervalMs: undefined, clock: undefined }
   expect(daemonWith(options)).not.toThrow()

@@ -53,6 +53,7 @@ export function alteredCheckpoints<Tx>(
     progress: (source, signal) => store.progress(source, signal),
     sharesLogWith: (incarnation, signal) => store.sharesLogWith(incarnation, signal),
     isTransient: (error) => store.isTransient(error),
+    ...(store.isTransactional ? { isTransactional: true } : {}),
     ...(store.settled ? { settled: store.settled } : {}),
     ...(store.skips ? { skips: store.skips } : {}),
     ...(store.control ? { control: store.control } : {}),

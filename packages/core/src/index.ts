@@ -6,6 +6,7 @@ export {
 export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon/options.ts'
 export type { WaitUntilProjectedOptions } from './daemon/wait.ts'
 export type { FailedBatch, FailureStage, ProjectionFailure } from './failures/classify.ts'
+export { HandlerTimeoutError } from './failures/handler-timeout.ts'
 export { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
 export type { AgedGap } from './high-water/gap-ages.ts'
 export { type LateEvent, LateEventsError, type PassedLateEvents } from './high-water/late-events.ts'

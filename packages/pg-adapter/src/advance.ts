@@ -19,7 +19,7 @@ import { compareBackend, INVALID_TEXT_REPRESENTATION, type KnownBackends } from 
 import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 import { IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
 import { beginForOthers, manyResults } from './transaction.ts'
-import type { UnansweredCommits } from './unanswered-commits.ts'
+import type { OwnTransaction, UnendedTransactions } from './unended-transactions.ts'
 
 export interface AdvanceParts {
   readonly client: BoundedClient
@@ -27,7 +27,7 @@ export interface AdvanceParts {
   readonly tables: CheckpointTables
   /** Given when the events are in the same log. */
   readonly backends: KnownBackends | undefined
-  readonly unanswered: UnansweredCommits
+  readonly unended: UnendedTransactions
 }
 
 /**
@@ -40,8 +40,8 @@ export async function advanceCheckpoint(
   request: AdvanceRequest,
   work: () => Promise<void>,
 ): Promise<Advanced> {
-  const { client, connection, backends, unanswered } = parts
-  const { evidence, unit } = request
+  const { client, connection, backends, unended } = parts
+  const { evidence, unit, signal } = request
   const { projection } = unit
   try {
     const locked = await beginAndLock(parts, request)
@@ -53,14 +53,20 @@ export async function advanceCheckpoint(
       )
     }
     const given = { client, connection, projection, transaction: locked.transaction }
-    await work().catch(async (thrown: unknown) => {
-      throw await errorOfHandler(given, thrown)
-    })
+    const giveUp = (): void => unended.givenUp(unit, locked)
+    signal.throwIfAborted()
+    signal.addEventListener('abort', giveUp)
+    await work()
+      .catch(async (thrown: unknown) => {
+        throw await errorOfHandler(given, thrown)
+      })
+      .finally(() => signal.removeEventListener('abort', giveUp))
+    signal.throwIfAborted()
     const crossed = [...locked.crossed, ...(request.passed ?? [])]
     const skipped = addCrossed(parseSkipTotals(locked.skipped), crossed)
     await moveAndCommit(parts, request, locked.transaction, formatSkipTotals(skipped)).catch(
       (error: unknown) => {
-        if (!isAnswer(error)) unanswered.add(unit, locked)
+        if (!isAnswer(error)) unended.commitSent(unit, locked)
         throw errorOfStatement(given, error)
       },
     )
@@ -78,10 +84,8 @@ function isAnswer(error: unknown): boolean {
   return error instanceof TidemarkError || sqlState(error)?.length === 5
 }
 
-interface LockedCheckpoint {
-  /** The transaction's id: what tells that a handler has ended it. */
-  readonly transaction: string
-  readonly pid: string
+/** The transaction's id also tells that a handler has ended it. */
+interface LockedCheckpoint extends OwnTransaction {
   readonly isKnownBackend: boolean
   readonly isAtOrAboveLsn: boolean
   readonly skipped: unknown
@@ -90,15 +94,15 @@ interface LockedCheckpoint {
 
 /** Before the handler runs, so that the loser of two owners does no work. */
 async function beginAndLock(
-  { client, tables, backends, unanswered }: AdvanceParts,
+  { client, tables, backends, unended }: AdvanceParts,
   request: AdvanceRequest,
 ): Promise<LockedCheckpoint> {
   const { unit, from, evidence } = request
   const keys = backends?.of(evidence.incarnation) ?? []
   const [locked] = await beginForOthers(client, lockSql(tables, request, keys))
   const row = locked?.rows[0]
+  await unended.requireEnded(client, unit, evidence.incarnation)
   if (row === undefined) {
-    await unanswered.requireEnded(client, unit)
     throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
   }
   const { desired, decision } = toDesired(row)
@@ -113,6 +117,7 @@ async function beginAndLock(
   return {
     transaction: String(row.transaction),
     pid: String(row.pid),
+    incarnation: evidence.incarnation,
     isKnownBackend: row.isKnownBackend === 'true',
     isAtOrAboveLsn: row.isAtOrAboveLsn === 'true',
     skipped: row.skipped,

@@ -53,7 +53,7 @@ import { settledMemory } from './settled-memory.ts'
 import { skipLedger } from './skip-ledger.ts'
 import { transact } from './transaction.ts'
 import { isTransientPostgresError } from './transience.ts'
-import { UnansweredCommits } from './unanswered-commits.ts'
+import { UnendedTransactions } from './unended-transactions.ts'
 
 export interface PostgresCheckpointsOptions<C extends PgClient = PgClient> {
   /**
@@ -107,6 +107,7 @@ export function postgresCheckpoints<C extends PgClient = PgClient>(
 
 class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly name = 'postgresCheckpoints'
+  readonly isTransactional = true
   readonly settled: SettledMemory
   readonly skips: SkipLedger
   readonly control: Control
@@ -115,7 +116,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly #pool: BoundedPool<C>
   readonly #ownPool: BoundedPool
   readonly #schema: string
-  readonly #unanswered = new UnansweredCommits()
+  readonly #unended = new UnendedTransactions()
   readonly #tables: CheckpointTables
   readonly #backends = new KnownBackends()
   #systemIdentifier: string | undefined
@@ -172,10 +173,10 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   async advance(request: AdvanceRequest, work: (tx: C) => Promise<void>): Promise<Advanced> {
     const { evidence, signal } = request
     const backends = (await this.sharesLogWith(evidence.incarnation, signal)) ? this.#backends : undefined
-    const [tables, unanswered] = [this.#tables, this.#unanswered]
+    const [tables, unended] = [this.#tables, this.#unended]
     return await withConnection(this.#pool, signal, (handlers, connection) => {
       const client = boundedClient(handlers, this.#pool.queryTimeoutMs)
-      return advanceCheckpoint({ client, connection, tables, backends, unanswered }, request, () =>
+      return advanceCheckpoint({ client, connection, tables, backends, unended }, request, () =>
         work(handlers),
       )
     })

@@ -139,6 +139,22 @@ export class CommitPendingError extends TidemarkError {
 }
 
 /**
+ * The transaction of a handler that was given up (`handlerTimeoutMs`, `drainTimeoutMs`) still goes on: its server process
+ * has not noticed yet that nobody is there. It was told to end.
+ */
+export class TransactionPendingError extends TidemarkError {
+  readonly code = 'TIDEMARK_TRANSACTION_PENDING'
+  readonly projection: string
+  constructor(projection: string, pid: string, waitsFor: string) {
+    super(
+      `projection "${projection}": the transaction of its handler that was given up still goes on in the server process ` +
+        `${pid}${waitsFor === '' ? '' : `, which waits for ${waitsFor}`}; it was told to end, and the projection goes on when it has ended`,
+    )
+    this.projection = projection
+  }
+}
+
+/**
  * The pool handed out a connection on which somebody has left a transaction open. The connection is destroyed, so that
  * transaction is rolled back; the work is done on another one.
  */

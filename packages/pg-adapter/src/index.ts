@@ -12,6 +12,7 @@ export {
   QueryTimeoutError,
   TransactionFailedError,
   TransactionLeftOpenError,
+  TransactionPendingError,
   TransactionTimedOutError,
 } from './errors.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'

@@ -7,6 +7,7 @@ import {
   PartitionsChangedError,
   QueryTimeoutError,
   TransactionLeftOpenError,
+  TransactionPendingError,
 } from './errors.ts'
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
@@ -44,6 +45,7 @@ const PASSING = [
   ConnectionLostError,
   CommitPendingError,
   TransactionLeftOpenError,
+  TransactionPendingError,
 ]
 
 /** Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever. */

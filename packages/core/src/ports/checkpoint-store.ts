@@ -54,6 +54,12 @@ export interface CheckpointStore<Tx> {
   toDecide?(source: string): string
   /** Whether an error is a passing fault of the store or the way to it. */
   isTransient(error: unknown): boolean
+  /**
+   * For stores in whose transaction a handler writes through `tx`. Once the signal of `advance` has fired, all of that throws, and
+   * nothing of it is committed. Where a store leaves it out, a call of a handler that took too long is waited for before
+   * the next one.
+   */
+  readonly isTransactional?: true
   /** For stores that remember how far a source was settled. Sources that settle their whole log at each poll need none. */
   readonly settled?: SettledMemory
   /** For stores that count positions which a mark passed without proof. */

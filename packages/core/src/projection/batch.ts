@@ -1,4 +1,5 @@
 import { type FailedBatch, stagedError } from '../failures/classify.ts'
+import type { HandlerCalls } from '../failures/handler-timeout.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import { appendSpan } from '../reading/append-span.ts'
@@ -16,10 +17,9 @@ export interface BatchParts<P, E, Tx> {
 
 interface BatchWork<P, E, Tx, Moved> {
   readonly page: ReadPage<P, E>
-  /** Moves the checkpoint to the end of the page, in one transaction with `work`. */
-  readonly move: (work: (tx: Tx) => Promise<void>) => Promise<Moved>
-  /** For the handler: fires when nobody waits for it any more. */
-  readonly signal: AbortSignal
+  readonly calls: HandlerCalls
+  /** Moves the checkpoint to the end of the page, in one transaction with `work`, until the signal fires. */
+  readonly move: (work: (tx: Tx) => Promise<void>, signal: AbortSignal) => Promise<Moved>
   /** The handler has been called, and its first statement is on its way. */
   readonly onCalled: () => void
 }
@@ -27,10 +27,11 @@ interface BatchWork<P, E, Tx, Moved> {
 /** Handles one page in the transaction that moves the checkpoint, under a span, and tells how it went. */
 export async function handleBatch<P, E, Tx, Moved>(
   parts: BatchParts<P, E, Tx>,
-  { page, move, signal, onCalled }: BatchWork<P, E, Tx, Moved>,
+  { page, calls, move, onCalled }: BatchWork<P, E, Tx, Moved>,
 ): Promise<Moved> {
   const { projection, source, session, clock } = parts
   const { format } = source.order
+  await calls.ended()
   const startedMs = clock.nowMs()
   const batch: FailedBatch = {
     events: page.events.length,
@@ -38,19 +39,23 @@ export async function handleBatch<P, E, Tx, Moved>(
     lastPosition: format(page.positions.at(-1) ?? page.through),
     eventTypes: [...new Set(page.types)],
   }
+  const call = calls.next(batch)
+  const { signal } = call
   let thrown: { readonly error: unknown } | undefined
   const work = async (tx: Tx): Promise<void> => {
     try {
-      const handled = traced(() => projection.handle(page.events, { tx, signal }))
-      onCalled()
-      await handled
+      await call.run(() => {
+        const handled = traced(() => projection.handle(page.events, { tx, signal }))
+        onCalled()
+        return handled
+      })
     } catch (error) {
       thrown = { error }
       throw error
     }
   }
   const advance = async (): Promise<Moved> => {
-    const moved = await move(work)
+    const moved = await move(work, signal)
     const now = clock.nowMs()
     const { firstMs } = appendSpan(page)
     session.telemetry.batchProcessed({
@@ -69,8 +74,11 @@ export async function handleBatch<P, E, Tx, Moved>(
       advance,
     )
   } catch (error) {
+    if (call.timedOut !== undefined) throw stagedError('handle', call.timedOut, batch)
     // A store hands on the very error of the work.
     const isOfHandler = thrown !== undefined && Object.is(thrown.error, error)
     throw stagedError(isOfHandler ? 'handle' : 'commit', error, batch)
+  } finally {
+    call.dispose()
   }
 }

@@ -57,11 +57,28 @@ export interface Projection<E, Tx, Type extends string = string> {
    * @default 300000
    */
   readonly longestPauseMs?: number
+  /**
+   * How long one call of `handle` may take. After that its signal fires and its transaction is destroyed: whatever it does
+   * later through `tx` throws, and nothing of it is committed. The call has failed (`HandlerTimeoutError`): the batch is
+   * halved, and the event that takes too long uses up `attempts`. The next try begins once the old transaction has ended. On a
+   * checkpoint store without transactions it waits until the old call has ended, since nobody can end that. Give one to every
+   * handler that calls something outside of the database: ten times what its slowest batch takes, and at least a minute
+   * (60000). From 1 to 2,147,483,647.
+   * - Raising it: a handler that hangs holds its connection, its locks and its projection for longer.
+   * - Lowering it: a slow database or a large batch is taken for a handler that hangs; it is rolled back and tried in halves.
+   * - Change it when: the handler waits for something that may never answer.
+   * @unit ms
+   * @default none: a call may take as long as it does
+   */
+  readonly handlerTimeoutMs?: number
 }
 
 export interface HandlerContext<Tx> {
   readonly tx: Tx
-  /** Fires when the daemon's `stop()` has waited `drainTimeoutMs`: what is done after that is rolled back. */
+  /**
+   * Fires when this call has taken `handlerTimeoutMs`, and when the daemon's `stop()` has waited `drainTimeoutMs`: what is done
+   * after that is rolled back.
+   */
   readonly signal: AbortSignal
 }
 
@@ -72,6 +89,7 @@ export interface ResolvedProjection<E, Tx> {
   readonly batchSize: number
   readonly attempts: number
   readonly longestPauseMs: number
+  readonly handlerTimeoutMs: number | undefined
 }
 
 /**
@@ -94,6 +112,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   batchSize: true,
   attempts: true,
   longestPauseMs: true,
+  handlerTimeoutMs: true,
 }
 
 type TypedSource = Pick<EventSource<unknown, unknown>, 'filtersByType' | 'placeholderTypes'>
@@ -133,6 +152,7 @@ function resolveProjection<E, Tx>(
     batchSize = PROJECTION_DEFAULTS.batchSize,
     attempts = PROJECTION_DEFAULTS.attempts,
     longestPauseMs = PROJECTION_DEFAULTS.longestPauseMs,
+    handlerTimeoutMs,
   } = projection
   requireName(`${option}.name`, name)
   if (typeof handle !== 'function') throw new InvalidOptionError(`${option}.handle`, 'a function', handle)
@@ -163,6 +183,14 @@ function resolveProjection<E, Tx>(
   requireInteger(`${option}.batchSize`, batchSize, 1)
   requireInteger(`${option}.attempts`, attempts, 1)
   requireTimerMs(`${option}.longestPauseMs`, longestPauseMs, 1_000)
-  const bound = handle.bind(projection)
-  return Object.freeze({ name, handle: bound, eventTypes, batchSize, attempts, longestPauseMs })
+  if (handlerTimeoutMs !== undefined) requireTimerMs(`${option}.handlerTimeoutMs`, handlerTimeoutMs, 1)
+  return Object.freeze({
+    name,
+    handle: handle.bind(projection),
+    eventTypes,
+    batchSize,
+    attempts,
+    longestPauseMs,
+    handlerTimeoutMs,
+  })
 }

@@ -1,3 +1,4 @@
+import { HandlerCalls } from '../failures/handler-timeout.ts'
 import type { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
@@ -25,6 +26,7 @@ export interface RunnerParts<P, E, Tx> extends BatchParts<P, E, Tx>, CallParts<P
 export class ProjectionRunner<P, E, Tx> {
   readonly #parts: RunnerParts<P, E, Tx>
   readonly #calls: StoreCalls<P, E, Tx>
+  readonly #handlerCalls: HandlerCalls
   readonly #reports: ProjectionReports<P>
   readonly #stopping = new AbortController()
   readonly #givenUp = new AbortController()
@@ -36,7 +38,8 @@ export class ProjectionRunner<P, E, Tx> {
   constructor(parts: RunnerParts<P, E, Tx>) {
     this.#parts = parts
     this.#reports = new ProjectionReports(parts)
-    this.#calls = new StoreCalls(parts, { stopping: this.#stopping.signal, givenUp: this.#givenUp.signal })
+    this.#calls = new StoreCalls(parts, this.#stopping.signal)
+    this.#handlerCalls = new HandlerCalls(parts, this.#givenUp.signal)
   }
 
   get name(): string {
@@ -128,7 +131,7 @@ export class ProjectionRunner<P, E, Tx> {
       case 'apply':
         return await this.#handle(command.page, command.from)
       case 'checkpoint':
-        return await this.#move({ ...command, page: undefined }, async () => {})
+        return await this.#move({ ...command, page: undefined, signal: this.#givenUp.signal }, async () => {})
       case 'wait':
         return await this.#sleep(command.ms)
       case 'doubt':
@@ -139,6 +142,7 @@ export class ProjectionRunner<P, E, Tx> {
         break
       case 'end':
         this.#wait.abort()
+        await this.#handlerCalls.ended()
         await this.#grant?.release()
         this.#ended.resolve()
     }
@@ -164,8 +168,8 @@ export class ProjectionRunner<P, E, Tx> {
     const { through: to, evidence } = page
     return await handleBatch(this.#parts, {
       page,
-      move: (work) => this.#move({ from, to, evidence, page }, work),
-      signal: this.#givenUp.signal,
+      calls: this.#handlerCalls,
+      move: (work, signal) => this.#move({ from, to, evidence, page, signal }, work),
       // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
       onCalled: () => this.#prefetch(to),
     })

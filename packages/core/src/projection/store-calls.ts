@@ -17,7 +17,7 @@ import type { KnownCheckpoint } from './standing.ts'
 export interface CallParts<P, E, Tx> {
   readonly projection: ResolvedProjection<E, Tx>
   readonly source: EventSource<P, E>
-  readonly checkpoints: Pick<CheckpointStore<Tx>, 'open' | 'isTransient'>
+  readonly checkpoints: Pick<CheckpointStore<Tx>, 'open' | 'isTransient' | 'isTransactional'>
   readonly session: TelemetrySession<P, E>
   readonly logger: Logger
   readonly clock: Clock
@@ -29,25 +29,21 @@ export interface Movement<P, E> {
   readonly evidence: Evidence<P>
   /** What is handled with it. */
   readonly page: ReadPage<P, E> | undefined
-}
-
-interface CallSignals {
-  /** Nothing more is read. */
-  readonly stopping: AbortSignal
-  /** Nobody waits for the batch at hand any more. */
-  readonly givenUp: AbortSignal
+  /** Fires when nobody waits for it any more. */
+  readonly signal: AbortSignal
 }
 
 /** What one projection asks of its source and its checkpoint store; positions are texts there. */
 export class StoreCalls<P, E, Tx> {
   readonly #parts: CallParts<P, E, Tx>
-  readonly #signals: CallSignals
+  readonly #stopping: AbortSignal
   readonly #pages: PageReader<P, E>
 
-  constructor(parts: CallParts<P, E, Tx>, signals: CallSignals) {
+  /** Nothing more is read once `stopping` has fired. */
+  constructor(parts: CallParts<P, E, Tx>, stopping: AbortSignal) {
     this.#parts = parts
-    this.#signals = signals
-    this.#pages = new PageReader(parts.source, parts.projection, signals.stopping)
+    this.#stopping = stopping
+    this.#pages = new PageReader(parts.source, parts.projection, stopping)
   }
 
   /** `head`: that of the first reading. */
@@ -55,7 +51,7 @@ export class StoreCalls<P, E, Tx> {
     const { projection, checkpoints, source } = this.#parts
     const { format, parse } = source.order
     const first = { source: source.name, head: head === undefined ? undefined : format(head) }
-    const opened = checkpoints.open(wholeUnit(projection.name), first, this.#signals.stopping)
+    const opened = checkpoints.open(wholeUnit(projection.name), first, this.#stopping)
     const { position, skipped } = await this.#answered('it asks for its checkpoint', opened)
     return { position: position === undefined ? undefined : parse(position), skipped }
   }
@@ -70,7 +66,7 @@ export class StoreCalls<P, E, Tx> {
 
   async advance(
     grant: Grant<Tx>,
-    { from, to, evidence, page }: Movement<P, E>,
+    { from, to, evidence, page, signal }: Movement<P, E>,
     work: (tx: Tx) => Promise<void>,
   ): Promise<Advanced> {
     const { projection, source } = this.#parts
@@ -81,7 +77,7 @@ export class StoreCalls<P, E, Tx> {
       from: from === undefined ? undefined : format(from),
       to: format(to),
       evidence: formatEvidence(format, evidence),
-      signal: this.#signals.givenUp,
+      signal,
     }
     const advanced = await grant.advance(request, work)
     reportSkips(this.#parts, projection.name, advanced, page)
@@ -102,6 +98,6 @@ export class StoreCalls<P, E, Tx> {
     const { projection, clock, logger } = this.#parts
     const warn = (forMs: number): void =>
       logger.warn(`tidemark: projection "${projection.name}" stands still, ${what}: ${noAnswerFor(forMs)}`)
-    return atStage('read', warnWhileUnanswered(call, { clock, signal: this.#signals.stopping, warn }))
+    return atStage('read', warnWhileUnanswered(call, { clock, signal: this.#stopping, warn }))
   }
 }

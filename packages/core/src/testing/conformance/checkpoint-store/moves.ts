@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { expectEqual, rejectionOf, until } from '../expectations.ts'
+import { expectEqual, rejectionOf, until, within } from '../expectations.ts'
 import { needed } from '../suite.ts'
 import {
   ALL,
@@ -134,6 +134,27 @@ export const MOVE_RULES: readonly CheckpointStoreRule[] = [
       await rejectionOf(advancing, 'advance with a fired signal')
       expectEqual(worked, false, 'whether the work was done')
       await expectPosition(store, undefined, 'the checkpoint')
+    },
+  },
+  {
+    name: 'what the work writes once its signal has fired is never there, and the store says so (isTransactional)',
+    needs: 'transactional_effects',
+    check: async (fixture) => {
+      const { write, written } = effectsOf(fixture)
+      const [store, other] = await owners(fixture)
+      expectEqual(store.isTransactional, true, 'isTransactional')
+      const stop = new AbortController()
+      let late: Promise<void> | undefined
+      const advancing = store.advance(move(undefined, '3', { signal: stop.signal }), async (tx) => {
+        await write(tx, 'before')
+        stop.abort(new Error('stopped'))
+        late = write(tx, 'after').catch(() => {})
+        await late
+      })
+      await rejectionOf(advancing, 'advance, its signal fired under way')
+      await within(Promise.resolve(late), 'a write after the signal has fired')
+      expectEqual(await written(), [], 'what is there of an advance that was given up')
+      await expectPosition(other, undefined, 'the checkpoint after an advance that was given up')
     },
   },
   {

@@ -1,0 +1,179 @@
+import type { Clock, Projection } from '@tidemark/core'
+import { type PgClient, type PostgresRow, postgresEvents } from '@tidemark/pg-adapter'
+import { expect, test } from 'vitest'
+import { systemClock } from '../../../packages/core/src/kernel/clock.ts'
+import {
+  checkpointsBeside,
+  type EventTable,
+  eventually,
+  fileDatabase,
+  HANDLED,
+  handledBy,
+  recorder,
+  startDaemon,
+} from '../../support/event-table.ts'
+
+const db = fileDatabase()
+/** No call takes that long: a test says when it is over. */
+const LIMIT_MS = 86_400_000
+
+type Handle = Projection<PostgresRow, PgClient>['handle']
+
+/** The real time, but for limits of that length, which are over when `cut` is called. */
+function cuttingClock() {
+  const limits = new Set<() => void>()
+  const clock: Clock = {
+    nowMs: () => systemClock.nowMs(),
+    sleep: (ms, signal, options) =>
+      ms !== LIMIT_MS
+        ? systemClock.sleep(ms, signal, options)
+        : new Promise((resolve) => {
+            const done = (): void => {
+              limits.delete(done)
+              resolve()
+            }
+            limits.add(done)
+            signal.addEventListener('abort', done)
+          }),
+  }
+  const cut = (): void => {
+    for (const done of [...limits]) done()
+  }
+  return { clock, cut }
+}
+
+/** A projection of three events whose first call hangs, or each of them, beside one that only records. */
+async function hanging(
+  hang: (tx: PgClient, parts: { readonly events: EventTable; readonly cut: () => void }) => Promise<unknown>,
+  isAlways = false,
+) {
+  const events = await db.events()
+  await events.run(HANDLED)
+  await events.append(3)
+  const { clock, cut } = cuttingClock()
+  const states: string[] = []
+  const endings: unknown[] = []
+  const storeErrors: unknown[] = []
+  let conflicts = 0
+  let last: unknown
+  const record = recorder(events, 'tested').handle
+  const handle: Handle = async (page, context) => {
+    const { tx } = context
+    const isFirst = last === undefined
+    const { rows } = await tx.query(
+      'select pg_xact_status($1::text::xid8) as before, pg_current_xact_id()::text as id',
+      [last],
+    )
+    if (!isFirst) endings.push(rows[0]?.before)
+    last = rows[0]?.id
+    await record(page, context)
+    if (isFirst || isAlways) await hang(tx, { events, cut })
+  }
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [
+      { name: 'tested', handle, handlerTimeoutMs: LIMIT_MS, attempts: 2 },
+      recorder(events, 'other'),
+    ],
+    clock,
+    drainTimeoutMs: 100,
+    telemetry: {
+      projectionStateChanged: ({ projection, state }) => {
+        if (projection === 'tested') states.push(state)
+      },
+      storeFailed: ({ projection, error }) => {
+        if (projection === 'tested') storeErrors.push(error)
+      },
+      checkpointConflict: () => {
+        conflicts++
+      },
+    },
+  })
+  const status = () => daemon.status().projections[0]
+  return { events, daemon, status, states, endings, storeErrors, cut, conflicts: () => conflicts }
+}
+
+async function sleeping(): Promise<number> {
+  const { rows } = await db.pool.query(
+    "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'",
+  )
+  return rows.length
+}
+
+test('a handler that hangs in a statement is tried again once its transaction has ended, and nothing of it is committed', async () => {
+  const { events, daemon, states, endings, storeErrors, cut, conflicts } = await hanging((tx) =>
+    tx.query('select pg_sleep(3600)'),
+  )
+  await eventually(sleeping).toBe(1)
+  cut()
+  await daemon.waitUntilProjected({ timeoutMs: 60_000 })
+  expect(await handledBy(db.pool, events, 'tested')).toEqual([1n, 2n, 3n])
+  expect(endings[0], 'what the first transaction was when the next call began').toBe('aborted')
+  expect(storeErrors[0], 'the server has not noticed that nobody is there').toMatchObject({
+    code: 'TIDEMARK_TRANSACTION_PENDING',
+    projection: 'tested',
+    message: expect.stringMatching(
+      /goes on in the server process \d+, which waits for Timeout PgSleep; it was told/,
+    ),
+  })
+  expect(states, 'its own transaction is no other owner').not.toContain('standby')
+  expect(conflicts()).toBe(0)
+  expect(await sleeping()).toBe(0)
+})
+
+test('a handler that hangs outside of the database, and comes back later, can no longer use its transaction', async () => {
+  let comeBack = (): void => {}
+  const held = new Promise<void>((resolve) => {
+    comeBack = resolve
+  })
+  const later: unknown[] = []
+  const { events, daemon, states, endings } = await hanging(async (tx, { events: table, cut }) => {
+    cut()
+    await held
+    for (const sql of [`insert into ${table.schema}.handled values ('tested', 99)`, 'commit']) {
+      later.push(await tx.query(sql).catch((error: unknown) => error))
+    }
+  })
+  await daemon.waitUntilProjected({ timeoutMs: 60_000 })
+  comeBack()
+  await eventually(() => later).toEqual([expect.any(Error), expect.any(Error)])
+  expect(await handledBy(db.pool, events, 'tested')).toEqual([1n, 2n, 3n])
+  expect(endings[0]).toBe('aborted')
+  expect(states).not.toContain('standby')
+})
+
+test('a handler that commits by itself and then hangs is paused until a restart, and never tried again', async () => {
+  const { events, status } = await hanging(async (tx, { cut }) => {
+    await tx.query('commit')
+    cut()
+    await new Promise<never>(() => {})
+  }, true)
+  await eventually(status).toMatchObject({
+    state: 'paused',
+    position: undefined,
+    error: { code: 'TIDEMARK_HANDLER_ENDED_TRANSACTION' },
+    failure: { stage: 'handle', nextTryAtMs: undefined },
+  })
+  expect(await handledBy(db.pool, events, 'tested'), 'what the handler has committed, once').toEqual([
+    1n,
+    2n,
+    3n,
+  ])
+})
+
+test('a handler that always hangs pauses its projection at that event; others go on, and stop() ends', async () => {
+  const { events, daemon, status } = await hanging(async (_, { cut }) => {
+    cut()
+    await new Promise<never>(() => {})
+  }, true)
+  await daemon.waitUntilProjected({ projections: ['other'] })
+  await eventually(status).toMatchObject({
+    state: 'paused',
+    error: { code: 'TIDEMARK_HANDLER_TIMEOUT', firstPosition: '1', lastPosition: '1' },
+    failure: { stage: 'handle', attempt: 2, attempts: 2 },
+  })
+  await daemon.stop()
+  expect(await handledBy(db.pool, events, 'tested')).toEqual([])
+  expect(await handledBy(db.pool, events, 'other')).toEqual([1n, 2n, 3n])
+})
