@@ -71,7 +71,7 @@ export default {
     only(
       'rooms-apart',
       'Only projection and daemon put rooms together; a room imports itself, kernel, ports and telemetry.',
-      `${core}/(high-water|reading|failures|ownership|rebuild|watch|late|health|subscription)/`,
+      `${core}/(high-water|reading|failures|ownership|rebuild|watch|late|subscription)/`,
       core,
       ['$1/', 'kernel/', 'ports/', 'telemetry/'],
     ),
@@ -81,6 +81,13 @@ export default {
       `${core}/telemetry/`,
       core,
       ['telemetry/', 'kernel/', 'ports/', '[^/]+/status[.]ts$', 'failures/classify[.]ts$'],
+    ),
+    only(
+      'health-reads-words',
+      'Health judges what a daemon shows: it knows the same words, and asks nothing.',
+      `${core}/health/`,
+      core,
+      ['health/', 'kernel/', 'ports/', '[^/]+/status[.]ts$', 'failures/classify[.]ts$'],
     ),
     only(
       'words-are-free',

@@ -27,6 +27,19 @@ test("the README's programs for both clients are typed", () => {
   expect(typeErrors(programs)).toEqual([])
 }, 120_000)
 
+const HEALTH = `
+declare global {
+  const daemon: import('@tidemark/core').Daemon<bigint>
+}
+export {}
+`
+
+test('every snippet about health is typed', () => {
+  const snippets = snippetsOf('docs/health.md')
+  expect(snippets.length).toBe(4)
+  expect(typeErrors(snippets, HEALTH)).toEqual([])
+}, 120_000)
+
 /** What the page leaves to its reader: types of their tables, and how a handler is declared. */
 const FIRST_WEEK = `
 import type { Projection } from '@tidemark/core'

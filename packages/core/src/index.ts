@@ -7,6 +7,23 @@ export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon/options.ts'
 export type { WaitUntilProjectedOptions } from './daemon/wait.ts'
 export type { FailedBatch, FailureStage, ProjectionFailure } from './failures/classify.ts'
 export { HandlerTimeoutError } from './failures/handler-timeout.ts'
+export {
+  type HealthHandler,
+  type HealthHandlers,
+  type HealthResponse,
+  healthHandlers,
+} from './health/http.ts'
+export { HEALTH_DEFAULTS, type HealthOptions } from './health/options.ts'
+export {
+  type DaemonHealth,
+  type FailureHealth,
+  MARK_HEALTH,
+  type MarkHealth,
+  type MarkHealthStatus,
+  PROJECTION_HEALTH,
+  type ProjectionHealth,
+  type ProjectionHealthStatus,
+} from './health/verdict.ts'
 export { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
 export type { AgedGap } from './high-water/gap-ages.ts'
 export { type LateEvent, LateEventsError, type PassedLateEvents } from './high-water/late-events.ts'
@@ -38,6 +55,7 @@ export {
   WaitTimeoutError,
 } from './kernel/errors.ts'
 export type { ErrorJson, Json } from './kernel/json.ts'
+export type { Pulse } from './kernel/pulse.ts'
 export type { StartOptions } from './kernel/start.ts'
 export type { CheckpointStore, CrossedRun } from './ports/checkpoint-store.ts'
 export type {

@@ -1,3 +1,6 @@
+import { judge } from '../health/judge.ts'
+import { type HealthOptions, resolveHealthOptions } from '../health/options.ts'
+import type { DaemonHealth } from '../health/verdict.ts'
 import { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { Changes } from '../kernel/changes.ts'
@@ -34,6 +37,11 @@ export interface Daemon<P> extends AsyncDisposable {
    */
   status(): DaemonStatus<P>
   /**
+   * Whether work goes on, computed now from what is known: nothing is asked of a store. Plain JSON, without the messages of
+   * errors.
+   */
+  health(options?: HealthOptions): DaemonHealth
+  /**
    * Resolves when everything appended before this call (or everything up to `upTo`) is projected, by this daemon or
    * by another on the same checkpoints. Rejects when one of the projections is paused or stopped
    * (`WaitFailedError`), after `timeoutMs` (`WaitTimeoutError`), or when `signal` fires.
@@ -65,7 +73,8 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   readonly #agent: PollingAgent<P>
   readonly #units: Units<P, E, Tx>
   readonly #stopping = new AbortController()
-  #life: 'new' | 'started' | 'stopped' = 'new'
+  #life: 'new' | 'starting' | 'started' | 'stopped' = 'new'
+  #refused: { readonly error: unknown } | undefined
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
   readonly #changes = new Changes()
@@ -99,9 +108,11 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   async start(options: StartOptions = {}): Promise<void> {
     requireStartOptions(options)
     if (this.#life !== 'new') {
-      throw new LifecycleError(`this daemon was already ${this.#life}; make a new one to start again`)
+      throw new LifecycleError(
+        `this daemon was already ${this.#life === 'stopped' ? 'stopped' : 'started'}; make a new one to start again`,
+      )
     }
-    this.#life = 'started'
+    this.#life = 'starting'
     await startUntil(options, {
       begin: () => this.#startNow(),
       stop: () => this.stop(),
@@ -114,6 +125,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     try {
       await Promise.race([this.#starting, this.#over.promise])
     } catch (error) {
+      if (!this.#isStopping()) this.#refused = { error }
       await this.stop()
       throw error
     }
@@ -129,6 +141,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     await this.#agent.start()
     if (this.#isStopping()) return
     this.#units.start()
+    this.#life = 'started'
   }
 
   #isStopping(): boolean {
@@ -169,6 +182,25 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   status(): DaemonStatus<P> {
     const highWater = this.#agent.status()
     return { highWater, projections: this.#units.status(highWater) }
+  }
+
+  health(options: HealthOptions = {}): DaemonHealth {
+    const { source, clock, highWater } = this.#options
+    const agent = this.#agent.status()
+    return judge(
+      {
+        source: source.name,
+        order: source.order,
+        highWater: agent,
+        staleAfterMs: highWater.staleAfterMs,
+        nowMs: clock.nowMs(),
+        life: this.#life,
+        refused: this.#refused,
+        pulse: this.#agent.pulse,
+        projections: this.#units.facts(agent),
+      },
+      resolveHealthOptions(options),
+    )
   }
 
   waitUntilProjected(options: WaitUntilProjectedOptions<P> = {}): Promise<void> {

@@ -1,3 +1,4 @@
+import type { ProjectionFacts } from '../health/judge-projection.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { ByConflict } from '../ownership/by-conflict.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
@@ -43,21 +44,28 @@ export class Units<P, E, Tx> {
   }
 
   status(highWater: HighWaterStatus<P>): readonly ProjectionStatus<P>[] {
+    return this.runners.map((runner) => this.#statusOf(runner, highWater))
+  }
+
+  #statusOf(runner: ProjectionRunner<P, E, Tx>, highWater: HighWaterStatus<P>): ProjectionStatus<P> {
     const { order } = this.#parts.source
-    return this.runners.map((runner) => {
-      const { checkpoint, handledEvents, error, failure } = runner.shown
-      return projectionStatus(order, {
-        name: runner.name,
-        state: runner.state,
-        position: checkpoint?.position,
-        lagPositions: lagPositions(order, highWater, checkpoint?.position),
-        lagMs: runner.lagMs(highWater),
-        handledEvents,
-        skipped: checkpoint?.skipped,
-        error,
-        failure,
-      })
+    const { checkpoint, handledEvents, error, failure } = runner.shown
+    return projectionStatus(order, {
+      name: runner.name,
+      state: runner.state,
+      position: checkpoint?.position,
+      lagPositions: lagPositions(order, highWater, checkpoint?.position),
+      lagMs: runner.lagMs(highWater),
+      handledEvents,
+      skipped: checkpoint?.skipped,
+      error,
+      failure,
     })
+  }
+
+  /** What the health of each is judged by. */
+  facts(highWater: HighWaterStatus<P>): readonly ProjectionFacts<P>[] {
+    return this.runners.map((runner) => ({ status: this.#statusOf(runner, highWater), ...runner.vitals }))
   }
 
   /** The least of the checkpoints. */

@@ -25,6 +25,11 @@ export class MarkHistory<P> {
     if (this.#seen.length > MOST_MARKS) this.#seen = this.#seen.filter((_, index) => index % 2 === 0)
   }
 
+  /** When the newest mark was first seen. */
+  get newestAtMs(): number | undefined {
+    return this.#seen.at(-1)?.atMs
+  }
+
   /** When an event above `position` was first seen; `undefined` where there is none. */
   firstAboveMs(position: P | undefined): number | undefined {
     return this.#seen.find(({ mark }) => !isReached(this.#order, mark, position))?.atMs

@@ -1,5 +1,6 @@
 import { type Deferred, deferred } from '../kernel/deferred.ts'
 import { LifecycleError } from '../kernel/errors.ts'
+import type { Pulse } from '../kernel/pulse.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import type { HighWaterReading, PollWait } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
@@ -13,6 +14,7 @@ import { NOT_STARTED, type Shown, type Standing } from './lifecycle-standing.ts'
 import type { ResolvedHighWaterAgentOptions } from './options.ts'
 import { PollCalls } from './poll-calls.ts'
 import { PollPause } from './poll-pause.ts'
+import { pulseOf } from './pulse.ts'
 import { watchStaleness } from './staleness-watch.ts'
 import type { HighWaterStatus } from './status.ts'
 import { listenForWakeUps } from './wake-up-listener.ts'
@@ -31,6 +33,7 @@ export class PollingAgent<P> implements AsyncDisposable {
   readonly #changes = new AgentChanges()
   readonly #over: Deferred = deferred()
   #standing: Standing<P> = NOT_STARTED
+  #steppedAtMs = 0
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined
 
   constructor(
@@ -127,6 +130,11 @@ export class PollingAgent<P> implements AsyncDisposable {
     return this.#reports.status(this.#standing.shown)
   }
 
+  /** The last sign of life of the polls. */
+  get pulse(): Pulse {
+    return pulseOf(this.#standing.phase, this.#steppedAtMs, this.#options.pollIntervalMs)
+  }
+
   /** When an event above `position` was first seen below a mark; `undefined` where there is none. */
   firstSeenAboveMs(position: P | undefined): number | undefined {
     return this.#reports.firstSeenAboveMs(position)
@@ -139,14 +147,16 @@ export class PollingAgent<P> implements AsyncDisposable {
   #next(input: Input<P>): void {
     const { clock, source, checkpoints } = this.#options
     const before = this.#standing
+    const nowMs = clock.nowMs()
     const { standing, commands } = next(before, input, {
-      nowMs: clock.nowMs(),
+      nowMs,
       storeMs: this.#reports.storeMs(),
       order: source.order,
       cadence: this.#options,
       savesSettled: checkpoints?.settled !== undefined,
     })
     this.#standing = standing
+    if (standing !== before) this.#steppedAtMs = nowMs
     for (const command of commands) void this.#carryOut(command)
     if (standing.shown !== before.shown) this.#changes.tell()
   }

@@ -13,6 +13,8 @@ export interface HighWaterStatus<P> {
   readonly head: P | undefined
   readonly settled: P | undefined
   readonly mark: P | undefined
+  /** When this process first saw this mark. */
+  readonly markFirstSeenMs: number | undefined
   readonly stale: boolean
   readonly gaps: readonly (AgedGap<P> & { readonly openForMs: number })[]
   readonly holders: readonly Holder[]
@@ -100,6 +102,7 @@ export class HighWaterObservation<P> {
       head: this.#reading?.head,
       settled: this.#reading?.settled,
       mark: this.#reading?.mark,
+      markFirstSeenMs: this.#reading === undefined ? undefined : this.#marks.newestAtMs,
       stale: state !== 'idle' && state !== 'stopped' && this.#isStale(nowMs),
       gaps: this.#gaps.open.map((gap) => ({ ...gap, openForMs: nowMs - gap.firstSeenMs })),
       holders: this.#reading?.holders ?? [],

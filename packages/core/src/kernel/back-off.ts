@@ -1,6 +1,6 @@
 const FIRST_WAIT_MS = 50
 /** A restart or failover takes seconds. A longer wait between two tries would add to the outage. */
-const LONGEST_WAIT_MS = 5_000
+export const LONGEST_WAIT_MS = 5_000
 
 /** Anywhere up to `ms`: those whom the same fault has hit do not come back together. `random`: in [0, 1). */
 export function fullJitterMs(ms: number, random: number): number {

@@ -14,6 +14,7 @@ import { ProjectionReports } from './reports.ts'
 import { NOT_STARTED, type Standing, shownState } from './standing.ts'
 import type { ProjectionState } from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
+import { VitalSigns, type Vitals } from './vitals.ts'
 
 export interface RunnerParts<P, E, Tx> extends BatchParts<P, E, Tx>, CallParts<P, E, Tx> {
   readonly ownership: Ownership<P, Tx>
@@ -31,6 +32,7 @@ export class ProjectionRunner<P, E, Tx> {
   readonly #stopping = new AbortController()
   readonly #givenUp = new AbortController()
   readonly #ended: Deferred = deferred()
+  readonly #vitals: VitalSigns<P>
   #standing: Standing<P> = NOT_STARTED
   #grant: Grant<Tx> | undefined
   #wait = new AbortController()
@@ -40,6 +42,7 @@ export class ProjectionRunner<P, E, Tx> {
     this.#reports = new ProjectionReports(parts)
     this.#calls = new StoreCalls(parts, this.#stopping.signal)
     this.#handlerCalls = new HandlerCalls(parts, this.#givenUp.signal)
+    this.#vitals = new VitalSigns(parts.source.order, parts.clock.nowMs())
   }
 
   get name(): string {
@@ -59,6 +62,10 @@ export class ProjectionRunner<P, E, Tx> {
   cursorIn(incarnation: string): P | undefined {
     const { cursor, cursorIncarnation } = this.#standing
     return incarnation === cursorIncarnation ? cursor : undefined
+  }
+
+  get vitals(): Vitals {
+    return this.#vitals.tell(this.#standing, this.#parts.agent)
   }
 
   /** See `ProjectionStatus.lagMs`. */
@@ -106,6 +113,7 @@ export class ProjectionRunner<P, E, Tx> {
 
   #take({ standing, commands }: Step<P, E>): void {
     if (standing.phase !== this.#standing.phase) this.#wait.abort()
+    this.#vitals.see(this.#standing, standing, this.#parts.clock.nowMs())
     this.#standing = standing
     this.#parts.onChange()
     for (const command of commands) void this.#carryOut(command)

@@ -1,0 +1,112 @@
+import type { Pulse } from '../kernel/pulse.ts'
+import type { PositionOrder } from '../ports/position.ts'
+import type { ProjectionStatus } from '../projection/status.ts'
+import { errorName } from './error-name.ts'
+import type { ResolvedHealthOptions } from './options.ts'
+import { seconds } from './signs-of-life.ts'
+import type { FailureHealth, ProjectionHealth, ProjectionHealthStatus } from './verdict.ts'
+
+export interface ProjectionFacts<P> {
+  readonly status: ProjectionStatus<P>
+  /** When its checkpoint last moved in this process, or was read, or the process began. */
+  readonly movedAtMs: number
+  /** Since when events wait at or below the mark. */
+  readonly waitingSinceMs: number | undefined
+  readonly pulse: Pulse
+}
+
+interface Judging<P> {
+  readonly facts: ProjectionFacts<P>
+  readonly order: Pick<PositionOrder<P>, 'format'>
+  readonly isStarting: boolean
+  readonly thresholds: ResolvedHealthOptions
+  readonly nowMs: number
+}
+
+type Verdict = Pick<ProjectionHealth, 'status' | 'why'>
+
+/** What is to be said of one projection. Pure. */
+export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
+  const { facts, order } = judging
+  const { name, state, position, lagMs } = facts.status
+  return {
+    name,
+    ...verdict(judging),
+    state,
+    position: position === undefined ? undefined : order.format(position),
+    lagMs,
+    movedAtMs: facts.movedAtMs,
+    waitingSinceMs: facts.waitingSinceMs,
+    pulse: facts.pulse,
+    failure: failureHealth(facts.status),
+  }
+}
+
+function verdict<P>({ facts, isStarting, thresholds, nowMs }: Judging<P>): Verdict {
+  const { state, failure, error, skipped, lagMs } = facts.status
+  if (state === 'stopped') {
+    return isStarting
+      ? say('starting', 'the daemon has not come to it yet')
+      : say('stopped', 'the daemon was not started, or was stopped')
+  }
+  if (state === 'paused') {
+    const what = `its ${failure?.stage === 'map' ? 'mapping' : 'handler'} failed: ${errorName(error)}`
+    return failure?.nextTryAtMs === undefined
+      ? say('failed', `${what}; it does not try again by itself`)
+      : say('paused', `${what}; it tries again by itself`)
+  }
+  const sinceMs = standsStillSinceMs(facts)
+  if (sinceMs !== undefined && nowMs - sinceMs >= thresholds.stalledAfterMs) {
+    return say('stalled', `its checkpoint has not moved for ${seconds(nowMs - sinceMs)}: ${whyStill(facts)}`)
+  }
+  if (state === 'standby') return say('standby', 'another process moves its checkpoint')
+  if (skipped === undefined) return say('starting', 'its checkpoint was not read yet')
+  if (lagMs !== undefined && lagMs >= thresholds.laggingAfterMs) {
+    return say('lagging', `the oldest event that may wait is ${seconds(lagMs)} old`)
+  }
+  return say('ok', lagMs === 0 ? 'everything up to the mark is handled' : 'work goes on')
+}
+
+const say = (status: ProjectionHealthStatus, why: string): Verdict => ({ status, why })
+
+/** Since when it has not moved though it should. What waits for nothing never stands still. */
+function standsStillSinceMs<P>({
+  status,
+  movedAtMs,
+  waitingSinceMs,
+}: ProjectionFacts<P>): number | undefined {
+  const since = status.state === 'retrying' ? status.failure?.sinceMs : waitingSinceMs
+  return since === undefined ? undefined : Math.max(since, movedAtMs)
+}
+
+function whyStill<P>({ status, pulse }: ProjectionFacts<P>): string {
+  if (status.failure !== undefined) {
+    return `it fails (${status.failure.stage}: ${errorName(status.error)}), and is tried again by itself`
+  }
+  if (status.state === 'standby') return 'another process has it, and does not move it'
+  return STILL[pulse.waitsFor]
+}
+
+const STILL: Readonly<Record<Pulse['waitsFor'], string>> = {
+  answer: 'a store does not answer',
+  handler: 'its handler has not ended',
+  timer: 'it waits for its next try',
+  events: 'it has not noticed that events wait',
+  nothing: 'its loop does not run',
+}
+
+function failureHealth<P>({ failure, error }: ProjectionStatus<P>): FailureHealth | undefined {
+  if (failure === undefined) return undefined
+  const { stage, batch, attempt, inARow, sinceMs, pausedSinceMs, nextTryAtMs, whatToDo } = failure
+  return {
+    stage,
+    error: errorName(error),
+    batch,
+    attempt,
+    inARow,
+    sinceMs,
+    pausedSinceMs,
+    nextTryAtMs,
+    whatToDo,
+  }
+}

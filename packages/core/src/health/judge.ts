@@ -1,0 +1,84 @@
+import type { Pulse } from '../kernel/pulse.ts'
+import { errorName } from './error-name.ts'
+import { judgeMark, type MarkFacts } from './judge-mark.ts'
+import { judgeProjection, type ProjectionFacts } from './judge-projection.ts'
+import type { ResolvedHealthOptions } from './options.ts'
+import { lostLoop, seconds } from './signs-of-life.ts'
+import type { DaemonHealth, ProjectionHealthStatus } from './verdict.ts'
+
+export interface DaemonFacts<P> extends MarkFacts<P> {
+  /** What `start()` was refused with. */
+  readonly refused: { readonly error: unknown } | undefined
+  /** Of the polls. */
+  readonly pulse: Pulse
+  readonly projections: readonly ProjectionFacts<P>[]
+}
+
+/** Whether work goes on, or is done elsewhere. */
+const IS_READY: Readonly<Record<ProjectionHealthStatus, boolean>> = {
+  ok: true,
+  lagging: true,
+  standby: true,
+  stalled: false,
+  paused: false,
+  failed: false,
+  starting: false,
+  stopped: false,
+}
+
+/** What is to be said of a daemon, from what is known of it. Pure. */
+export function judge<P>(facts: DaemonFacts<P>, thresholds: ResolvedHealthOptions): DaemonHealth {
+  const { order, life, nowMs } = facts
+  const mark = judgeMark(facts)
+  const isStarting = life === 'starting'
+  const projections = facts.projections.map((projection) =>
+    judgeProjection({ facts: projection, order, isStarting, thresholds, nowMs }),
+  )
+  const notLive = whyNotLive(facts)
+  const notReady = [
+    ...whyNotReady(facts, thresholds),
+    ...projections
+      .filter(({ status }) => life === 'started' && !IS_READY[status])
+      .map(({ name, status, why }) => `projection "${name}" is ${status}: ${why}`),
+  ]
+  return {
+    live: notLive.length === 0,
+    ready: notLive.length === 0 && notReady.length === 0,
+    reasons: [...notLive, ...notReady],
+    mark,
+    projections,
+  }
+}
+
+/**
+ * Only where a restart would help. A halted mark is not among it: a restart finds the store as it is, or goes on past what
+ * nobody has looked at yet. Neither is a handler that has ended its transaction: a restart repeats what it has committed.
+ */
+function whyNotLive<P>({ refused, pulse, projections, nowMs, life }: DaemonFacts<P>): string[] {
+  if (refused)
+    return [`start() was refused: ${errorName(refused.error)}; once that is mended, a restart helps`]
+  if (life !== 'started') return []
+  const polls = lostLoop(pulse, nowMs)
+  const lost = polls === undefined ? [] : [`the polls show no sign of life: ${polls}`]
+  for (const { status, pulse: ofProjection, waitingSinceMs } of projections) {
+    const why = lostLoop(ofProjection, nowMs, waitingSinceMs)
+    if (why !== undefined) lost.push(`projection "${status.name}" shows no sign of life: ${why}`)
+  }
+  return lost
+}
+
+/** A mark that is held makes nobody unready: this process does what can be done, and so would any other. */
+function whyNotReady<P>(
+  { life, refused, highWater }: DaemonFacts<P>,
+  { stalledAfterMs }: ResolvedHealthOptions,
+): string[] {
+  if (refused) return []
+  if (life === 'new') return ['the daemon was not started']
+  if (life === 'stopped') return ['the daemon was stopped']
+  if (life === 'starting') return ['the daemon is starting']
+  const { state, error, lastPollAtMs, unanswered } = highWater
+  if (state === 'halted') return [`polling has halted, and an operator has to decide: ${errorName(error)}`]
+  if (lastPollAtMs === undefined) return ['no poll has succeeded yet']
+  if (unanswered === undefined || unanswered.forMs < stalledAfterMs) return []
+  return [`no poll has succeeded for ${seconds(unanswered.forMs)}`]
+}

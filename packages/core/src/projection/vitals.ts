@@ -1,0 +1,67 @@
+import type { Pulse } from '../kernel/pulse.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
+import type { Phase, Standing } from './standing.ts'
+
+/** What the health of a projection is judged by. */
+export interface Vitals {
+  /** When its checkpoint last moved in this process, or was read, or it was started. */
+  readonly movedAtMs: number
+  /** Since when events wait at or below the mark. */
+  readonly waitingSinceMs: number | undefined
+  readonly pulse: Pulse
+}
+
+/** When a projection last showed a sign of life, and when its checkpoint last moved. */
+export class VitalSigns<P> {
+  readonly #order: PositionOrder<P>
+  #steppedAtMs: number
+  #movedAtMs: number
+
+  constructor(order: PositionOrder<P>, nowMs: number) {
+    this.#order = order
+    this.#steppedAtMs = nowMs
+    this.#movedAtMs = nowMs
+  }
+
+  see(before: Standing<P>, after: Standing<P>, nowMs: number): void {
+    // A reading that leads to nothing is no sign of life: it comes from elsewhere.
+    if (before === after) return
+    this.#steppedAtMs = nowMs
+    const isFirst = before.phase === 'stopped'
+    if (isFirst || !isReached(this.#order, after.checkpoint?.position, before.checkpoint?.position)) {
+      this.#movedAtMs = nowMs
+    }
+  }
+
+  tell(
+    standing: Standing<P>,
+    agent: { readonly mark: P | undefined; firstSeenAboveMs(position: P | undefined): number | undefined },
+  ): Vitals {
+    const { cursor } = standing
+    return {
+      movedAtMs: this.#movedAtMs,
+      waitingSinceMs: isReached(this.#order, agent.mark, cursor) ? undefined : agent.firstSeenAboveMs(cursor),
+      pulse: pulseOf(standing, this.#steppedAtMs),
+    }
+  }
+}
+
+function pulseOf({ phase, moving, failure }: Standing<unknown>, sinceMs: number): Pulse {
+  const dueMs = failure?.nextTryAtMs
+  const isTimed = phase === 'resting' || phase === 'paused'
+  // What is paused until a restart waits for nothing.
+  if (isTimed)
+    return dueMs === undefined ? { waitsFor: 'nothing', sinceMs } : { waitsFor: 'timer', sinceMs, dueMs }
+  const isHandled = phase === 'applying' && moving?.page !== undefined
+  return { waitsFor: isHandled ? 'handler' : WAITS_FOR[phase], sinceMs }
+}
+
+const WAITS_FOR: Readonly<Record<Exclude<Phase, 'resting' | 'paused'>, Pulse['waitsFor']>> = {
+  // A standby looks at the checkpoint only while events wait.
+  unowned: 'events',
+  opening: 'answer',
+  following: 'events',
+  loading: 'answer',
+  applying: 'answer',
+  stopped: 'nothing',
+}
