@@ -22,8 +22,10 @@ type Handling = Pick<ReadPage<bigint, bigint>, 'events' | 'evidence'>
 
 const ATTEMPTS = 3
 const BATCH = 8
-/** A batch of 8 that fails is parted to 4, 2 and 1. */
-const MOST_HALVINGS = 3
+/** A batch of 8 that fails is parted to 4, 2 and 1; one that has grown goes back to the size before. */
+const MOST_HALVINGS = 4
+/** After so many batches a larger one is tried, however often that has failed. */
+const MOST_PATIENCE = 256
 const LONGEST_PAUSE_MS = 60_000
 /** Enough to come to rest from anywhere: a step is an answer, a wait, or a restart. */
 const STEPS_TO_REST = 20_000
@@ -64,6 +66,14 @@ class History {
   #ownFailures = 0
   /** The batch that failed, until its end is committed, and how many events may be asked for at once. */
   #failed: { readonly through: bigint; readonly most: number } | undefined
+  /** How many events were asked for last, and before that where they became more. */
+  #limit = BATCH
+  #grownFrom: number | undefined
+  /** Whether a batch has passed since, and how many full ones as large as that. */
+  #hasPassed = false
+  #fullOnes = 0
+  /** How often a batch has failed since batches were whole. */
+  #growsAfterFailures = 0
   #halvings = 0
   /** How often it has failed again since it was paused; `undefined`: it was not. */
   #pauseTries: number | undefined
@@ -139,6 +149,7 @@ class History {
     this.#blameNone()
     this.#isPausedForGood = false
     this.#failed = undefined
+    this.#forgetSizes()
     this.#known = undefined
     const { standing, commands } = this.#machine.begin<bigint, bigint>()
     for (const command of commands) this.#take(command)
@@ -229,6 +240,7 @@ class History {
     else if (from !== this.#store.checkpoint) this.#conflict()
     else {
       this.#store.commit(to, events)
+      if (events.length > 0) this.#passed(events.length)
       if (this.#random.chance(0.1)) this.#fail('commit', new Error('the answer is lost'), true)
       else this.#hand({ kind: 'applied', skipped: {} }, { to, isHandled: events.length > 0 })
     }
@@ -256,7 +268,12 @@ class History {
     const counts = this.#stopping === 'no' && this.#mayWork && isOwn
     const through = events.at(-1)
     if (counts && through !== undefined) {
-      this.#failed = { through, most: Math.max(1, Math.floor(events.length / 2)) }
+      const isGrown = this.#grownFrom !== undefined && events.length > this.#grownFrom
+      const half = Math.max(1, Math.floor(events.length / 2))
+      this.#failed = { through, most: isGrown ? (this.#grownFrom ?? half) : half }
+      this.#grownFrom = undefined
+      this.#fullOnes = 0
+      this.#growsAfterFailures++
     }
     if (counts && events.length > 1 && error !== ENDED) this.#halvings++
     else if (counts) this.#ownFailures++
@@ -297,12 +314,16 @@ class History {
       if (isMoved || input.incarnation !== this.#openedIncarnation) {
         this.#blameNone()
         this.#failed = undefined
+        this.#forgetSizes()
       }
       this.#openedIncarnation = input.incarnation
       this.#known = { position }
       this.#isMovedElsewhere = false
     }
     this.#next(input)
+    if (moved?.isHandled && this.#failed === undefined && this.#standing.shows === 'retrying') {
+      throw new Wrong('what failed is handled, and it shows that it fails')
+    }
   }
 
   /** Tried again by itself, after waits that double; never where trying again would do harm. */
@@ -370,11 +391,35 @@ class History {
     this.#asked = command
   }
 
-  /** Smaller than the batch that has failed, and no longer than until that one is handled. */
+  /** Smaller than the batch that has failed, until that one is handled; then twice as large, now and then, until whole. */
   #checkLimit(limit: number): void {
     const failed = this.#failed
-    const isRight = failed ? limit >= 1 && limit <= failed.most : limit === BATCH
-    if (!isRight) throw new Wrong(`it asks for ${limit} events, after ${failed?.most ?? 'no'} at most`)
+    const last = this.#limit
+    const grown = this.#hasPassed ? Math.min(last * 2, BATCH) : last
+    const isRight = failed ? limit >= 1 && limit <= failed.most : limit === last || limit === grown
+    if (!isRight)
+      throw new Wrong(`it asks for ${limit} events after ${last}, ${failed?.most ?? 'no'} at most`)
+    if (!failed && limit > last) this.#grownFrom = last
+    if (limit !== last) this.#fullOnes = 0
+    this.#limit = limit
+    this.#hasPassed = false
+  }
+
+  #passed(events: number): void {
+    this.#hasPassed = true
+    if (this.#grownFrom !== undefined && events > this.#grownFrom) this.#grownFrom = undefined
+    if (this.#limit === BATCH && this.#grownFrom === undefined) this.#growsAfterFailures = 0
+    else if (!this.#failed && events >= this.#limit) this.#fullOnes++
+    const patience = Math.min(MOST_PATIENCE, 2 ** this.#growsAfterFailures)
+    if (this.#fullOnes > patience) throw new Wrong(`it stays at ${this.#limit} events`)
+  }
+
+  #forgetSizes(): void {
+    this.#limit = BATCH
+    this.#grownFrom = undefined
+    this.#hasPassed = false
+    this.#fullOnes = 0
+    this.#growsAfterFailures = 0
   }
 
   #check(): void {

@@ -1,6 +1,6 @@
 export interface MachineMutant {
   readonly name: string
-  readonly file: 'machine' | 'transitions' | 'standing' | 'after-failure'
+  readonly file: 'machine' | 'transitions' | 'standing' | 'after-failure' | 'narrow'
   readonly replace: string
   readonly by: string
 }
@@ -28,13 +28,13 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'stays where it was after an empty page',
     file: 'transitions',
-    replace: 'recovered(movedTo(standing, context.order, to))',
+    replace: 'recovered(movedTo(standing, context.order, to, { events: 0, batchSize }))',
     by: 'recovered(standing)',
   },
   {
     name: 'loads a page again that it has handled',
     file: 'transitions',
-    replace: 'const moved = movedTo(standing, context.order, to)\n',
+    replace: 'const moved = movedTo(standing, context.order, to, { events: page?.events ?? 0, batchSize })\n',
     by: 'const moved = standing\n',
   },
   {
@@ -106,20 +106,38 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'asks for as large a batch as the one that failed',
     file: 'transitions',
-    replace: 'standing.narrowed?.limit ?? policy.batchSize',
+    replace: 'batchLimit(standing.narrowed, policy.batchSize)',
     by: 'policy.batchSize',
   },
   {
     name: 'goes on in small batches for good',
-    file: 'standing',
-    replace: 'narrowed: narrowedAt(order, standing.narrowed, cursor) }',
-    by: 'narrowed: standing.narrowed }',
+    file: 'narrow',
+    replace: 'limit: Math.min(limit * 2, batchSize), passed: 0 }',
+    by: 'passed: 0 }',
   },
   {
     name: 'asks for a whole batch after the first part of one that failed',
+    file: 'narrow',
+    replace: 'if (narrowing === undefined) return undefined',
+    by: 'if (narrowing === undefined || events > 0) return undefined',
+  },
+  {
+    name: 'grows before the batch that failed is handled to its end',
+    file: 'narrow',
+    replace: 'if (through !== undefined || counted.passed < patience) return counted',
+    by: 'if (counted.passed < patience) return counted',
+  },
+  {
+    name: 'asks for a whole batch as soon as the one that failed is handled',
+    file: 'narrow',
+    replace: 'limit: Math.min(limit * 2, batchSize), passed: 0 }',
+    by: 'limit: batchSize, passed: 0 }',
+  },
+  {
+    name: 'shows that a batch fails which is handled to its end',
     file: 'standing',
-    replace: 'narrowed: narrowedAt(order, standing.narrowed, cursor) }',
-    by: 'narrowed: undefined }',
+    replace: 'if (!isParting(narrowed) && attempts === 0) {',
+    by: 'if (narrowed === undefined && attempts === 0) {',
   },
   {
     name: 'parts a batch that another owner has handled',
@@ -154,8 +172,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'forgets that a batch has failed once something else does',
     file: 'after-failure',
-    replace: 'narrowed(standing.narrowed, extent) : standing.narrowed,',
-    by: 'narrowed(standing.narrowed, extent) : undefined,',
+    replace: 'narrowed(standing.narrowed, extent, policy.batchSize) : standing.narrowed,',
+    by: 'narrowed(standing.narrowed, extent, policy.batchSize) : undefined,',
   },
   {
     name: 'stays paused for good',

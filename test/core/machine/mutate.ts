@@ -4,6 +4,7 @@ import type { MachineMutant } from './mutants.ts'
 
 /** The real machine, with one place of its source changed. */
 export function mutatedMachine({ file, replace, by }: MachineMutant): Machine {
-  const load = mutatedSource([{ file: `core/src/projection/${file}.ts`, replace, by }])
+  const room = file === 'narrow' ? 'failures' : 'projection'
+  const load = mutatedSource([{ file: `core/src/${room}/${file}.ts`, replace, by }])
   return load('core/src/projection/machine.ts') as Machine
 }

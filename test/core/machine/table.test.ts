@@ -78,6 +78,8 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
   stop: { kind: 'stop', isLate: false },
 }
 
+const NARROWEST = { limit: 1, through: 7n, works: 1, passed: 0, patience: 1 }
+
 type Follows = readonly [Phase, ...Command<bigint, string>['kind'][]]
 
 /** What follows, with events waiting behind the mark. Reports are left out. */
@@ -248,7 +250,7 @@ test('a right that is lost at work is asked for again once the work is answered,
 })
 
 test('the last attempt pauses, and its failure is told', () => {
-  const narrowest = { ...STANDING.applying, narrowed: { limit: 1, through: 7n } }
+  const narrowest = { ...STANDING.applying, narrowed: NARROWEST }
   const { standing, commands } = step({ ...narrowest, attempts: ATTEMPTS - 1 }, INPUT.failed)
   expect(standing).toMatchObject({ phase: 'paused', shows: 'paused', failure: { attempt: ATTEMPTS } })
   expect(commands).toMatchObject([
@@ -264,7 +266,7 @@ test('a paused projection stays so while it is tried again, is paused again by o
       expect(standing).toMatchObject({ shows: 'paused', failure: { attempt: ATTEMPTS } })
       return step(standing, input).standing
     },
-    { ...STANDING.paused, narrowed: { limit: 1, through: 7n } },
+    { ...STANDING.paused, narrowed: NARROWEST },
   )
   expect(trying).toMatchObject({ phase: 'applying', shows: 'paused' })
   const again = step(trying, INPUT.failed)

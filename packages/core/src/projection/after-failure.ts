@@ -1,5 +1,5 @@
 import { isOwnFault } from '../failures/classify.ts'
-import { type BatchExtent, isNarrowable, narrowed } from '../failures/narrow.ts'
+import { type BatchExtent, isGrown, isNarrowable, isParting, narrowed } from '../failures/narrow.ts'
 import { onFailure } from '../failures/policy.ts'
 import { whatToDo } from '../failures/what-to-do.ts'
 import type { Command, Context, FailedWork, Step } from './commands.ts'
@@ -52,7 +52,7 @@ export function afterFailure<P, E>(
     attempts,
     failuresInARow: inARow,
     pause: isPaused ? { tries: triesAtPause, error, failure } : pause,
-    narrowed: isOfEvents ? narrowed(standing.narrowed, extent) : standing.narrowed,
+    narrowed: isOfEvents ? narrowed(standing.narrowed, extent, policy.batchSize) : standing.narrowed,
   }
   const checkpoint = standing.checkpoint?.position
   const commands: Command<P, E>[] = [
@@ -63,7 +63,8 @@ export function afterFailure<P, E>(
         state: counted.pause === undefined ? 'retrying' : 'paused',
         isNews: isPaused
           ? pause === undefined || action.waitMs === undefined
-          : isCounted && attempts === 1 && standing.narrowed !== undefined,
+          : isCounted && attempts === 1 && isParting(standing.narrowed),
+        isGrowth: action.kind === 'narrow' && extent !== undefined && isGrown(standing.narrowed, extent),
         failure,
         error,
         checkpoint,

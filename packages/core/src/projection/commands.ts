@@ -74,6 +74,8 @@ export type Report<P> =
       readonly state: 'paused' | 'retrying'
       /** Said even where something was said shortly before. */
       readonly isNews: boolean
+      /** A larger batch was tried, to find out whether it works by now. It does not, which is no news. */
+      readonly isGrowth: boolean
       readonly failure: ProjectionFailure
       readonly error: unknown
       readonly checkpoint: P | undefined

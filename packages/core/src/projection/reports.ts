@@ -34,11 +34,11 @@ export class ProjectionReports<P> {
   }
 
   #tellFailure(report: Extract<Report<P>, { readonly kind: 'failed' }>): void {
-    const { state, isNews, failure, error, checkpoint } = report
+    const { state, isNews, isGrowth, failure, error, checkpoint } = report
     const { projection, source, session, logger, clock } = this.#parts
     const { name } = projection
     const { stage, attempt, batch } = failure
-    const isToBeSaid = this.#log.failed(clock.nowMs(), isNews)
+    const isToBeSaid = this.#log.failed(clock.nowMs(), { isNews, isExpected: isGrowth })
     if (stage === 'read' || stage === 'commit') {
       session.telemetry.storeFailed({ projection: name, stage, error })
     } else {

@@ -1,4 +1,5 @@
 import { HandlerCalls } from '../failures/handler-timeout.ts'
+import { batchLimit, isParting, narrowedAt } from '../failures/narrow.ts'
 import type { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
@@ -179,15 +180,19 @@ export class ProjectionRunner<P, E, Tx> {
       calls: this.#handlerCalls,
       move: (work, signal) => this.#move({ from, to, evidence, page, signal }, work),
       // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
-      onCalled: () => this.#prefetch(to),
+      onCalled: () => this.#prefetch(page),
     })
   }
 
-  #prefetch(after: P): void {
-    const { agent, projection } = this.#parts
+  #prefetch({ through: after, events }: ReadPage<P, E>): void {
+    const { agent, source, projection } = this.#parts
+    const { reading } = agent
+    const { narrowed } = this.#standing
     // How large the page after this one is, depends on what becomes of it.
-    if (agent.reading === undefined || this.#standing.narrowed !== undefined) return
-    this.#calls.prefetch({ after, reading: agent.reading, limit: projection.batchSize })
+    if (reading === undefined || isParting(narrowed)) return
+    const { batchSize } = projection
+    const next = narrowedAt(source.order, narrowed, after, events.length, batchSize)
+    this.#calls.prefetch({ after, reading, limit: batchLimit(next, batchSize) })
   }
 
   async #move(movement: Movement<P, E>, work: (tx: Tx) => Promise<void>): Promise<Input<P, E>> {

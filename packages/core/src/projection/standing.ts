@@ -1,5 +1,5 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
-import { type BatchExtent, type Narrowing, narrowedAt } from '../failures/narrow.ts'
+import { type BatchExtent, isParting, type Narrowing, narrowedAt } from '../failures/narrow.ts'
 import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
@@ -51,7 +51,7 @@ export interface Standing<P> {
   /** When the oldest event that waits was appended, as far as its page has said. */
   readonly oldestAppendedAtMs: number | undefined
   readonly handledEvents: number
-  /** A batch has failed, and smaller ones are asked for until its end is reached. */
+  /** A batch has failed, and smaller ones are asked for until its end is reached, and then larger ones step by step. */
   readonly narrowed: Narrowing<P> | undefined
   /** How often handler or mapping have failed at this batch. */
   readonly attempts: number
@@ -148,18 +148,24 @@ export function isInTrouble({ shows }: Pick<Standing<unknown>, 'shows'>): boolea
 export function recovered<P>(standing: Standing<P>): Standing<P> {
   const { shows, narrowed, attempts, pause } = standing
   if (!isInTrouble(standing) || pause !== undefined) return standing
-  if (narrowed === undefined && attempts === 0) {
+  if (!isParting(narrowed) && attempts === 0) {
     return { ...standing, shows: 'catching_up', error: undefined, failure: undefined }
   }
   if (shows === 'retrying') return standing
   return { ...standing, shows: standing.failure === undefined ? 'catching_up' : 'retrying' }
 }
 
-/** Everything up to there is handled. */
-export function movedTo<P>(standing: Standing<P>, order: PositionOrder<P>, cursor: P): Standing<P> {
-  const moved = { ...standing, cursor, narrowed: narrowedAt(order, standing.narrowed, cursor) }
+/** Everything up to there is handled, the last of it in one batch of that many events. */
+export function movedTo<P>(
+  standing: Standing<P>,
+  order: PositionOrder<P>,
+  cursor: P,
+  { events, batchSize }: { readonly events: number; readonly batchSize: number },
+): Standing<P> {
+  const narrowed = narrowedAt(order, standing.narrowed, cursor, events, batchSize)
+  const moved = { ...standing, cursor, narrowed }
   // An event that failed may be gone.
-  return standing.narrowed !== undefined && moved.narrowed === undefined ? blamingNone(moved) : moved
+  return isParting(standing.narrowed) && !isParting(narrowed) ? blamingNone(moved) : moved
 }
 
 /** What has failed is behind: nothing counts against what comes. */

@@ -1,3 +1,4 @@
+import { batchLimit } from '../failures/narrow.ts'
 import type { Evidence } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 import { appendSpan } from '../reading/append-span.ts'
@@ -46,7 +47,7 @@ function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
   if (pausedForMs > 0) {
     return { standing: entered(paused, 'paused', paused), commands: [{ kind: 'wait', ms: pausedForMs }] }
   }
-  const limit = Math.min(standing.narrowed?.limit ?? policy.batchSize, policy.batchSize)
+  const limit = batchLimit(standing.narrowed, policy.batchSize)
   return {
     standing: attempting(paused, 'loading'),
     commands: [{ kind: 'load', after: standing.cursor, reading, limit }],
@@ -152,7 +153,8 @@ export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
       commands: [{ kind: 'apply', from: standing.checkpoint?.position, page }],
     }
   }
-  const passed = recovered(movedTo(standing, context.order, to))
+  const { batchSize } = context.policy
+  const passed = recovered(movedTo(standing, context.order, to, { events: 0, batchSize }))
   // While there is always something to load, the checkpoint follows here.
   if (followDueInMs(passed, context.order, context.nowMs) === 0) return followTo(passed, to, evidence)
   return proceed(passed, context)
@@ -162,7 +164,8 @@ export const applied: Transition<'applied'> = (standing, { skipped }, context) =
   const { moving } = standing
   if (moving === undefined) return stay(standing)
   const { to, page } = moving
-  const moved = movedTo(standing, context.order, to)
+  const { batchSize } = context.policy
+  const moved = movedTo(standing, context.order, to, { events: page?.events ?? 0, batchSize })
   return proceed(
     recovered({
       // A checkpoint that follows empty pages may still stand below the event that failed.
