@@ -71,7 +71,7 @@ export default {
     only(
       'rooms-apart',
       'Only projection and daemon put rooms together; a room imports itself, kernel, ports and telemetry.',
-      `${core}/(high-water|reading|failures|ownership|rebuild|watch|late|subscription)/`,
+      `${core}/(high-water|reading|failures|ownership|rebuild|watch|late|progress|subscription)/`,
       core,
       ['$1/', 'kernel/', 'ports/', 'telemetry/'],
     ),

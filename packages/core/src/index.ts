@@ -78,6 +78,8 @@ export {
 export type { SubscriptionSource } from './ports/subscription-source.ts'
 export type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from './ports/typed-events.ts'
 export type { SlotRange, Unit } from './ports/unit.ts'
+export type { ProgressReaderOptions } from './progress/options.ts'
+export { createProgressReader, type ProgressReader, type WaitForOptions } from './progress/progress-reader.ts'
 export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
 export { type HandlerMonitor, monitorHandler } from './subscription/monitor-handler.ts'

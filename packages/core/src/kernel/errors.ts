@@ -180,7 +180,7 @@ export class WaitFailedError extends TidemarkError {
   readonly code = 'TIDEMARK_WAIT_FAILED'
 }
 
-/** `waitUntilProjected` took longer than its `timeoutMs`. */
+/** `waitUntilProjected`, or `waitFor` of a progress reader, took longer than its `timeoutMs`. */
 export class WaitTimeoutError extends TidemarkError {
   readonly code = 'TIDEMARK_WAIT_TIMEOUT'
 }

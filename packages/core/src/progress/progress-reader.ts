@@ -1,0 +1,135 @@
+import { whenAborted } from '../kernel/deferred.ts'
+import { InvalidOptionError, WaitTimeoutError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import { requireName, requireTimerMs } from '../kernel/validation.ts'
+import type { PositionOrder } from '../ports/position.ts'
+import {
+  type ProgressReaderOptions,
+  type ResolvedProgressReaderOptions,
+  resolveProgressReaderOptions,
+} from './options.ts'
+import { SharedLook, type Waiter } from './shared-look.ts'
+import { readPosition } from './stored-position.ts'
+
+export interface WaitForOptions<P> {
+  /** The name of the projection, as its daemon has it. */
+  readonly projection: string
+  /**
+   * The position that is to be handled: what an append has given, also as text. In Postgres it is what
+   * `insert ... returning position` gives.
+   */
+  readonly position: P | string
+  /**
+   * How long to wait before it rejects with a `WaitTimeoutError`.
+   * - Raising it: whoever waits is kept for longer behind a projection that has stopped.
+   * - Lowering it: more waits end before their event was handled.
+   * - Change it when: somebody waits for the answer, as in a request.
+   * @default no limit
+   */
+  readonly timeoutMs?: number
+  /**
+   * Ends the wait, which rejects with the signal's reason.
+   * - Change it when: who asked may go away meanwhile, as the client of a request.
+   * @default none
+   */
+  readonly signal?: AbortSignal
+}
+
+/** How far projections are, for processes that do not run them. */
+export interface ProgressReader<P> {
+  /** The checkpoint as it is stored now; `undefined` where there is none, or nothing was handled yet. */
+  position(projection: string): Promise<P | undefined>
+  /**
+   * Resolves when the projection has handled everything up to `position`, in whatever process. Waits also where there is no such
+   * projection yet. Rejects after `timeoutMs` (`WaitTimeoutError`), when `signal` fires, and with a `WaitFailedError` where the
+   * checkpoint is one of another source or cannot be read; a fault that passes is waited out.
+   *
+   * The position of an append that is committed will be reached. One that was rolled back is reached with the next event after it.
+   */
+  waitFor(options: WaitForOptions<P>): Promise<void>
+}
+
+const NOBODY_LEAVES = new AbortController().signal
+
+const WAIT_FOR_OPTIONS: Readonly<Record<keyof WaitForOptions<unknown>, true>> = {
+  projection: true,
+  position: true,
+  timeoutMs: true,
+  signal: true,
+}
+
+/**
+ * Reads how far projections are, so that an API can wait until what it has appended is in its read model. All who wait for the
+ * same projection share one look at its checkpoint. It holds nothing while nobody waits, and need not be closed.
+ */
+export function createProgressReader<P>(options: ProgressReaderOptions<P>): ProgressReader<P> {
+  return new CheckpointReader(resolveProgressReaderOptions(options))
+}
+
+class CheckpointReader<P> implements ProgressReader<P> {
+  readonly #options: ResolvedProgressReaderOptions<P>
+  readonly #looks = new Map<string, SharedLook<P>>()
+
+  constructor(options: ResolvedProgressReaderOptions<P>) {
+    this.#options = options
+  }
+
+  async position(projection: string): Promise<P | undefined> {
+    requireName('projection', projection)
+    return (await readPosition(this.#options, projection, NOBODY_LEAVES))?.position
+  }
+
+  async waitFor(options: WaitForOptions<P>): Promise<void> {
+    requireKnownOptions(options, WAIT_FOR_OPTIONS)
+    const { projection, timeoutMs, signal } = options
+    requireName('projection', projection)
+    if (timeoutMs !== undefined) requireTimerMs('timeoutMs', timeoutMs, 1)
+    const position = requirePosition(this.#options.source.order, options.position)
+    signal?.throwIfAborted()
+    const look = this.#lookAt(projection)
+    const over = new AbortController()
+    const given = whenAborted(signal)
+    try {
+      await new Promise<void>((reached, failed) => {
+        const waiter: Waiter<P> = { position, reached, failed }
+        over.signal.addEventListener('abort', () => look.leave(waiter))
+        void given.promise.then(() => failed(signal?.reason))
+        if (timeoutMs !== undefined) {
+          const late = this.#options.clock.sleep(timeoutMs, over.signal)
+          void late.then(() => over.signal.aborted || failed(this.#tooLate(options, position, look)))
+        }
+        look.join(waiter)
+      })
+    } finally {
+      over.abort()
+      given.dispose()
+      if (look.isIdle) this.#looks.delete(projection)
+    }
+  }
+
+  #tooLate({ projection, timeoutMs }: WaitForOptions<P>, position: P, look: SharedLook<P>): WaitTimeoutError {
+    const text = this.#options.source.order.format(position)
+    return new WaitTimeoutError(
+      `projection "${projection}" has not handled position ${text} within ${timeoutMs} ms: ${look.describe()}`,
+    )
+  }
+
+  #lookAt(projection: string): SharedLook<P> {
+    const look = this.#looks.get(projection) ?? new SharedLook(this.#options, projection)
+    this.#looks.set(projection, look)
+    return look
+  }
+}
+
+/** What drivers give as text, and what users give in JavaScript, as a position of the source. */
+function requirePosition<P>(order: PositionOrder<P>, position: P | string): P {
+  try {
+    return order.parse(typeof position === 'string' ? position : order.format(position))
+  } catch {
+    throw new InvalidOptionError(
+      'position',
+      'a position of the source, as it gives it or as its text',
+      position,
+    )
+  }
+}

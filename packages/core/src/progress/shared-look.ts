@@ -1,0 +1,117 @@
+import { hasCode, messageOf, WaitFailedError } from '../kernel/errors.ts'
+import { isReached } from '../ports/position.ts'
+import type { ResolvedProgressReaderOptions } from './options.ts'
+import { readPosition, type StoredPosition } from './stored-position.ts'
+
+/** Two looks are never closer together, however many wait. */
+const FIRST_PAUSE_MS = 5
+const LONGEST_PAUSE_MS = 500
+
+/** Somebody who waits for a position. */
+export interface Waiter<P> {
+  readonly position: P
+  readonly reached: () => void
+  readonly failed: (error: unknown) => void
+}
+
+/**
+ * One projection's checkpoint, looked at again and again for all who wait for it: soon at first, since most wait for an event
+ * that was just appended, and then less and less often. Whoever joins makes it soon again. It runs while somebody waits.
+ */
+export class SharedLook<P> {
+  readonly #options: ResolvedProgressReaderOptions<P>
+  readonly #projection: string
+  readonly #waiters = new Set<Waiter<P>>()
+  #running: AbortController | undefined
+  #joined = new AbortController()
+  #pauseMs = FIRST_PAUSE_MS
+  #last: { readonly stored: StoredPosition<P> | undefined } | undefined
+  #error: unknown
+
+  constructor(options: ResolvedProgressReaderOptions<P>, projection: string) {
+    this.#options = options
+    this.#projection = projection
+  }
+
+  get isIdle(): boolean {
+    return this.#waiters.size === 0
+  }
+
+  join(waiter: Waiter<P>): void {
+    this.#waiters.add(waiter)
+    this.#pauseMs = FIRST_PAUSE_MS
+    this.#joined.abort()
+    if (this.#running !== undefined) return
+    this.#running = new AbortController()
+    void this.#run(this.#running.signal)
+  }
+
+  leave(waiter: Waiter<P>): void {
+    this.#waiters.delete(waiter)
+    if (!this.isIdle) return
+    this.#running?.abort()
+    this.#running = undefined
+    this.#joined.abort()
+  }
+
+  /** What was seen last, for a wait that took too long. */
+  describe(): string {
+    if (this.#error !== undefined) return `its checkpoint could not be read: ${messageOf(this.#error)}`
+    if (this.#last === undefined) return 'its checkpoint was not read yet'
+    const { stored } = this.#last
+    if (stored === undefined)
+      return 'it has no checkpoint: no daemon has started a projection of that name yet'
+    const { position } = stored
+    return position === undefined
+      ? 'it has handled nothing yet'
+      : `its checkpoint is ${this.#options.source.order.format(position)}`
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#look(signal)
+      if (!signal.aborted) await this.#pause(signal)
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    try {
+      const stored = await readPosition(this.#options, this.#projection, signal)
+      if (signal.aborted) return
+      this.#last = { stored }
+      this.#error = undefined
+      this.#tell(stored)
+    } catch (error) {
+      if (signal.aborted) return
+      this.#error = error
+      if (!this.#options.checkpoints.isTransient(error)) this.#fail(error)
+    }
+  }
+
+  #tell(stored: StoredPosition<P> | undefined): void {
+    const { order } = this.#options.source
+    for (const waiter of [...this.#waiters]) {
+      if (isReached(order, waiter.position, stored?.position)) waiter.reached()
+    }
+  }
+
+  #fail(error: unknown): void {
+    const failed = hasCode(error, 'TIDEMARK_WAIT_FAILED')
+      ? error
+      : new WaitFailedError(
+          `the checkpoint of projection "${this.#projection}" cannot be read: ${messageOf(error)}`,
+          { cause: error },
+        )
+    for (const waiter of [...this.#waiters]) waiter.failed(failed)
+  }
+
+  async #pause(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options
+    const joined = new AbortController()
+    this.#joined = joined
+    const furtherMs = this.#pauseMs - FIRST_PAUSE_MS
+    this.#pauseMs = Math.min(LONGEST_PAUSE_MS, this.#pauseMs * 1.5)
+    await clock.sleep(FIRST_PAUSE_MS, signal)
+    if (furtherMs > 0 && !signal.aborted) await clock.sleep(furtherMs, joined.signal)
+  }
+}
