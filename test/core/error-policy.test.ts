@@ -1,5 +1,5 @@
 import { HandlerEndedTransactionError, IncarnationChangedError } from '@tidemark/core'
-import { expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { type Failure, onFailure } from '../../packages/core/src/failures/policy.ts'
 import { backOffMs } from '../../packages/core/src/kernel/back-off.ts'
 import { Random } from './model/random.ts'
@@ -13,6 +13,7 @@ const failure: Failure = {
   attempts: 5,
   isNarrowable: false,
   triesAtPause: 0,
+  decide: () => ({ decision: 'pause' }),
   longestPauseMs: 300_000,
   random: 0.5,
 }
@@ -56,6 +57,33 @@ test.each(['read', 'commit'] as const)(
   },
 )
 
+describe.each(['handle', 'map'] as const)('of stage %s, once the attempts are used up,', (stage) => {
+  test.each([
+    ['pause', { kind: 'pause', waitMs: 5_000 }],
+    ['skip', { kind: 'bury', waitMs: undefined }],
+    ['retry', { kind: 'retry', waitMs: 3_200, counted: true }],
+  ] as const)('what the projection decides is done: %s', (decision, action) => {
+    const decide = vi.fn(() => ({ decision }))
+    expect(onFailure({ ...failure, stage, attempt: 4, decide })).toMatchObject({ kind: 'retry' })
+    expect(onFailure({ ...failure, stage, isNarrowable: true, attempt: 5, decide })).toMatchObject({
+      kind: 'narrow',
+    })
+    expect(onFailure({ ...failure, stage, transient: true, attempt: 5, decide })).toMatchObject({
+      kind: 'retry',
+      counted: false,
+    })
+    expect(decide, 'asked before').not.toHaveBeenCalled()
+    expect(onFailure({ ...failure, stage, attempt: 5, decide })).toEqual(action)
+    expect(onFailure({ ...failure, stage, attempt: 50, decide })).toMatchObject({ kind: action.kind })
+  })
+})
+
+test.each(['read', 'commit'] as const)('nobody decides about what the store throws (%s)', (stage) => {
+  const decide = vi.fn(() => ({ decision: 'skip' as const }))
+  onFailure({ ...failure, stage, attempt: 5, decide })
+  expect(decide).not.toHaveBeenCalled()
+})
+
 test('a change of the store drops the page and never counts as an attempt', () => {
   const error = new IncarnationChangedError('a', 'b')
   expect(onFailure({ ...failure, error, attempt: 5, inARow: 2 })).toEqual({ kind: 'drop_page', waitMs: 50 })
@@ -93,7 +121,10 @@ test.each([
 
 test('a handler that ended its transaction is paused at once: trying again would repeat what it committed', () => {
   const error = new HandlerEndedTransactionError('balances')
-  expect(onFailure({ ...failure, error, isNarrowable: true })).toEqual({ kind: 'pause', waitMs: undefined })
+  for (const decision of ['pause', 'skip', 'retry'] as const) {
+    const ended = { ...failure, error, isNarrowable: true, attempt: 5, decide: () => ({ decision }) }
+    expect(onFailure(ended)).toEqual({ kind: 'pause', waitMs: undefined })
+  }
 })
 
 test('waits double from 50 ms and never exceed 5 s', () => {

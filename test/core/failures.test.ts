@@ -136,9 +136,10 @@ describe('a poison event', () => {
 })
 
 test('a checkpoint of another source says how to mend it: whoever reads it is not sent to look at the store', () => {
+  const retried = { kind: 'retry', waitMs: 50, counted: false } as const
   const ofAnother = Object.assign(new Error('update the row'), { code: 'TIDEMARK_PROJECTION_SOURCE' })
-  expect(whatToDo('read', 'retry', ofAnother)).toMatch(/; do what the error says$/)
-  expect(whatToDo('read', 'retry', new Error('connection refused'))).toMatch(/; see that the store is up/)
+  expect(whatToDo('read', retried, ofAnother)).toMatch(/; do what the error says$/)
+  expect(whatToDo('read', retried, new Error('connection refused'))).toMatch(/; see that the store is up/)
 })
 
 describe('a fault of the store that it does not call passing', () => {

@@ -51,6 +51,11 @@ describe('an option that cannot work is refused at construction, by its name and
     ['projections[0].batchSize', { projections: [{ ...good, batchSize: 0 }] }, 'found 0'],
     ['projections[0].batchSize', { projections: [{ ...good, batchSize: 2.5 }] }, 'found 2.5'],
     ['projections[0].attempts', { projections: [{ ...good, attempts: '3' }] }, 'found "3"'],
+    [
+      'projections[0].onFailure',
+      { projections: [{ ...good, onFailure: 'ignore' }] },
+      "expected 'pause', 'skip' or a function, found \"ignore\"",
+    ],
     ['projections[0].longestPauseMs', { projections: [{ ...good, longestPauseMs: 999 }] }, 'found 999'],
     [
       'projections[0].longestPauseMs',

@@ -56,6 +56,7 @@ export function alteredCheckpoints<Tx>(
     ...(store.isTransactional ? { isTransactional: true } : {}),
     ...(store.settled ? { settled: store.settled } : {}),
     ...(store.skips ? { skips: store.skips } : {}),
+    ...(store.deadLetters ? { deadLetters: store.deadLetters } : {}),
     ...(store.control ? { control: store.control } : {}),
     ...by,
   }

@@ -16,7 +16,7 @@ export interface TelemetryScenario {
  * Makes everything happen that an instrument tells of, and stops the clock there: a gap is open and the mark is stale, a
  * projection is paused, another stands by. Takes no real time.
  *
- * - `orders`, in proof mode: `balances` (owned by one of two daemons), `mailer` (paused at an event), `shaky`
+ * - `orders`, in proof mode: `balances` (owned by one of two daemons), `mailer` (paused at an event), `search` (skips it), `shaky`
  * - `legacy`, in stale-threshold mode: `ledger`, which skips
  * - `journal`, by wrapped subscriptions: see `subscription-scenario.ts`
  */
@@ -42,6 +42,14 @@ export async function telemetryScenario(
         attempts: 2,
         handle: async (events) => {
           if (events.some(({ type }) => type === 'poison')) throw new Error('cannot be mailed')
+        },
+      },
+      {
+        name: 'search',
+        attempts: 1,
+        onFailure: 'skip',
+        handle: async (events) => {
+          if (events.some(({ type }) => type === 'poison')) throw new Error('cannot be indexed')
         },
       },
       {

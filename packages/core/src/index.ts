@@ -7,6 +7,7 @@ export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon/options.ts'
 export type { WaitUntilProjectedOptions } from './daemon/wait.ts'
 export type { FailedBatch, FailureStage, ProjectionFailure } from './failures/classify.ts'
 export { HandlerTimeoutError } from './failures/handler-timeout.ts'
+export type { FailureDecision, OnFailure, UndecidedFailure } from './failures/on-failure.ts'
 export {
   type HealthHandler,
   type HealthHandlers,
@@ -39,6 +40,7 @@ export {
   CheckpointBeyondHeadError,
   CheckpointBusyError,
   CheckpointConflictError,
+  DeadLetterNotWrittenError,
   EventMappingError,
   HandlerEndedTransactionError,
   hasCode,

@@ -1,5 +1,11 @@
 import type { HighWaterReading } from '@tidemark/core/adapter'
 import { denseOrder } from '@tidemark/core/adapter'
+import {
+  decideBy,
+  type FailureDecision,
+  type OnFailure,
+  type UndecidedFailure,
+} from '../../../packages/core/src/failures/on-failure.ts'
 import type { Command, Input } from '../../../packages/core/src/projection/commands.ts'
 import type { begin, next } from '../../../packages/core/src/projection/machine.ts'
 import type { Standing } from '../../../packages/core/src/projection/standing.ts'
@@ -16,11 +22,20 @@ export interface Machine {
 
 type AnyInput = Input<bigint, bigint>
 type AnyCommand = Command<bigint, bigint>
-type Asked = Extract<AnyCommand, { readonly kind: 'acquire' | 'open' | 'load' | 'apply' | 'checkpoint' }>
+type Asked = Extract<
+  AnyCommand,
+  { readonly kind: 'acquire' | 'open' | 'load' | 'apply' | 'bury' | 'checkpoint' }
+>
 
 type Handling = Pick<ReadPage<bigint, bigint>, 'events' | 'evidence'>
 
 const ATTEMPTS = 3
+const POLICIES: Readonly<Record<'pause' | 'skip' | 'function', OnFailure<bigint>>> = {
+  pause: 'pause',
+  skip: 'skip',
+  // Another try, then a pause, then it is given up.
+  function: ({ tries }) => (tries === ATTEMPTS ? 'retry' : tries < ATTEMPTS + 3 ? 'pause' : 'skip'),
+}
 const BATCH = 8
 /** A batch of 8 that fails is parted to 4, 2 and 1; one that has grown goes back to the size before. */
 const MOST_HALVINGS = 4
@@ -53,6 +68,7 @@ class History {
   readonly #isCalm: boolean
   /** Otherwise its pages may have nothing in them, though events follow. */
   readonly #looksFar: boolean
+  readonly #policy: keyof typeof POLICIES
   #standing: Standing<bigint>
   #reading: HighWaterReading<bigint> | undefined
   #nowMs = 1_000_000
@@ -89,6 +105,7 @@ class History {
     this.#random = random
     this.#isCalm = random.chance(0.5)
     this.#looksFar = random.chance(0.7)
+    this.#policy = random.pick(['pause', 'skip', 'function'] as const) ?? 'pause'
     this.#standing = this.#restart()
   }
 
@@ -192,7 +209,8 @@ class History {
     const possible: AnyInput[] = []
     const page = { events: [1n], positions: [1n], through: 1_000n, reachesMark: true, evidence: reading() }
     if (asked !== 'load') possible.push({ kind: 'loaded', page })
-    if (asked !== 'apply' && asked !== 'checkpoint') possible.push({ kind: 'applied', skipped: {} })
+    if (asked !== 'apply' && asked !== 'bury' && asked !== 'checkpoint')
+      possible.push({ kind: 'applied', skipped: {} })
     if (asked !== 'acquire') possible.push({ kind: 'granted' })
     if (asked === undefined)
       possible.push({ kind: 'failed', ...failedWork('commit', new Error('late'), true) })
@@ -227,6 +245,7 @@ class History {
       this.#hand({ kind: 'granted' })
     } else if (asked.kind === 'open') this.#hand(this.#openedIn(asked.incarnation))
     else if (asked.kind === 'apply') this.#commit(asked.from, asked.page.through, asked.page)
+    else if (asked.kind === 'bury') this.#bury(asked)
     else if (asked.kind === 'checkpoint') this.#commit(asked.from, asked.to, { ...asked, events: [] })
     else if (asked.reading.incarnation !== this.#store.incarnation) this.#fail('read', CHANGED, false)
     else {
@@ -244,6 +263,31 @@ class History {
       if (this.#random.chance(0.1)) this.#fail('commit', new Error('the answer is lost'), true)
       else this.#hand({ kind: 'applied', skipped: {} }, { to, isHandled: events.length > 0 })
     }
+  }
+
+  #bury({ from, to, evidence, burial }: Extract<Asked, { readonly kind: 'bury' }>): void {
+    if (this.#ownFailures < ATTEMPTS || this.#decision(false) !== 'skip')
+      throw new Wrong(`it gives up after ${this.#ownFailures} failures`)
+    if (burial.batch.events !== 1) throw new Wrong(`it gives up ${burial.batch.events} events at once`)
+    if (burial.tries !== this.#ownFailures) throw new Wrong(`it tells of ${burial.tries} tries`)
+    if (evidence.incarnation !== this.#store.incarnation) this.#fail('commit', CHANGED, false)
+    else if (from !== this.#store.checkpoint) this.#conflict()
+    else {
+      this.#store.bury(to, BigInt(burial.batch.firstPosition))
+      // It may not have been loaded again since it failed.
+      this.#limit = this.#failed?.most ?? this.#limit
+      if (this.#random.chance(0.1)) this.#fail('commit', new Error('the answer is lost'), true)
+      else this.#hand({ kind: 'applied', skipped: {} }, { to, isHandled: true })
+    }
+  }
+
+  /** What has to follow from a failure that counts, of one event. */
+  #decision(isForGood: boolean): FailureDecision {
+    if (isForGood) return 'pause'
+    if (this.#ownFailures < ATTEMPTS) return 'retry'
+    const onFailure = POLICIES[this.#policy]
+    const tries = this.#ownFailures
+    return typeof onFailure === 'function' ? onFailure({ ...UNDECIDED, tries }) : onFailure
   }
 
   #conflict(): void {
@@ -280,21 +324,30 @@ class History {
     if (this.#halvings > MOST_HALVINGS) throw new Wrong(`${this.#halvings} batches fail without a commit`)
     if (counts && error === ENDED) this.#isPausedForGood = true
     this.#asked = undefined
-    this.#next({ kind: 'failed', ...failedWork(stage, error, isTransient) })
-    const isPaused = this.#standing.phase === 'paused'
+    this.#next({ kind: 'failed', ...failedWork(stage, error, isTransient, events) })
+    const { phase } = this.#standing
+    const found = phase === 'paused' ? 'pause' : this.#asks('bury') ? 'skip' : 'retry'
     const isOne = events.length <= 1 || error === ENDED
-    if (counts && isPaused !== (isOne && (this.#ownFailures >= ATTEMPTS || error === ENDED))) {
-      throw new Wrong(`${isPaused ? 'paused' : 'not paused'} after ${this.#ownFailures} failures`)
+    // What could not be mapped is not given up.
+    const isMapUsedUp = stage === 'map' && this.#ownFailures >= ATTEMPTS
+    const wanted = isOne ? this.#decision(error === ENDED) : 'retry'
+    const expected = isMapUsedUp ? 'pause' : wanted
+    if (counts && found !== expected) {
+      throw new Wrong(`${found}, not ${expected}, after ${this.#ownFailures} failures`)
     }
-    if (isPaused) this.#checkPause(error === ENDED)
+    if (found === 'pause') this.#checkPause(error === ENDED)
     else if (
       this.#pauseTries !== undefined &&
       !isOwn &&
-      this.#standing.phase !== 'resting' &&
+      phase !== 'resting' &&
       this.#mayWork &&
       this.#stopping === 'no'
     )
       throw new Wrong('what fails at a pause is not tried again')
+  }
+
+  #asks(kind: Asked['kind']): boolean {
+    return this.#asked?.kind === kind
   }
 
   /** An answer; a look leaves the question open. */
@@ -361,7 +414,12 @@ class History {
       nowMs: this.#nowMs,
       order: denseOrder,
       reading: this.#reading,
-      policy: { attempts: ATTEMPTS, batchSize: BATCH, longestPauseMs: LONGEST_PAUSE_MS },
+      policy: {
+        attempts: ATTEMPTS,
+        batchSize: BATCH,
+        longestPauseMs: LONGEST_PAUSE_MS,
+        decide: decideBy(POLICIES[this.#policy], 'onFailure'),
+      },
       random: this.#random.next(),
     }
     const { standing, commands } = this.#machine.next<bigint, bigint>(before, input, context)
@@ -440,6 +498,24 @@ const CHANGED = Object.assign(new Error('changed'), { code: 'TIDEMARK_INCARNATIO
 
 const ENDED = Object.assign(new Error('ended'), { code: 'TIDEMARK_HANDLER_ENDED_TRANSACTION' })
 
-function failedWork(stage: 'read' | 'map' | 'handle' | 'commit', error: Error, isTransient: boolean) {
-  return { stage, error, batch: undefined, isTransient }
+const UNDECIDED: UndecidedFailure<bigint> = {
+  error: undefined,
+  stage: 'handle',
+  batch: { firstPosition: '1', lastPosition: '1', events: 1, eventTypes: [] },
+  events: [],
+  tries: 0,
+}
+
+function failedWork(
+  stage: 'read' | 'map' | 'handle' | 'commit',
+  error: Error,
+  isTransient: boolean,
+  events: readonly bigint[] = [],
+) {
+  const [first, last] = [events[0], events.at(-1)]
+  const batch =
+    first === undefined
+      ? undefined
+      : { firstPosition: `${first}`, lastPosition: `${last}`, events: events.length, eventTypes: [] }
+  return { stage, error, batch, isTransient, events }
 }

@@ -8,6 +8,18 @@ export interface MachineMutant {
 /** The machine with one of its transitions changed, which a random history must notice. */
 export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
+    name: 'tells of one try less than there were when it gives up',
+    file: 'after-failure',
+    replace: 'batch, tries: attempt }',
+    by: 'batch, tries: attempt - 1 }',
+  },
+  {
+    name: 'does not pass what it has given up',
+    file: 'after-failure',
+    replace: 'moving: { to, page: undefined, burial }',
+    by: 'moving: undefined',
+  },
+  {
     name: 'goes on in another incarnation without reading its checkpoint',
     file: 'transitions',
     replace: '!(standing.isCheckpointRead && reading.incarnation === standing.cursorIncarnation)',
@@ -154,7 +166,7 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'counts anew behind pages with nothing in them',
     file: 'transitions',
-    replace: 'page ? blamingNone(moved) : { ...moved, failuresInARow: 0 }',
+    replace: 'page || burial ? blamingNone(moved) : { ...moved, failuresInARow: 0 }',
     by: 'blamingNone(moved)',
   },
   {

@@ -17,6 +17,7 @@ interface Loading {
 export class Store {
   checkpoint: bigint | undefined
   readonly #rows: Row[] = []
+  /** Handled or given up. */
   readonly #handled: bigint[] = []
   #incarnations = 1
   #durable: { readonly rows: number; readonly handled: number; readonly checkpoint: bigint | undefined } = {
@@ -119,6 +120,13 @@ export class Store {
     }
     this.checkpoint = to
     this.checkHandled(to, 'the checkpoint')
+  }
+
+  /** The dead letter of one event, in the transaction that passes it. */
+  bury(to: bigint, event: bigint): void {
+    if (!this.isPoisoned([event]) && this.#rows[Number(event) - 1] !== 'event')
+      throw new Wrong(`${event} is no event`)
+    this.commit(to, [event])
   }
 
   checkHandled(upTo: bigint | undefined, what: string): void {

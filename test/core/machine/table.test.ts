@@ -1,6 +1,7 @@
 import type { HighWaterReading } from '@tidemark/core/adapter'
 import { denseOrder } from '@tidemark/core/adapter'
 import { describe, expect, test } from 'vitest'
+import { decideBy } from '../../../packages/core/src/failures/on-failure.ts'
 import type { Command, Context, Input, InputKind } from '../../../packages/core/src/projection/commands.ts'
 import { next } from '../../../packages/core/src/projection/machine.ts'
 import { NOT_STARTED, type Phase, type Standing } from '../../../packages/core/src/projection/standing.ts'
@@ -46,7 +47,12 @@ const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
     phase: 'applying',
     moving: {
       to: 7n,
-      page: { events: 2, extent: { events: 2, first: 6n, last: 7n }, lastAppendedAtMs: undefined },
+      page: {
+        events: 2,
+        extent: { events: 2, first: 6n, last: 7n },
+        evidence: READING,
+        lastAppendedAtMs: undefined,
+      },
     },
   },
   resting: { ...OWNED, phase: 'resting', shows: 'retrying', isCheckpointRead: false, failuresInARow: 1 },
@@ -73,7 +79,14 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
     page: { events: ['a', 'b'], positions: [6n, 7n], through: 7n, reachesMark: false, evidence: READING },
   },
   applied: { kind: 'applied', skipped: {} },
-  failed: { kind: 'failed', stage: 'handle', error: new Error('boom'), batch: undefined, isTransient: false },
+  failed: {
+    kind: 'failed',
+    stage: 'handle',
+    error: new Error('boom'),
+    batch: undefined,
+    isTransient: false,
+    events: [],
+  },
   due: { kind: 'due' },
   stop: { kind: 'stop', isLate: false },
 }
@@ -179,7 +192,12 @@ const context = (by: Partial<Context<bigint>> = {}): Context<bigint> => ({
   nowMs: NOW_MS,
   order: denseOrder,
   reading: READING,
-  policy: { attempts: ATTEMPTS, batchSize: 100, longestPauseMs: 300_000 },
+  policy: {
+    attempts: ATTEMPTS,
+    batchSize: 100,
+    longestPauseMs: 300_000,
+    decide: decideBy('pause', 'onFailure'),
+  },
   random: 0.5,
   ...by,
 })

@@ -1,3 +1,4 @@
+import { decideBy } from '../../../packages/core/src/failures/on-failure.ts'
 import { denseOrder } from '../../../packages/core/src/ports/position.ts'
 import type { Command, Input, Step } from '../../../packages/core/src/projection/commands.ts'
 import { begin, next } from '../../../packages/core/src/projection/machine.ts'
@@ -128,7 +129,7 @@ export class ModelRunner {
   #fail(stage: 'read' | 'commit', error: Error): void {
     this.#failures++
     this.#fetched = undefined
-    this.#next({ kind: 'failed', stage, error, batch: undefined, isTransient: false })
+    this.#next({ kind: 'failed', stage, error, batch: undefined, isTransient: false, events: [] })
   }
 
   #due(ms: number): void {
@@ -144,7 +145,12 @@ export class ModelRunner {
       nowMs: this.#nowMs,
       order: denseOrder,
       reading: this.#reading,
-      policy: { attempts: 1, batchSize: this.#parts.setting.page, longestPauseMs: 300_000 },
+      policy: {
+        attempts: 1,
+        batchSize: this.#parts.setting.page,
+        longestPauseMs: 300_000,
+        decide: decideBy('pause', 'onFailure'),
+      },
       random: 0.5,
     }
     const step = next(this.#standing, input, context)
@@ -158,6 +164,7 @@ export class ModelRunner {
       if (command.kind === 'acquire') this.#next({ kind: 'granted' })
       else if (command.kind === 'wait') this.#waitMs = command.ms
       else if (command.kind === 'doubt') this.#agent.doubt(command.incarnation)
+      else if (command.kind === 'bury') throw new Error('a handler that never fails is given up')
       else if (command.kind !== 'report' && command.kind !== 'end') this.#asked = command
     }
   }

@@ -34,6 +34,7 @@ describe('a scrape in the Prometheus format', () => {
     expect(await linesOf('martend_async_daemon_skipped_events')).toEqual([
       'martend_async_daemon_skipped_events{projection_name="balances",reason="stale_high_water_mark"} 2',
       'martend_async_daemon_skipped_events{projection_name="balances",reason="historical_gap"} 0',
+      'martend_async_daemon_skipped_events{projection_name="balances",reason="apply_error"} 0',
     ])
   })
 

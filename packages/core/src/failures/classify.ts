@@ -89,7 +89,8 @@ export function isOwnFault(stage: FailureStage): boolean {
   return stage === 'handle' || stage === 'map'
 }
 
-const SUBJECT: Readonly<Record<FailureStage, string>> = {
+/** What has failed, as a sentence. */
+export const SUBJECT: Readonly<Record<FailureStage, string>> = {
   read: 'the store could not be read',
   map: 'an event could not be mapped',
   handle: 'its handler failed',
@@ -127,7 +128,8 @@ function isoTime(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-function describeBatch(batch: FailedBatch | undefined): string {
+/** Where it is, for a sentence. */
+export function describeBatch(batch: FailedBatch | undefined): string {
   if (batch === undefined) return ''
   const { firstPosition, lastPosition, events, eventTypes } = batch
   const shown = eventTypes.slice(0, MOST_TYPES).join(', ') + (eventTypes.length > MOST_TYPES ? ', ...' : '')

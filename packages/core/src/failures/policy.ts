@@ -1,6 +1,7 @@
 import { aroundMs, backOffMs, fullJitterMs } from '../kernel/back-off.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { type FailureStage, isOwnFault } from './classify.ts'
+import type { Decided } from './on-failure.ts'
 
 /** What a failed batch leads to. Pure. */
 export type FailureAction =
@@ -10,7 +11,9 @@ export type FailureAction =
   /** Smaller parts of the batch are tried, to find the event that fails. No attempt: those are for that event. */
   | { readonly kind: 'narrow'; readonly waitMs: number }
   /** Tried often enough: from now on it is tried seldom. `undefined`: trying again would do harm, so it is not. */
-  | { readonly kind: 'pause'; readonly waitMs: number | undefined }
+  | { readonly kind: 'pause'; readonly waitMs: number | undefined; readonly fault?: unknown }
+  /** Tried often enough: a dead letter is written, and the events are passed. */
+  | { readonly kind: 'bury'; readonly waitMs: undefined }
 
 export interface Failure {
   readonly error: unknown
@@ -22,6 +25,8 @@ export interface Failure {
   /** How many times in a row anything has failed, this time included. */
   readonly inARow: number
   readonly attempts: number
+  /** What the projection wants, once the attempts are used up; it is not asked before. */
+  readonly decide: () => Decided
   /** Whether the batch that was handled can be parted. */
   readonly isNarrowable: boolean
   /** How many times it was tried again since it was paused. */
@@ -44,7 +49,13 @@ export function onFailure(failure: Failure): FailureAction {
   if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) return { kind: 'pause', waitMs: undefined }
   if (transient || !isOwnFault(stage)) return { kind: 'retry', waitMs: backOff, counted: false }
   if (isNarrowable) return { kind: 'narrow', waitMs: NARROW_WAIT_MS }
-  if (attempt >= attempts) return { kind: 'pause', waitMs: pauseMs(failure) }
+  if (attempt >= attempts) {
+    const { decision, fault } = failure.decide()
+    if (decision === 'skip') return { kind: 'bury', waitMs: undefined }
+    if (decision === 'pause') {
+      return { kind: 'pause', waitMs: pauseMs(failure), ...(fault === undefined ? {} : { fault }) }
+    }
+  }
   return { kind: 'retry', waitMs: aroundMs(backOffMs(attempt) * 4, random), counted: true }
 }
 

@@ -1,18 +1,22 @@
-import { hasCode } from '../kernel/errors.ts'
+import { hasCode, messageOf } from '../kernel/errors.ts'
 import type { FailureStage } from './classify.ts'
 import type { FailureAction } from './policy.ts'
 
 /** What an operator does about a failure; it ends the line in the log. */
-export function whatToDo(stage: FailureStage, action: FailureAction['kind'], error: unknown): string {
-  if (action === 'pause') {
+export function whatToDo(stage: FailureStage, action: FailureAction, error: unknown): string {
+  if (action.kind === 'bury') return 'a dead letter is written, and its events are skipped'
+  if (action.kind === 'pause') {
     if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) {
       return 'look what the handler has committed by itself, mend it, then restart the daemon: this process does not try the batch again before that'
     }
-    return stage === 'map'
-      ? 'mend the mapping (or the event); it is tried again by itself, at growing intervals, and at once after a restart'
-      : 'mend the handler or what it writes to; it is tried again by itself, at growing intervals, and at once after a restart'
+    const mend = stage === 'map' ? 'the mapping (or the event)' : 'the handler or what it writes to'
+    const undecided =
+      action.fault === undefined
+        ? ''
+        : `onFailure did not decide, so it is paused: ${messageOf(action.fault)}; `
+    return `${undecided}mend ${mend}; it is tried again by itself, at growing intervals, and at once after a restart`
   }
-  if (action === 'narrow')
+  if (action.kind === 'narrow')
     return 'smaller parts of it are tried by themselves, until it is known which event fails'
   if (stage === 'map') return 'it is tried again by itself; mend the mapping (or the event) if it goes on'
   if (stage === 'handle')

@@ -170,6 +170,19 @@ export class HandlerEndedTransactionError extends TidemarkError {
   }
 }
 
+/** A dead letter could not be written. The checkpoint stands, and its events are tried again. */
+export class DeadLetterNotWrittenError extends TidemarkError {
+  readonly code = 'TIDEMARK_DEAD_LETTER_NOT_WRITTEN'
+  readonly projection: string
+  constructor(projection: string, cause: unknown) {
+    super(
+      `projection "${projection}": its events cannot be skipped, their dead letter could not be written: ${messageOf(cause)}`,
+      { cause },
+    )
+    this.projection = projection
+  }
+}
+
 /** `start()` was called twice, or after `stop()`. */
 export class LifecycleError extends TidemarkError {
   readonly code = 'TIDEMARK_LIFECYCLE'

@@ -41,6 +41,21 @@ export const STORE_CAPABILITIES: Readonly<
   keeps_dead_letters: { port: 'deadLetters', need: undefined },
 }
 
+/** Throws `UnsupportedByStoreError` where a projection may skip events and the store keeps no dead letters. */
+export function requireDeadLetters(
+  option: string,
+  store: Pick<CheckpointStore<never>, 'name' | 'deadLetters'>,
+): void {
+  if (store.deadLetters !== undefined) return
+  throw new UnsupportedByStoreError(
+    option,
+    store.name,
+    'deadLetters',
+    'an event is skipped only together with a dead letter that says where it is and why',
+    "keep the checkpoints in postgresCheckpoints, or leave it at 'pause'",
+  )
+}
+
 /** Throws `UnsupportedByStoreError` where the source needs what the store lacks. */
 export function requireCapabilities(
   source: Source,

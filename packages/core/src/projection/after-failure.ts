@@ -1,25 +1,36 @@
 import { isOwnFault } from '../failures/classify.ts'
-import { type BatchExtent, isGrown, isNarrowable, isParting, narrowed } from '../failures/narrow.ts'
+import type { Burial } from '../failures/letter.ts'
+import { isGrown, isNarrowable, isParting, narrowed } from '../failures/narrow.ts'
+import type { Decided } from '../failures/on-failure.ts'
 import { onFailure } from '../failures/policy.ts'
 import { whatToDo } from '../failures/what-to-do.ts'
+import type { Evidence } from '../ports/event-source.ts'
 import type { Command, Context, FailedWork, Step } from './commands.ts'
-import { entered, type Standing } from './standing.ts'
+import { attempting, entered, type Standing } from './standing.ts'
 
 interface FailedMove<P> extends FailedWork {
-  /** What was handled, where something was. */
-  readonly extent: BatchExtent<P> | undefined
+  /** What the checkpoint was to move over. */
+  readonly moving: Standing<P>['moving']
+  readonly events: readonly unknown[]
 }
 
-/** Something has failed that counts: it is told, and tried again after a wait, or paused. */
+/** Something has failed that counts: it is told, and tried again after a wait, or paused, or given up. */
 export function afterFailure<P, E>(
   standing: Standing<P>,
-  { stage, error, batch, isTransient, extent }: FailedMove<P>,
+  { stage, error, batch, isTransient, moving, events }: FailedMove<P>,
   { nowMs, order, policy, random }: Context<P>,
 ): Step<P, E> {
   const attempt = standing.attempts + 1
   const inARow = standing.failuresInARow + 1
   const { pause } = standing
   const triesAtPause = pause === undefined ? 0 : pause.tries + 1
+  const page = moving?.page
+  const extent = page?.extent
+  const given =
+    moving && page && extent && batch && stage === 'handle'
+      ? { to: moving.to, evidence: page.evidence, burial: { stage, error, batch, tries: attempt } }
+      : undefined
+  const decide = (): Decided => (given ? policy.decide({ ...given.burial, events }) : { decision: 'pause' })
   const action = onFailure({
     error,
     stage,
@@ -30,10 +41,12 @@ export function afterFailure<P, E>(
     triesAtPause,
     longestPauseMs: policy.longestPauseMs,
     random,
+    decide,
     isNarrowable: extent !== undefined && isNarrowable(order, standing.narrowed, extent),
   })
   const isPaused = action.kind === 'pause'
-  const isCounted = isPaused || (action.kind === 'retry' && action.counted)
+  const isGivenUp = action.kind === 'bury'
+  const isCounted = isPaused || isGivenUp || (action.kind === 'retry' && action.counted)
   const attempts = isCounted ? attempt : standing.attempts
   const failure = {
     stage,
@@ -44,7 +57,7 @@ export function afterFailure<P, E>(
     sinceMs: (inARow > 1 ? standing.failure?.sinceMs : undefined) ?? nowMs,
     pausedSinceMs: pause?.failure.pausedSinceMs ?? (isPaused ? nowMs : undefined),
     nextTryAtMs: action.waitMs === undefined ? undefined : nowMs + action.waitMs,
-    whatToDo: whatToDo(stage, action.kind, error),
+    whatToDo: whatToDo(stage, action, error),
   }
   const isOfEvents = extent !== undefined && (isCounted || action.kind === 'narrow')
   const counted = {
@@ -60,10 +73,10 @@ export function afterFailure<P, E>(
       kind: 'report',
       report: {
         kind: 'failed',
-        state: counted.pause === undefined ? 'retrying' : 'paused',
+        state: isGivenUp ? 'skipping' : counted.pause === undefined ? 'retrying' : 'paused',
         isNews: isPaused
           ? pause === undefined || action.waitMs === undefined
-          : isCounted && attempts === 1 && isParting(standing.narrowed),
+          : !isGivenUp && isCounted && attempts === 1 && isParting(standing.narrowed),
         isGrowth: action.kind === 'narrow' && extent !== undefined && isGrown(standing.narrowed, extent),
         failure,
         error,
@@ -71,10 +84,31 @@ export function afterFailure<P, E>(
       },
     },
   ]
+  if (isGivenUp && given) return bury({ ...counted, error, failure }, given, commands)
   const { cursorIncarnation: incarnation } = standing
   if (action.kind === 'drop_page' && incarnation !== undefined) commands.push({ kind: 'doubt', incarnation })
   if (action.waitMs !== undefined) commands.push({ kind: 'wait', ms: action.waitMs })
   const resting = entered(counted, isPaused ? 'paused' : 'resting', { error, failure })
   // Whatever fails while it is paused, it is paused until the event has passed.
   return { standing: counted.pause === undefined ? resting : { ...resting, shows: 'paused' }, commands }
+}
+
+interface GivenUp<P> {
+  readonly to: P
+  readonly evidence: Evidence<P>
+  readonly burial: Burial
+}
+
+/** Nothing was committed, so the checkpoint stands where it was. */
+function bury<P, E>(
+  standing: Standing<P>,
+  given: GivenUp<P>,
+  commands: readonly Command<P, E>[],
+): Step<P, E> {
+  const { to, burial } = given
+  const burying = { ...standing, isCheckpointRead: true, moving: { to, page: undefined, burial } }
+  return {
+    standing: attempting(burying, 'applying'),
+    commands: [...commands, { kind: 'bury', from: standing.checkpoint?.position, ...given }],
+  }
 }

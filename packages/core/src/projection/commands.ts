@@ -1,4 +1,6 @@
 import type { FailedBatch, FailureStage, ProjectionFailure } from '../failures/classify.ts'
+import type { Burial } from '../failures/letter.ts'
+import type { Decide } from '../failures/on-failure.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
@@ -23,10 +25,10 @@ export type Input<P, E> =
     }
   /** Answers `load`. */
   | { readonly kind: 'loaded'; readonly page: ReadPage<P, E> }
-  /** Answers `apply` and `checkpoint`. */
+  /** Answers `apply`, `bury` and `checkpoint`. */
   | { readonly kind: 'applied'; readonly skipped: SkipTotals }
-  /** Answers `acquire`, `open`, `load`, `apply` and `checkpoint`. */
-  | ({ readonly kind: 'failed' } & FailedWork)
+  /** Answers `acquire`, `open`, `load`, `apply`, `bury` and `checkpoint`. `events`: those that the handler was given. */
+  | ({ readonly kind: 'failed'; readonly events: readonly E[] } & FailedWork)
   /** A `wait` is over. */
   | { readonly kind: 'due' }
   /** `isLate`: nobody waits for the end any more. */
@@ -48,6 +50,14 @@ export type Command<P, E> =
   | ({ readonly kind: 'load' } & PageRequest<P>)
   /** Handles a page and moves the checkpoint to its end: both, or neither. */
   | { readonly kind: 'apply'; readonly from: P | undefined; readonly page: ReadPage<P, E> }
+  /** Moves the checkpoint over events that are given up, and writes their dead letter: both, or neither. */
+  | {
+      readonly kind: 'bury'
+      readonly from: P | undefined
+      readonly to: P
+      readonly evidence: Evidence<P>
+      readonly burial: Burial
+    }
   /** Moves the checkpoint over positions that hold nothing for this projection. */
   | {
       readonly kind: 'checkpoint'
@@ -71,7 +81,7 @@ export type Report<P> =
   | { readonly kind: 'state'; readonly state: ProjectionState }
   | {
       readonly kind: 'failed'
-      readonly state: 'paused' | 'retrying'
+      readonly state: 'paused' | 'retrying' | 'skipping'
       /** Said even where something was said shortly before. */
       readonly isNews: boolean
       /** A larger batch was tried, to find out whether it works by now. It does not, which is no news. */
@@ -80,6 +90,8 @@ export type Report<P> =
       readonly error: unknown
       readonly checkpoint: P | undefined
     }
+  /** Events were given up, and the checkpoint has passed them. */
+  | { readonly kind: 'buried'; readonly burial: Burial }
   /** Nothing fails any more. `isWorking`: it is this process that goes on. */
   | { readonly kind: 'over'; readonly isWorking: boolean }
   /** Another owner has the checkpoint. */
@@ -91,7 +103,12 @@ export interface Context<P> {
   readonly order: PositionOrder<P>
   /** The newest, `undefined` while none holds. */
   readonly reading: HighWaterReading<P> | undefined
-  readonly policy: { readonly attempts: number; readonly batchSize: number; readonly longestPauseMs: number }
+  readonly policy: {
+    readonly attempts: number
+    readonly batchSize: number
+    readonly longestPauseMs: number
+    readonly decide: Decide
+  }
   /** In [0, 1): so that many projections do not wait equally long. */
   readonly random: number
 }

@@ -1,3 +1,4 @@
+import { type Decide, decideBy, type OnFailure } from '../failures/on-failure.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
@@ -71,6 +72,19 @@ export interface Projection<E, Tx, Type extends string = string> {
    * @default none: a call may take as long as it does
    */
   readonly handlerTimeoutMs?: number
+  /**
+   * What becomes of the events of one position once they have failed `attempts` times. `'pause'`: the projection stands
+   * still, and tries them again at growing intervals. `'skip'`: they are passed, and a dead letter in the checkpoint
+   * store says where they are, what failed and how often; they are counted as skipped under `apply_error`. Or a
+   * function that looks at the failure and returns one of the two, or `'retry'`: then it is asked again after the next
+   * try. It must return at once. If it throws or returns anything else, the projection is paused, and the log says so.
+   * With `attempts: 1` it is asked from the first failure on. An event that cannot be mapped, and a
+   * handler that has ended its transaction, pause it whatever is said here.
+   * - Change it when: later events do not depend on earlier ones, and it is worse to stand still than to leave one out
+   *   (mails, a search index). Keep `'pause'` where a missing event makes what follows wrong (balances).
+   * @default 'pause'
+   */
+  readonly onFailure?: OnFailure<E>
 }
 
 export interface HandlerContext<Tx> {
@@ -90,6 +104,9 @@ export interface ResolvedProjection<E, Tx> {
   readonly attempts: number
   readonly longestPauseMs: number
   readonly handlerTimeoutMs: number | undefined
+  readonly decide: Decide
+  /** Whether events may be given up. */
+  readonly maySkip: boolean
 }
 
 /**
@@ -113,6 +130,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   attempts: true,
   longestPauseMs: true,
   handlerTimeoutMs: true,
+  onFailure: true,
 }
 
 type TypedSource = Pick<EventSource<unknown, unknown>, 'filtersByType' | 'placeholderTypes'>
@@ -153,6 +171,7 @@ function resolveProjection<E, Tx>(
     attempts = PROJECTION_DEFAULTS.attempts,
     longestPauseMs = PROJECTION_DEFAULTS.longestPauseMs,
     handlerTimeoutMs,
+    onFailure = 'pause',
   } = projection
   requireName(`${option}.name`, name)
   if (typeof handle !== 'function') throw new InvalidOptionError(`${option}.handle`, 'a function', handle)
@@ -192,5 +211,7 @@ function resolveProjection<E, Tx>(
     attempts,
     longestPauseMs,
     handlerTimeoutMs,
+    decide: decideBy(onFailure, `${option}.onFailure`),
+    maySkip: onFailure !== 'pause',
   })
 }

@@ -1,4 +1,5 @@
 import { describeFailure } from '../failures/classify.ts'
+import { type Burial, describeBurial } from '../failures/letter.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import type { PositionOrder } from '../ports/position.ts'
@@ -14,10 +15,15 @@ interface Reporting<P> {
   readonly clock: Clock
 }
 
+const ACTION = { paused: 'pause', retrying: 'retry', skipping: 'skip' } as const
+
 /** Tells what becomes of one projection: telemetry of everything, the log of the first failure, of the pause, and of one a minute. */
 export class ProjectionReports<P> {
   readonly #parts: Reporting<P>
   readonly #log = new FailureLog()
+  readonly #burials = new FailureLog()
+  /** Events that were given up since it was last said. */
+  #unsaid = 0
 
   constructor(parts: Reporting<P>) {
     this.#parts = parts
@@ -29,6 +35,7 @@ export class ProjectionReports<P> {
     if (report.kind === 'state') {
       session.telemetry.projectionStateChanged({ projection: name, state: report.state })
     } else if (report.kind === 'conflict') session.telemetry.checkpointConflict({ projection: name })
+    else if (report.kind === 'buried') this.#tellBurial(report.burial)
     else if (report.kind === 'over') this.#tellOver(report.isWorking)
     else this.#tellFailure(report)
   }
@@ -38,16 +45,32 @@ export class ProjectionReports<P> {
     const { projection, source, session, logger, clock } = this.#parts
     const { name } = projection
     const { stage, attempt, batch } = failure
-    const isToBeSaid = this.#log.failed(clock.nowMs(), { isNews, isExpected: isGrowth })
     if (stage === 'read' || stage === 'commit') {
       session.telemetry.storeFailed({ projection: name, stage, error })
     } else {
-      const action = state === 'paused' ? 'pause' : 'retry'
-      session.telemetry.handlerFailed({ projection: name, action, error, stage, attempt, batch })
+      session.telemetry.handlerFailed({
+        projection: name,
+        action: ACTION[state],
+        error,
+        stage,
+        attempt,
+        batch,
+      })
     }
-    if (!isToBeSaid) return
+    // Said once its dead letter is written.
+    if (state === 'skipping' || !this.#log.failed(clock.nowMs(), { isNews, isExpected: isGrowth })) return
     const at = checkpoint === undefined ? undefined : source.order.format(checkpoint)
     logger[state === 'paused' ? 'error' : 'warn'](describeFailure(name, state, failure, at, error))
+  }
+
+  /** The first one, then one a minute. */
+  #tellBurial(burial: Burial): void {
+    const { projection, logger, clock } = this.#parts
+    const { events } = burial.batch
+    if (this.#burials.failed(clock.nowMs())) {
+      logger.error(describeBurial(projection.name, burial, this.#unsaid))
+      this.#unsaid = 0
+    } else this.#unsaid += events
   }
 
   /** That another owner goes on is not worth a line. */

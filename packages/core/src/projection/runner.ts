@@ -8,6 +8,7 @@ import type { Grant, Ownership } from '../ownership/ownership.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
+import { buryEvents } from './burial.ts'
 import type { Command, Input, Opening, Step } from './commands.ts'
 import { lagMs } from './lag.ts'
 import { begin, next } from './machine.ts'
@@ -125,7 +126,8 @@ export class ProjectionRunner<P, E, Tx> {
       const answer = await this.#do(command)
       if (answer) this.#next(answer)
     } catch (error) {
-      this.#next({ kind: 'failed', ...this.#calls.failed(error) })
+      const events = command.kind === 'apply' ? command.page.events : []
+      this.#next({ kind: 'failed', ...this.#calls.failed(error), events })
     }
   }
 
@@ -139,6 +141,10 @@ export class ProjectionRunner<P, E, Tx> {
         return { kind: 'loaded', page: await this.#calls.nextPage(command) }
       case 'apply':
         return await this.#handle(command.page, command.from)
+      case 'bury':
+        return await buryEvents(this.#parts, command.burial, (passed, work) =>
+          this.#move({ ...command, page: undefined, passed, signal: this.#givenUp.signal }, work),
+        )
       case 'checkpoint':
         return await this.#move({ ...command, page: undefined, signal: this.#givenUp.signal }, async () => {})
       case 'wait':

@@ -27,8 +27,9 @@ export function reportSkips<P, E>(
     session.tracing.skipped({
       projection,
       run,
-      isCounted: isDense,
-      isOneRun: isDense,
+      // Of what the projection gives up itself it is the events that are counted.
+      isCounted: isDense || run.reason === 'apply_error',
+      isOneRun: isDense && run.reason !== 'apply_error',
       nextEvent: eventAt.get(run.current),
     })
   }

@@ -1,6 +1,7 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
+import type { Burial } from '../failures/letter.ts'
 import { type BatchExtent, isParting, type Narrowing, narrowedAt } from '../failures/narrow.ts'
-import type { HighWaterReading } from '../ports/event-source.ts'
+import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
 import type { ProjectionState } from './status.ts'
@@ -76,12 +77,15 @@ interface Move<P> {
   readonly to: P
   /** `undefined`: the checkpoint follows a cursor that stands above it. */
   readonly page: MovingPage<P> | undefined
+  /** What is given up with it. */
+  readonly burial?: Burial
 }
 
 interface MovingPage<P> {
   readonly events: number
   /** `undefined` where the source does not say. */
   readonly extent: BatchExtent<P> | undefined
+  readonly evidence: Evidence<P>
   readonly lastAppendedAtMs: number | undefined
 }
 

@@ -3,7 +3,7 @@ import { formatEvidence } from '../high-water/poll-calls.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'
-import type { Advanced, CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { Advanced, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
 import type { EventSource, Evidence } from '../ports/event-source.ts'
 import { wholeUnit } from '../ports/unit.ts'
 import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
@@ -17,7 +17,7 @@ import type { KnownCheckpoint } from './standing.ts'
 export interface CallParts<P, E, Tx> {
   readonly projection: ResolvedProjection<E, Tx>
   readonly source: EventSource<P, E>
-  readonly checkpoints: Pick<CheckpointStore<Tx>, 'open' | 'isTransient' | 'isTransactional'>
+  readonly checkpoints: Pick<CheckpointStore<Tx>, 'open' | 'isTransient' | 'isTransactional' | 'deadLetters'>
   readonly session: TelemetrySession<P, E>
   readonly logger: Logger
   readonly clock: Clock
@@ -31,6 +31,8 @@ export interface Movement<P, E> {
   readonly page: ReadPage<P, E> | undefined
   /** Fires when nobody waits for it any more. */
   readonly signal: AbortSignal
+  /** What is given up with it. */
+  readonly passed?: readonly CrossedRun[]
 }
 
 /** What one projection asks of its source and its checkpoint store; positions are texts there. */
@@ -66,7 +68,7 @@ export class StoreCalls<P, E, Tx> {
 
   async advance(
     grant: Grant<Tx>,
-    { from, to, evidence, page, signal }: Movement<P, E>,
+    { from, to, evidence, page, passed = [], signal }: Movement<P, E>,
     work: (tx: Tx) => Promise<void>,
   ): Promise<Advanced> {
     const { projection, source } = this.#parts
@@ -77,6 +79,7 @@ export class StoreCalls<P, E, Tx> {
       from: from === undefined ? undefined : format(from),
       to: format(to),
       evidence: formatEvidence(format, evidence),
+      ...(passed.length === 0 ? {} : { passed }),
       signal,
     }
     const advanced = await grant.advance(request, work)

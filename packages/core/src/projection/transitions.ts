@@ -146,7 +146,7 @@ export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
     const last = positions.at(-1)
     const extent =
       first === undefined || last === undefined ? undefined : { events: events.length, first, last }
-    const moving = { to, page: { events: events.length, extent, lastAppendedAtMs: lastMs } }
+    const moving = { to, page: { events: events.length, extent, evidence, lastAppendedAtMs: lastMs } }
     const handling = { ...standing, moving, oldestAppendedAtMs: firstMs }
     return {
       standing: isInTrouble(standing) ? attempting(handling, 'applying') : entered(handling, 'applying'),
@@ -160,16 +160,20 @@ export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
   return proceed(passed, context)
 }
 
-export const applied: Transition<'applied'> = (standing, { skipped }, context) => {
+export const applied: Transition<'applied'> = <P, E>(
+  standing: Standing<P>,
+  { skipped }: Extract<Input<P, E>, { readonly kind: 'applied' }>,
+  context: Context<P>,
+): Step<P, E> => {
   const { moving } = standing
-  if (moving === undefined) return stay(standing)
-  const { to, page } = moving
+  if (moving === undefined) return stay<P, E>(standing)
+  const { to, page, burial } = moving
   const { batchSize } = context.policy
   const moved = movedTo(standing, context.order, to, { events: page?.events ?? 0, batchSize })
-  return proceed(
+  const goesOn = proceed<P, E>(
     recovered({
       // A checkpoint that follows empty pages may still stand below the event that failed.
-      ...(page ? blamingNone(moved) : { ...moved, failuresInARow: 0 }),
+      ...(page || burial ? blamingNone(moved) : { ...moved, failuresInARow: 0 }),
       checkpoint: { position: to, skipped },
       checkpointedAtMs: context.nowMs,
       moving: undefined,
@@ -178,6 +182,9 @@ export const applied: Transition<'applied'> = (standing, { skipped }, context) =
     }),
     context,
   )
+  if (burial === undefined) return goesOn
+  const { standing: next, commands } = goesOn
+  return { standing: next, commands: [{ kind: 'report', report: { kind: 'buried', burial } }, ...commands] }
 }
 
 export const failed: Transition<'failed'> = (standing, work, context) => {
@@ -185,7 +192,7 @@ export const failed: Transition<'failed'> = (standing, work, context) => {
   const unsure = { ...standing, isCheckpointRead: false, moving: undefined }
   if (standing.stopping !== 'no') return standing.moving ? end(unsure) : finish(standing, context)
   if (standing.right === 'lost') return standBy(unsure)
-  return afterFailure(unsure, { ...work, extent: standing.moving?.page?.extent }, context)
+  return afterFailure(unsure, { ...work, moving: standing.moving }, context)
 }
 
 /** What was paused until a restart, or has been stopped meanwhile, stays. */

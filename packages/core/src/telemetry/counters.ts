@@ -57,7 +57,7 @@ export const COUNTERS: Readonly<Record<CounterName, Instrument>> = {
     unit: '{error}',
     scope: 'projection',
     aggregator: 'sum',
-    labels: { ...PROJECTION, action: ['retry', 'pause'] },
+    labels: { ...PROJECTION, action: ['retry', 'pause', 'skip'] },
     help: 'Failures of handlers and mappings, by what followed. Each halving of a batch is a retry.',
     usedBy: ['dashboard'],
   },

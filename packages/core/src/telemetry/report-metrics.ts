@@ -71,8 +71,10 @@ export function startDaemonAtZero(
   recorder.add('proven_empty_positions', 0, { source })
   recorder.add('telemetry_errors', 0, {})
   for (const projection_name of projections) {
-    for (const reason of MARK_SKIP_REASONS) recorder.add('skipped_events', 0, { projection_name, reason })
-    for (const action of ['retry', 'pause']) recorder.add('handler_errors', 0, { projection_name, action })
+    for (const reason of [...MARK_SKIP_REASONS, 'apply_error'])
+      recorder.add('skipped_events', 0, { projection_name, reason })
+    for (const action of ['retry', 'pause', 'skip'])
+      recorder.add('handler_errors', 0, { projection_name, action })
     recorder.add('processed_events', 0, { projection_name })
     recorder.add('checkpoint_conflicts', 0, { projection_name })
   }

@@ -61,7 +61,8 @@ export interface BatchReport {
 /** A handler, or the mapping of an event, has failed. */
 export interface HandlerFailedReport {
   readonly projection: string
-  readonly action: 'retry' | 'pause'
+  /** `skip`: its events are given up. */
+  readonly action: 'retry' | 'pause' | 'skip'
   readonly error: unknown
   readonly stage: 'map' | 'handle'
   /** How often this batch has failed so, this time included; passing faults of the store are not counted. */

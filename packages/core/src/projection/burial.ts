@@ -1,0 +1,45 @@
+import { hostname } from 'node:os'
+import { pid } from 'node:process'
+import { stagedError } from '../failures/classify.ts'
+import { type Burial, letterOf } from '../failures/letter.ts'
+import { DeadLetterNotWrittenError } from '../kernel/errors.ts'
+import type { CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
+import { wholeUnit } from '../ports/unit.ts'
+
+interface BurialParts<Tx> {
+  readonly projection: { readonly name: string }
+  readonly source: { readonly name: string }
+  readonly checkpoints: Pick<CheckpointStore<Tx>, 'deadLetters'>
+}
+
+const NODE = `${hostname()}/${pid}`
+
+/** Writes a dead letter in the transaction that passes its events: `move` moves the checkpoint, and counts them. */
+export async function buryEvents<Tx, Moved>(
+  { projection: { name }, source, checkpoints: { deadLetters } }: BurialParts<Tx>,
+  burial: Burial,
+  move: (passed: readonly CrossedRun[], work: (tx: Tx) => Promise<void>) => Promise<Moved>,
+): Promise<Moved> {
+  if (deadLetters === undefined)
+    throw new TypeError('a projection that may skip has a store with dead letters')
+  const { batch } = burial
+  const work = async (tx: Tx): Promise<void> => {
+    try {
+      await deadLetters.bury(tx, wholeUnit(name), letterOf(burial, source.name, NODE))
+    } catch (error) {
+      throw new DeadLetterNotWrittenError(name, error)
+    }
+  }
+  const count = BigInt(batch.events)
+  const passed = {
+    reason: 'apply_error',
+    stored: batch.firstPosition,
+    current: batch.lastPosition,
+    count,
+  } as const
+  try {
+    return await move([passed], work)
+  } catch (error) {
+    throw stagedError('commit', error, batch)
+  }
+}
