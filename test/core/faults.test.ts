@@ -1,4 +1,4 @@
-import { EventMappingError, HandlerEndedTransactionError, IncarnationChangedError } from '@tidemark/core'
+import { HandlerEndedTransactionError, IncarnationChangedError } from '@tidemark/core'
 import type { LoadRequest } from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test } from 'vitest'
 import { never } from '../support/never.ts'
@@ -172,25 +172,6 @@ describe('a handler that throws', () => {
       ),
     })
   })
-})
-
-test('an event that cannot be mapped pauses its projection after the attempts, the events before it handled', async () => {
-  const { clock, events, daemon } = rig()
-  for (let i = 0; i < 5; i++) events.append('a', i)
-  const source = altered(events, {
-    load: async (request: LoadRequest<bigint>) => {
-      const page = await events.load(request)
-      if (page.events.some((event) => event.position === 4n))
-        throw new EventMappingError('4', new Error('no JSON'))
-      return page
-    },
-  })
-  const all = recording('all', { batchSize: 1, attempts: 2 })
-  const running = daemon([all], { source })
-  await running.start()
-  await clock.until(() => stateOf(running, 'all') === 'paused')
-  expect(all.seen).toEqual([1n, 2n, 3n])
-  expect(projectionOf(running, 'all')).toMatchObject({ position: 3n, error: { position: '4' } })
 })
 
 describe('a passing fault', () => {

@@ -253,7 +253,7 @@ test.each<[string, Record<number, (text: string) => unknown>]>([
   ])
 })
 
-test('an event that mapRow throws on pauses its projection, which names the position', async () => {
+test('an event that mapRow throws on pauses its projection, which names the position; what is before it is handled', async () => {
   const events = await db.events()
   await events.append(3)
   const mapRow = (_: PostgresRow, position: bigint) => (position === 2n ? JSON.parse('{') : position)
@@ -264,8 +264,8 @@ test('an event that mapRow throws on pauses its projection, which names the posi
   })
   await eventually(() => daemon.status().projections[0]).toMatchObject({
     state: 'paused',
-    position: undefined,
-    error: { code: 'TIDEMARK_EVENT_MAPPING' },
+    position: 1n,
+    error: { code: 'TIDEMARK_EVENT_MAPPING', position: '2' },
   })
 })
 

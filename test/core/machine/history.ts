@@ -224,13 +224,20 @@ class History {
     const random = this.#random
     const looksIn = this.#isContested && this.#stopping === 'no' ? this.#reading?.incarnation : undefined
     if (random.chance(0.12)) this.#fail('read', new Error('connection terminated'), random.chance(0.5))
-    else if (asked.kind === 'load' && random.chance(0.05)) this.#fail('map', new Error('no JSON'), false)
+    else if (asked.kind === 'load' && random.chance(0.05)) this.#failToMap(asked)
     else if (asked.kind === 'apply' && random.chance(0.002))
       this.#fail('handle', ENDED, false, asked.page.events)
     else if (asked.kind === 'apply' && (random.chance(0.1) || this.#store.isPoisoned(asked.page.events)))
       this.#fail('handle', new Error('boom'), false, asked.page.events)
     else if (asked.kind === 'acquire' && looksIn && random.chance(0.6)) this.#hand(this.#openedIn(looksIn))
     else this.#succeed(asked)
+  }
+
+  /** One of the events of that page. */
+  #failToMap(asked: Extract<Asked, { readonly kind: 'load' }>): void {
+    const at = this.#random.pick(this.#store.load(asked, asked.limit, 1_000n).events)
+    if (at === undefined || asked.reading.incarnation !== this.#store.incarnation) this.#succeed(asked)
+    else this.#fail('map', new Error('no JSON'), false, [], at)
   }
 
   #openedIn(incarnation: string): AnyInput {
@@ -307,6 +314,7 @@ class History {
     error: Error,
     isTransient: boolean,
     events: readonly bigint[] = [],
+    unmapped?: bigint,
   ): void {
     const isOwn = stage === 'map' || stage === 'handle'
     const counts = this.#stopping === 'no' && this.#mayWork && isOwn
@@ -319,17 +327,24 @@ class History {
       this.#fullOnes = 0
       this.#growsAfterFailures++
     }
-    if (counts && events.length > 1 && error !== ENDED) this.#halvings++
+    const isPageParted = counts && unmapped !== undefined && this.#limit > 1
+    if (isPageParted) {
+      this.#failed = { through: unmapped, most: Math.floor(this.#limit / 2) }
+      this.#grownFrom = undefined
+      this.#fullOnes = 0
+      this.#growsAfterFailures++
+    }
+    if (isPageParted || (counts && events.length > 1 && error !== ENDED)) this.#halvings++
     else if (counts) this.#ownFailures++
     if (this.#halvings > MOST_HALVINGS) throw new Wrong(`${this.#halvings} batches fail without a commit`)
     if (counts && error === ENDED) this.#isPausedForGood = true
     this.#asked = undefined
-    this.#next({ kind: 'failed', ...failedWork(stage, error, isTransient, events) })
+    this.#next({ kind: 'failed', ...failedWork(stage, error, isTransient, events, unmapped) })
     const { phase } = this.#standing
     const found = phase === 'paused' ? 'pause' : this.#asks('bury') ? 'skip' : 'retry'
-    const isOne = events.length <= 1 || error === ENDED
+    const isOne = (events.length <= 1 && !isPageParted) || error === ENDED
     // What could not be mapped is not given up.
-    const isMapUsedUp = stage === 'map' && this.#ownFailures >= ATTEMPTS
+    const isMapUsedUp = stage === 'map' && !isPageParted && this.#ownFailures >= ATTEMPTS
     const wanted = isOne ? this.#decision(error === ENDED) : 'retry'
     const expected = isMapUsedUp ? 'pause' : wanted
     if (counts && found !== expected) {
@@ -511,11 +526,14 @@ function failedWork(
   error: Error,
   isTransient: boolean,
   events: readonly bigint[] = [],
+  unmapped?: bigint,
 ) {
-  const [first, last] = [events[0], events.at(-1)]
+  const first = events[0] ?? unmapped
+  const last = events.at(-1) ?? unmapped
+  const count = Math.max(1, events.length)
   const batch =
     first === undefined
       ? undefined
-      : { firstPosition: `${first}`, lastPosition: `${last}`, events: events.length, eventTypes: [] }
+      : { firstPosition: `${first}`, lastPosition: `${last}`, events: count, eventTypes: [] }
   return { stage, error, batch, isTransient, events }
 }

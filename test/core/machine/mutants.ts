@@ -106,8 +106,20 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'pauses at a batch that can be parted',
     file: 'after-failure',
-    replace: 'extent !== undefined && isNarrowable(order, standing.narrowed, extent)',
-    by: 'false',
+    replace: 'isNarrowable: halved !== undefined',
+    by: 'isNarrowable: false',
+  },
+  {
+    name: 'pauses at a page that could not be mapped, though events stand before the one that fails',
+    file: 'after-failure',
+    replace: "const at = stage === 'map' ? positionOf(order, batch) : undefined",
+    by: 'const at = undefined',
+  },
+  {
+    name: 'asks for a whole page before the event that cannot be mapped has passed',
+    file: 'narrow',
+    replace: 'narrowedTo(Math.floor(asked / 2), at, before?.patience ?? 1)',
+    by: '{ ...narrowedTo(Math.floor(asked / 2), at, before?.patience ?? 1), through: undefined }',
   },
   {
     name: 'counts an attempt for each half',
@@ -184,8 +196,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'forgets that a batch has failed once something else does',
     file: 'after-failure',
-    replace: 'narrowed(standing.narrowed, extent, policy.batchSize) : standing.narrowed,',
-    by: 'narrowed(standing.narrowed, extent, policy.batchSize) : undefined,',
+    replace: 'narrowed(standing.narrowed, extent, policy.batchSize) : standing.narrowed\n',
+    by: 'narrowed(standing.narrowed, extent, policy.batchSize) : undefined\n',
   },
   {
     name: 'stays paused for good',

@@ -64,6 +64,19 @@ export function narrowed<P>(
   return narrowedTo(Math.max(1, Math.floor(asked / 2)), last, patience)
 }
 
+/**
+ * After the event at `at` could not be mapped while a page was loaded: half the page. What is before it is handled that way,
+ * until it stands first. `undefined`: a page can be no smaller.
+ */
+export function narrowedBefore<P>(
+  before: Narrowing<P> | undefined,
+  at: P,
+  batchSize: number,
+): Narrowing<P> | undefined {
+  const asked = batchLimit(before, batchSize)
+  return asked <= 1 ? undefined : narrowedTo(Math.floor(asked / 2), at, before?.patience ?? 1)
+}
+
 function narrowedTo<P>(limit: number, through: P, patience: number): Narrowing<P> {
   return { limit, through, works: limit, passed: 0, patience }
 }

@@ -16,6 +16,8 @@ export function whatToDo(stage: FailureStage, action: FailureAction, error: unkn
         : `onFailure did not decide, so it is paused: ${messageOf(action.fault)}; `
     return `${undecided}mend ${mend}; it is tried again by itself, at growing intervals, and at once after a restart`
   }
+  if (action.kind === 'narrow' && stage === 'map')
+    return 'what is before it is handled first, in smaller pages; mend the mapping (or the event) if it goes on'
   if (action.kind === 'narrow')
     return 'smaller parts of it are tried by themselves, until it is known which event fails'
   if (stage === 'map') return 'it is tried again by itself; mend the mapping (or the event) if it goes on'

@@ -1,10 +1,19 @@
-import { isOwnFault } from '../failures/classify.ts'
+import { type FailedBatch, isOwnFault } from '../failures/classify.ts'
 import type { Burial } from '../failures/letter.ts'
-import { isGrown, isNarrowable, isParting, narrowed } from '../failures/narrow.ts'
+import {
+  type BatchExtent,
+  isGrown,
+  isNarrowable,
+  isParting,
+  type Narrowing,
+  narrowed,
+  narrowedBefore,
+} from '../failures/narrow.ts'
 import type { Decided } from '../failures/on-failure.ts'
 import { onFailure } from '../failures/policy.ts'
 import { whatToDo } from '../failures/what-to-do.ts'
 import type { Evidence } from '../ports/event-source.ts'
+import type { PositionOrder } from '../ports/position.ts'
 import type { Command, Context, FailedWork, Step } from './commands.ts'
 import { attempting, entered, type Standing } from './standing.ts'
 
@@ -31,6 +40,7 @@ export function afterFailure<P, E>(
       ? { to: moving.to, evidence: page.evidence, burial: { stage, error, batch, tries: attempt } }
       : undefined
   const decide = (): Decided => (given ? policy.decide({ ...given.burial, events }) : { decision: 'pause' })
+  const halved = halvedAfter(standing, { stage, batch, extent }, { order, policy })
   const action = onFailure({
     error,
     stage,
@@ -42,7 +52,7 @@ export function afterFailure<P, E>(
     longestPauseMs: policy.longestPauseMs,
     random,
     decide,
-    isNarrowable: extent !== undefined && isNarrowable(order, standing.narrowed, extent),
+    isNarrowable: halved !== undefined,
   })
   const isPaused = action.kind === 'pause'
   const isGivenUp = action.kind === 'bury'
@@ -59,13 +69,14 @@ export function afterFailure<P, E>(
     nextTryAtMs: action.waitMs === undefined ? undefined : nowMs + action.waitMs,
     whatToDo: whatToDo(stage, action, error),
   }
-  const isOfEvents = extent !== undefined && (isCounted || action.kind === 'narrow')
+  const isOfEvents = extent !== undefined && isCounted
+  const afterIt = isOfEvents ? narrowed(standing.narrowed, extent, policy.batchSize) : standing.narrowed
   const counted = {
     ...standing,
     attempts,
     failuresInARow: inARow,
     pause: isPaused ? { tries: triesAtPause, error, failure } : pause,
-    narrowed: isOfEvents ? narrowed(standing.narrowed, extent, policy.batchSize) : standing.narrowed,
+    narrowed: action.kind === 'narrow' ? halved : afterIt,
   }
   const checkpoint = standing.checkpoint?.position
   const commands: Command<P, E>[] = [
@@ -110,5 +121,32 @@ function bury<P, E>(
   return {
     standing: attempting(burying, 'applying'),
     commands: [...commands, { kind: 'bury', from: standing.checkpoint?.position, ...given }],
+  }
+}
+
+/** Smaller batches, to find the event that fails; `undefined` where it is found, or nothing of this is about an event. */
+function halvedAfter<P>(
+  { narrowed: before }: Standing<P>,
+  {
+    stage,
+    batch,
+    extent,
+  }: Pick<FailedWork, 'stage' | 'batch'> & { readonly extent: BatchExtent<P> | undefined },
+  { order, policy }: Pick<Context<P>, 'order' | 'policy'>,
+): Narrowing<P> | undefined {
+  const { batchSize } = policy
+  if (extent !== undefined) {
+    return isNarrowable(order, before, extent) ? narrowed(before, extent, batchSize) : undefined
+  }
+  const at = stage === 'map' ? positionOf(order, batch) : undefined
+  return at === undefined ? undefined : narrowedBefore(before, at, batchSize)
+}
+
+/** `undefined` where a source has named it in a text of its own. */
+function positionOf<P>(order: PositionOrder<P>, batch: FailedBatch | undefined): P | undefined {
+  try {
+    return batch && order.parse(batch.firstPosition)
+  } catch {
+    return undefined
   }
 }

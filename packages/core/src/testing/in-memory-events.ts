@@ -1,5 +1,6 @@
 import { resumeSettled } from '../high-water/resume.ts'
 import { type Settlement, settle, startSettlement } from '../high-water/settlement.ts'
+import { EventMappingError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import type {
   EventSource,
@@ -183,6 +184,14 @@ class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
     }
   }
 
+  #mapped(row: InMemoryRow<T>): E {
+    try {
+      return this.#mapRow(row, row.position)
+    } catch (error) {
+      throw new EventMappingError(row.position.toString(), error, row.type)
+    }
+  }
+
   async load({ after, upTo, limit, eventTypes, signal }: LoadRequest<bigint>): Promise<Page<bigint, E>> {
     signal.throwIfAborted()
     const events = this.#visible
@@ -193,7 +202,7 @@ class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
       .slice(0, limit)
     const last = events.at(-1)
     return {
-      events: events.map((row) => this.#mapRow(row, row.position)),
+      events: events.map((row) => this.#mapped(row)),
       positions: events.map((event) => event.position),
       types: events.map((event) => event.type),
       through: last && events.length === limit ? last.position : upTo,
