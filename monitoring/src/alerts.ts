@@ -142,6 +142,17 @@ ${increase('subscription_drops', ofProjection, '15m:15s')} > ${DROPS_IN_A_ROW}`,
     expr: `max by (${ofProjection}) (${gauge('subscription_stalled')}) >= 1`,
   },
   {
+    name: 'TidemarkDeadLettersOpen',
+    section: 'Dead letters open',
+    severity: 'warning',
+    for: '5m',
+    summary:
+      'Projection {{ $labels.projection_name }} has given up events {{ $value | printf "%.0f" }} times, and nobody has dealt with them yet',
+    description:
+      'Its onFailure skipped events that failed too often. It goes on without their effect. Each has a dead letter in tidemark.dead_letters with its position, what failed and how often. The alert ends when each is resolved or discarded.',
+    expr: `max by (${ofProjection}) (${gauge('dead_letters_open')}) > 0`,
+  },
+  {
     name: 'TidemarkDaemonGone',
     section: 'Daemon gone',
     severity: 'critical',

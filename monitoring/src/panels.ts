@@ -104,10 +104,27 @@ export const ROWS: readonly Row[] = [
         ],
       },
       {
+        title: 'Dead letters',
+        whenEmpty: 'Only of daemons whose checkpoints keep dead letters',
+        description:
+          'Open ones: events that onFailure gave up, until somebody resolves or discards them. Anything above 0: open the runbook, dead letters open.',
+        width: 6,
+        view: { kind: 'number', unit: 'short', bad: 1 },
+        queries: [perProjection(across('dead_letters_open', 'projection_name'))],
+      },
+      {
+        title: 'Oldest dead letter',
+        whenEmpty: 'Only of daemons whose checkpoints keep dead letters',
+        description: 'How long the oldest open dead letter has been open; 0 where there is none.',
+        width: 6,
+        view: { kind: 'number', unit: 's' },
+        queries: [perProjection(across('oldest_dead_letter_age_seconds', 'projection_name'))],
+      },
+      {
         title: 'Skips as they happen',
         whenEmpty: NOTHING_RUNS,
         description: 'By projection and reason, counted by the processes.',
-        width: 24,
+        width: 12,
         view: { kind: 'graph', unit: 'short', style: 'bars' },
         queries: [
           perProjection(

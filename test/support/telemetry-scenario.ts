@@ -1,4 +1,11 @@
-import { type Clock, createDaemon, type Daemon, type Logger, type Metrics } from '@tidemark/core'
+import {
+  type CheckpointStore,
+  type Clock,
+  createDaemon,
+  type Daemon,
+  type Logger,
+  type Metrics,
+} from '@tidemark/core'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { FakeClock } from './fake-clock.ts'
 import { GuessingStore, THRESHOLD_MS } from './guessing-store.ts'
@@ -27,7 +34,7 @@ export async function telemetryScenario(
   const orders = new TimedStore(clock, 'orders')
   const legacy = new GuessingStore(clock, 'legacy')
   const shared = { metrics, clock, ...(logger ? { logger } : {}) }
-  const checkpoints = inMemoryCheckpoints()
+  const checkpoints = checkpointsOf(clock)
   const balances = { name: 'balances', handle: () => takes(clock, 20) }
   let shaken = 0
   let told = 0
@@ -132,4 +139,17 @@ export async function telemetryScenario(
 
 function takes(clock: Clock, ms: number): Promise<void> {
   return clock.sleep(ms, new AbortController().signal)
+}
+
+/** Whose dead letters were buried when the scenario began, by its clock. */
+function checkpointsOf(clock: Clock): CheckpointStore<undefined> {
+  const checkpoints = inMemoryCheckpoints()
+  const { deadLetters } = checkpoints
+  if (deadLetters === undefined) throw new TypeError('checkpoints in memory keep dead letters')
+  const oldestAtMs = clock.nowMs()
+  const counts = deadLetters.counts.bind(deadLetters)
+  Object.assign(deadLetters, {
+    counts: async (signal: AbortSignal) => (await counts(signal)).map((count) => ({ ...count, oldestAtMs })),
+  })
+  return checkpoints
 }

@@ -9,10 +9,11 @@ import { LifecycleError } from '../kernel/errors.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import type { ProjectionStatus } from '../projection/status.ts'
 import { inBackground } from '../telemetry/background.ts'
-import { projectionGauges, storeGauges } from '../telemetry/gauge-readings.ts'
+import { letterGauges, projectionGauges, storeGauges } from '../telemetry/gauge-readings.ts'
 import type { GaugeReading } from '../telemetry/metrics.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
 import { drain } from './drain.ts'
+import { LetterCounts } from './letter-counts.ts'
 import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './options.ts'
 import { prepareCheckpoints } from './prepare.ts'
 import { Units } from './units.ts'
@@ -72,6 +73,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   readonly #session: TelemetrySession<P, E>
   readonly #agent: PollingAgent<P>
   readonly #units: Units<P, E, Tx>
+  readonly #letters: LetterCounts<Tx>
   readonly #stopping = new AbortController()
   #life: 'new' | 'starting' | 'started' | 'stopped' = 'new'
   #refused: { readonly error: unknown } | undefined
@@ -92,6 +94,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       traceContext,
       gauges: () => this.#gauges(),
     })
+    this.#letters = new LetterCounts({ checkpoints, clock, logger: highWater.logger })
     this.#agent = new PollingAgent(highWater, this.#session, () => this.#units.projected())
     this.#units = new Units({
       projections,
@@ -169,10 +172,14 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   }
 
   *#gauges(): Iterable<GaugeReading> {
-    const { source } = this.#options
+    const { source, clock } = this.#options
     const { highWater, projections } = this.status()
     yield* storeGauges(source.name, highWater, source.order.approximate)
-    for (const projection of projections) yield* projectionGauges(projection, source.order.approximate)
+    for (const projection of projections) {
+      yield* projectionGauges(projection, source.order.approximate)
+      yield* letterGauges(projection, this.#letters.of(projection.name), clock.nowMs())
+    }
+    if (this.#life === 'started') this.#letters.readWhenDue(this.#stopping.signal)
   }
 
   wake(): void {

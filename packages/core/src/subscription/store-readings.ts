@@ -1,5 +1,6 @@
 import { hasCode } from '../kernel/errors.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
+import { PeriodicReader } from '../telemetry/periodic-reader.ts'
 import {
   type HeadFound,
   type HeadHistory,
@@ -10,7 +11,6 @@ import {
 } from './head-history.ts'
 import type { LifecycleKeeper } from './lifecycle-keeper.ts'
 import type { ResolvedMonitorOptions } from './options.ts'
-import { PeriodicReader } from './periodic-reader.ts'
 import { isHeadOurs, type Standing } from './standing.ts'
 
 interface StoreReadingsParts<P> {

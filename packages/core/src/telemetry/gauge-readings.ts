@@ -54,6 +54,22 @@ export function projectionGauges<P>(
   ]
 }
 
+/** What the gauges of a projection's dead letters show now; nothing of a standby, or before they were read. */
+export function letterGauges(
+  { name, state }: Pick<ProjectionStatus<unknown>, 'name' | 'state'>,
+  counts: { readonly open: number; readonly oldestAtMs: number } | undefined,
+  nowMs: number,
+): readonly GaugeReading[] {
+  if (counts === undefined || state === 'standby') return []
+  const gauge = readingsWith({ projection_name: name })
+  // The clock of the store may be ahead.
+  const ageMs = counts.open === 0 ? 0 : Math.max(0, nowMs - counts.oldestAtMs)
+  return [
+    ...gauge('dead_letters_open', counts.open),
+    ...gauge('oldest_dead_letter_age_seconds', ageMs / MS_PER_SECOND),
+  ]
+}
+
 /** What the gauges of a wrapped subscription show now. */
 export function subscriptionGauges<P>(
   { projection, state, position, lagPositions, lagMs, isStalled, group }: SubscriptionStatus<P>,

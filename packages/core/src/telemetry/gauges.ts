@@ -17,6 +17,8 @@ export type GaugeName =
   | 'projection_lag_seconds'
   | 'projection_state'
   | 'skipped_events_recorded'
+  | 'dead_letters_open'
+  | 'oldest_dead_letter_age_seconds'
   | 'subscription_stalled'
   | 'parked_messages'
   | 'outstanding_messages'
@@ -161,6 +163,28 @@ export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
     labels: { ...PROJECTION, reason: MARK_SKIP_REASONS },
     help: 'The total of skipped positions stored with the checkpoint: survives restarts.',
     usedBy: ['dashboard', 'alert'],
+  },
+  dead_letters_open: {
+    kind: 'gauge',
+    unit: '{letter}',
+    scope: 'projection',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: PROJECTION,
+    help: 'Dead letters of a projection that are open: events that its onFailure gave up. Read from the checkpoint store when a scrape asks, and shown at the next.',
+    whenEnded: 0,
+    usedBy: ['dashboard', 'alert'],
+  },
+  oldest_dead_letter_age_seconds: {
+    kind: 'gauge',
+    unit: 's',
+    scope: 'projection',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: PROJECTION,
+    help: 'How long the oldest open dead letter of a projection has been open; 0 where there is none.',
+    whenEnded: 0,
+    usedBy: ['dashboard'],
   },
   subscription_stalled: {
     kind: 'gauge',

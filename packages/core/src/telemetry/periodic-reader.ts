@@ -1,6 +1,6 @@
 import type { Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
-import type { Logger } from '../telemetry/logger.ts'
+import type { Logger } from './logger.ts'
 
 export interface PeriodicReaderParts<T> {
   readonly read: (signal: AbortSignal) => Promise<T>
