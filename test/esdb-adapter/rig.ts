@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, vi } from 'vitest'
 import type { EsdbServer } from '../support/esdb-server/server.ts'
-import { type Client, connect } from './client.ts'
+import { type Client, clientName, connect } from './client.ts'
 import { type Before, lookBefore, removeOwn, unique } from './own-names.ts'
 import { isSimulated, reached, startServer } from './server-in-use.ts'
 
@@ -25,7 +25,7 @@ export function useServer(): Rig {
   let clients: Client[] = []
   const names = new Map<string, string>()
   const connectAnother = (): Client => {
-    const client = connect(started(server))
+    const client = connect(soon(started(server)))
     clients.push(client)
     return client
   }
@@ -82,6 +82,19 @@ export function removedAfterAll(server: () => EsdbServer): void {
     before = await withClient(lookBefore)
   })
   afterAll(() => withClient((client) => removeOwn(client, before)))
+}
+
+/**
+ * A new client of KurrentDB waits for `discoveryInterval` (0.5 s) before its first call; here each test has one. It goes on
+ * looking for a server as long as by default.
+ */
+function soon({ connectionString }: EsdbServer): { readonly connectionString: string } {
+  const isAsMade = isSimulated && clientName === 'kurrentdb'
+  return {
+    connectionString: isAsMade
+      ? `${connectionString}&discoveryInterval=10&maxDiscoverAttempts=500`
+      : connectionString,
+  }
 }
 
 /** Connections are shared by all clients of a process: the last ones may not know yet that the server has gone. */
