@@ -93,16 +93,18 @@ interface LockedCheckpoint extends OwnTransaction {
 }
 
 /** Before the handler runs, so that the loser of two owners does no work. */
-async function beginAndLock(
-  { client, tables, backends, unended }: AdvanceParts,
-  request: AdvanceRequest,
-): Promise<LockedCheckpoint> {
+async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promise<LockedCheckpoint> {
+  const { client, tables, backends, unended } = parts
   const { unit, from, evidence } = request
   const keys = backends?.of(evidence.incarnation) ?? []
   const [locked] = await beginForOthers(client, lockSql(tables, request, keys))
   const row = locked?.rows[0]
-  await unended.requireEnded(client, unit, evidence.incarnation)
+  const hasEnded = await unended.requireEnded(client, unit, evidence.incarnation)
   if (row === undefined) {
+    if (hasEnded) {
+      await client.query('rollback')
+      return await beginAndLock(parts, request)
+    }
     throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
   }
   const { desired, decision } = toDesired(row)

@@ -139,8 +139,8 @@ export class CommitPendingError extends TidemarkError {
 }
 
 /**
- * The transaction of a handler that was given up (`handlerTimeoutMs`, `drainTimeoutMs`) still goes on: its server process
- * has not noticed yet that nobody is there. It was told to end.
+ * The transaction of a handler that was given up (`handlerTimeoutMs`, `drainTimeoutMs`) still goes on, though its server
+ * process was told to end.
  */
 export class TransactionPendingError extends TidemarkError {
   readonly code = 'TIDEMARK_TRANSACTION_PENDING'

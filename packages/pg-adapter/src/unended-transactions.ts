@@ -1,5 +1,5 @@
 import { HandlerEndedTransactionError, type Unit, unitKey } from '@tidemark/core/adapter'
-import type { PgClient } from './client.ts'
+import type { BoundedClient } from './client.ts'
 import { CommitPendingError, TransactionPendingError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
 
@@ -33,36 +33,59 @@ export class UnendedTransactions {
     this.#known.set(unitKey(unit), { ...transaction, why: 'given_up' })
   }
 
-  /** Throws while the unit's own last transaction goes on, after it has told the server to end one that was given up. */
-  async requireEnded(client: PgClient, unit: Unit, incarnation: string): Promise<void> {
+  /**
+   * Throws while the unit's own last transaction goes on; one that was given up is ended first. Whether there was one: then
+   * the checkpoint's lock may be free by now.
+   */
+  async requireEnded(client: BoundedClient, unit: Unit, incarnation: string): Promise<boolean> {
     const key = unitKey(unit)
     const last = this.#known.get(key)
-    if (last === undefined) return
+    if (last === undefined) return false
     // A server that was restarted has ended them all, and may give their ids to others.
     if (last.incarnation === incarnation) await requireEnded(client, unit, last)
     this.#known.delete(key)
+    return true
   }
 }
 
-async function requireEnded(
-  client: PgClient,
-  { projection }: Unit,
-  { transaction, pid, why }: Unended,
-): Promise<void> {
+async function requireEnded(client: BoundedClient, { projection }: Unit, last: Unended): Promise<void> {
+  const { pid, why } = last
+  const isGivenUp = why === 'given_up'
+  const before = await look(client, last)
+  const isToBeEnded = before.status === 'in progress' && isGivenUp
+  if (isToBeEnded) await terminate(client, last)
+  const { status } = isToBeEnded ? await look(client, last) : before
+  if (status === 'in progress') {
+    throw isGivenUp
+      ? new TransactionPendingError(projection, pid, before.waitsFor)
+      : new CommitPendingError(projection, pid, before.waitsFor)
+  }
+  if (status === 'committed' && isGivenUp) throw new HandlerEndedTransactionError(projection)
+}
+
+async function look(
+  client: BoundedClient,
+  { transaction, pid }: Unended,
+): Promise<{ readonly status: unknown; readonly waitsFor: string }> {
   const id = `${quoteLiteral(transaction)}::xid8`
   const { rows } = await client.query(
     `select case when ${id} <= pg_current_xact_id() then pg_xact_status(${id})::text end as status,
        (select concat_ws(' ', a.wait_event_type, a.wait_event)
         from pg_stat_get_activity(${quoteLiteral(pid)}::int) a) as "waitsFor"`,
   )
-  const { status, waitsFor } = rows[0] ?? {}
-  if (status === 'in progress') {
-    if (why === 'commit_sent') throw new CommitPendingError(projection, pid, String(waitsFor ?? ''))
-    // The transaction is compared, because the number of a process that has ended may be another one's by now.
-    await client.query(
-      `select pg_terminate_backend(a.pid) from pg_stat_get_activity(${quoteLiteral(pid)}::int) a where a.backend_xid = ${id}::xid`,
-    )
-    throw new TransactionPendingError(projection, pid, String(waitsFor ?? ''))
-  }
-  if (status === 'committed' && why === 'given_up') throw new HandlerEndedTransactionError(projection)
+  return { status: rows[0]?.status, waitsFor: String(rows[0]?.waitsFor ?? '') }
+}
+
+const TERMINATE_WAIT_MS = 5_000
+
+/**
+ * Ends the server process, and waits for that. The transaction is compared, because the number of a process that has ended may
+ * be another one's by now.
+ */
+async function terminate(client: BoundedClient, { transaction, pid }: Unended): Promise<void> {
+  const waitMs = Math.min(TERMINATE_WAIT_MS, Math.floor(client.queryTimeoutMs / 2))
+  await client.query(
+    `select pg_terminate_backend(a.pid, ${waitMs}) from pg_stat_get_activity(${quoteLiteral(pid)}::int) a
+     where a.backend_xid = ${quoteLiteral(transaction)}::xid8::xid`,
+  )
 }
