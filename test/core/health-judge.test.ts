@@ -66,6 +66,11 @@ const projections: fc.Arbitrary<ProjectionFacts<bigint>> = fc.record({
     lagMs: maybe(fc.integer({ min: 0, max: 30 * MINUTE })),
     handledEvents: fc.nat(),
     skipped: fc.constantFrom(undefined, {}),
+    pausedBy: fc.constantFrom(undefined, undefined, {
+      who: 'ada',
+      why: 'a migration',
+      sinceMs: NOW - 60 * MINUTE,
+    }),
     error: fc.constant(new Error('secret')),
     failure: maybe(
       fc.record({
@@ -151,7 +156,11 @@ describe('whatever is known of a daemon,', () => {
   test('live depends on signs of life alone: not on failures, pauses, lag, or what polls say', () => {
     holds((of, { live }) => {
       const isLost = [lostLoop(of.pulse, NOW)]
-        .concat(of.projections.map(({ pulse, waitingSinceMs }) => lostLoop(pulse, NOW, waitingSinceMs)))
+        .concat(
+          of.projections
+            .filter(({ status, pulse }) => status.pausedBy === undefined || pulse.waitsFor !== 'timer')
+            .map(({ pulse, waitingSinceMs }) => lostLoop(pulse, NOW, waitingSinceMs)),
+        )
         .some((why) => why !== undefined)
       expect(live).toBe(of.refused === undefined && !(of.life === 'started' && isLost))
     })
@@ -171,6 +180,18 @@ describe('whatever is known of a daemon,', () => {
       of.projections.forEach(({ movedAtMs }, index) => {
         if (NOW - movedAtMs >= HEALTH_DEFAULTS.stalledAfterMs) return
         expect(health.projections[index]?.status).not.toBe('stalled')
+      })
+    })
+  })
+
+  test('a projection that an operator has paused is paused, says by whom and why, and makes nothing unready', () => {
+    holds((of, health) => {
+      of.projections.forEach(({ status: { state, pausedBy } }, index) => {
+        if (pausedBy === undefined || state === 'stopped') return
+        const { status, why } = health.projections[index] ?? {}
+        expect(status).toBe('paused')
+        expect(why).toBe('ada has paused it: a migration')
+        expect(health.reasons.join()).not.toContain('a migration')
       })
     })
   })

@@ -1,4 +1,5 @@
 import type { Pulse } from '../kernel/pulse.ts'
+import type { Decision } from '../ports/control.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { ProjectionStatus } from '../projection/status.ts'
 import { errorName } from './error-name.ts'
@@ -7,7 +8,8 @@ import { seconds } from './signs-of-life.ts'
 import type { FailureHealth, ProjectionHealth, ProjectionHealthStatus } from './verdict.ts'
 
 export interface ProjectionFacts<P> {
-  readonly status: ProjectionStatus<P>
+  /** `pausedBy`: an operator wants it to stand still. */
+  readonly status: ProjectionStatus<P> & { readonly pausedBy?: Decision | undefined }
   /** When its checkpoint last moved in this process, or was read, or the process began. */
   readonly movedAtMs: number
   /** Since when events wait at or below the mark. */
@@ -38,17 +40,19 @@ export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
     movedAtMs: facts.movedAtMs,
     waitingSinceMs: facts.waitingSinceMs,
     pulse: facts.pulse,
+    pausedBy: facts.status.pausedBy,
     failure: failureHealth(facts.status),
   }
 }
 
 function verdict<P>({ facts, isStarting, thresholds, nowMs }: Judging<P>): Verdict {
-  const { state, failure, error, skipped, lagMs } = facts.status
+  const { state, pausedBy, failure, error, skipped, lagMs } = facts.status
   if (state === 'stopped') {
     return isStarting
       ? say('starting', 'the daemon has not come to it yet')
       : say('stopped', 'the daemon was not started, or was stopped')
   }
+  if (pausedBy !== undefined) return say('paused', `${pausedBy.who} has paused it: ${pausedBy.why}`)
   if (state === 'paused') {
     const what = `its ${failure?.stage === 'map' ? 'mapping' : 'handler'} failed: ${errorName(error)}`
     return failure?.nextTryAtMs === undefined

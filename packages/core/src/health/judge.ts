@@ -38,7 +38,7 @@ export function judge<P>(facts: DaemonFacts<P>, thresholds: ResolvedHealthOption
   const notReady = [
     ...whyNotReady(facts, thresholds),
     ...projections
-      .filter(({ status }) => life === 'started' && !IS_READY[status])
+      .filter(({ status, pausedBy }) => life === 'started' && !IS_READY[status] && pausedBy === undefined)
       .map(({ name, status, why }) => `projection "${name}" is ${status}: ${why}`),
   ]
   return {
@@ -61,6 +61,8 @@ function whyNotLive<P>({ refused, pulse, projections, nowMs, life }: DaemonFacts
   const polls = lostLoop(pulse, nowMs)
   const lost = polls === undefined ? [] : [`the polls show no sign of life: ${polls}`]
   for (const { status, pulse: ofProjection, waitingSinceMs } of projections) {
+    // It waits for no next try while an operator wants it to stand still.
+    if (status.pausedBy !== undefined && ofProjection.waitsFor === 'timer') continue
     const why = lostLoop(ofProjection, nowMs, waitingSinceMs)
     if (why !== undefined) lost.push(`projection "${status.name}" shows no sign of life: ${why}`)
   }

@@ -1,5 +1,6 @@
 import type { FailedBatch, FailureStage } from '../failures/classify.ts'
 import type { Pulse } from '../kernel/pulse.ts'
+import type { Decision } from '../ports/control.ts'
 import type { Holder } from '../ports/event-source.ts'
 import type { ProjectionState } from '../projection/status.ts'
 
@@ -9,7 +10,7 @@ import type { ProjectionState } from '../projection/status.ts'
  * - `ok`: everything is handled, or what waits is younger than `laggingAfterMs`
  * - `lagging`: the oldest event that waits is older than that; work goes on, or the mark is held
  * - `stalled`: events wait, or something fails, and its checkpoint has not moved for `stalledAfterMs`
- * - `paused`: its handler or mapping failed too often; it tries again by itself
+ * - `paused`: its handler or mapping failed too often; it tries again by itself. Or an operator has paused it (`pausedBy`)
  * - `failed`: it does not try again by itself: its handler has ended its transaction
  * - `standby`: another process moves its checkpoint
  * - `starting`: `start()` is under way, or its checkpoint was not read yet
@@ -99,6 +100,8 @@ export interface ProjectionHealth {
   readonly waitingSinceMs: number | undefined
   /** What its loop waits for, and since when: its last sign of life. */
   readonly pulse: Pulse
+  /** The operator who has paused it. It stands still because it is to, and the process stays ready. */
+  readonly pausedBy: Decision | undefined
   readonly failure: FailureHealth | undefined
 }
 
