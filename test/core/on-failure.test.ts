@@ -1,4 +1,4 @@
-import { type Logger, type OnFailure, UnsupportedByStoreError } from '@tidemark/core'
+import { EventMappingError, type Logger, type OnFailure, UnsupportedByStoreError } from '@tidemark/core'
 import type { DeadLetter } from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
@@ -179,6 +179,66 @@ describe("onFailure 'skip'", () => {
     await clock.run(running.waitUntilProjected())
     expect(seen).toEqual([1n, 3n])
     expect(projectionOf(running, 'orders')).toMatchObject({ position: 3n, skipped: { apply_error: 1n } })
+  })
+
+  test('passes events that cannot be mapped, those of their position with them', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    for (let i = 0; i < 20; i++) events.append(i % 2 === 0 ? 'even' : 'odd', i)
+    const unmappable: ReadonlyMap<bigint, number> = new Map([
+      [1n, 1],
+      [7n, 3],
+      [20n, 1],
+    ])
+    const source = altered(events, {
+      load: async (request) => {
+        const page = await events.load(request)
+        const at = page.positions.find((position) => unmappable.has(position))
+        if (at === undefined) return page
+        throw new EventMappingError(String(at), new SyntaxError('no JSON'), 'even', unmappable.get(at))
+      },
+    })
+    const orders = recording('orders', { attempts: 2, batchSize: 8, onFailure: 'skip' })
+    const running = daemon([orders], { source })
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    expect(orders.seen).toEqual(upTo(20).filter((position) => !unmappable.has(position)))
+    expect(projectionOf(running, 'orders')).toMatchObject({
+      position: 20n,
+      skipped: { apply_error: 5n },
+      failure: undefined,
+    })
+    const letters = (await checkpoints.deadLetters?.list({}, { limit: 9 }, never())) ?? []
+    expect(letters.map(({ firstPosition, events: count }) => [firstPosition, count])).toEqual([
+      ['1', 1],
+      ['7', 3],
+      ['20', 1],
+    ])
+    expect(letters[1]).toMatchObject({
+      lastPosition: '7',
+      eventTypes: ['even'],
+      stage: 'map',
+      tries: 2,
+      error: {
+        name: 'EventMappingError',
+        code: 'TIDEMARK_EVENT_MAPPING',
+        cause: { name: 'SyntaxError', message: 'no JSON' },
+      },
+    })
+  })
+
+  test('pauses at an event that its source names in a text of its own: nothing says where to go on', async () => {
+    const { clock, events, daemon } = rig()
+    for (let i = 0; i < 3; i++) events.append('a', i)
+    const source = altered(events, {
+      load: async () => {
+        throw new EventMappingError('row 1', new SyntaxError('no JSON'))
+      },
+    })
+    const orders = recording('orders', { attempts: 1, onFailure: 'skip' })
+    const running = daemon([orders], { source })
+    await running.start()
+    await clock.until(() => stateOf(running, 'orders') === 'paused')
+    expect(projectionOf(running, 'orders')).toMatchObject({ position: undefined, skipped: {} })
   })
 
   test('is refused with checkpoints that keep no dead letters, before anything runs', () => {

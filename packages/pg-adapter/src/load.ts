@@ -42,7 +42,7 @@ export async function loadPage<E>(
   const types = typesOf(rows, options)
   return {
     types,
-    events: rows.map((row, index) => mapRow(row, positions[index], types?.[index], options)),
+    events: rows.map((row, index) => mapRow(row, positions, index, types?.[index], options)),
     positions,
     appendTimesMs,
     through: last !== undefined && rows.length >= limit ? last : upTo,
@@ -97,16 +97,19 @@ function pageSql(
 
 function mapRow<E>(
   row: Record<string, unknown>,
-  position: bigint | undefined,
+  positions: readonly bigint[],
+  index: number,
   eventType: string | undefined,
   options: ResolvedPostgresEventsOptions<E>,
 ): E {
+  const position = positions[index]
   if (position === undefined) throw new TypeError('every row has a position')
   row[options.position] = position
   try {
     return options.mapRow(row, position)
   } catch (error) {
-    throw new EventMappingError(position.toString(), error, eventType)
+    const sharing = positions.filter((other) => other === position).length
+    throw new EventMappingError(position.toString(), error, eventType, sharing)
   }
 }
 

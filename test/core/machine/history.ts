@@ -343,10 +343,9 @@ class History {
     const { phase } = this.#standing
     const found = phase === 'paused' ? 'pause' : this.#asks('bury') ? 'skip' : 'retry'
     const isOne = (events.length <= 1 && !isPageParted) || error === ENDED
-    // What could not be mapped is not given up.
-    const isMapUsedUp = stage === 'map' && !isPageParted && this.#ownFailures >= ATTEMPTS
     const wanted = isOne ? this.#decision(error === ENDED) : 'retry'
-    const expected = isMapUsedUp ? 'pause' : wanted
+    // What could not be mapped is passed under the newest reading, where that is of the same incarnation.
+    const expected = unmapped !== undefined && !this.#holds(unmapped) ? 'retry' : wanted
     if (counts && found !== expected) {
       throw new Wrong(`${found}, not ${expected}, after ${this.#ownFailures} failures`)
     }
@@ -359,6 +358,11 @@ class History {
       this.#stopping === 'no'
     )
       throw new Wrong('what fails at a pause is not tried again')
+  }
+
+  #holds(position: bigint): boolean {
+    const { incarnation, mark = 0n } = this.#reading ?? {}
+    return incarnation === this.#openedIncarnation && position <= mark
   }
 
   #asks(kind: Asked['kind']): boolean {

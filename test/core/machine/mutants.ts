@@ -1,6 +1,6 @@
 export interface MachineMutant {
   readonly name: string
-  readonly file: 'machine' | 'transitions' | 'standing' | 'after-failure' | 'narrow'
+  readonly file: 'machine' | 'transitions' | 'standing' | 'after-failure' | 'giving-up' | 'narrow'
   readonly replace: string
   readonly by: string
 }
@@ -10,12 +10,12 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'tells of one try less than there were when it gives up',
     file: 'after-failure',
-    replace: 'batch, tries: attempt }',
-    by: 'batch, tries: attempt - 1 }',
+    replace: 'moving, tries: attempt }',
+    by: 'moving, tries: attempt - 1 }',
   },
   {
     name: 'does not pass what it has given up',
-    file: 'after-failure',
+    file: 'giving-up',
     replace: 'moving: { to, page: undefined, burial }',
     by: 'moving: undefined',
   },

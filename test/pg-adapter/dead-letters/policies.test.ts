@@ -136,6 +136,35 @@ describe('a poison event in the middle of 10,000:', () => {
   })
 })
 
+test('an event that cannot be mapped is skipped alone, wherever it stands, or with those of its position', async () => {
+  const all = await given('skip', new Map())
+  const { events, projection } = all
+  // 6,000 to 6,002 share a position.
+  await events.run(`alter table events drop constraint events_pkey;
+    create index on events (position);
+    alter table events alter position drop identity;
+    create sequence numbers owned by events.position; select setval('numbers', ${EVENTS});
+    alter table events alter position set default nextval('numbers');
+    update events set position = 6000 where position in (6001, 6002)`)
+  const source = postgresEvents({
+    pool: db.pool,
+    table: events.name,
+    eventType: 'type',
+    mapRow: (row, position) => {
+      if (position === POISON || position === 6_000n) throw new SyntaxError('no JSON')
+      return row
+    },
+  })
+  const daemon = await startDaemon({ source, checkpoints: checkpointsOf(events), projections: [projection] })
+  await daemon.waitUntilProjected()
+  await expectHandled(events, BigInt(EVENTS), [POISON, 6_000n, 6_001n, 6_002n])
+  expect(statusOf(daemon)).toMatchObject({ position: BigInt(EVENTS), skipped: { apply_error: 4n } })
+  expect(await lettersOf(events)).toMatchObject([
+    { stage: 'map', firstPosition: String(POISON), events: 1, tries: 2 },
+    { stage: 'map', firstPosition: '6000', lastPosition: '6000', events: 3, tries: 2 },
+  ])
+})
+
 test('while its table of dead letters is gone a projection passes nothing, and its status says so; then it goes on', async () => {
   const all = await given('skip', new Map([[POISON, new Error('boom')]]))
   const { events } = all

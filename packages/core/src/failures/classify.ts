@@ -75,10 +75,16 @@ export function stagedError(
   batch: FailedBatch | undefined,
 ): StagedError {
   if (stage === 'read' && hasCode(error, 'TIDEMARK_EVENT_MAPPING')) {
-    const { position, eventType } = error as Error & { position?: unknown; eventType?: unknown }
+    const { position, eventType, events } = error as Error &
+      Partial<Record<'position' | 'eventType' | 'events', unknown>>
     const at = String(position)
     const eventTypes = typeof eventType === 'string' ? [eventType] : []
-    return new StagedError('map', error, { firstPosition: at, lastPosition: at, events: 1, eventTypes })
+    return new StagedError('map', error, {
+      firstPosition: at,
+      lastPosition: at,
+      events: typeof events === 'number' ? events : 1,
+      eventTypes,
+    })
   }
   const isHandlers = stage === 'commit' && HANDLERS_FAULTS.some((code) => hasCode(error, code))
   return new StagedError(isHandlers ? 'handle' : stage, error, batch)

@@ -148,10 +148,13 @@ export class EventMappingError extends TidemarkError {
   readonly position: string
   /** Where the source knows it. */
   readonly eventType: string | undefined
-  constructor(position: string, cause: unknown, eventType?: string) {
+  /** How many events share that position, this one included: they are handled together, or not at all. */
+  readonly events: number
+  constructor(position: string, cause: unknown, eventType?: string, events = 1) {
     super(`the event at position ${position} could not be mapped: ${messageOf(cause)}`, { cause })
     this.position = position
     this.eventType = eventType
+    this.events = events
   }
 }
 

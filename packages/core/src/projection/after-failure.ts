@@ -1,5 +1,4 @@
-import { type FailedBatch, isOwnFault } from '../failures/classify.ts'
-import type { Burial } from '../failures/letter.ts'
+import { isOwnFault } from '../failures/classify.ts'
 import {
   type BatchExtent,
   isGrown,
@@ -12,10 +11,9 @@ import {
 import type { Decided } from '../failures/on-failure.ts'
 import { onFailure } from '../failures/policy.ts'
 import { whatToDo } from '../failures/what-to-do.ts'
-import type { Evidence } from '../ports/event-source.ts'
-import type { PositionOrder } from '../ports/position.ts'
 import type { Command, Context, FailedWork, Step } from './commands.ts'
-import { attempting, entered, type Standing } from './standing.ts'
+import { bury, decided, givenUp, positionOf } from './giving-up.ts'
+import { entered, type Standing } from './standing.ts'
 
 interface FailedMove<P> extends FailedWork {
   /** What the checkpoint was to move over. */
@@ -27,19 +25,16 @@ interface FailedMove<P> extends FailedWork {
 export function afterFailure<P, E>(
   standing: Standing<P>,
   { stage, error, batch, isTransient, moving, events }: FailedMove<P>,
-  { nowMs, order, policy, random }: Context<P>,
+  context: Context<P>,
 ): Step<P, E> {
+  const { nowMs, order, policy, random } = context
   const attempt = standing.attempts + 1
   const inARow = standing.failuresInARow + 1
   const { pause } = standing
   const triesAtPause = pause === undefined ? 0 : pause.tries + 1
-  const page = moving?.page
-  const extent = page?.extent
-  const given =
-    moving && page && extent && batch && stage === 'handle'
-      ? { to: moving.to, evidence: page.evidence, burial: { stage, error, batch, tries: attempt } }
-      : undefined
-  const decide = (): Decided => (given ? policy.decide({ ...given.burial, events }) : { decision: 'pause' })
+  const extent = moving?.page?.extent
+  const given = givenUp(standing, { stage, error, batch, moving, tries: attempt }, context)
+  const decide = (): Decided => (given === undefined ? { decision: 'pause' } : decided(given, policy, events))
   const halved = halvedAfter(standing, { stage, batch, extent }, { order, policy })
   const action = onFailure({
     error,
@@ -95,33 +90,14 @@ export function afterFailure<P, E>(
       },
     },
   ]
-  if (isGivenUp && given) return bury({ ...counted, error, failure }, given, commands)
+  if (isGivenUp && given?.evidence)
+    return bury({ ...counted, error, failure }, given, given.evidence, commands)
   const { cursorIncarnation: incarnation } = standing
   if (action.kind === 'drop_page' && incarnation !== undefined) commands.push({ kind: 'doubt', incarnation })
   if (action.waitMs !== undefined) commands.push({ kind: 'wait', ms: action.waitMs })
   const resting = entered(counted, isPaused ? 'paused' : 'resting', { error, failure })
   // Whatever fails while it is paused, it is paused until the event has passed.
   return { standing: counted.pause === undefined ? resting : { ...resting, shows: 'paused' }, commands }
-}
-
-interface GivenUp<P> {
-  readonly to: P
-  readonly evidence: Evidence<P>
-  readonly burial: Burial
-}
-
-/** Nothing was committed, so the checkpoint stands where it was. */
-function bury<P, E>(
-  standing: Standing<P>,
-  given: GivenUp<P>,
-  commands: readonly Command<P, E>[],
-): Step<P, E> {
-  const { to, burial } = given
-  const burying = { ...standing, isCheckpointRead: true, moving: { to, page: undefined, burial } }
-  return {
-    standing: attempting(burying, 'applying'),
-    commands: [...commands, { kind: 'bury', from: standing.checkpoint?.position, ...given }],
-  }
 }
 
 /** Smaller batches, to find the event that fails; `undefined` where it is found, or nothing of this is about an event. */
@@ -140,13 +116,4 @@ function halvedAfter<P>(
   }
   const at = stage === 'map' ? positionOf(order, batch) : undefined
   return at === undefined ? undefined : narrowedBefore(before, at, batchSize)
-}
-
-/** `undefined` where a source has named it in a text of its own. */
-function positionOf<P>(order: PositionOrder<P>, batch: FailedBatch | undefined): P | undefined {
-  try {
-    return batch && order.parse(batch.firstPosition)
-  } catch {
-    return undefined
-  }
 }
