@@ -122,6 +122,41 @@ describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
     for (const name of ['a', 'b', 'c']) expect(await handledBy(db.pool, events, name)).toEqual(everything)
   })
 
+  test('a handler that hangs in a statement is cut and tried again, and nobody else behind the pooler is', async () => {
+    const events = await db.events()
+    await events.run(HANDLED)
+    await events.append(3)
+    const pool = pooled('hanging')
+    const bystander = pooled('bystander')
+    let isHanging = true
+    let isOver = false
+    const asking = (async () => {
+      while (!isOver) await bystander.query('select pg_sleep(0.01)')
+    })()
+    const daemon = await startDaemon({
+      source: postgresEvents({ pool, table: events.name }),
+      checkpoints: checkpointsBeside(events, pool),
+      projections: [
+        {
+          name: 'hung',
+          handlerTimeoutMs: 1_000,
+          handle: async (page, context) => {
+            if (isHanging) {
+              isHanging = false
+              await context.tx.query('select pg_sleep(3600)')
+            }
+            await recorder(events, 'hung').handle(page, context)
+          },
+        },
+      ],
+    })
+    await daemon.waitUntilProjected().finally(() => {
+      isOver = true
+    })
+    await asking
+    expect(await handledBy(db.pool, events, 'hung')).toEqual([1n, 2n, 3n])
+  })
+
   /** Ends the backends behind the pooler, those of the writers' own connections excepted. */
   async function endBackends(): Promise<number[]> {
     const { rows } = await db.pool.query(
