@@ -309,7 +309,7 @@ describe('the mark is', () => {
       const running = daemon([recording('all')], { source })
       await running.start()
       isBroken = true
-      await clock.advance(24 * HOUR)
+      await clock.advance(4 * HOUR)
       expect(running.health()).toMatchObject({
         live: true,
         ready: false,

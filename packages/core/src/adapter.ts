@@ -60,6 +60,7 @@ export type {
   OperationName,
   UnitChange,
 } from './ports/control.ts'
+export { UNKNOWN_DECISION } from './ports/control.ts'
 export type {
   DeadLetter,
   DeadLetters,

@@ -60,6 +60,7 @@ export type { ErrorJson, Json } from './kernel/json.ts'
 export type { Pulse } from './kernel/pulse.ts'
 export type { StartOptions } from './kernel/start.ts'
 export type { CheckpointStore, CrossedRun } from './ports/checkpoint-store.ts'
+export type { Decision } from './ports/control.ts'
 export type {
   EventSource,
   Gap,

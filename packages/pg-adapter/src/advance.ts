@@ -8,6 +8,7 @@ import {
   IncarnationChangedError,
   ProjectionPausedError,
   TidemarkError,
+  UNKNOWN_DECISION,
 } from '@tidemark/core/adapter'
 import { lockSql, moveSql, TRANSACTION_ENDED, toCrossed } from './advance-sql.ts'
 import { toDesired } from './checkpoint-rows.ts'
@@ -108,7 +109,7 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
     throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
   }
   const { desired, decision } = toDesired(row)
-  if (desired === 'paused') throw new ProjectionPausedError(unit.projection, decision ?? BY_HAND)
+  if (desired === 'paused') throw new ProjectionPausedError(unit.projection, decision ?? UNKNOWN_DECISION)
   const position = row.position ?? undefined
   if (position !== from) {
     throw new CheckpointConflictError(
@@ -126,9 +127,6 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
     crossed: toCrossed(row.crossed),
   }
 }
-
-/** Of a row that somebody has paused without `createOperations`. */
-const BY_HAND = { who: 'somebody', why: 'its row says so, and not why', sinceMs: 0 }
 
 /** The statement fails, and so nothing is committed, where the handler has ended the transaction. */
 async function moveAndCommit(

@@ -22,7 +22,6 @@ import {
   toControlledUnit,
 } from './control-sql.ts'
 import { PostgresConditionError } from './errors.ts'
-import { quoteLiteral } from './identifiers.ts'
 import { INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { begin, manyResults } from './transaction.ts'
 
@@ -42,7 +41,8 @@ export class PostgresControl implements Control {
     { desired, ...filter }: ControlFilter,
     signal: AbortSignal,
   ): Promise<readonly ControlledUnit[]> {
-    const wanted = desired === undefined ? [] : [`c.desired = ${quoteLiteral(desired)}`]
+    // Whatever else may be written there: it is not to run.
+    const wanted = desired === undefined ? [] : [`c.desired ${desired === 'running' ? '=' : '<>'} 'running'`]
     const rows = await this.#query(controlledSql(this.#tables, [...filterSql(filter), ...wanted]), signal)
     return rows.map(toControlledUnit)
   }

@@ -7,7 +7,7 @@ import { mutatedMachine } from './mutate.ts'
 
 const INPUTS = 10_000
 const HISTORIES = 40
-const MUTANT_HISTORIES = 100
+const MUTANT_HISTORIES = 200
 
 test('in no history does the checkpoint pass an event that is not handled, and each comes to rest', () => {
   fc.assert(

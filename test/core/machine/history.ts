@@ -1,5 +1,5 @@
-import type { HighWaterReading } from '@tidemark/core/adapter'
-import { denseOrder } from '@tidemark/core/adapter'
+import type { Decision, HighWaterReading } from '@tidemark/core/adapter'
+import { denseOrder, ProjectionPausedError } from '@tidemark/core/adapter'
 import {
   decideBy,
   type FailureDecision,
@@ -66,6 +66,7 @@ class History {
   readonly #store = new Store()
   /** Crashes, other owners and restarts are so rare that one failure has time to follow another. */
   readonly #isCalm: boolean
+  readonly #hasOperators: boolean
   /** Otherwise its pages may have nothing in them, though events follow. */
   readonly #looksFar: boolean
   readonly #policy: keyof typeof POLICIES
@@ -98,12 +99,21 @@ class History {
   #known: { readonly position: bigint | undefined } | undefined
   /** Whether another owner may have moved the checkpoint since this one has looked. */
   #isMovedElsewhere = false
+  /** Whether it knows that an operator wants it to stand still. */
+  #isHeld = false
+  /** Whether it has stood still for that since its checkpoint was read. */
+  #wasHeld = false
+  /** Whether an operator has decided anything that it was not told of. */
+  #isNews = false
+  /** Whether an operator has moved the checkpoint since this one has looked. */
+  #isMovedByHand = false
   #openedIncarnation: string | undefined
 
   constructor(machine: Machine, random: Random) {
     this.#machine = machine
     this.#random = random
     this.#isCalm = random.chance(0.5)
+    this.#hasOperators = random.chance(0.4)
     this.#looksFar = random.chance(0.7)
     this.#policy = random.pick(['pause', 'skip', 'function'] as const) ?? 'pause'
     this.#standing = this.#restart()
@@ -111,7 +121,11 @@ class History {
 
   step(): void {
     const random = this.#random
-    const drawn = random.below(100)
+    const drawn = random.below(this.#hasOperators ? 103 : 100)
+    if (drawn >= 100) {
+      this.#operate()
+      return
+    }
     const isLeftOut = this.#isCalm && drawn >= 28 && drawn < 41 && random.chance(0.9)
     const draw = isLeftOut ? 99 : drawn
     if (draw < 14) this.#store.append(random)
@@ -131,8 +145,47 @@ class History {
     this.#restartIfOver()
   }
 
+  /** An operator changes the row. The machine hears of it now, later, or when its checkpoint is to move. */
+  #operate(): void {
+    const random = this.#random
+    const { pausedBy } = this.#store
+    if (pausedBy === undefined && random.chance(0.7)) return
+    if (pausedBy === undefined) {
+      this.#store.pausedBy = { who: 'ann', why: 'mending', sinceMs: this.#nowMs }
+      this.#isNews = true
+    } else if (random.chance(0.4)) {
+      this.#store.moveByHand(random)
+      this.#isMovedElsewhere = true
+      this.#isMovedByHand = true
+    } else if (random.chance(0.7)) {
+      this.#store.pausedBy = undefined
+      this.#isNews = true
+    }
+    if (random.chance(0.6)) this.#tellDesired()
+  }
+
+  #tellDesired(): void {
+    const { pausedBy } = this.#store
+    const { phase } = this.#standing
+    if (phase === 'opening') return
+    const isNews = this.#isNews
+    this.#isNews = false
+    const isAtRest = phase === 'following' || phase === 'resting' || phase === 'paused'
+    // Whoever resumes it wants it to be tried again, whatever has failed.
+    if ((this.#isHeld || isNews) && pausedBy === undefined && isAtRest && this.#stopping === 'no') {
+      this.#blameNone()
+      this.#isPausedForGood = false
+    }
+    this.#isHeld = pausedBy !== undefined
+    this.#next({ kind: 'desired', pausedBy, isNews })
+  }
+
   /** Nothing fails any more, and nobody else works. */
   comeToRest(steps: number): void {
+    this.#isNews ||= this.#store.pausedBy !== undefined
+    this.#store.pausedBy = undefined
+    if (this.#isNews && this.#asked?.kind === 'open') this.#succeed(this.#asked)
+    if (this.#isNews || this.#isHeld) this.#tellDesired()
     this.#store.mend()
     this.#poll()
     this.#next({ kind: 'reading' })
@@ -165,6 +218,8 @@ class History {
     this.#ends = 0
     this.#blameNone()
     this.#isPausedForGood = false
+    this.#isHeld = false
+    this.#wasHeld = false
     this.#failed = undefined
     this.#forgetSizes()
     this.#known = undefined
@@ -262,7 +317,9 @@ class History {
   }
 
   #commit(from: bigint | undefined, to: bigint, { events, evidence }: Handling): void {
-    if (evidence.incarnation !== this.#store.incarnation) this.#fail('commit', CHANGED, false)
+    const { pausedBy } = this.#store
+    if (pausedBy !== undefined) this.#refuse(pausedBy)
+    else if (evidence.incarnation !== this.#store.incarnation) this.#fail('commit', CHANGED, false)
     else if (from !== this.#store.checkpoint) this.#conflict()
     else {
       this.#store.commit(to, events)
@@ -270,6 +327,17 @@ class History {
       if (this.#random.chance(0.1)) this.#fail('commit', new Error('the answer is lost'), true)
       else this.#hand({ kind: 'applied', skipped: {} }, { to, isHandled: events.length > 0 })
     }
+  }
+
+  /** The store moves no checkpoint of a paused unit. */
+  #refuse(pausedBy: Decision): void {
+    this.#isHeld = true
+    this.#asked = undefined
+    const error = new ProjectionPausedError('all', pausedBy)
+    this.#next({ kind: 'failed', ...failedWork('commit', error, false, []) })
+    if (this.#stopping !== 'no') return
+    if (this.#standing.phase !== 'paused' || this.#waitMs !== undefined)
+      throw new Wrong('what an operator has paused is tried again')
   }
 
   #bury({ from, to, evidence, burial }: Extract<Asked, { readonly kind: 'bury' }>): void {
@@ -298,6 +366,8 @@ class History {
   }
 
   #conflict(): void {
+    if (this.#isMovedByHand && this.#wasHeld)
+      throw new Wrong('it works on without looking what an operator has moved')
     if (!this.#isMovedElsewhere) throw new Wrong('it takes its own commit for that of another owner')
     this.#revoke()
     this.#fail('commit', new Error('conflict'), false)
@@ -317,7 +387,9 @@ class History {
     unmapped?: bigint,
   ): void {
     const isOwn = stage === 'map' || stage === 'handle'
-    const counts = this.#stopping === 'no' && this.#mayWork && isOwn
+    // What fails once an operator wants it to stand still is tried anew when it is resumed.
+    const isLooked = !this.#isHeld || error === ENDED
+    const counts = this.#stopping === 'no' && this.#mayWork && isOwn && isLooked
     const through = events.at(-1)
     if (counts && through !== undefined) {
       const isGrown = this.#grownFrom !== undefined && events.length > this.#grownFrom
@@ -349,6 +421,8 @@ class History {
     if (counts && found !== expected) {
       throw new Wrong(`${found}, not ${expected}, after ${this.#ownFailures} failures`)
     }
+    // An operator's pause holds whatever else it comes to.
+    if (this.#isHeld) return
     if (found === 'pause') this.#checkPause(error === ENDED)
     else if (
       this.#pauseTries !== undefined &&
@@ -381,6 +455,8 @@ class History {
     }
     if (input.kind === 'loaded' && input.page.events.length === 0) this.#endFailed(input.page.through)
     if (input.kind === 'opened') {
+      this.#isMovedByHand = false
+      this.#wasHeld = false
       const { position } = input.checkpoint
       const isMoved = this.#known !== undefined && position !== this.#known.position
       if (isMoved || input.incarnation !== this.#openedIncarnation) {
@@ -464,6 +540,7 @@ class History {
     const isLast = command.kind === 'checkpoint' && this.#stopping === 'draining'
     if (this.#stopping !== 'no' && !isLast) throw new Wrong(`it asked for ${command.kind} after its end`)
     if (command.kind !== 'acquire' && !this.#mayWork) throw new Wrong(`it asked for ${command.kind} unasked`)
+    if (this.#isHeld) throw new Wrong(`it asked for ${command.kind}, and knows that it is paused`)
     if (command.kind === 'load') this.#checkLimit(command.limit)
     this.#asked = command
   }
@@ -501,14 +578,21 @@ class History {
 
   #check(): void {
     const { phase, cursor, cursorIncarnation } = this.#standing
+    this.#wasHeld ||= this.#isHeld && phase === 'paused'
     if (this.#ends > 1) throw new Wrong('it ended twice')
-    if (cursorIncarnation === this.#store.incarnation) this.#store.checkHandled(cursor, 'the cursor')
+    // It is read again before anything else is done.
+    if (cursorIncarnation === this.#store.incarnation && !this.#isMovedByHand)
+      this.#store.checkHandled(cursor, 'the cursor')
     if (this.#isPausedForGood && phase !== 'paused' && phase !== 'stopped')
       throw new Wrong('it is tried again')
     const isTrying = this.#pauseTries !== undefined && this.#mayWork && phase === 'applying'
     if (isTrying && this.#standing.failure === undefined) throw new Wrong('a pause shows no failure')
     const waits =
-      phase === 'following' || this.#isPausedForGood || phase === 'stopped' || this.#stopping !== 'no'
+      phase === 'following' ||
+      this.#isHeld ||
+      this.#isPausedForGood ||
+      phase === 'stopped' ||
+      this.#stopping !== 'no'
     if (!waits && !this.#asked && this.#waitMs === undefined) throw new Wrong(`${phase} waits for nothing`)
   }
 }

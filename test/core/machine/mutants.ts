@@ -238,7 +238,55 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'rests for ever',
     file: 'machine',
-    replace: '    due: goOn,\n    stop: stopAtRest,\n  },\n  paused',
-    by: '    due: stay,\n    stop: stopAtRest,\n  },\n  paused',
+    replace: '    due: goOn,\n    desired,\n    stop: stopAtRest,\n  },\n  paused',
+    by: '    due: stay,\n    desired,\n    stop: stopAtRest,\n  },\n  paused',
+  },
+  {
+    name: 'works on though an operator has paused it',
+    file: 'transitions',
+    replace: '  if (standing.pausedBy !== undefined) return hold(standing)\n',
+    by: '',
+  },
+  {
+    name: 'handles a page that was loaded before an operator has paused it',
+    file: 'transitions',
+    replace: '  if (standing.pausedBy !== undefined) return proceed(standing, context)\n',
+    by: '',
+  },
+  {
+    name: 'takes the pause of an operator for a failure',
+    file: 'transitions',
+    replace: "const isRefused = hasCode(work.error, 'TIDEMARK_PROJECTION_PAUSED')",
+    by: 'const isRefused = false',
+  },
+  {
+    name: 'goes on from where it stood, when it is resumed',
+    file: 'transitions',
+    replace: 'toRun ? { ...blamingNone(after), isCheckpointRead: false } : after',
+    by: 'toRun ? blamingNone(after) : after',
+  },
+  {
+    name: 'stays paused when it is resumed',
+    file: 'transitions',
+    replace: 'return proceed(toRun ? { ...blamingNone(after), isCheckpointRead: false } : after, context)',
+    by: 'return toRun ? stay(after) : proceed(after, context)',
+  },
+  {
+    name: 'forgets what an operator wants while something is at hand',
+    file: 'transitions',
+    replace: 'return stay(isNews ? { ...after, isCheckpointRead: false } : after)',
+    by: 'return stay(standing)',
+  },
+  {
+    name: 'overlooks an operator who has paused it, moved it and let it go on between two looks',
+    file: 'transitions',
+    replace: 'const isAsBefore = after === standing && (pausedBy !== undefined || !isNews)',
+    by: 'const isAsBefore = after === standing',
+  },
+  {
+    name: 'keeps a right that was lost while an operator had paused it',
+    file: 'transitions',
+    replace: "standing.stopping === 'no' ? { ...standing, right: 'none' } : standing",
+    by: 'standing',
   },
 ]

@@ -1,4 +1,4 @@
-import type { HighWaterReading } from '@tidemark/core/adapter'
+import type { Decision, HighWaterReading } from '@tidemark/core/adapter'
 import type { ReadPage } from '../../../packages/core/src/reading/own-pages.ts'
 import type { Random } from '../model/random.ts'
 import { Wrong } from '../wrong.ts'
@@ -16,13 +16,19 @@ interface Loading {
  */
 export class Store {
   checkpoint: bigint | undefined
+  /** The operator who wants it to stand still, as its row says. A crash keeps that. */
+  pausedBy: Decision | undefined
   readonly #rows: Row[] = []
   /** Handled or given up. */
   readonly #handled: bigint[] = []
   #incarnations = 1
-  #durable: { readonly rows: number; readonly handled: number; readonly checkpoint: bigint | undefined } = {
+  #durable: {
+    readonly rows: number
+    readonly handled: readonly bigint[]
+    readonly checkpoint: bigint | undefined
+  } = {
     rows: 0,
-    handled: 0,
+    handled: [],
     checkpoint: undefined,
   }
 
@@ -65,7 +71,7 @@ export class Store {
   flush(): void {
     this.#durable = {
       rows: this.#rows.length,
-      handled: this.#handled.length,
+      handled: [...this.#handled],
       checkpoint: this.checkpoint,
     }
   }
@@ -77,7 +83,7 @@ export class Store {
   crash(): true {
     this.#incarnations++
     this.#rows.length = this.#durable.rows
-    this.#handled.length = this.#durable.handled
+    this.#handled.splice(0, this.#handled.length, ...this.#durable.handled)
     this.checkpoint = this.#durable.checkpoint
     return true
   }
@@ -89,6 +95,15 @@ export class Store {
     const to = this.#events(this.checkpoint, mark)[random.below(3)] ?? mark
     this.commit(to, this.#events(this.checkpoint, to))
     return true
+  }
+
+  /** An operator moves the checkpoint: what is passed is given up, what is above is to be handled again. */
+  moveByHand(random: Random): void {
+    const to = BigInt(random.below(Number(this.mark ?? 0n) + 1))
+    const passed = this.#events(this.#handled.at(-1), to)
+    const kept = this.#handled.filter((event) => event <= to)
+    this.#handled.splice(0, this.#handled.length, ...kept, ...passed)
+    this.checkpoint = to === 0n ? undefined : to
   }
 
   /** `looksAt`: how many positions, at most; there may be nothing in them. */

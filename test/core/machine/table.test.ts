@@ -1,5 +1,5 @@
 import type { HighWaterReading } from '@tidemark/core/adapter'
-import { denseOrder } from '@tidemark/core/adapter'
+import { denseOrder, ProjectionPausedError } from '@tidemark/core/adapter'
 import { describe, expect, test } from 'vitest'
 import { decideBy } from '../../../packages/core/src/failures/on-failure.ts'
 import type { Command, Context, Input, InputKind } from '../../../packages/core/src/projection/commands.ts'
@@ -36,6 +36,9 @@ const PAUSED_FOR = {
     whatToDo: '',
   },
 } as const
+
+/** An operator. */
+const BY = { who: 'ann', why: 'mending', sinceMs: 990_000 }
 
 const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
   unowned: { ...OWNED, phase: 'unowned', shows: 'standby', right: 'none', isCheckpointRead: false },
@@ -88,10 +91,12 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
     events: [],
   },
   due: { kind: 'due' },
+  desired: { kind: 'desired', pausedBy: BY, isNews: true },
   stop: { kind: 'stop', isLate: false },
 }
 
 const NARROWEST = { limit: 1, through: 7n, works: 1, passed: 0, patience: 1 }
+const RESUMED = { kind: 'desired', pausedBy: undefined, isNews: true } as const
 
 type Follows = readonly [Phase, ...Command<bigint, string>['kind'][]]
 
@@ -106,6 +111,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     applied: ['unowned'],
     failed: ['resting', 'wait'],
     due: ['unowned'],
+    desired: ['unowned'],
     stop: ['unowned'],
   },
   opening: {
@@ -117,6 +123,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     applied: ['opening'],
     failed: ['resting', 'wait'],
     due: ['opening'],
+    desired: ['opening'],
     stop: ['opening'],
   },
   following: {
@@ -128,6 +135,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     applied: ['following'],
     failed: ['following'],
     due: ['loading', 'load'],
+    desired: ['paused'],
     stop: ['stopped', 'end'],
   },
   loading: {
@@ -139,6 +147,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     applied: ['loading'],
     failed: ['resting', 'wait'],
     due: ['loading'],
+    desired: ['loading'],
     stop: ['loading'],
   },
   applying: {
@@ -150,6 +159,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     applied: ['loading', 'load'],
     failed: ['resting', 'wait'],
     due: ['applying'],
+    desired: ['applying'],
     stop: ['applying'],
   },
   resting: {
@@ -161,6 +171,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     applied: ['resting'],
     failed: ['resting'],
     due: ['opening', 'open'],
+    desired: ['paused'],
     stop: ['stopped', 'end'],
   },
   paused: {
@@ -172,6 +183,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     applied: ['paused'],
     failed: ['paused'],
     due: ['opening', 'open'],
+    desired: ['paused'],
     stop: ['paused', 'end'],
   },
   stopped: {
@@ -183,6 +195,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     applied: ['stopped'],
     failed: ['stopped'],
     due: ['stopped'],
+    desired: ['stopped'],
     stop: ['stopped'],
   },
 }
@@ -311,7 +324,8 @@ test.each(['due', 'revoked'] as const)(
     const { failure } = STANDING.paused
     if (failure === undefined) throw new Error('a paused projection has a failure')
     const forGood = { ...STANDING.paused, failure: { ...failure, nextTryAtMs: undefined } }
-    expect(step(forGood, INPUT[kind])).toEqual({ standing: forGood, commands: [] })
+    const right = kind === 'revoked' ? 'none' : 'held'
+    expect(step(forGood, INPUT[kind])).toEqual({ standing: { ...forGood, right }, commands: [] })
     const stopped = { ...STANDING.paused, stopping: 'draining' } as const
     expect(step(stopped, INPUT[kind])).toEqual({ standing: stopped, commands: [] })
   },
@@ -328,4 +342,96 @@ test('what is shown stays retrying until something has come of the next try', ()
   const { standing, commands } = step(trying, INPUT.applied)
   expect(standing).toMatchObject({ shows: 'catching_up', error: undefined, failure: undefined })
   expect(commands[0]).toEqual({ kind: 'report', report: { kind: 'over', isWorking: true } })
+})
+
+describe("an operator's pause", () => {
+  const told = ({ commands }: ReturnType<typeof step>) => commands.filter(({ kind }) => kind === 'report')
+  const asked = ({ commands }: ReturnType<typeof step>) => commands.filter(({ kind }) => kind !== 'report')
+  const answers = {
+    unowned: INPUT.granted,
+    opening: INPUT.opened,
+    loading: INPUT.loaded,
+    applying: INPUT.applied,
+  } as const
+
+  test.each(Object.keys(answers) as (keyof typeof answers)[])(
+    'that comes while it is %s holds it as soon as that is answered',
+    (phase) => {
+      const paused = step(STANDING[phase], INPUT.desired)
+      expect(paused.standing.phase).toBe(phase)
+      expect(told(paused)).toEqual([
+        { kind: 'report', report: { kind: 'paused_by', decision: BY } },
+        { kind: 'report', report: { kind: 'state', state: 'paused' } },
+      ])
+      const answered = step(paused.standing, answers[phase])
+      expect(answered.standing).toMatchObject({ phase: 'paused', pausedBy: BY })
+      expect(asked(answered)).toEqual([])
+    },
+  )
+
+  test('that its store tells of is no failure, and holds it', () => {
+    const error = new ProjectionPausedError('all', BY)
+    const refused = step(STANDING.applying, { ...INPUT.failed, stage: 'commit', error })
+    expect(refused.standing).toMatchObject({
+      phase: 'paused',
+      pausedBy: BY,
+      attempts: 0,
+      failuresInARow: 0,
+      failure: undefined,
+    })
+    expect(asked(refused)).toEqual([])
+  })
+
+  test('outlasts whatever would end a wait, and what another owner does', () => {
+    const held = step(STANDING.paused, INPUT.desired).standing
+    for (const input of [INPUT.due, INPUT.reading, INPUT.revoked, INPUT.desired]) {
+      const { standing, commands } = step(held, input)
+      expect(standing).toMatchObject({ phase: 'paused', pausedBy: BY })
+      expect(commands).toEqual([])
+    }
+  })
+
+  test('ends when it is resumed: the checkpoint is read again, and what failed is tried at once', () => {
+    const held = step(STANDING.paused, INPUT.desired).standing
+    const resumed = step(held, RESUMED)
+    expect(resumed.standing).toMatchObject({ phase: 'opening', attempts: 0, pause: undefined })
+    expect(asked(resumed)).toMatchObject([{ kind: 'open' }])
+    expect(told(resumed)).toMatchObject([{ report: { kind: 'resumed' } }])
+    const lost = step(step(held, INPUT.revoked).standing, RESUMED)
+    expect(asked(lost)).toEqual([{ kind: 'acquire' }])
+  })
+
+  test.each(['following', 'unowned', 'loading', 'applying'] as const)(
+    'that came and went unseen, while it was %s, lets the checkpoint be read again: it may have been moved',
+    (phase) => {
+      const looked = step({ ...STANDING[phase], isCheckpointRead: true }, RESUMED)
+      expect(told(looked)).toEqual([])
+      const { commands } =
+        phase === 'following'
+          ? looked
+          : step(looked.standing, phase === 'unowned' ? INPUT.granted : INPUT.applied)
+      if (phase === 'loading') expect(looked.standing.isCheckpointRead).toBe(false)
+      else expect(commands).toMatchObject([{ kind: 'open' }])
+      expect(step(STANDING.following, { ...RESUMED, isNews: false })).toEqual({
+        standing: STANDING.following,
+        commands: [],
+      })
+    },
+  )
+
+  test('moves no checkpoint at the end either', () => {
+    const ahead = { ...STANDING.loading, cursor: 7n }
+    const stopping = step(step(ahead, INPUT.desired).standing, INPUT.stop).standing
+    const empty = { ...INPUT.loaded, page: { ...INPUT.loaded.page, events: [], positions: [] } }
+    expect(asked(step(stopping, empty))).toEqual([{ kind: 'end' }])
+  })
+
+  test('is not told twice, and is when another operator has paused it meanwhile', () => {
+    const held = step(STANDING.following, INPUT.desired).standing
+    expect(step(held, INPUT.desired)).toEqual({ standing: held, commands: [] })
+    const other = { who: 'bob', why: 'looking', sinceMs: 995_000 }
+    expect(told(step(held, { kind: 'desired', pausedBy: other, isNews: true }))).toEqual([
+      { kind: 'report', report: { kind: 'paused_by', decision: other } },
+    ])
+  })
 })

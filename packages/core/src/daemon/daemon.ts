@@ -143,7 +143,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     if (this.#isStopping()) return
     await this.#agent.start()
     if (this.#isStopping()) return
-    this.#units.start()
+    this.#units.start(this.#stopping.signal)
     this.#life = 'started'
   }
 

@@ -8,6 +8,7 @@ import type { ResolvedProjection } from '../projection/projection.ts'
 import { ProjectionRunner, type RunnerParts } from '../projection/runner.ts'
 import { standbyPatienceMs } from '../projection/standing.ts'
 import { type ProjectionStatus, projectionStatus } from '../projection/status.ts'
+import { watchDesired } from './desired-watch.ts'
 
 interface UnitsParts<P, E, Tx> extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'ownership'> {
   readonly projections: readonly ResolvedProjection<E, Tx>[]
@@ -18,6 +19,7 @@ interface UnitsParts<P, E, Tx> extends Omit<RunnerParts<P, E, Tx>, 'projection' 
 export class Units<P, E, Tx> {
   readonly runners: readonly ProjectionRunner<P, E, Tx>[]
   readonly #parts: UnitsParts<P, E, Tx>
+  #watching: Promise<void> | undefined
 
   constructor(parts: UnitsParts<P, E, Tx>) {
     const { projections, ...shared } = parts
@@ -30,13 +32,18 @@ export class Units<P, E, Tx> {
     })
   }
 
-  start(): void {
+  start(stopping: AbortSignal): void {
     for (const runner of this.runners) runner.start()
+    const { checkpoints, source, clock, logger } = this.#parts
+    const { control } = checkpoints
+    if (control === undefined) return
+    const parts = { control, source: source.name, units: this.runners, clock, logger }
+    this.#watching = watchDesired(parts, stopping)
   }
 
   /** Resolves when every batch at hand has ended. */
   async drain(): Promise<void> {
-    await Promise.all(this.runners.map((runner) => runner.drain()))
+    await Promise.all([this.#watching, ...this.runners.map((runner) => runner.drain())])
   }
 
   giveUp(): void {
@@ -49,7 +56,7 @@ export class Units<P, E, Tx> {
 
   #statusOf(runner: ProjectionRunner<P, E, Tx>, highWater: HighWaterStatus<P>): ProjectionStatus<P> {
     const { order } = this.#parts.source
-    const { checkpoint, handledEvents, error, failure } = runner.shown
+    const { checkpoint, handledEvents, error, failure, pausedBy } = runner.shown
     return projectionStatus(order, {
       name: runner.name,
       state: runner.state,
@@ -58,6 +65,7 @@ export class Units<P, E, Tx> {
       lagMs: runner.lagMs(highWater),
       handledEvents,
       skipped: checkpoint?.skipped,
+      pausedBy,
       error,
       failure,
     })

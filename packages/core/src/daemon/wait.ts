@@ -1,9 +1,16 @@
 import type { HighWaterAgent } from '../high-water/agent.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { untilAborted, whenAborted } from '../kernel/deferred.ts'
-import { InvalidOptionError, messageOf, WaitFailedError, WaitTimeoutError } from '../kernel/errors.ts'
+import {
+  InvalidOptionError,
+  messageOf,
+  ProjectionPausedError,
+  WaitFailedError,
+  WaitTimeoutError,
+} from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireAbove0 } from '../kernel/validation.ts'
+import type { Decision } from '../ports/control.ts'
 import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { ProjectionState } from '../projection/status.ts'
@@ -48,7 +55,7 @@ const WAIT_OPTIONS: Readonly<Record<keyof WaitUntilProjectedOptions<unknown>, tr
 interface Awaited<P> {
   readonly name: string
   readonly state: ProjectionState
-  readonly shown: { readonly error: unknown }
+  readonly shown: { readonly error: unknown; readonly pausedBy: Decision | undefined }
   /** How far it has seen of that incarnation. */
   cursorIn(incarnation: string): P | undefined
 }
@@ -133,7 +140,11 @@ function requireRunning<P>({ agent, units }: WaitParts<P>): void {
   }
   for (const { name, state, shown } of units) {
     if (state !== 'paused' && state !== 'stopped') continue
-    const { error } = shown
+    const { error, pausedBy } = shown
+    if (state === 'paused' && pausedBy !== undefined) {
+      const cause = new ProjectionPausedError(name, pausedBy)
+      throw new WaitFailedError(cause.message, { cause })
+    }
     const why = error === undefined ? '' : `: ${messageOf(error)}`
     throw new WaitFailedError(`projection "${name}" is ${state}${why}`, { cause: error })
   }

@@ -1,5 +1,4 @@
 import type { Pulse } from '../kernel/pulse.ts'
-import type { Decision } from '../ports/control.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { ProjectionStatus } from '../projection/status.ts'
 import { errorName } from './error-name.ts'
@@ -8,8 +7,7 @@ import { seconds } from './signs-of-life.ts'
 import type { FailureHealth, ProjectionHealth, ProjectionHealthStatus } from './verdict.ts'
 
 export interface ProjectionFacts<P> {
-  /** `pausedBy`: an operator wants it to stand still. */
-  readonly status: ProjectionStatus<P> & { readonly pausedBy?: Decision | undefined }
+  readonly status: ProjectionStatus<P>
   /** When its checkpoint last moved in this process, or was read, or the process began. */
   readonly movedAtMs: number
   /** Since when events wait at or below the mark. */

@@ -12,6 +12,13 @@ export interface Decision {
   readonly sinceMs: number
 }
 
+/** Of a unit that somebody has paused without an operation. */
+export const UNKNOWN_DECISION: Decision = Object.freeze({
+  who: 'somebody',
+  why: 'its row says so, and not why',
+  sinceMs: 0,
+})
+
 /** A unit, with what an operator wants of it. */
 export interface ControlledUnit extends StoredUnit {
   readonly desired: DesiredState

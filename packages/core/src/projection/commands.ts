@@ -1,6 +1,7 @@
 import type { FailedBatch, FailureStage, ProjectionFailure } from '../failures/classify.ts'
 import type { Burial } from '../failures/letter.ts'
 import type { Decide } from '../failures/on-failure.ts'
+import type { Decision } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
@@ -31,6 +32,11 @@ export type Input<P, E> =
   | ({ readonly kind: 'failed'; readonly events: readonly E[] } & FailedWork)
   /** A `wait` is over. */
   | { readonly kind: 'due' }
+  /**
+   * What an operator wants. `pausedBy`: `undefined` where it is to run. `isNews`: something was decided since this was last
+   * told, so that the checkpoint may have been moved. Never told while the checkpoint is being read.
+   */
+  | { readonly kind: 'desired'; readonly pausedBy: Decision | undefined; readonly isNews: boolean }
   /** `isLate`: nobody waits for the end any more. */
   | { readonly kind: 'stop'; readonly isLate: boolean }
 
@@ -94,6 +100,10 @@ export type Report<P> =
   | { readonly kind: 'buried'; readonly burial: Burial }
   /** Nothing fails any more. `isWorking`: it is this process that goes on. */
   | { readonly kind: 'over'; readonly isWorking: boolean }
+  /** An operator has paused it. */
+  | { readonly kind: 'paused_by'; readonly decision: Decision }
+  /** An operator lets it go on. */
+  | { readonly kind: 'resumed' }
   /** Another owner has the checkpoint. */
   | { readonly kind: 'conflict' }
 

@@ -1,7 +1,9 @@
 import type { Command, Context, Input, InputKind, Report, Step } from './commands.ts'
-import { NOT_STARTED, type Phase, type Standing } from './standing.ts'
+import { NOT_STARTED, type Phase, type Standing, toldState } from './standing.ts'
 import {
   applied,
+  desired,
+  desiredAtWork,
   dueAtPause,
   failed,
   goOn,
@@ -45,7 +47,12 @@ function changes<P, E>(before: Standing<P>, after: Standing<P>): Command<P, E>[]
   if (before.failure !== undefined && after.failure === undefined) {
     told.push({ kind: 'over', isWorking: after.shows !== 'standby' })
   }
-  if (before.shows !== after.shows) told.push({ kind: 'state', state: after.shows })
+  if (after.pausedBy !== before.pausedBy) {
+    const { pausedBy } = after
+    told.push(pausedBy === undefined ? { kind: 'resumed' } : { kind: 'paused_by', decision: pausedBy })
+  }
+  const state = toldState(after)
+  if (toldState(before) !== state) told.push({ kind: 'state', state })
   return told.map((report) => ({ kind: 'report', report }))
 }
 
@@ -61,6 +68,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     applied: stay,
     failed,
     due: stay,
+    desired: desiredAtWork,
     stop: stopAtWork,
   },
   opening: {
@@ -72,6 +80,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     applied: stay,
     failed,
     due: stay,
+    desired: desiredAtWork,
     stop: stopAtWork,
   },
   following: {
@@ -83,6 +92,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     applied: stay,
     failed: stay,
     due: goOn,
+    desired,
     stop: stopAtRest,
   },
   loading: {
@@ -94,6 +104,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     applied: stay,
     failed,
     due: stay,
+    desired: desiredAtWork,
     stop: stopAtWork,
   },
   applying: {
@@ -105,6 +116,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     applied,
     failed,
     due: stay,
+    desired: desiredAtWork,
     stop: stopAtWork,
   },
   resting: {
@@ -116,6 +128,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     applied: stay,
     failed: stay,
     due: goOn,
+    desired,
     stop: stopAtRest,
   },
   paused: {
@@ -127,6 +140,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     applied: stay,
     failed: stay,
     due: dueAtPause,
+    desired,
     stop: stopAtEnd,
   },
   stopped: {
@@ -138,6 +152,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     applied: stay,
     failed: stay,
     due: stay,
+    desired: stay,
     stop: stopAtEnd,
   },
 }

@@ -1,6 +1,7 @@
 import { describeFailure } from '../failures/classify.ts'
 import { type Burial, describeBurial } from '../failures/letter.ts'
 import type { Clock } from '../kernel/clock.ts'
+import { ProjectionPausedError } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -30,11 +31,14 @@ export class ProjectionReports<P> {
   }
 
   tell(report: Report<P>): void {
-    const { projection, session } = this.#parts
+    const { projection, session, logger } = this.#parts
     const { name } = projection
     if (report.kind === 'state') {
       session.telemetry.projectionStateChanged({ projection: name, state: report.state })
-    } else if (report.kind === 'conflict') session.telemetry.checkpointConflict({ projection: name })
+    } else if (report.kind === 'paused_by') {
+      logger.warn(`tidemark: ${new ProjectionPausedError(name, report.decision).message}`)
+    } else if (report.kind === 'resumed') logger.info(`tidemark: projection "${name}" is resumed`)
+    else if (report.kind === 'conflict') session.telemetry.checkpointConflict({ projection: name })
     else if (report.kind === 'buried') this.#tellBurial(report.burial)
     else if (report.kind === 'over') this.#tellOver(report.isWorking)
     else this.#tellFailure(report)

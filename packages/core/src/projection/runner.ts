@@ -5,6 +5,7 @@ import type { HighWaterStatus } from '../high-water/status.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'
+import { type ControlledUnit, UNKNOWN_DECISION } from '../ports/control.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
@@ -38,6 +39,7 @@ export class ProjectionRunner<P, E, Tx> {
   #standing: Standing<P> = NOT_STARTED
   #grant: Grant<Tx> | undefined
   #wait = new AbortController()
+  #decidedAtMs: number | undefined
 
   constructor(parts: RunnerParts<P, E, Tx>) {
     this.#parts = parts
@@ -56,7 +58,7 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   /** Where it stands, for who shows it. */
-  get shown(): Pick<Standing<P>, 'checkpoint' | 'handledEvents' | 'error' | 'failure'> {
+  get shown(): Pick<Standing<P>, 'checkpoint' | 'handledEvents' | 'error' | 'failure' | 'pausedBy'> {
     return this.#standing
   }
 
@@ -82,6 +84,16 @@ export class ProjectionRunner<P, E, Tx> {
   start(): void {
     this.#take(begin())
     void this.#listen()
+  }
+
+  /** What an operator wants, and the last that was decided. */
+  follow({ desired, decision }: Pick<ControlledUnit, 'desired' | 'decision'>): void {
+    // The answer that is on its way may be of before or after it: the next look comes in a second.
+    if (this.#standing.phase === 'opening') return
+    const isNews = decision?.sinceMs !== this.#decidedAtMs
+    this.#decidedAtMs = decision?.sinceMs
+    const pausedBy = desired === 'running' ? undefined : (decision ?? UNKNOWN_DECISION)
+    inBackground(() => this.#next({ kind: 'desired', pausedBy, isNews }))
   }
 
   /** Ends after the batch at hand. */
@@ -114,7 +126,10 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   #take({ standing, commands }: Step<P, E>): void {
-    if (standing.phase !== this.#standing.phase) this.#wait.abort()
+    if (standing.phase !== this.#standing.phase) {
+      this.#wait.abort()
+      if (standing.phase === 'paused') this.#calls.dropPages()
+    }
     this.#vitals.see(this.#standing, standing, this.#parts.clock.nowMs())
     this.#standing = standing
     this.#parts.onChange()

@@ -1,6 +1,7 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
 import type { Burial } from '../failures/letter.ts'
 import { type BatchExtent, isParting, type Narrowing, narrowedAt } from '../failures/narrow.ts'
+import type { Decision } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
@@ -18,7 +19,7 @@ export type Phase =
   | 'applying'
   /** Something failed, and is tried again after a wait. */
   | 'resting'
-  /** As `resting`, for longer; where trying again would do harm, until the end. */
+  /** As `resting`, for longer; where trying again would do harm, until the end; where an operator wants it, until it is resumed. */
   | 'paused'
   /** Not started, or stopped. */
   | 'stopped'
@@ -58,6 +59,8 @@ export interface Standing<P> {
   readonly attempts: number
   /** How often in a row anything has failed. */
   readonly failuresInARow: number
+  /** The operator who wants it to stand still. What is at hand is finished first. */
+  readonly pausedBy: Decision | undefined
   /** Attempts are used up: how often it was tried again since then. */
   readonly pause: Pause | undefined
   readonly error: unknown
@@ -106,6 +109,7 @@ export const NOT_STARTED: Standing<never> = {
   narrowed: undefined,
   attempts: 0,
   failuresInARow: 0,
+  pausedBy: undefined,
   pause: undefined,
   error: undefined,
   failure: undefined,
@@ -179,6 +183,11 @@ export function blamingNone<P>(standing: Standing<P>): Standing<P> {
   return { ...standing, attempts: 0, failuresInARow: 0, pause: undefined }
 }
 
+/** What is shown whatever there is to read. */
+export function toldState({ shows, phase, pausedBy }: Standing<unknown>): ProjectionState {
+  return pausedBy !== undefined && phase !== 'stopped' ? 'paused' : shows
+}
+
 /** So that `catching_up` ends with the last event, not with the next step. */
 export function shownState<P>(
   standing: Standing<P>,
@@ -190,7 +199,8 @@ export function shownState<P>(
     standing.isCheckpointRead &&
     reading.incarnation === standing.cursorIncarnation &&
     isReached(order, reading.mark, standing.cursor)
-  return standing.shows === 'catching_up' && isCaughtUp ? 'live' : standing.shows
+  const told = toldState(standing)
+  return told === 'catching_up' && isCaughtUp ? 'live' : told
 }
 
 /** After the checkpoint was read, when that incarnation was the newest. */

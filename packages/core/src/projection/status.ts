@@ -1,5 +1,6 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
 import { errorJson, withJson } from '../kernel/json.ts'
+import type { Decision } from '../ports/control.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
 
@@ -10,7 +11,8 @@ import type { SkipTotals } from '../ports/stored-unit.ts'
  * - `live`: everything up to the mark is projected
  * - `standby`: another owner moves this checkpoint
  * - `retrying`: a fault is being retried with back-off (`error` and `failure` say which)
- * - `paused`: its handler or row mapping failed too often; it is tried again at growing intervals (`failure.nextTryAtMs`)
+ * - `paused`: its handler or row mapping failed too often; it is tried again at growing intervals (`failure.nextTryAtMs`).
+ *   Or an operator has paused it (`pausedBy`); it stays so until it is resumed
  * - `stopped`: not started, or stopped
  */
 export const PROJECTION_STATES: readonly ['catching_up', 'live', 'standby', 'retrying', 'paused', 'stopped'] =
@@ -35,6 +37,8 @@ export interface ProjectionStatus<P> {
   readonly handledEvents: number
   /** Totals stored with the checkpoint; `undefined` before that was read. */
   readonly skipped: SkipTotals | undefined
+  /** The operator who has paused it; `undefined` where none has. */
+  readonly pausedBy: Decision | undefined
   /** What was thrown, as it was thrown. */
   readonly error: unknown
   /** Where `error` came from and what to do about it; `undefined` while nothing fails. */

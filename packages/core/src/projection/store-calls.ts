@@ -66,6 +66,11 @@ export class StoreCalls<P, E, Tx> {
     this.#pages.prefetch(request)
   }
 
+  /** Nothing that was prefetched before is used after this. */
+  dropPages(): void {
+    this.#pages.drop()
+  }
+
   async advance(
     grant: Grant<Tx>,
     { from, to, evidence, page, passed = [], signal }: Movement<P, E>,
@@ -90,7 +95,7 @@ export class StoreCalls<P, E, Tx> {
   /** What was thrown, for who decides. Nothing that was prefetched before is used after it. */
   failed(thrown: unknown): FailedWork {
     const { source, checkpoints } = this.#parts
-    this.#pages.drop()
+    this.dropPages()
     const { stage, error, batch } =
       thrown instanceof StagedError ? thrown : stagedError('commit', thrown, undefined)
     return { stage, error, batch, isTransient: source.isTransient(error) || checkpoints.isTransient(error) }

@@ -1,4 +1,6 @@
 import { batchLimit } from '../failures/narrow.ts'
+import { hasCode } from '../kernel/errors.ts'
+import type { Decision } from '../ports/control.ts'
 import type { Evidence } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 import { appendSpan } from '../reading/append-span.ts'
@@ -29,6 +31,7 @@ export const stay = <P, E>(standing: Standing<P>): Step<P, E> => ({ standing, co
 function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
   const { nowMs, order, reading, policy } = context
   if (standing.stopping !== 'no') return finish(standing, context)
+  if (standing.pausedBy !== undefined) return hold(standing)
   if (standing.right === 'lost') return standBy(standing)
   if (standing.right === 'none')
     return { standing: attempting(standing, 'unowned'), commands: [{ kind: 'acquire' }] }
@@ -52,6 +55,13 @@ function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
     standing: attempting(paused, 'loading'),
     commands: [{ kind: 'load', after: standing.cursor, reading, limit }],
   }
+}
+
+/** Nothing is asked for until an operator resumes it. */
+function hold<P, E>(standing: Standing<P>): Step<P, E> {
+  const right = standing.right === 'lost' ? 'none' : standing.right
+  const held = { ...withoutNextTry(standing), right, moving: undefined }
+  return { standing: attempting(held, 'paused'), commands: [] }
 }
 
 /** Another owner had the right meanwhile, and has not passed the event either. */
@@ -97,9 +107,12 @@ function standBy<P, E>(standing: Standing<P>): Step<P, E> {
 
 /** The end, after one more checkpoint: it saves the next start from looking again at what the filter leaves out. */
 function finish<P, E>(standing: Standing<P>, { nowMs, order, reading }: Context<P>): Step<P, E> {
-  const { stopping, right, isCheckpointRead, cursor, cursorIncarnation } = standing
+  const { stopping, right, isCheckpointRead, cursor, cursorIncarnation, pausedBy } = standing
   const isBehindCursor =
-    right === 'held' && isCheckpointRead && followDueInMs(standing, order, nowMs) !== undefined
+    right === 'held' &&
+    pausedBy === undefined &&
+    isCheckpointRead &&
+    followDueInMs(standing, order, nowMs) !== undefined
   if (stopping === 'draining' && isBehindCursor && cursor !== undefined) {
     if (reading?.incarnation === cursorIncarnation && reading !== undefined)
       return followTo(standing, cursor, reading)
@@ -139,6 +152,7 @@ export const openedOfAnother: Transition<'opened'> = (standing, { checkpoint, in
 
 export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
   if (standing.stopping !== 'no' || standing.right !== 'held') return proceed(standing, context)
+  if (standing.pausedBy !== undefined) return proceed(standing, context)
   const { through: to, events, positions, evidence } = page
   if (events.length > 0) {
     const { firstMs, lastMs } = appendSpan(page)
@@ -191,6 +205,11 @@ export const failed: Transition<'failed'> = (standing, work, context) => {
   // The checkpoint has to be read again: a commit whose answer was lost may have moved it.
   const unsure = { ...standing, isCheckpointRead: false, moving: undefined }
   if (standing.stopping !== 'no') return standing.moving ? end(unsure) : finish(standing, context)
+  const isRefused = hasCode(work.error, 'TIDEMARK_PROJECTION_PAUSED')
+  const pausedBy = isRefused ? decisionOf(work.error) : standing.pausedBy
+  // Whatever has failed is tried anew when it is resumed; that a handler has committed by itself is told all the same.
+  const isToBeTold = hasCode(work.error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')
+  if (pausedBy !== undefined && !isToBeTold) return proceed(wanted(unsure, pausedBy), context)
   if (standing.right === 'lost') return standBy(unsure)
   return afterFailure(unsure, { ...work, moving: standing.moving }, context)
 }
@@ -202,8 +221,38 @@ const isTriedAgain = ({ stopping, failure }: Standing<unknown>): boolean =>
 export const dueAtPause: Transition<'due'> = (standing, _, context) =>
   isTriedAgain(standing) ? proceed(standing, context) : stay(standing)
 
-export const revokedAtPause: Transition<'revoked'> = (standing, _, context) =>
-  isTriedAgain(standing) ? proceed({ ...standing, right: 'lost' }, context) : stay(standing)
+export const revokedAtPause: Transition<'revoked'> = (standing, _, context) => {
+  if (isTriedAgain(standing)) return proceed({ ...standing, right: 'lost' }, context)
+  // An operator may let it go on.
+  return stay(standing.stopping === 'no' ? { ...standing, right: 'none' } : standing)
+}
+
+function decisionOf(error: unknown): Decision {
+  const { who, why, sinceMs } = error as Decision
+  return { who, why, sinceMs }
+}
+
+/** The same object where it is what was wanted before. */
+function wanted<P>(standing: Standing<P>, pausedBy: Decision | undefined): Standing<P> {
+  const { pausedBy: before } = standing
+  const isSame =
+    before?.who === pausedBy?.who && before?.why === pausedBy?.why && before?.sinceMs === pausedBy?.sinceMs
+  return isSame ? standing : { ...standing, pausedBy }
+}
+
+export const desiredAtWork: Transition<'desired'> = (standing, { pausedBy, isNews }) => {
+  const after = wanted(standing, pausedBy)
+  return stay(isNews ? { ...after, isCheckpointRead: false } : after)
+}
+
+/** Whoever resumes it wants what failed to be tried again at once, and may have moved the checkpoint. */
+export const desired: Transition<'desired'> = (standing, { pausedBy, isNews }, context) => {
+  const after = wanted(standing, pausedBy)
+  const isAsBefore = after === standing && (pausedBy !== undefined || !isNews)
+  if (isAsBefore || standing.stopping !== 'no') return stay(standing)
+  const toRun = pausedBy === undefined
+  return proceed(toRun ? { ...blamingNone(after), isCheckpointRead: false } : after, context)
+}
 
 export const goOn = <P, E>(standing: Standing<P>, _: Input<P, E>, context: Context<P>): Step<P, E> =>
   proceed(standing, context)

@@ -47,7 +47,8 @@ export class InMemoryControl<Row extends ControlledUnit> implements Control {
     const change = decide(row && controlledUnit(row))
     if (row === undefined || change === undefined) return undefined
     const { operation, who, why, to } = change
-    const atMs = Date.now()
+    // No two at the same time.
+    const atMs = Math.max(Date.now(), (this.#audit.at(-1)?.atMs ?? 0) + 1)
     const isDecision = to !== undefined && to.desired !== row.desired
     const decision = isDecision ? { who, why, sinceMs: atMs } : row.decision
     if (to === undefined) this.#rows.delete(key)

@@ -1,0 +1,60 @@
+import type { Clock } from '../kernel/clock.ts'
+import { describeError } from '../kernel/describe-error.ts'
+import { FailureLog } from '../kernel/failure-log.ts'
+import type { Control, ControlledUnit, Decision } from '../ports/control.ts'
+import { unitKey, wholeUnit } from '../ports/unit.ts'
+import type { Logger } from '../telemetry/logger.ts'
+
+/** A unit of this process, as far as an operator may want something of it. */
+interface Followed {
+  readonly name: string
+  readonly shown: { readonly pausedBy: Decision | undefined }
+  follow(wanted: Pick<ControlledUnit, 'desired' | 'decision'>): void
+}
+
+interface Watched {
+  readonly control: Control
+  readonly source: string
+  readonly units: readonly Followed[]
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** Of a unit that has no row yet. */
+const UNDECIDED = { desired: 'running', decision: undefined } as const
+
+const LOOK_EVERY_MS = 1_000
+
+/**
+ * Looks what operators want, once a second, for the units that have nothing to do and for those that were resumed. No pause
+ * depends on it: the store moves no checkpoint of a paused unit.
+ */
+export async function watchDesired(
+  { control, source, units, clock, logger }: Watched,
+  signal: AbortSignal,
+): Promise<void> {
+  const failures = new FailureLog()
+  while (!signal.aborted) {
+    const before = units.map(({ shown }) => shown.pausedBy)
+    try {
+      const stored = await control.units({ source }, signal)
+      if (signal.aborted) return
+      const byKey = new Map(stored.map((unit) => [unitKey(unit.unit), unit]))
+      for (const [index, unit] of units.entries()) {
+        // Its store has told it more since this look began.
+        if (unit.shown.pausedBy !== before[index]) continue
+        unit.follow(byKey.get(unitKey(wholeUnit(unit.name))) ?? UNDECIDED)
+      }
+      failures.ended(clock.nowMs())
+    } catch (error) {
+      if (signal.aborted) return
+      if (failures.failed(clock.nowMs())) {
+        logger.warn(
+          `tidemark: what operators want of projections cannot be read: ${describeError(error)}; a pause holds all the ` +
+            'same, and what is resumed goes on when it can be read again',
+        )
+      }
+    }
+    await clock.sleep(LOOK_EVERY_MS, signal)
+  }
+}
