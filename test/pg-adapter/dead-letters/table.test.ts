@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { type NewDeadLetter, wholeUnit } from '@tidemark/core/adapter'
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
 import type { Pool, PoolClient } from 'pg'
@@ -133,6 +134,22 @@ test('texts that Postgres takes for something else are kept: NUL, halves of char
   const error = { name: 'E\\', message: `cut \ud83c and \u0000 it's`, stack: "E'\\n" }
   await bury(undefined, '7', { ...LETTER, error })
   expect((await deadLetters.list({}, { limit: 1 }, never()))[0]?.error).toEqual(error)
+})
+
+test('what the runbook runs to close letters closes them, and counts them out', async () => {
+  const { schema, deadLetters, bury } = await prepared()
+  for (const at of [1, 2, 3]) await bury(at === 1 ? undefined : `${at - 1}`, `${at}`)
+  const runbook = await readFile(new URL('../../../docs/runbook.md', import.meta.url), 'utf8')
+  const statement = /with closed as \([\s\S]*?;/.exec(runbook)?.[0] ?? ''
+  const ids = (await deadLetters.list({}, { limit: 9 }, never())).map(({ id }) => id)
+  const close = statement.replaceAll('tidemark.', `${schema}.`).replace('17, 18', `${ids[0]}, ${ids[2]}`)
+  for (let times = 0; times < 2; times++) await db.pool.query(close)
+  expect(await deadLetters.counts(never())).toMatchObject([{ open: 1 }])
+  expect(await deadLetters.list({}, { limit: 9 }, never())).toMatchObject([
+    { closed: { as: 'resolved', who: 'ada', why: 'mailed by hand' } },
+    { closed: undefined },
+    { closed: { as: 'resolved' } },
+  ])
 })
 
 describe('with a million letters', () => {
