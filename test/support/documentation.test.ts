@@ -59,6 +59,6 @@ export {}
 
 test('every snippet of the first week is typed', () => {
   const snippets = snippetsOf('docs/first-week.md')
-  expect(snippets.length).toBe(5)
+  expect(snippets.length).toBe(6)
   expect(typeErrors(snippets, FIRST_WEEK)).toEqual([])
 }, 120_000)
