@@ -5,6 +5,7 @@ import {
   LateEventsError,
   StoreRewoundError,
 } from '@tidemark/core'
+import { wholeUnit } from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test } from 'vitest'
 import { altered, alteredCheckpoints, gate, recording, rig, stopAll, TransientError } from './rig.ts'
 
@@ -162,6 +163,51 @@ describe('a projection is', () => {
         { status: 'failed', state: 'paused', failure: { error: 'TIDEMARK_HANDLER_ENDED_TRANSACTION' } },
       ],
     })
+  })
+
+  test('paused, ready and live while an operator wants it, also where its handler had failed before; ok once it is resumed', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    let isPoison = true
+    const handle = () => {
+      if (isPoison) throw new RangeError('no such account')
+    }
+    const running = daemon([{ name: 'all', handle }])
+    await running.start()
+    events.append('a', 1)
+    await clock.advance(MINUTE)
+    expect(running.health()).toMatchObject({
+      ready: false,
+      projections: [{ status: 'paused', pausedBy: undefined }],
+    })
+    const decide = async (operation: 'pause' | 'resume') => {
+      await checkpoints.control?.change(
+        wholeUnit('all'),
+        (found) =>
+          found && {
+            operation,
+            who: 'ada',
+            why: 'a migration',
+            to: { ...found, desired: operation === 'pause' ? 'paused' : 'running' },
+          },
+        { timeoutMs: 1_000, signal: new AbortController().signal },
+      )
+    }
+    await clock.run(decide('pause'))
+    await clock.advance(30 * MINUTE)
+    expect(running.health()).toMatchObject({
+      ...GOOD,
+      projections: [
+        {
+          status: 'paused',
+          why: 'ada has paused it: a migration',
+          pausedBy: { who: 'ada', why: 'a migration' },
+        },
+      ],
+    })
+    isPoison = false
+    await clock.run(decide('resume'))
+    await clock.advance(MINUTE)
+    expect(running.health()).toMatchObject({ ...GOOD, projections: [{ status: 'ok', pausedBy: undefined }] })
   })
 
   test('standby, and ready, while another process moves its checkpoint', async () => {
