@@ -63,7 +63,7 @@ export default {
       'no-entry-point-within',
       'Entry points are for users: inside a package the file that has it is imported.',
       { path: '^packages/([^/]+)/src/' },
-      { path: '^packages/$1/src/(index|adapter|testing/index)[.]ts$' },
+      { path: '^packages/$1/src/(index|adapter|testing/index|operations/index)[.]ts$' },
     ),
 
     only('kernel', 'The kernel imports nothing of core but itself.', `${core}/kernel/`, core, ['kernel/']),
@@ -81,6 +81,13 @@ export default {
       `${core}/telemetry/`,
       core,
       ['telemetry/', 'kernel/', 'ports/', '[^/]+/status[.]ts$', 'failures/classify[.]ts$'],
+    ),
+    only(
+      'operations-through-ports',
+      'Operations work without a daemon: all that they know of the rest is in the ports.',
+      `${core}/operations/`,
+      core,
+      ['operations/', 'kernel/', 'ports/'],
     ),
     only(
       'health-reads-words',

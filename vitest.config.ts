@@ -75,6 +75,7 @@ export default defineConfig({
     alias: [
       { find: /^@tidemark\/core$/, replacement: source('core/src/index.ts') },
       { find: /^@tidemark\/core\/adapter$/, replacement: source('core/src/adapter.ts') },
+      { find: /^@tidemark\/core\/operations$/, replacement: source('core/src/operations/index.ts') },
       { find: /^@tidemark\/core\/testing$/, replacement: source('core/src/testing/index.ts') },
       { find: /^@tidemark\/core\/prom-client$/, replacement: source('core/src/telemetry/prom-client.ts') },
       {

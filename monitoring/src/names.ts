@@ -5,7 +5,6 @@ import {
   type HistogramName,
   INSTRUMENTS,
   type InstrumentName,
-  SKIP_REASONS,
 } from '@tidemark/core'
 
 export type { Aggregator, CounterName, GaugeName, HistogramName, InstrumentName }
@@ -22,7 +21,7 @@ export function acrossReplicas(name: InstrumentName): Aggregator {
 export const NOT_HISTORICAL = 'reason!="historical_gap"'
 
 /** Skips of wrapped subscriptions: no total is stored of them, only the processes count. */
-export const NOT_RECORDED: string = `reason=~"${SKIP_REASONS.filter((reason) => !INSTRUMENTS.skipped_events_recorded.labels.reason?.includes(reason)).join('|')}"`
+export const NOT_RECORDED: string = `reason=~"${(INSTRUMENTS.skipped_events.labels.reason as readonly string[]).filter((reason) => !INSTRUMENTS.skipped_events_recorded.labels.reason?.includes(reason)).join('|')}"`
 
 export function block(expression: string): string {
   return expression

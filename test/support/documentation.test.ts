@@ -40,6 +40,19 @@ test('every snippet about health is typed', () => {
   expect(typeErrors(snippets, HEALTH)).toEqual([])
 }, 120_000)
 
+const OPERATING = `
+declare global {
+  const operations: import('@tidemark/core/operations').Operations<bigint>
+}
+export {}
+`
+
+test('every snippet about operating is typed', () => {
+  const snippets = snippetsOf('docs/operating.md')
+  expect(snippets.length).toBe(3)
+  expect(typeErrors(snippets, OPERATING)).toEqual([])
+}, 120_000)
+
 /** What the page leaves to its reader: types of their tables, and how a handler is declared. */
 const FIRST_WEEK = `
 import type { Projection } from '@tidemark/core'

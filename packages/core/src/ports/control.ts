@@ -2,8 +2,7 @@ import type { StoredUnit, UnitFilter } from './stored-unit.ts'
 import type { Unit } from './unit.ts'
 
 /** What an operator wants of a unit. */
-export const DESIRED_STATES: readonly ['running', 'paused'] = ['running', 'paused']
-export type DesiredState = (typeof DESIRED_STATES)[number]
+export type DesiredState = 'running' | 'paused'
 
 /** Who has asked for something, why, and when that was by the store's clock. */
 export interface Decision {
@@ -31,13 +30,7 @@ export interface ControlFilter extends UnitFilter {
 }
 
 /** What operators do to a unit. */
-export const OPERATIONS: readonly ['pause', 'resume', 'move', 'forget'] = [
-  'pause',
-  'resume',
-  'move',
-  'forget',
-]
-export type OperationName = (typeof OPERATIONS)[number]
+export type OperationName = 'pause' | 'resume' | 'move' | 'forget'
 
 /** What an operation may change of a unit. */
 export type OperatedState = Pick<ControlledUnit, 'desired' | 'position' | 'skipped'>

@@ -18,13 +18,15 @@ export const MARK_SKIP_REASONS: readonly ['stale_high_water_mark', 'historical_g
  * - `apply_error`: a policy or the consumer gave an event up (`onFailure`; a `nack` with skip or park)
  * - `unknown_event`: a link whose target is gone came without an event
  * - `truncated`: a stream's revisions jumped (`$maxCount`, `$maxAge`, `$tb`, scavenged)
+ * - `moved`: an operator has moved the checkpoint past them; no metric counts them
  */
 export const SKIP_REASONS: readonly [
   ...typeof MARK_SKIP_REASONS,
   'apply_error',
   'unknown_event',
   'truncated',
-] = [...MARK_SKIP_REASONS, 'apply_error', 'unknown_event', 'truncated']
+  'moved',
+] = [...MARK_SKIP_REASONS, 'apply_error', 'unknown_event', 'truncated', 'moved']
 export type SkipReason = (typeof SKIP_REASONS)[number]
 
 /** Total number of positions skipped, by reason, since the projection first started. */

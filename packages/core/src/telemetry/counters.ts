@@ -21,7 +21,8 @@ export const COUNTERS: Readonly<Record<CounterName, Instrument>> = {
     unit: '{event}',
     scope: 'projection',
     aggregator: 'sum',
-    labels: { ...PROJECTION, reason: SKIP_REASONS },
+    // What an operator passes on purpose is no loss.
+    labels: { ...PROJECTION, reason: SKIP_REASONS.filter((reason) => reason !== 'moved') },
     help: 'Positions that a projection passed without proof, or events that it passed without handling them. Data may be lost.',
     usedBy: ['dashboard', 'alert'],
   },

@@ -26,7 +26,7 @@ export function controlOf<Tx>(store: CheckpointStore<Tx>): Control {
 }
 
 /** At most this long for the batch at hand. */
-export function limits(timeoutMs = 10_000): { readonly timeoutMs: number; readonly signal: AbortSignal } {
+function limits(timeoutMs = 10_000): { readonly timeoutMs: number; readonly signal: AbortSignal } {
   return { timeoutMs, signal: never() }
 }
 

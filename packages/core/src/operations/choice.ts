@@ -1,0 +1,35 @@
+import { OperationRefusedError } from '../kernel/errors.ts'
+import type { Unit } from '../ports/unit.ts'
+
+interface Wanted {
+  readonly projection: string
+  readonly version: number | undefined
+  /** Of the units that are there; `undefined`: of whatever source. */
+  readonly source: string | undefined
+}
+
+/** The unit that is meant, of those that there are. Pure. */
+export function choose(
+  units: readonly { readonly unit: Unit }[],
+  { projection, version, source }: Wanted,
+): Unit {
+  const ofName = units.map(({ unit }) => unit).filter((unit) => unit.projection === projection)
+  const chosen = ofName.filter((unit) => version === undefined || unit.version === version)
+  const [unit] = chosen
+  if (unit !== undefined && chosen.length === 1) return unit
+  if (ofName.length === 0) {
+    const names = [...new Set(units.map(({ unit: { projection: name } }) => JSON.stringify(name)))].sort()
+    const of = source === undefined ? '' : ` of the source "${source}"`
+    throw new OperationRefusedError(
+      projection,
+      `it has no checkpoint${of}; ${names.length === 0 ? 'there is none at all' : `there are ${names.join(', ')}`}`,
+    )
+  }
+  const versions = [...new Set(ofName.map((each) => each.version))].sort((a, b) => a - b).join(', ')
+  throw new OperationRefusedError(
+    projection,
+    version === undefined || chosen.length > 1
+      ? `it has several units, of the versions ${versions}; say which version is meant`
+      : `it has no version ${version}; there is ${versions}`,
+  )
+}

@@ -1,0 +1,75 @@
+import { OperationRefusedError } from '../kernel/errors.ts'
+import type { ControlledUnit, DesiredState, OperationName, UnitChange } from '../ports/control.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
+import type { SkipTotals } from '../ports/stored-unit.ts'
+
+/** Who asks for something, and why. */
+export interface Asker {
+  readonly who: string
+  readonly why: string
+}
+
+/** `undefined`: it is so already. */
+export type Decide = (found: ControlledUnit) => UnitChange | undefined
+
+/** Pure, as all that follow: decided on the row as it stands, with nobody else changing it. */
+export function toBe(desired: DesiredState, asker: Asker): Decide {
+  const operation: OperationName = desired === 'paused' ? 'pause' : 'resume'
+  return (found) =>
+    found.desired === desired ? undefined : { operation, ...asker, to: { ...found, desired } }
+}
+
+export interface Target<P> {
+  readonly order: PositionOrder<P>
+  readonly position: P | undefined
+  /** How far the source was proven, as far as the store remembers. */
+  readonly settled: P | undefined
+}
+
+/** Only a paused unit is moved: it stays where it was put, so that whoever asks twice has moved it once. */
+export function toStandAt<P>({ order, position, settled }: Target<P>, asker: Asker): Decide {
+  const to = position === undefined ? undefined : order.format(position)
+  return (found) => {
+    const { projection } = found.unit
+    if (found.desired !== 'paused') throw notPaused(found, 'is moved')
+    if (found.position === to) return undefined
+    if (!isReached(order, position, settled)) {
+      const furthest = settled === undefined ? 'nothing is' : `the furthest is ${order.format(settled)}`
+      throw new OperationRefusedError(
+        projection,
+        `${to} is not known to be settled (${furthest}), and events may still appear below it`,
+      )
+    }
+    const from = found.position === undefined ? undefined : order.parse(found.position)
+    const skipped = withMoved(order, found.skipped, from, position)
+    return { operation: 'move', ...asker, to: { ...found, position: to, skipped } }
+  }
+}
+
+/** What a move forward leaves out is counted, where the positions of the source are numbers without holes. */
+function withMoved<P>(
+  order: PositionOrder<P>,
+  skipped: SkipTotals,
+  from: P | undefined,
+  to: P | undefined,
+): SkipTotals {
+  if (to === undefined || order.distance === undefined || isReached(order, to, from)) return skipped
+  // Dense positions are integers, of which a sequence hands out 1 first.
+  const count = order.distance(from ?? order.parse('0'), to)
+  return { ...skipped, moved: (skipped.moved ?? 0n) + count }
+}
+
+/** What a daemon still has would begin anew: a unit is paused first, so that nobody forgets one by a slip. */
+export function toBeForgotten(asker: Asker): Decide {
+  return (found) => {
+    if (found.desired !== 'paused') throw notPaused(found, 'is forgotten')
+    return { operation: 'forget', ...asker, to: undefined }
+  }
+}
+
+function notPaused({ unit, position }: ControlledUnit, what: string): OperationRefusedError {
+  return new OperationRefusedError(
+    unit.projection,
+    `it runs, at ${position ?? 'no position yet'}; pause it before it ${what}`,
+  )
+}

@@ -1,0 +1,12 @@
+export { CheckpointBusyError, OperationRefusedError } from '../kernel/errors.ts'
+export type {
+  AuditEntry,
+  ControlledUnit,
+  Decision,
+  DesiredState,
+  OperatedState,
+  OperationName,
+} from '../ports/control.ts'
+export { createOperations, type Operations, type Outcome } from './operations.ts'
+export type { OperationsOptions } from './options.ts'
+export type { AuditRequest, MoveRequest, OperationRequest } from './requests.ts'

@@ -1,0 +1,175 @@
+import { hasCode, InvalidOptionError } from '../kernel/errors.ts'
+import type { AuditEntry, ControlFilter, ControlledUnit } from '../ports/control.ts'
+import { isPosition, laterOf } from '../ports/position.ts'
+import type { Unit } from '../ports/unit.ts'
+import { choose } from './choice.ts'
+import { type Decide, toBe, toBeForgotten, toStandAt } from './decisions.ts'
+import {
+  type OperationsOptions,
+  type ResolvedOperationsOptions,
+  resolveOperationsOptions,
+} from './options.ts'
+import {
+  type AuditRequest,
+  type MoveRequest,
+  type OperationRequest,
+  type ResolvedRequest,
+  resolveAudit,
+  resolveMove,
+  resolveRequest,
+} from './requests.ts'
+
+/** What an operation has come to. */
+export interface Outcome {
+  /** `already`: it was so before, and nothing was changed. */
+  readonly outcome: 'done' | 'already'
+  /** The audit entry of what was done; with `already`, none was written. */
+  readonly entry: AuditEntry | undefined
+}
+
+/**
+ * What operators do to projections, from any process that reaches the checkpoints, whether a daemon runs or not. Each that
+ * changes something is one transaction with its audit entry. Asked twice, or by many at once, it is done once; after an error
+ * that does not say otherwise, asking again is always right.
+ */
+export interface Operations<P> {
+  /** Every unit that has a checkpoint: where it stands, what is wanted of it, what it has skipped. */
+  list(filter?: { readonly projection?: string }): Promise<readonly ControlledUnit[]>
+  /**
+   * When this has resolved, no batch of the projection commits any more, in whatever process, over restarts and deploys, until
+   * it is resumed. Waits for the batch at hand.
+   */
+  pause(request: OperationRequest): Promise<Outcome>
+  /** Daemons go on within a second, from the checkpoint as it is then. */
+  resume(request: OperationRequest): Promise<Outcome>
+  /**
+   * Moves the checkpoint of a paused projection. Forward: the events in between are never handled, and counted as skipped
+   * (`moved`). Backward: they are handled again. What handlers have written stays as it is.
+   */
+  moveTo(request: MoveRequest<P>): Promise<Outcome>
+  /**
+   * Deletes the checkpoint of a paused projection, and what it has skipped; the audit stays. For a projection that no daemon has
+   * any more: one that still has it begins it anew, from the first event.
+   */
+  forget(request: OperationRequest): Promise<Outcome>
+  /** Who has done what, when and why: the newest first. */
+  audit(request?: AuditRequest): Promise<readonly AuditEntry[]>
+}
+
+/**
+ * Operations on projections whose checkpoints are in that store.
+ *
+ * @typeParam P - position
+ */
+export function createOperations<P = never>(options: OperationsOptions<P>): Operations<P> {
+  return new StoreOperations(resolveOperationsOptions(options))
+}
+
+class StoreOperations<P> implements Operations<P> {
+  readonly #options: ResolvedOperationsOptions<P>
+
+  constructor(options: ResolvedOperationsOptions<P>) {
+    this.#options = options
+  }
+
+  async list({ projection }: { readonly projection?: string } = {}): Promise<readonly ControlledUnit[]> {
+    const units = await this.#units(projection === undefined ? {} : { projection }, never())
+    return [...units].sort(byName)
+  }
+
+  async pause(request: OperationRequest): Promise<Outcome> {
+    const resolved = resolveRequest(request)
+    return await this.#change(resolved, toBe('paused', resolved))
+  }
+
+  async resume(request: OperationRequest): Promise<Outcome> {
+    const resolved = resolveRequest(request)
+    return await this.#change(resolved, toBe('running', resolved))
+  }
+
+  async moveTo(request: MoveRequest<P>): Promise<Outcome> {
+    const resolved = resolveMove(request)
+    const { checkpoints, source } = this.#options
+    const { position, signal } = resolved
+    if (source === undefined) {
+      throw new InvalidOptionError('source', 'the EventSource, since moveTo compares positions', source)
+    }
+    const { order } = source
+    if (position !== undefined && !isPosition(order, position)) {
+      throw new InvalidOptionError('position', 'a position of the source', position)
+    }
+    const settled = (await checkpoints.progress(source.name, signal))
+      .flatMap((stored) => [stored.position, stored.settled])
+      .reduce<P | undefined>(
+        (furthest, text) => laterOf(order, furthest, text === undefined ? undefined : order.parse(text)),
+        undefined,
+      )
+    return await this.#change(resolved, toStandAt({ order, position, settled }, resolved))
+  }
+
+  async forget(request: OperationRequest): Promise<Outcome> {
+    const resolved = resolveRequest(request)
+    try {
+      return await this.#change(resolved, toBeForgotten(resolved))
+    } catch (error) {
+      if (hasCode(error, 'TIDEMARK_OPERATION_REFUSED') && (await this.#isForgotten(resolved))) {
+        return { outcome: 'already', entry: undefined }
+      }
+      throw error
+    }
+  }
+
+  async audit(request: AuditRequest = {}): Promise<readonly AuditEntry[]> {
+    const { control, source } = this.#options
+    const filter = { ...resolveAudit(request), ...(source === undefined ? {} : { source: source.name }) }
+    return await control.audit(filter, never())
+  }
+
+  async #change(request: ResolvedRequest, decide: Decide): Promise<Outcome> {
+    const unit = await this.#unitOf(request)
+    let isGone = false
+    const entry = await this.#options.control.change(
+      unit,
+      (found) => {
+        isGone = found === undefined
+        return found && decide(found)
+      },
+      request,
+    )
+    // Somebody has forgotten it since it was looked up.
+    if (isGone) return await this.#change(request, decide)
+    return { outcome: entry === undefined ? 'already' : 'done', entry }
+  }
+
+  /** Whether that was the last that was done to it, and it is not there again. */
+  async #isForgotten({ projection, version, signal }: ResolvedRequest): Promise<boolean> {
+    const isIt = ({ unit }: { readonly unit: Unit }): boolean =>
+      version === undefined || unit.version === version
+    const units = await this.#units({ projection }, signal)
+    const entries = await this.audit({ projection })
+    return !units.some(isIt) && entries.find(isIt)?.operation === 'forget'
+  }
+
+  /** Throws `OperationRefusedError`, which says what there is, where it is not one. */
+  async #unitOf({ projection, version, signal }: ResolvedRequest): Promise<Unit> {
+    const units = await this.#units({}, signal)
+    return choose(units, { projection, version, source: this.#options.source?.name })
+  }
+
+  async #units(filter: ControlFilter, signal: AbortSignal): Promise<readonly ControlledUnit[]> {
+    const { control, source } = this.#options
+    return await control.units(
+      { ...filter, ...(source === undefined ? {} : { source: source.name }) },
+      signal,
+    )
+  }
+}
+
+function byName({ unit: a }: ControlledUnit, { unit: b }: ControlledUnit): number {
+  if (a.projection !== b.projection) return a.projection < b.projection ? -1 : 1
+  return a.version - b.version || a.slots.from - b.slots.from
+}
+
+function never(): AbortSignal {
+  return new AbortController().signal
+}

@@ -1,0 +1,50 @@
+import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { Control } from '../ports/control.ts'
+import type { EventSource } from '../ports/event-source.ts'
+
+/** The part of a checkpoint store that operations use, whatever its handlers are given. */
+type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'prepare' | 'progress' | 'control'>
+
+export interface OperationsOptions<P> {
+  /** The checkpoints that the daemons have: `postgresCheckpoints(...)` with the same database and schema. */
+  readonly checkpoints: OperatedStore
+  /**
+   * The source that the daemons read. Nothing is asked of it: it says how positions are written and compared.
+   * - Change it when: `moveTo` is called, or several sources share these checkpoints and only one is meant.
+   * @default none: every source, and `moveTo` is refused
+   */
+  readonly source?: Pick<EventSource<P, never>, 'name' | 'order'>
+}
+
+const OPERATIONS_OPTIONS: Readonly<Record<keyof OperationsOptions<unknown>, true>> = {
+  checkpoints: true,
+  source: true,
+}
+
+export interface ResolvedOperationsOptions<P> extends OperationsOptions<P> {
+  readonly control: Control
+}
+
+export function resolveOperationsOptions<P>(options: OperationsOptions<P>): ResolvedOperationsOptions<P> {
+  requireKnownOptions(options, OPERATIONS_OPTIONS)
+  const { checkpoints, source } = options
+  if (typeof checkpoints?.progress !== 'function') {
+    throw new InvalidOptionError('checkpoints', 'a CheckpointStore', checkpoints)
+  }
+  if (source !== undefined && typeof source?.order?.compare !== 'function') {
+    throw new InvalidOptionError('source', 'an EventSource', source)
+  }
+  const { control } = checkpoints
+  if (control === undefined) {
+    throw new UnsupportedByStoreError(
+      'checkpoints',
+      checkpoints.name,
+      'control',
+      'operations keep there what operators want of projections, and who has asked for it',
+      'keep the checkpoints in postgresCheckpoints, or stop the daemon instead of pausing a projection',
+    )
+  }
+  return Object.freeze({ checkpoints, control, ...(source === undefined ? {} : { source }) })
+}

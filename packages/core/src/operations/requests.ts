@@ -1,0 +1,137 @@
+import { InvalidOptionError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
+
+/** What every operation that changes something is told. */
+export interface OperationRequest {
+  /** The projection's name. */
+  readonly projection: string
+  /**
+   * Which version of it.
+   * - Change it when: several versions have a checkpoint; then it has to be given.
+   * @default the only one that there is
+   */
+  readonly version?: number
+  /** Who asks: a name that the people who read the audit know. At most 255 characters. */
+  readonly who: string
+  /** Why: it is shown to whoever looks at the projection, and kept in the audit. At most 2,000 characters. */
+  readonly why: string
+  /**
+   * How long to wait for the batch at hand before this rejects with a `CheckpointBusyError`.
+   * - Raising it: a batch that takes long is waited for.
+   * - Lowering it: whoever asks hears sooner that a batch goes on.
+   * - Change it when: batches of the projection take longer.
+   * @unit ms
+   * @default 30000
+   */
+  readonly timeoutMs?: number
+  /**
+   * Ends the call, which rejects with the signal's reason. What was asked for may have been done by then: ask again.
+   * - Change it when: who asked may go away meanwhile.
+   * @default none
+   */
+  readonly signal?: AbortSignal
+}
+
+export interface MoveRequest<P> extends OperationRequest {
+  /** The last position that counts as processed; the event after it is the next one. `undefined`: before the first event. */
+  readonly position: P | undefined
+}
+
+export interface AuditRequest {
+  /**
+   * The projection whose entries are wanted.
+   * - Change it when: one projection is looked at.
+   * @default every projection
+   */
+  readonly projection?: string
+  /**
+   * Entries with a smaller id, as the last one of a page has.
+   * - Change it when: the next page is wanted.
+   * @default the newest
+   */
+  readonly before?: bigint
+  /**
+   * How many entries at most, up to 1,000.
+   * - Raising it: fewer calls for a long history; each answer is larger.
+   * - Lowering it: smaller answers.
+   * - Change it when: a page of yours shows more or fewer.
+   * @unit entries
+   * @default 100
+   */
+  readonly limit?: number
+}
+
+const OPERATION_REQUEST: Readonly<Record<keyof OperationRequest, true>> = {
+  projection: true,
+  version: true,
+  who: true,
+  why: true,
+  timeoutMs: true,
+  signal: true,
+}
+const MOVE_REQUEST: Readonly<Record<keyof MoveRequest<unknown>, true>> = {
+  ...OPERATION_REQUEST,
+  position: true,
+}
+const AUDIT_REQUEST: Readonly<Record<keyof AuditRequest, true>> = {
+  projection: true,
+  before: true,
+  limit: true,
+}
+
+const LONGEST_REASON = 2_000
+const DEFAULT_TIMEOUT_MS = 30_000
+const DEFAULT_LIMIT = 100
+const MOST_ENTRIES = 1_000
+
+export interface ResolvedRequest extends Required<Omit<OperationRequest, 'version'>> {
+  readonly version: number | undefined
+}
+
+export function resolveRequest(request: OperationRequest): ResolvedRequest {
+  requireKnownOptions(request, OPERATION_REQUEST)
+  return checked(request)
+}
+
+export function resolveMove<P>(
+  request: MoveRequest<P>,
+): ResolvedRequest & { readonly position: P | undefined } {
+  requireKnownOptions(request, MOVE_REQUEST)
+  // A slip must not begin a projection anew.
+  if (!('position' in request)) {
+    throw new InvalidOptionError('position', 'a position, or undefined for before the first event', 'nothing')
+  }
+  return { ...checked(request), position: request.position }
+}
+
+function checked(request: OperationRequest): ResolvedRequest {
+  const { projection, version, who, why, timeoutMs = DEFAULT_TIMEOUT_MS } = request
+  requireName('projection', projection)
+  requireName('who', who)
+  if (typeof why !== 'string' || why.trim() === '' || why.length > LONGEST_REASON || why.includes('\0')) {
+    const expected = `a reason, of at most ${LONGEST_REASON} characters, none of them NUL`
+    throw new InvalidOptionError('why', expected, typeof why === 'string' ? why.slice(0, 100) : why)
+  }
+  if (version !== undefined) requireInteger('version', version, 1)
+  requireTimerMs('timeoutMs', timeoutMs, 1)
+  const signal = request.signal ?? new AbortController().signal
+  if (!(signal instanceof AbortSignal)) throw new InvalidOptionError('signal', 'an AbortSignal', signal)
+  return { projection, version, who, why, timeoutMs, signal }
+}
+
+export function resolveAudit(request: AuditRequest): AuditRequest & { readonly limit: number } {
+  requireKnownOptions(request, AUDIT_REQUEST)
+  const { projection, before, limit = DEFAULT_LIMIT } = request
+  if (projection !== undefined) requireName('projection', projection)
+  if (before !== undefined && typeof before !== 'bigint') {
+    throw new InvalidOptionError('before', 'the id of an entry, a bigint', before)
+  }
+  requireInteger('limit', limit, 1)
+  if (limit > MOST_ENTRIES) throw new InvalidOptionError('limit', `at most ${MOST_ENTRIES}`, limit)
+  return {
+    limit,
+    ...(projection === undefined ? {} : { projection }),
+    ...(before === undefined ? {} : { before }),
+  }
+}
