@@ -49,7 +49,7 @@ export {}
 
 test('every snippet about operating is typed', () => {
   const snippets = snippetsOf('docs/operating.md')
-  expect(snippets.length).toBe(3)
+  expect(snippets.length).toBe(5)
   expect(typeErrors(snippets, OPERATING)).toEqual([])
 }, 120_000)
 

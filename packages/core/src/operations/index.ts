@@ -7,6 +7,15 @@ export type {
   OperatedState,
   OperationName,
 } from '../ports/control.ts'
+export type {
+  DeadLetter,
+  LetterClosing,
+  LetterError,
+  LetterFilter,
+  OpenLetters,
+} from '../ports/dead-letters.ts'
+export type { DeadLetterOperations } from './dead-letters.ts'
+export type { ClosingRequest, LettersRequest } from './letter-requests.ts'
 export { createOperations, type Operations, type Outcome } from './operations.ts'
 export type { OperationsOptions } from './options.ts'
 export type { AuditRequest, MoveRequest, OperationRequest } from './requests.ts'

@@ -3,6 +3,7 @@ import type { AuditEntry, ControlFilter, ControlledUnit } from '../ports/control
 import { isPosition, laterOf } from '../ports/position.ts'
 import type { Unit } from '../ports/unit.ts'
 import { choose } from './choice.ts'
+import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.ts'
 import { type Decide, toBe, toBeForgotten, toStandAt } from './decisions.ts'
 import {
   type OperationsOptions,
@@ -54,6 +55,8 @@ export interface Operations<P> {
   forget(request: OperationRequest): Promise<Outcome>
   /** Who has done what, when and why: the newest first. */
   audit(request?: AuditRequest): Promise<readonly AuditEntry[]>
+  /** What operators do about events that were given up. */
+  readonly deadLetters: DeadLetterOperations
 }
 
 /**
@@ -66,10 +69,12 @@ export function createOperations<P = never>(options: OperationsOptions<P>): Oper
 }
 
 class StoreOperations<P> implements Operations<P> {
+  readonly deadLetters: DeadLetterOperations
   readonly #options: ResolvedOperationsOptions<P>
 
   constructor(options: ResolvedOperationsOptions<P>) {
     this.#options = options
+    this.deadLetters = deadLetterOperations(options.checkpoints)
   }
 
   async list({ projection }: { readonly projection?: string } = {}): Promise<readonly ControlledUnit[]> {

@@ -3,9 +3,10 @@ import { requireKnownOptions } from '../kernel/known-options.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { Control } from '../ports/control.ts'
 import type { EventSource } from '../ports/event-source.ts'
+import type { LetterStore } from './dead-letters.ts'
 
 /** The part of a checkpoint store that operations use, whatever its handlers are given. */
-type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'prepare' | 'progress' | 'control'>
+type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'prepare' | 'progress' | 'control'> & LetterStore
 
 export interface OperationsOptions<P> {
   /** The checkpoints that the daemons have: `postgresCheckpoints(...)` with the same database and schema. */

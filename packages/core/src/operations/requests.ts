@@ -108,11 +108,7 @@ export function resolveMove<P>(
 function checked(request: OperationRequest): ResolvedRequest {
   const { projection, version, who, why, timeoutMs = DEFAULT_TIMEOUT_MS } = request
   requireName('projection', projection)
-  requireName('who', who)
-  if (typeof why !== 'string' || why.trim() === '' || why.length > LONGEST_REASON || why.includes('\0')) {
-    const expected = `a reason, of at most ${LONGEST_REASON} characters, none of them NUL`
-    throw new InvalidOptionError('why', expected, typeof why === 'string' ? why.slice(0, 100) : why)
-  }
+  requireAsker(request)
   if (version !== undefined) requireInteger('version', version, 1)
   requireTimerMs('timeoutMs', timeoutMs, 1)
   const signal = request.signal ?? new AbortController().signal
@@ -120,17 +116,30 @@ function checked(request: OperationRequest): ResolvedRequest {
   return { projection, version, who, why, timeoutMs, signal }
 }
 
+export function requireAsker({ who, why }: Pick<OperationRequest, 'who' | 'why'>): void {
+  requireName('who', who)
+  if (typeof why !== 'string' || why.trim() === '' || why.length > LONGEST_REASON || why.includes('\0')) {
+    const expected = `a reason, of at most ${LONGEST_REASON} characters, none of them NUL`
+    throw new InvalidOptionError('why', expected, typeof why === 'string' ? why.slice(0, 100) : why)
+  }
+}
+
+/** Of a page. */
+export function requireLimit(limit: number = DEFAULT_LIMIT): number {
+  requireInteger('limit', limit, 1)
+  if (limit > MOST_ENTRIES) throw new InvalidOptionError('limit', `at most ${MOST_ENTRIES}`, limit)
+  return limit
+}
+
 export function resolveAudit(request: AuditRequest): AuditRequest & { readonly limit: number } {
   requireKnownOptions(request, AUDIT_REQUEST)
-  const { projection, before, limit = DEFAULT_LIMIT } = request
+  const { projection, before } = request
   if (projection !== undefined) requireName('projection', projection)
   if (before !== undefined && typeof before !== 'bigint') {
     throw new InvalidOptionError('before', 'the id of an entry, a bigint', before)
   }
-  requireInteger('limit', limit, 1)
-  if (limit > MOST_ENTRIES) throw new InvalidOptionError('limit', `at most ${MOST_ENTRIES}`, limit)
   return {
-    limit,
+    limit: requireLimit(request.limit),
     ...(projection === undefined ? {} : { projection }),
     ...(before === undefined ? {} : { before }),
   }
