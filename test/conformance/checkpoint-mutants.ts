@@ -200,6 +200,26 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /while the work goes on; found \[ 'together' \]/,
   },
   {
+    name: 'what the work has written stays when its signal fires',
+    breaks: writesAtOnce,
+    caughtBy:
+      'what the work writes once its signal has fired is never there, and the store says so (isTransactional)',
+    says: /of an advance that was given up; found \[ 'before', 'after' \]/,
+  },
+  {
+    name: 'a store with transactions does not say so',
+    breaks: (fixture) => ({
+      ...fixture,
+      open: () => {
+        const { isTransactional: _, ...store } = fixture.open()
+        return store
+      },
+    }),
+    caughtBy:
+      'what the work writes once its signal has fired is never there, and the store says so (isTransactional)',
+    says: /isTransactional; found undefined/,
+  },
+  {
     name: 'a signal that has fired is not looked at',
     breaks: asks(({ signal }) => (signal.aborted ? { signal: never() } : {})),
     caughtBy: 'an advance whose signal has fired does no work and moves nothing',

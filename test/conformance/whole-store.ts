@@ -168,6 +168,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
   return {
     open: () => ({
       name: 'whole',
+      isTransactional: true,
       open: (unit, first, signal) => after(signal, () => checkpoints.open(unit, first, signal)),
       read: (unit, signal) => after(signal, () => checkpoints.read(unit, signal)),
       list: (filter, signal) => after(signal, () => checkpoints.list(filter, signal)),

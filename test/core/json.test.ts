@@ -56,6 +56,7 @@ describe('an error of Tidemark as JSON', () => {
       message: 'the event at position 41 could not be mapped: no JSON',
       position: '41',
       eventType: 'Deposited',
+      events: 1,
       stack: expect.stringContaining('json.test.ts'),
       cause: {
         name: 'TypeError',

@@ -212,6 +212,9 @@ describe('on one registry', () => {
     events.append('a', 1)
     await daemon([recording('all')], { metrics: promClientMetrics({ registry }) }).start()
     await clock.advance(100)
+    // Open dead letters are read when a scrape asks, and shown at the next one.
+    await registry.metrics()
+    await clock.advance(100)
     const before = await registry.metrics()
     registry.clear()
     expect(await registry.metrics()).toBe('\n')
