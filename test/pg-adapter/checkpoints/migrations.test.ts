@@ -1,9 +1,13 @@
 import { type Unit, wholeUnit } from '@tidemark/core/adapter'
-import { postgresCheckpoints, postgresCheckpointsSql } from '@tidemark/pg-adapter'
+import { isTransientPostgresError, postgresCheckpoints, postgresCheckpointsSql } from '@tidemark/pg-adapter'
 import type { Pool } from 'pg'
 import { expect, test } from 'vitest'
-import { createVersions, MIGRATIONS } from '../../../packages/pg-adapter/src/migrations/migrations.ts'
-import { asRole, fileDatabase } from '../../support/event-table.ts'
+import {
+  createVersions,
+  insertVersion,
+  MIGRATIONS,
+} from '../../../packages/pg-adapter/src/migrations/migrations.ts'
+import { asRole, eventually, fileDatabase } from '../../support/event-table.ts'
 import { never } from '../../support/never.ts'
 
 const db = fileDatabase()
@@ -50,13 +54,48 @@ test('makes its tables, and does nothing the second time', async () => {
   expect(await versions('twice')).toEqual(VERSIONS)
 })
 
+/** Tables as a daemon of that version has left them. */
+async function ofVersion(version: number, schema: string): Promise<void> {
+  const applied = MIGRATIONS.filter((migration) => migration.version <= version)
+  await db.pool.query(
+    [
+      `create schema ${schema};`,
+      createVersions(schema),
+      ...applied.map((migration) => `${insertVersion(schema, migration)} ${migration.sql(schema)}`),
+    ].join('\n'),
+  )
+}
+
+test('a batch of an earlier daemon does not make its migration wait long, with every other projection behind it', async () => {
+  const schema = 'in_use'
+  await ofVersion(2, schema)
+  await db.pool.query(
+    `insert into ${schema}.checkpoints (projection, source) values ('long', 's'), ('other', 's')`,
+  )
+  const batch = await db.pool.connect()
+  try {
+    await batch.query(`begin; select from ${schema}.checkpoints where projection = 'long' for update`)
+    const error = await prepare(db.newPool(), schema).catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: '55P03' })
+    expect(isTransientPostgresError(error)).toBe(true)
+    const waiting = `select from pg_locks where relation = '${schema}.checkpoints'::regclass and not granted`
+    await eventually(async () => (await db.pool.query(waiting)).rowCount).toBe(0)
+    const other = `update ${schema}.checkpoints set position = '1' where projection = 'other'`
+    expect((await db.pool.query(other)).rowCount).toBe(1)
+    expect(await versions(schema)).toEqual([1, 2])
+    await batch.query('commit')
+    await prepare(db.newPool(), schema)
+    expect(await versions(schema)).toEqual(VERSIONS)
+  } finally {
+    batch.release(true)
+  }
+})
+
 test('a database of the first version opens with every checkpoint, total and settled position as it was', async () => {
   const schema = 'first_version'
-  const [first] = MIGRATIONS
+  await ofVersion(1, schema)
   await db.pool.query(
-    `create schema ${schema}; ${createVersions(schema)} insert into ${schema}.migrations (version) values (1);
-     ${first?.sql(schema)}
-     insert into ${schema}.checkpoints
+    `insert into ${schema}.checkpoints
        (projection, source, position, settled, incarnation, log_position, started_at_head, skipped)
      values ('all', 's', '12', '14', 'run 1', '0/1', '9', '{"historical_gap": 2, "stale_high_water_mark": 3}'),
        ('not begun', 's', null, null, null, null, null, '{}');

@@ -2,7 +2,7 @@ import { type BoundedPool, type PgClient, withConnection } from '../client.ts'
 import { PostgresConditionError } from '../errors.ts'
 import { quoteIdentifier } from '../identifiers.ts'
 import { INSUFFICIENT_PRIVILEGE, sqlState } from '../sql-state.ts'
-import { begin, manyResults } from '../transaction.ts'
+import { begin, LOCK_TIMEOUT, manyResults } from '../transaction.ts'
 import { createVersions, insertVersion, LATEST_VERSION, MIGRATIONS } from './migrations.ts'
 import { type CheckpointRights, checkpointRightsSql, requireMayCreate, requireMayUse } from './rights.ts'
 
@@ -33,8 +33,9 @@ export async function migrate(pool: BoundedPool, schemaName: string, signal: Abo
 }
 
 async function applyAll(client: PgClient, schema: string): Promise<void> {
-  // What another process has just made is seen from here on.
-  await client.query(`select pg_advisory_xact_lock(${ADVISORY_LOCK})::text`)
+  // What another process has just made is seen from here on. Its migration may be waited for; a batch may not: every other
+  // projection would queue behind an ALTER TABLE that waits.
+  await client.query(`select pg_advisory_xact_lock(${ADVISORY_LOCK})::text; ${LOCK_TIMEOUT}`)
   const { rows } = await client.query('select to_regnamespace($1)::text as found', [schema])
   // Even IF NOT EXISTS needs the right to create one.
   if (rows[0]?.found == null) await client.query(`create schema if not exists ${schema}`)
