@@ -63,7 +63,9 @@ async function hanging(
   )
   await running.start()
   const warnings = () => logger.warn.mock.calls.map(([message]) => message)
-  return { clock, running, calls, other, warnings }
+  const letters = async () =>
+    (await store.deadLetters?.list({}, { limit: 9 }, new AbortController().signal)) ?? []
+  return { clock, running, calls, other, warnings, letters }
 }
 
 const forever = (): Promise<void> => new Promise(() => {})
@@ -175,7 +177,7 @@ describe('on a store without transactions', () => {
       error: {
         code: 'TIDEMARK_HANDLER_TIMEOUT',
         message: expect.stringMatching(
-          /What it writes stays, and the next try waits until this call has ended/,
+          /What it writes stays, and the projection waits until this call has ended/,
         ),
       },
       failure: { stage: 'handle' },
@@ -186,6 +188,39 @@ describe('on a store without transactions', () => {
     held.open()
     await clock.run(running.waitUntilProjected())
     expect(calls.slice(1).map(({ positions }) => positions.length)).toEqual([4, 4])
+  })
+
+  test('an event that is given up gets its dead letter only once its call has settled', async () => {
+    const held = gate()
+    const { clock, running, calls, warnings, letters } = await hanging(
+      ({ positions }) => (positions.includes(1n) ? held.promise : undefined),
+      { isTransactional: false, batchSize: 1, attempts: 1, onFailure: 'skip' },
+    )
+    await clock.advance(LIMIT_MS + 600_000)
+    expect(calls.map(({ isRunning }) => isRunning)).toEqual([true])
+    expect(await letters()).toEqual([])
+    expect(projectionOf(running, 'hung')).toMatchObject({ position: undefined, skipped: {} })
+    expect(warnings().filter((line) => line.includes('stands still'))).toHaveLength(10)
+    held.open()
+    await clock.run(running.waitUntilProjected())
+    expect(await letters()).toMatchObject([
+      { firstPosition: '1', lastPosition: '1', tries: 1, error: { code: 'TIDEMARK_HANDLER_TIMEOUT' } },
+    ])
+    expect(calls).toHaveLength(8)
+    expect(projectionOf(running, 'hung')).toMatchObject({ position: 8n, skipped: { apply_error: 1n } })
+  })
+
+  test('no event is given up after stop() has ended the wait for its call', async () => {
+    const { clock, running, letters } = await hanging(forever, {
+      isTransactional: false,
+      batchSize: 1,
+      attempts: 1,
+      onFailure: 'skip',
+    })
+    await clock.advance(LIMIT_MS + 1_000)
+    await clock.run(running.stop())
+    await clock.settle()
+    expect(await letters()).toEqual([])
   })
 
   test('no two calls ever run at once, however often they take too long', async () => {

@@ -22,7 +22,7 @@ export class HandlerTimeoutError extends TidemarkError {
         : `${events} events at positions ${firstPosition} to ${lastPosition}`
     const so = isTransactional
       ? 'Its signal has fired, its transaction is destroyed, and nothing of it is committed'
-      : 'Its signal has fired. What it writes stays, and the next try waits until this call has ended'
+      : 'Its signal has fired. What it writes stays, and the projection waits until this call has ended'
     super(
       `projection "${name}": its handler took longer than handlerTimeoutMs (${handlerTimeoutMs}) for ${what}. ${so}. ` +
         'Find what the handler waits for, and give that its signal or a timeout of its own; if it was only slow, raise ' +

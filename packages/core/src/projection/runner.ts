@@ -157,6 +157,7 @@ export class ProjectionRunner<P, E, Tx> {
       case 'apply':
         return await this.#handle(command.page, command.from)
       case 'bury':
+        await this.#handlerCalls.ended()
         return await buryEvents(this.#parts, command.burial, (passed, work) =>
           this.#move({ ...command, page: undefined, passed, signal: this.#givenUp.signal }, work),
         )
