@@ -231,6 +231,35 @@ test.each([
   expect(await versions(schema)).toEqual(VERSIONS)
 })
 
+test('a role that does not own tables of an earlier version is told what their owner runs, and that is all that it needs', async () => {
+  const schema = 'of_another_owner'
+  await ofVersion(2, schema)
+  const role = await db.role(
+    `grant usage, create on schema ${schema} to :role; grant select, insert, update on all tables in schema ${schema} to :role`,
+  )
+  const pool = db.newPool(asRole(db.url, role))
+  const error = await prepare(pool, schema).catch((reason: Error) => reason)
+  expect(error).toMatchObject({ code: 'TIDEMARK_POSTGRES_CONDITION', condition: 'checkpoint_tables' })
+  expect(String(error)).toContain('postgresCheckpointsSql({ schema: "of_another_owner", from: 2 })')
+  expect(String(error)).not.toContain('GRANT CREATE')
+  await db.pool.query(postgresCheckpointsSql({ schema: 'of_another_owner', from: 2 }))
+  const printed = String(error).match(STATEMENTS) ?? []
+  expect(printed).not.toEqual([])
+  for (const grant of printed) await db.pool.query(grant)
+  await prepare(pool, schema)
+  expect(await versions(schema)).toEqual(VERSIONS)
+  await prepare(db.pool, 'made_at_once')
+  expect(await shapeOf(schema)).toEqual(await shapeOf('made_at_once'))
+})
+
+test.each([
+  ['a version that is not there yet', { from: 99 }, 'from: expected a version of the tables'],
+  ['half a version', { from: 1.5 }, 'from: expected a version of the tables'],
+  ['an option that does not exist', { form: 2 } as object, 'form: expected one of the options schema, from'],
+])('no SQL is printed for %s', (_, options, message) => {
+  expect(() => postgresCheckpointsSql(options)).toThrow(message)
+})
+
 test.each(['checkpoints', 'settled', 'skips', 'dead_letters', 'dead_letter_counts'])(
   'refuses an unlogged table "%s"',
   async (table) => {

@@ -19,11 +19,12 @@ export async function migrate(pool: BoundedPool, schemaName: string, signal: Abo
     const rights = JSON.parse(String(found?.rows[0]?.rights)) as CheckpointRights
     requireMayUse(rights)
     const migrations = `${quoteIdentifier(schemaName)}.migrations`
-    if (!rights.tablesExist || (await appliedVersion(client, migrations)) < LATEST_VERSION) {
-      requireMayCreate(rights)
+    const applied = rights.tablesExist ? await appliedVersion(client, migrations) : 0
+    if (applied < LATEST_VERSION) {
+      requireMayCreate(rights, applied)
       await applyAll(client, quoteIdentifier(schemaName)).catch((error: unknown) => {
         // As for tables of an earlier version, which their owner alone may alter.
-        if (sqlState(error) === INSUFFICIENT_PRIVILEGE) requireMayCreate(rights, error)
+        if (sqlState(error) === INSUFFICIENT_PRIVILEGE) requireMayCreate(rights, applied, error)
         throw error
       })
     }

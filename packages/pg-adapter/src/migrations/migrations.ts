@@ -1,4 +1,6 @@
+import { InvalidOptionError, requireKnownOptions } from '@tidemark/core/adapter'
 import { quoteIdentifier } from '../identifiers.ts'
+import { requireText } from '../pool-options.ts'
 
 /** Numbered, append-only: a released migration is never edited. */
 export interface Migration {
@@ -126,15 +128,35 @@ interface CheckpointsSqlOptions {
    * @default 'tidemark'
    */
   readonly schema?: string
+  /**
+   * The version of the tables that are there, the greatest one in the table `migrations`: only what is newer is printed.
+   * - Raising it: less is printed; what is missing below stays missing.
+   * - Lowering it: more is printed; what is there already fails when it is run.
+   * - Change it when: an earlier version of Tidemark has made the tables.
+   * @unit version
+   * @default 0: there are none, and everything is printed
+   */
+  readonly from?: number
 }
 
-/** What `prepare()` runs on an empty database, for those who run their own migrations. */
+const CHECKPOINTS_SQL_OPTIONS: Readonly<Record<keyof CheckpointsSqlOptions, true>> = {
+  schema: true,
+  from: true,
+}
+
+/** What `prepare()` runs, for those who run their own migrations. */
 export function postgresCheckpointsSql(options: CheckpointsSqlOptions = {}): string {
-  const schema = quoteIdentifier(options.schema ?? 'tidemark')
+  requireKnownOptions(options, CHECKPOINTS_SQL_OPTIONS)
+  const schema = quoteIdentifier(requireText('schema', options.schema ?? 'tidemark'))
+  const { from = 0 } = options
+  if (!Number.isInteger(from) || from < 0 || from > LATEST_VERSION) {
+    throw new InvalidOptionError('from', `a version of the tables, from 0 to ${LATEST_VERSION}`, from)
+  }
   return [
-    `create schema if not exists ${schema};`,
-    createVersions(schema),
-    ...MIGRATIONS.map((migration) => `${insertVersion(schema, migration)}\n${migration.sql(schema)}`),
+    ...(from === 0 ? [`create schema if not exists ${schema};`, createVersions(schema)] : []),
+    ...MIGRATIONS.filter(({ version }) => version > from).map(
+      (migration) => `${insertVersion(schema, migration)}\n${migration.sql(schema)}`,
+    ),
   ].join('\n')
 }
 

@@ -45,17 +45,34 @@ export function requireMayUse(rights: CheckpointRights): void {
   )
 }
 
-export function requireMayCreate(rights: CheckpointRights, cause?: unknown): void {
+/** @param applied - the version of the tables that are there */
+export function requireMayCreate(rights: CheckpointRights, applied: number, cause?: unknown): void {
   if (rights.mayCreate && cause === undefined) return
-  const { schemaExists, schema, database, role } = rights
+  const advice = rights.tablesExist ? toUpgrade(rights, applied) : toMake(rights)
+  throw new PostgresConditionError('checkpoint_tables', advice, { cause })
+}
+
+function toMake({ schemaExists, schema, database, role }: CheckpointRights): string {
   const where = schemaExists ? `SCHEMA ${quoteIdentifier(schema)}` : `DATABASE ${quoteIdentifier(database)}`
-  throw new PostgresConditionError(
-    'checkpoint_tables',
-    `tables of checkpoints in the schema ${quoteIdentifier(schema)} are missing, or of an earlier version, and this role ` +
-      `may not make them; run\n  GRANT CREATE ON ${where} TO ${quoteIdentifier(role)};\n` +
-      'or let another role run what postgresCheckpointsSql() prints',
-    { cause },
+  return (
+    `tables of checkpoints in the schema ${quoteIdentifier(schema)} are missing, and this role may not make them; run\n` +
+    `  GRANT CREATE ON ${where} TO ${quoteIdentifier(role)};\n` +
+    `or let another role run what ${printedBy(schema)} prints`
   )
+}
+
+/** Their owner alone may alter tables. */
+function toUpgrade(rights: CheckpointRights, applied: number): string {
+  const { schema } = rights
+  return (
+    `the tables of checkpoints in the schema ${quoteIdentifier(schema)} are of the version ${applied}, and this role may not ` +
+    `change them; let their owner run what ${printedBy(schema, applied)} prints, and then, for the new tables\n${grants(rights)}`
+  )
+}
+
+/** The call that prints what makes the tables, or what is missing above that version. */
+export function printedBy(schema: string, from = 0): string {
+  return `postgresCheckpointsSql({ schema: ${JSON.stringify(schema)}${from === 0 ? '' : `, from: ${from}`} })`
 }
 
 function grants({ schema, role }: CheckpointRights): string {
