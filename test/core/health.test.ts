@@ -168,8 +168,10 @@ describe('a projection is', () => {
   test('paused, ready and live while an operator wants it, also where its handler had failed before; ok once it is resumed', async () => {
     const { clock, events, checkpoints, daemon } = rig()
     let isPoison = true
+    let isSlow = false
     const handle = () => {
       if (isPoison) throw new RangeError('no such account')
+      if (isSlow) return clock.sleep(5_000, new AbortController().signal)
     }
     const running = daemon([{ name: 'all', handle }])
     await running.start()
@@ -205,7 +207,13 @@ describe('a projection is', () => {
       ],
     })
     isPoison = false
+    isSlow = true
     await clock.run(decide('resume'))
+    await clock.advance(2_000)
+    expect(running.health()).toMatchObject({
+      ...GOOD,
+      projections: [{ state: 'retrying', pausedBy: undefined, pulse: { waitsFor: 'handler' } }],
+    })
     await clock.advance(MINUTE)
     expect(running.health()).toMatchObject({ ...GOOD, projections: [{ status: 'ok', pausedBy: undefined }] })
   })

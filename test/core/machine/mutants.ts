@@ -262,14 +262,15 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'goes on from where it stood, when it is resumed',
     file: 'transitions',
-    replace: 'toRun ? { ...blamingNone(after), isCheckpointRead: false } : after',
-    by: 'toRun ? blamingNone(after) : after',
+    replace: '{ ...triedNow(blamingNone(after), context.nowMs), isCheckpointRead: false }, context',
+    by: 'triedNow(blamingNone(after), context.nowMs), context',
   },
   {
     name: 'stays paused when it is resumed',
     file: 'transitions',
-    replace: 'return proceed(toRun ? { ...blamingNone(after), isCheckpointRead: false } : after, context)',
-    by: 'return toRun ? stay(after) : proceed(after, context)',
+    replace:
+      'return proceed({ ...triedNow(blamingNone(after), context.nowMs), isCheckpointRead: false }, context)',
+    by: 'return stay(after)',
   },
   {
     name: 'forgets what an operator wants while something is at hand',

@@ -396,7 +396,10 @@ describe("an operator's pause", () => {
     const resumed = step(held, RESUMED)
     expect(resumed.standing).toMatchObject({ phase: 'opening', attempts: 0, pause: undefined })
     expect(asked(resumed)).toMatchObject([{ kind: 'open' }])
-    expect(told(resumed)).toMatchObject([{ report: { kind: 'resumed' } }])
+    expect(told(resumed)).toMatchObject([
+      { report: { kind: 'resumed' } },
+      { report: { kind: 'state', state: 'retrying' } },
+    ])
     const lost = step(step(held, INPUT.revoked).standing, RESUMED)
     expect(asked(lost)).toEqual([{ kind: 'acquire' }])
   })

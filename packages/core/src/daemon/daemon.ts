@@ -104,6 +104,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       session: this.#session,
       logger: highWater.logger,
       clock,
+      pollIntervalMs: highWater.pollIntervalMs,
       onChange: () => this.#changes.tell(),
     })
   }

@@ -18,19 +18,20 @@ interface Watched {
   readonly units: readonly Followed[]
   readonly clock: Clock
   readonly logger: Logger
+  readonly pollIntervalMs: number
 }
 
 /** Of a unit that has no row yet. */
 const UNDECIDED = { desired: 'running', decision: undefined } as const
 
-const LOOK_EVERY_MS = 1_000
+const LEAST_PAUSE_MS = 1_000
 
 /**
- * Looks what operators want, once a second, for the units that have nothing to do and for those that were resumed. No pause
+ * Looks what operators want, once a second or as seldom as the store is polled, for the units that have nothing to do and for those that were resumed. No pause
  * depends on it: the store moves no checkpoint of a paused unit.
  */
 export async function watchDesired(
-  { control, source, units, clock, logger }: Watched,
+  { control, source, units, clock, logger, pollIntervalMs }: Watched,
   signal: AbortSignal,
 ): Promise<void> {
   const failures = new FailureLog()
@@ -55,6 +56,6 @@ export async function watchDesired(
         )
       }
     }
-    await clock.sleep(LOOK_EVERY_MS, signal)
+    await clock.sleep(Math.max(pollIntervalMs, LEAST_PAUSE_MS), signal)
   }
 }

@@ -13,6 +13,7 @@ import { watchDesired } from './desired-watch.ts'
 interface UnitsParts<P, E, Tx> extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'ownership'> {
   readonly projections: readonly ResolvedProjection<E, Tx>[]
   readonly checkpoints: CheckpointStore<Tx>
+  readonly pollIntervalMs: number
 }
 
 /** What this process may move: a runner for each projection. */
@@ -34,11 +35,11 @@ export class Units<P, E, Tx> {
 
   start(stopping: AbortSignal): void {
     for (const runner of this.runners) runner.start()
-    const { checkpoints, source, clock, logger } = this.#parts
+    const { checkpoints, source, clock, logger, pollIntervalMs } = this.#parts
     const { control } = checkpoints
     if (control === undefined) return
-    const parts = { control, source: source.name, units: this.runners, clock, logger }
-    this.#watching = watchDesired(parts, stopping)
+    const watched = { control, source: source.name, units: this.runners, clock, logger, pollIntervalMs }
+    this.#watching = watchDesired(watched, stopping)
   }
 
   /** Resolves when every batch at hand has ended. */

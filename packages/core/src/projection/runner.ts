@@ -39,7 +39,8 @@ export class ProjectionRunner<P, E, Tx> {
   #standing: Standing<P> = NOT_STARTED
   #grant: Grant<Tx> | undefined
   #wait = new AbortController()
-  #decidedAtMs: number | undefined
+  /** The newest decision of an operator that this process has heard of. */
+  #heard: { readonly decidedAtMs: number | undefined } | undefined
 
   constructor(parts: RunnerParts<P, E, Tx>) {
     this.#parts = parts
@@ -88,10 +89,14 @@ export class ProjectionRunner<P, E, Tx> {
 
   /** What an operator wants, and the last that was decided. */
   follow({ desired, decision }: Pick<ControlledUnit, 'desired' | 'decision'>): void {
+    const { phase } = this.#standing
     // The answer that is on its way may be of before or after it: the next look comes in a second.
-    if (this.#standing.phase === 'opening') return
-    const isNews = decision?.sinceMs !== this.#decidedAtMs
-    this.#decidedAtMs = decision?.sinceMs
+    if (phase === 'opening') return
+    const heard = { decidedAtMs: decision?.sinceMs }
+    // What may have been decided before this process began lets nothing go on that has failed in it.
+    const isSettled = this.#heard === undefined && (phase === 'resting' || phase === 'paused')
+    const isNews = !isSettled && heard.decidedAtMs !== this.#heard?.decidedAtMs
+    this.#heard = heard
     const pausedBy = desired === 'running' ? undefined : (decision ?? UNKNOWN_DECISION)
     inBackground(() => this.#next({ kind: 'desired', pausedBy, isNews }))
   }

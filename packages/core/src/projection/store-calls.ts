@@ -98,7 +98,7 @@ export class StoreCalls<P, E, Tx> {
     this.dropPages()
     const { stage, error, batch } =
       thrown instanceof StagedError ? thrown : stagedError('commit', thrown, undefined)
-    return { stage, error, batch, isTransient: source.isTransient(error) || checkpoints.isTransient(error) }
+    return { stage, error, batch, isTransient: isTransient(source, error) || isTransient(checkpoints, error) }
   }
 
   /** That the store does not answer while no handler runs is said. */
@@ -107,5 +107,14 @@ export class StoreCalls<P, E, Tx> {
     const warn = (forMs: number): void =>
       logger.warn(`tidemark: projection "${projection.name}" stands still, ${what}: ${noAnswerFor(forMs)}`)
     return atStage('read', warnWhileUnanswered(call, { clock, signal: this.#stopping, warn }))
+  }
+}
+
+/** What cannot even be looked at is no fault of the store: a handler may throw anything, also what throws when it is read. */
+function isTransient(store: Pick<CheckpointStore<never>, 'isTransient'>, error: unknown): boolean {
+  try {
+    return store.isTransient(error)
+  } catch {
+    return false
   }
 }

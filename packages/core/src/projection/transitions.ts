@@ -250,8 +250,19 @@ export const desired: Transition<'desired'> = (standing, { pausedBy, isNews }, c
   const after = wanted(standing, pausedBy)
   const isAsBefore = after === standing && (pausedBy !== undefined || !isNews)
   if (isAsBefore || standing.stopping !== 'no') return stay(standing)
-  const toRun = pausedBy === undefined
-  return proceed(toRun ? { ...blamingNone(after), isCheckpointRead: false } : after, context)
+  if (pausedBy !== undefined) return proceed(after, context)
+  return proceed({ ...triedNow(blamingNone(after), context.nowMs), isCheckpointRead: false }, context)
+}
+
+/** What failed is shown until it has passed, and is paused no more. */
+function triedNow<P>(standing: Standing<P>, nowMs: number): Standing<P> {
+  const { failure } = standing
+  if (failure === undefined) return standing
+  return {
+    ...standing,
+    shows: 'retrying',
+    failure: { ...failure, pausedSinceMs: undefined, nextTryAtMs: nowMs },
+  }
 }
 
 export const goOn = <P, E>(standing: Standing<P>, _: Input<P, E>, context: Context<P>): Step<P, E> =>

@@ -4,7 +4,7 @@ import type { Phase, Standing } from './standing.ts'
 
 /** What the health of a projection is judged by. */
 export interface Vitals {
-  /** When its checkpoint last moved in this process, or was read, or it was started. */
+  /** When its checkpoint last moved, or was read first, or it was started, or resumed by an operator. */
   readonly movedAtMs: number
   /** Since when events wait at or below the mark. */
   readonly waitingSinceMs: number | undefined
@@ -28,9 +28,15 @@ export class VitalSigns<P> {
     if (before === after) return
     this.#steppedAtMs = nowMs
     const isFirst = before.phase === 'stopped'
-    if (isFirst || !isReached(this.#order, after.checkpoint?.position, before.checkpoint?.position)) {
-      this.#movedAtMs = nowMs
-    }
+    const isResumed = before.pausedBy !== undefined && after.pausedBy === undefined
+    if (isFirst || isResumed || this.#isMoved(before, after)) this.#movedAtMs = nowMs
+  }
+
+  /** Up, or by an operator down. */
+  #isMoved({ checkpoint: before }: Standing<P>, { checkpoint: after }: Standing<P>): boolean {
+    const from = before?.position
+    const to = after?.position
+    return !isReached(this.#order, to, from) || !isReached(this.#order, from, to)
   }
 
   tell(
