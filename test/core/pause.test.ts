@@ -1,5 +1,5 @@
 import type { Logger } from '@tidemark/core'
-import type { LoadRequest } from '@tidemark/core/adapter'
+import { type LoadRequest, ProjectionPausedError, UNKNOWN_DECISION } from '@tidemark/core/adapter'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   altered,
@@ -293,4 +293,11 @@ test('a stopped daemon says of no next try', async () => {
   await clock.until(() => stateOf(running, 'mails') === 'paused')
   await clock.run(running.stop())
   expect(projectionOf(running, 'mails').failure).toMatchObject({ attempt: 5, nextTryAtMs: undefined })
+})
+
+test('a pause of which no time is known is told without one', () => {
+  expect(new ProjectionPausedError('orders', UNKNOWN_DECISION).message).toBe(
+    'projection "orders" is paused by somebody (its row says so, and not why); it stays paused until it is resumed ' +
+      '(createOperations(...).resume)',
+  )
 })

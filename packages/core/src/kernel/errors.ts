@@ -86,15 +86,16 @@ export class ProjectionPausedError extends TidemarkError {
   readonly projection: string
   readonly who: string
   readonly why: string
-  /** By the clock of the checkpoint store. */
+  /** By the clock of the checkpoint store; 0 where it does not know. */
   readonly sinceMs: number
   constructor(
     projection: string,
     decision: { readonly who: string; readonly why: string; readonly sinceMs: number },
   ) {
     const { who, why, sinceMs } = decision
+    const since = sinceMs === 0 ? '' : ` since ${new Date(sinceMs).toISOString()}`
     super(
-      `projection "${projection}" is paused by ${who} since ${new Date(sinceMs).toISOString()} (${why}); it stays paused ` +
+      `projection "${projection}" is paused by ${who}${since} (${why}); it stays paused ` +
         'until it is resumed (createOperations(...).resume)',
     )
     this.projection = projection

@@ -8,6 +8,7 @@ export type DesiredState = 'running' | 'paused'
 export interface Decision {
   readonly who: string
   readonly why: string
+  /** 0 where the store does not know. */
   readonly sinceMs: number
 }
 
