@@ -45,7 +45,7 @@ export const ALERTS: readonly Alert[] = [
     summary:
       'Projection {{ $labels.projection_name }} has passed about {{ $value | printf "%.0f" }} positions or events without handling them ({{ $labels.reason }})',
     description:
-      'What stands there is lost to this projection until it is projected by hand or the projection is rebuilt; a parked event, until it is replayed. Which positions: of a daemon in tidemark.skips, of a wrapped subscription in its log and its spans. The alert ends an hour after the last skip; the events do not come back by that.',
+      'What stands there is lost to this projection until it is projected by hand or the projection is rebuilt; a parked event, until it is replayed. Which positions: of a daemon in tidemark.skips, of a wrapped subscription in its log and its spans. For apply_error look in tidemark.dead_letters first (onFailure gave them up), else in the log of the consumer (nack). The alert ends an hour after the last skip; the events do not come back by that.',
     // The total stored with the checkpoint survives restarts and new pods. The counter also covers what has no stored
     // total; a series that is first seen above 0 has skipped before it was first scraped.
     expr: `(
