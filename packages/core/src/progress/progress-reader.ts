@@ -15,7 +15,7 @@ export interface WaitForOptions<P> {
   /** The name of the projection, as its daemon has it. */
   readonly projection: string
   /**
-   * The position that is to be handled: what an append has given, also as text. In Postgres it is what
+   * The position that is to be handled or given up: what an append has given, also as text. In Postgres it is what
    * `insert ... returning position` gives.
    */
   readonly position: P | string
@@ -40,8 +40,8 @@ export interface ProgressReader<P> {
   /** The checkpoint as it is stored now; `undefined` where there is none, or nothing was handled yet. */
   position(projection: string): Promise<P | undefined>
   /**
-   * Resolves when the projection has handled everything up to `position`, in whatever process. Waits also where there is no such
-   * projection yet. Rejects after `timeoutMs` (`WaitTimeoutError`), when `signal` fires, and with a `WaitFailedError` where the
+   * Resolves when the projection has handled or given up (`onFailure`) everything up to `position`, in whatever process. Waits
+   * also where there is no such projection yet. Rejects after `timeoutMs` (`WaitTimeoutError`), when `signal` fires, and with a `WaitFailedError` where the
    * checkpoint is one of another source or cannot be read; a fault that passes is waited out.
    *
    * The position of an append that is committed will be reached. One that was rolled back is reached with the next event after it.

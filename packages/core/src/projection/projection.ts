@@ -79,7 +79,8 @@ export interface Projection<E, Tx, Type extends string = string> {
    * store says where they are, what failed and how often; they are counted as skipped under `apply_error`. Or a
    * function that looks at the failure and returns one of the two, or `'retry'`: then it is asked again after the next
    * try. It must return at once. If it throws or returns anything else, the projection is paused, and the log says so.
-   * With `attempts: 1` it is asked from the first failure on. A handler that has ended its
+   * In an outage of what the handler calls, `'skip'` gives up one event after another, each after its `attempts`: return
+   * `'retry'` for such errors. With `attempts: 1` it is asked from the first failure on. A handler that has ended its
    * transaction pauses it whatever is said here.
    * - Change it when: later events do not depend on earlier ones, and it is worse to stand still than to leave one out
    *   (mails, a search index). Keep `'pause'` where a missing event makes what follows wrong (balances).
