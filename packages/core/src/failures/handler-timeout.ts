@@ -21,7 +21,7 @@ export class HandlerTimeoutError extends TidemarkError {
         ? `one event at position ${firstPosition}`
         : `${events} events at positions ${firstPosition} to ${lastPosition}`
     const so = isTransactional
-      ? 'Its signal has fired, its transaction is destroyed, and nothing of it is committed'
+      ? 'Its signal has fired, its connection is destroyed, and nothing of it is committed'
       : 'Its signal has fired. What it writes stays, and the projection waits until this call has ended'
     super(
       `projection "${name}": its handler took longer than handlerTimeoutMs (${handlerTimeoutMs}) for ${what}. ${so}. ` +
