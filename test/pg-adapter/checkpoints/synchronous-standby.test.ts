@@ -1,6 +1,6 @@
 import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { ownServer } from '../../support/database.ts'
 import {
   eventually,
@@ -32,10 +32,12 @@ test('a COMMIT that waits for a synchronous standby is said to be its own, and t
   }
   const daemon = await startDaemon({
     source: postgresEvents({ pool: db.pool, table: events.name }),
-    checkpoints: postgresCheckpoints({ pool: db.pool, schema: events.schema, queryTimeoutMs: 300 }),
+    checkpoints: postgresCheckpoints({ pool: db.pool, schema: events.schema, queryTimeoutMs: 1_500 }),
     projections: [recorder(events, 'waiting')],
   })
   await daemon.waitUntilProjected()
+  // Otherwise a failure would leave every further commit waiting.
+  onTestFinished(() => setStandbys(''))
   await setStandbys('nobody')
   await admin.query(`insert into ${events.name} default values`)
   await eventually(() => daemon.status().projections[0]).toMatchObject({
