@@ -1,6 +1,5 @@
 import { InvalidOptionError, requireKnownOptions } from '@tidemark/core/adapter'
 import { quoteIdentifier } from '../identifiers.ts'
-import { requireText } from '../pool-options.ts'
 
 /** Numbered, append-only: a released migration is never edited. */
 export interface Migration {
@@ -147,7 +146,7 @@ const CHECKPOINTS_SQL_OPTIONS: Readonly<Record<keyof CheckpointsSqlOptions, true
 /** What `prepare()` runs, for those who run their own migrations. */
 export function postgresCheckpointsSql(options: CheckpointsSqlOptions = {}): string {
   requireKnownOptions(options, CHECKPOINTS_SQL_OPTIONS)
-  const schema = quoteIdentifier(requireText('schema', options.schema ?? 'tidemark'))
+  const schema = quoteIdentifier(options.schema ?? 'tidemark')
   const { from = 0 } = options
   if (!Number.isInteger(from) || from < 0 || from > LATEST_VERSION) {
     throw new InvalidOptionError('from', `a version of the tables, from 0 to ${LATEST_VERSION}`, from)
