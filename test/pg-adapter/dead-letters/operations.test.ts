@@ -1,4 +1,4 @@
-import { createOperations } from '@tidemark/core/operations'
+import { createOperations, type Operations } from '@tidemark/core/operations'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
@@ -80,3 +80,25 @@ test('letters of a state that does not exist are not asked for', async () => {
   const { deadLetters } = createOperations({ checkpoints: inMemoryCheckpoints() })
   await expect(deadLetters.list({ state: 'closed' as 'open' })).rejects.toThrow('state: expected one of open')
 })
+
+test.each([
+  ['units with an option that does not exist', (asked) => asked.list({ nope: 1 } as object), 'nope'],
+  ['units of a projection that is no text', (asked) => asked.list({ projection: 5 as never }), 'projection'],
+  ['letters after what is no id', (asked) => asked.deadLetters.list({ after: 'abc' }), 'after'],
+  [
+    'letters of a projection that is no text',
+    (asked) => asked.deadLetters.list({ projection: 5 as never }),
+    'projection',
+  ],
+  [
+    'letters of a type that is no text',
+    (asked) => asked.deadLetters.list({ eventType: 5 as never }),
+    'eventType',
+  ],
+] satisfies readonly (readonly [string, (asked: Operations<never>) => Promise<unknown>, string])[])(
+  '%s are not asked for',
+  async (_, ask, option) => {
+    const operations = createOperations({ checkpoints: inMemoryCheckpoints() })
+    await expect(ask(operations)).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_OPTION', option })
+  },
+)

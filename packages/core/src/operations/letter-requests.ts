@@ -1,5 +1,6 @@
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
+import { requireName } from '../kernel/validation.ts'
 import type { LetterFilter } from '../ports/dead-letters.ts'
 import { requireAsker, requireLimit } from './requests.ts'
 
@@ -64,6 +65,14 @@ export function resolveLetters(request: LettersRequest): LettersRequest & { read
   const { state } = request
   if (state !== undefined && !STATES.includes(state)) {
     throw new InvalidOptionError('state', `one of ${STATES.join(', ')}`, state)
+  }
+  const { after, projection, eventType } = request
+  if (projection !== undefined) requireName('projection', projection)
+  if (eventType !== undefined && typeof eventType !== 'string') {
+    throw new InvalidOptionError('eventType', 'the type of an event', eventType)
+  }
+  if (after !== undefined && !(typeof after === 'string' && /^\d{1,18}$/.test(after))) {
+    throw new InvalidOptionError('after', 'the id of a dead letter', after)
   }
   return { ...request, limit: requireLimit(request.limit) }
 }

@@ -18,6 +18,8 @@ import {
   resolveAudit,
   resolveMove,
   resolveRequest,
+  resolveUnits,
+  type UnitsRequest,
 } from './requests.ts'
 
 /** What an operation has come to. */
@@ -35,10 +37,10 @@ export interface Outcome {
  */
 export interface Operations<P> {
   /** Every unit that has a checkpoint: where it stands, what is wanted of it, what it has skipped. */
-  list(filter?: { readonly projection?: string }): Promise<readonly ControlledUnit[]>
+  list(request?: UnitsRequest): Promise<readonly ControlledUnit[]>
   /**
    * When this has resolved, no batch of the projection commits any more, in whatever process, over restarts and deploys, until
-   * it is resumed. Waits for the batch at hand.
+   * it is resumed. Waits for the batch at hand. This holds once every daemon is of this version: an earlier one knows no pause.
    */
   pause(request: OperationRequest): Promise<Outcome>
   /** Daemons go on within a second, from the checkpoint as it is then. */
@@ -77,8 +79,8 @@ class StoreOperations<P> implements Operations<P> {
     this.deadLetters = deadLetterOperations(options.checkpoints)
   }
 
-  async list({ projection }: { readonly projection?: string } = {}): Promise<readonly ControlledUnit[]> {
-    const units = await this.#units(projection === undefined ? {} : { projection }, never())
+  async list(request: UnitsRequest = {}): Promise<readonly ControlledUnit[]> {
+    const units = await this.#units(resolveUnits(request), never())
     return [...units].sort(byName)
   }
 

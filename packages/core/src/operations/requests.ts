@@ -38,6 +38,15 @@ export interface MoveRequest<P> extends OperationRequest {
   readonly position: P | undefined
 }
 
+export interface UnitsRequest {
+  /**
+   * The projection that is wanted.
+   * - Change it when: one projection is looked at.
+   * @default every projection
+   */
+  readonly projection?: string
+}
+
 export interface AuditRequest {
   /**
    * The projection whose entries are wanted.
@@ -74,6 +83,7 @@ const MOVE_REQUEST: Readonly<Record<keyof MoveRequest<unknown>, true>> = {
   ...OPERATION_REQUEST,
   position: true,
 }
+const UNITS_REQUEST: Readonly<Record<keyof UnitsRequest, true>> = { projection: true }
 const AUDIT_REQUEST: Readonly<Record<keyof AuditRequest, true>> = {
   projection: true,
   before: true,
@@ -129,6 +139,14 @@ export function requireLimit(limit: number = DEFAULT_LIMIT): number {
   requireInteger('limit', limit, 1)
   if (limit > MOST_ENTRIES) throw new InvalidOptionError('limit', `at most ${MOST_ENTRIES}`, limit)
   return limit
+}
+
+export function resolveUnits(request: UnitsRequest): UnitsRequest {
+  requireKnownOptions(request, UNITS_REQUEST)
+  const { projection } = request
+  if (projection === undefined) return {}
+  requireName('projection', projection)
+  return { projection }
 }
 
 export function resolveAudit(request: AuditRequest): AuditRequest & { readonly limit: number } {
