@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { createOperations, type OperationRequest, type Operations } from '@tidemark/core/operations'
 import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import type { Pool } from 'pg'
@@ -331,3 +332,68 @@ test('a role without the rights of an operator is told what to grant', async () 
   })
   expect(await operations.list()).toMatchObject([{ desired: 'running' }])
 })
+
+const EVERY_CALL: Readonly<Record<string, (operations: Operations<bigint>) => Promise<unknown>>> = {
+  list: (operations) => operations.list(),
+  pause: (operations) => operations.pause(PAUSE),
+  moveTo: (operations) => operations.moveTo({ ...PAUSE, position: 2n }),
+  resume: (operations) => operations.resume(RESUME),
+  'pause, again': (operations) => operations.pause(PAUSE),
+  forget: (operations) => operations.forget(PAUSE),
+  audit: (operations) => operations.audit(),
+  'deadLetters.list': ({ deadLetters }) => deadLetters.list(),
+  'deadLetters.list of the open ones': ({ deadLetters }) => deadLetters.list({ state: 'open' }),
+  'deadLetters.show': ({ deadLetters }) => deadLetters.show('1'),
+  'deadLetters.counts': ({ deadLetters }) => deadLetters.counts(),
+  'deadLetters.resolve': ({ deadLetters }) => deadLetters.resolve({ ids: ['1'], ...BY }),
+  'deadLetters.discard': ({ deadLetters }) => deadLetters.discard({ ids: ['2'], ...BY }),
+}
+
+test('a role with exactly the grants of docs/operating.md can do every operation', async () => {
+  const events = await table()
+  await stopped(events)
+  const page = await readFile('docs/operating.md', 'utf8')
+  const grants = (page.match(/^GRANT .+;$/gm) ?? []).join('\n')
+  const role = await db.role(grants.replace(/tidemark/g, events.schema).replace(/TO operator/g, 'TO :role'))
+  const operations = operator(events, db.newPool(asRole(db.url, role)))
+  const refused: unknown[] = []
+  for (const [name, call] of Object.entries(EVERY_CALL)) {
+    await call(operations).catch((error: unknown) => refused.push([name, error]))
+  }
+  expect(refused).toEqual([])
+})
+
+test('a role with no right at all is told the grants by each call', async () => {
+  const events = await table()
+  await stopped(events)
+  const pool = db.newPool(asRole(db.url, await db.role('select')))
+  for (const call of Object.values(EVERY_CALL)) {
+    await expect(call(operator(events, pool))).rejects.toMatchObject({
+      code: 'TIDEMARK_POSTGRES_CONDITION',
+      condition: 'checkpoint_tables',
+      message: expect.stringMatching(/GRANT USAGE ON SCHEMA/),
+    })
+  }
+})
+
+test.each([0, 2, 3])(
+  'where no daemon of this version has prepared the tables, calls say so: version %i',
+  async (version) => {
+    const events = await table()
+    if (version > 0) {
+      await stopped(events)
+      await events.run('drop table audit, dead_letters, dead_letter_counts')
+      if (version < 3) await events.run('alter table checkpoints drop column desired')
+    }
+    const operations = operator(events)
+    for (const [name, call] of Object.entries(EVERY_CALL)) {
+      // What version 3 has made is there.
+      if (version === 3 && !name.startsWith('deadLetters')) continue
+      await expect(call(operations)).rejects.toMatchObject({
+        code: 'TIDEMARK_POSTGRES_CONDITION',
+        condition: 'checkpoint_tables',
+        message: expect.stringMatching(/no daemon of this version has prepared them.*postgresCheckpointsSql/),
+      })
+    }
+  },
+)

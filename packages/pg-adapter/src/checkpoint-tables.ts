@@ -3,6 +3,9 @@ import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
 
 /** Tidemark's own tables, quoted for SQL. */
 export interface CheckpointTables {
+  /** As the user has named it. */
+  readonly schemaName: string
+  readonly schema: string
   readonly checkpoints: string
   readonly settled: string
   readonly skips: string
@@ -18,6 +21,8 @@ export type Query = (sql: string, signal: AbortSignal) => Promise<Row[]>
 export function checkpointTables(schema: string): CheckpointTables {
   const table = (name: string): string => `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`
   return {
+    schemaName: schema,
+    schema: quoteIdentifier(schema),
     checkpoints: table('checkpoints'),
     settled: table('settled'),
     skips: table('skips'),

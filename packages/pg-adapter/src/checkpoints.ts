@@ -45,6 +45,7 @@ import { PostgresControl } from './control.ts'
 import { deadLetters } from './dead-letters.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { migrate } from './migrations/migrate.ts'
+import { explainedQuery } from './operator-errors.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
 import { boundedClient, boundedPool } from './query-timeout.ts'
 import { KnownBackends } from './server/backends.ts'
@@ -118,6 +119,8 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly #schema: string
   readonly #unended = new UnendedTransactions()
   readonly #tables: CheckpointTables
+  /** Of what operators ask too, from a process that has prepared nothing. */
+  readonly #operatorQuery: Query
   readonly #backends = new KnownBackends()
   #systemIdentifier: string | undefined
 
@@ -129,8 +132,9 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     const query: Query = (sql, signal) => this.#query(sql, signal)
     this.settled = settledMemory(query, this.#tables)
     this.skips = skipLedger(query, this.#tables)
-    this.control = new PostgresControl(this.#ownPool, query, this.#tables)
-    this.deadLetters = deadLetters(query, this.#tables, queryTimeoutMs)
+    this.#operatorQuery = explainedQuery(query, this.#tables)
+    this.control = new PostgresControl(this.#ownPool, this.#operatorQuery, this.#tables)
+    this.deadLetters = deadLetters(this.#operatorQuery, this.#tables, queryTimeoutMs)
   }
 
   prepare(signal: AbortSignal): Promise<void> {
@@ -183,7 +187,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
-    return (await this.#query(progressSql(this.#tables, source), signal)).map(toProgress)
+    return (await this.#operatorQuery(progressSql(this.#tables, source), signal)).map(toProgress)
   }
 
   /** The same server: one log, whatever the database. */

@@ -21,8 +21,8 @@ import {
   toAuditEntry,
   toControlledUnit,
 } from './control-sql.ts'
-import { PostgresConditionError } from './errors.ts'
-import { INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
+import { explained } from './operator-errors.ts'
+import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { begin, manyResults } from './transaction.ts'
 
 /** What operators want, in the rows of the checkpoints, and in the table `audit`. */
@@ -61,8 +61,7 @@ export class PostgresControl implements Control {
           changeUnit({ client, tables: this.#tables, unit, waitMs }, decide),
         )
       } catch (error) {
-        if (sqlState(error) === INSUFFICIENT_PRIVILEGE) throw this.#mayNot(error)
-        if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error
+        if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw explained(this.#tables, error)
         if (leftMs > onceMs) continue
         const [holder] = await this.#query(holderSql(this.#tables, unit), signal)
         throw new CheckpointBusyError(unit.projection, timeoutMs, describeHolder(holder))
@@ -72,16 +71,6 @@ export class PostgresControl implements Control {
 
   async audit(filter: AuditFilter, signal: AbortSignal): Promise<readonly AuditEntry[]> {
     return (await this.#query(auditSql(this.#tables, filter), signal)).map(toAuditEntry)
-  }
-
-  #mayNot(cause: unknown): PostgresConditionError {
-    const { audit, checkpoints } = this.#tables
-    return new PostgresConditionError(
-      'checkpoint_tables',
-      'this role may not do what operators do; run, as the owner of the tables, for the role that it connects as\n' +
-        `  GRANT SELECT, UPDATE, DELETE ON ${checkpoints} TO ...;\n  GRANT SELECT, INSERT ON ${audit} TO ...;`,
-      { cause },
-    )
   }
 }
 

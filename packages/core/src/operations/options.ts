@@ -6,7 +6,7 @@ import type { EventSource } from '../ports/event-source.ts'
 import type { LetterStore } from './dead-letters.ts'
 
 /** The part of a checkpoint store that operations use, whatever its handlers are given. */
-type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'prepare' | 'progress' | 'control'> & LetterStore
+type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'progress' | 'control'> & LetterStore
 
 export interface OperationsOptions<P> {
   /** The checkpoints that the daemons have: `postgresCheckpoints(...)` with the same database and schema. */
