@@ -1,4 +1,4 @@
-import { wholeUnit } from '@tidemark/core/adapter'
+import { createOperations } from '@tidemark/core/operations'
 import { expect, test, vi } from 'vitest'
 import { rig } from './rig.ts'
 
@@ -13,19 +13,9 @@ async function decidedBefore() {
   events.append('a', 0)
   await clock.advance(1_000)
   await clock.run(first.stop())
-  for (const desired of ['paused', 'running'] as const) {
-    const decide = checkpoints.control?.change(
-      wholeUnit('all'),
-      (found) =>
-        found && {
-          operation: desired === 'paused' ? 'pause' : 'resume',
-          who: 'ada',
-          why: 'x',
-          to: { ...found, desired },
-        },
-      { timeoutMs: 1_000, signal: new AbortController().signal },
-    )
-    if (decide) await clock.run(decide)
+  const operations = createOperations({ checkpoints })
+  for (const operation of ['pause', 'resume'] as const) {
+    await clock.run(operations[operation]({ projection: 'all', who: 'ada', why: 'a migration' }))
   }
   slowToLook(made)
   return made

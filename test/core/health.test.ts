@@ -5,7 +5,7 @@ import {
   LateEventsError,
   StoreRewoundError,
 } from '@tidemark/core'
-import { wholeUnit } from '@tidemark/core/adapter'
+import { createOperations } from '@tidemark/core/operations'
 import { afterEach, describe, expect, test } from 'vitest'
 import { altered, alteredCheckpoints, gate, recording, rig, stopAll, TransientError } from './rig.ts'
 
@@ -181,20 +181,9 @@ describe('a projection is', () => {
       ready: false,
       projections: [{ status: 'paused', pausedBy: undefined }],
     })
-    const decide = async (operation: 'pause' | 'resume') => {
-      await checkpoints.control?.change(
-        wholeUnit('all'),
-        (found) =>
-          found && {
-            operation,
-            who: 'ada',
-            why: 'a migration',
-            to: { ...found, desired: operation === 'pause' ? 'paused' : 'running' },
-          },
-        { timeoutMs: 1_000, signal: new AbortController().signal },
-      )
-    }
-    await clock.run(decide('pause'))
+    const operations = createOperations({ checkpoints })
+    const asked = { projection: 'all', who: 'ada', why: 'a migration' }
+    await clock.run(operations.pause(asked))
     await clock.advance(30 * MINUTE)
     expect(running.health()).toMatchObject({
       ...GOOD,
@@ -208,7 +197,7 @@ describe('a projection is', () => {
     })
     isPoison = false
     isSlow = true
-    await clock.run(decide('resume'))
+    await clock.run(operations.resume(asked))
     await clock.advance(2_000)
     expect(running.health()).toMatchObject({
       ...GOOD,

@@ -6,7 +6,7 @@ import type {
   NewDeadLetter,
   Unit,
 } from '@tidemark/core/adapter'
-import { textOf } from './checkpoint-rows.ts'
+import { msSql, textOf } from './checkpoint-rows.ts'
 import { type CheckpointTables, integerSql, type Row } from './checkpoint-tables.ts'
 import { quoteLiteral, quoteTexts } from './identifiers.ts'
 
@@ -146,8 +146,4 @@ export function toDeadLetter(row: Row): DeadLetter {
 /** An id that this store never gave is that of no letter. */
 function idSql(id: string): string {
   return /^\d{1,18}$/.test(id) ? id : '0'
-}
-
-function msSql(time: string): string {
-  return `(extract(epoch from ${time}) * 1000)::bigint::text`
 }

@@ -12,6 +12,11 @@ export function deferred(): Deferred {
   return { promise, resolve }
 }
 
+/** A signal that never fires, for calls that nobody gives up. */
+export function neverAborted(): AbortSignal {
+  return new AbortController().signal
+}
+
 /** Resolves with `promise`, or when `signal` fires. Leaves no listener on the signal. */
 export async function untilAborted(
   promise: Promise<unknown>,

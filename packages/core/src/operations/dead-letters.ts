@@ -1,3 +1,4 @@
+import { neverAborted } from '../kernel/deferred.ts'
 import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { DeadLetter, DeadLetters, LetterClosing, OpenLetters } from '../ports/dead-letters.ts'
@@ -43,23 +44,19 @@ export function deadLetterOperations({ name, deadLetters }: LetterStore): DeadLe
   }
   const close = async (as: LetterClosing['as'], request: ClosingRequest): Promise<readonly string[]> => {
     const { ids, who, why } = resolveClosing(request)
-    return ids.length === 0 ? [] : await letters().close(ids, { as, who, why }, never())
+    return ids.length === 0 ? [] : await letters().close(ids, { as, who, why }, neverAborted())
   }
   return {
     list: async (request = {}) => {
       const { after, limit, ...filter } = resolveLetters(request)
-      return await letters().list(filter, { after, limit }, never())
+      return await letters().list(filter, { after, limit }, neverAborted())
     },
     show: async (id) => {
       if (typeof id !== 'string') throw new InvalidOptionError('id', 'the id of a dead letter', id)
-      return await letters().find(id, never())
+      return await letters().find(id, neverAborted())
     },
-    counts: async () => await letters().counts(never()),
+    counts: async () => await letters().counts(neverAborted()),
     resolve: async (request) => await close('resolved', request),
     discard: async (request) => await close('discarded', request),
   }
-}
-
-function never(): AbortSignal {
-  return new AbortController().signal
 }

@@ -1,3 +1,4 @@
+import { neverAborted } from '../kernel/deferred.ts'
 import { hasCode, InvalidOptionError } from '../kernel/errors.ts'
 import type { AuditEntry, ControlFilter, ControlledUnit } from '../ports/control.ts'
 import { isPosition, laterOf } from '../ports/position.ts'
@@ -80,7 +81,7 @@ class StoreOperations<P> implements Operations<P> {
   }
 
   async list(request: UnitsRequest = {}): Promise<readonly ControlledUnit[]> {
-    const units = await this.#units(resolveUnits(request), never())
+    const units = await this.#units(resolveUnits(request), neverAborted())
     return [...units].sort(byName)
   }
 
@@ -129,7 +130,7 @@ class StoreOperations<P> implements Operations<P> {
   async audit(request: AuditRequest = {}): Promise<readonly AuditEntry[]> {
     const { control, source } = this.#options
     const filter = { ...resolveAudit(request), ...(source === undefined ? {} : { source: source.name }) }
-    return await control.audit(filter, never())
+    return await control.audit(filter, neverAborted())
   }
 
   async #change(request: ResolvedRequest, decide: Decide): Promise<Outcome> {
@@ -175,8 +176,4 @@ class StoreOperations<P> implements Operations<P> {
 function byName({ unit: a }: ControlledUnit, { unit: b }: ControlledUnit): number {
   if (a.projection !== b.projection) return a.projection < b.projection ? -1 : 1
   return a.version - b.version || a.slots.from - b.slots.from
-}
-
-function never(): AbortSignal {
-  return new AbortController().signal
 }

@@ -1,3 +1,4 @@
+import { neverAborted } from '../kernel/deferred.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
@@ -121,7 +122,7 @@ function checked(request: OperationRequest): ResolvedRequest {
   requireAsker(request)
   if (version !== undefined) requireInteger('version', version, 1)
   requireTimerMs('timeoutMs', timeoutMs, 1)
-  const signal = request.signal ?? new AbortController().signal
+  const signal = request.signal ?? neverAborted()
   if (!(signal instanceof AbortSignal)) throw new InvalidOptionError('signal', 'an AbortSignal', signal)
   return { projection, version, who, why, timeoutMs, signal }
 }

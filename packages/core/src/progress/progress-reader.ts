@@ -1,4 +1,4 @@
-import { whenAborted } from '../kernel/deferred.ts'
+import { neverAborted, whenAborted } from '../kernel/deferred.ts'
 import { InvalidOptionError, WaitTimeoutError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireName, requireTimerMs } from '../kernel/validation.ts'
@@ -49,8 +49,6 @@ export interface ProgressReader<P> {
   waitFor(options: WaitForOptions<P>): Promise<void>
 }
 
-const NOBODY_LEAVES = new AbortController().signal
-
 const WAIT_FOR_OPTIONS: Readonly<Record<keyof WaitForOptions<unknown>, true>> = {
   projection: true,
   position: true,
@@ -76,7 +74,7 @@ class CheckpointReader<P> implements ProgressReader<P> {
 
   async position(projection: string): Promise<P | undefined> {
     requireName('projection', projection)
-    return (await readPosition(this.#options, projection, NOBODY_LEAVES))?.position
+    return (await readPosition(this.#options, projection, neverAborted()))?.position
   }
 
   async waitFor(options: WaitForOptions<P>): Promise<void> {
