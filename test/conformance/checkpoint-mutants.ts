@@ -581,6 +581,43 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /the second page; found/,
   },
   {
+    name: 'every version is live',
+    breaks: opens((store) => ({
+      open: async (...args) => ({ ...(await store.open(...args)), role: 'live' }),
+    })),
+    caughtBy:
+      'the first version of a projection is live, and later ones are beside it, in whatever order they are opened again',
+    says: /the roles; found/,
+  },
+  {
+    name: 'who opens at once does not see the other',
+    breaks: opens((store) => ({
+      open: async (unit, first, signal) => {
+        const others = await store.list({ projection: unit.projection }, signal)
+        const opened = await store.open(unit, first, signal)
+        return others.length === 0 ? { ...opened, role: 'live' } : opened
+      },
+    })),
+    caughtBy: 'of two versions that are opened at once by two owners one is live',
+    says: /the roles; found/,
+  },
+  {
+    name: 'a change leaves the role as it is',
+    breaks: controls((control) => ({
+      change: (unit, decide, limits) =>
+        control.change(
+          unit,
+          (found) => {
+            const change = decide(found)
+            return change?.to && found ? { ...change, to: { ...change.to, role: found.role } } : change
+          },
+          limits,
+        ),
+    })),
+    caughtBy: 'each version moves by itself, and the audit keeps what role one had before and after',
+    says: /what the audit says; found/,
+  },
+  {
     name: 'an operation is done whatever its signal says',
     breaks: controls((control) => ({
       change: (unit, decide, limits) => control.change(unit, decide, { ...limits, signal: never() }),

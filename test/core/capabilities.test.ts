@@ -26,6 +26,19 @@ test('a source that skips is refused with checkpoints that count no skips, befor
   expect(() => createHighWaterAgent({ source: skipping, checkpoints: bare })).toThrow(REFUSED)
 })
 
+test('a second version is refused with checkpoints that keep no roles, and a first one is not', () => {
+  const daemonOf = (version: number) => () =>
+    createDaemon({
+      source: inMemoryEvents(),
+      checkpoints: bare,
+      projections: [{ name: 'all', version, handle: () => {} }],
+    })
+  expect(daemonOf(2)).toThrow(
+    'projections[0].version: bareCheckpoints has no `control`, and which version of a projection is live is kept there',
+  )
+  expect(daemonOf(1)).not.toThrow()
+})
+
 test('a source that proves what it passes needs no more of a store than its base', async () => {
   const events = inMemoryEvents()
   events.append('a', 1)

@@ -60,6 +60,8 @@ const projections: fc.Arbitrary<ProjectionFacts<bigint>> = fc.record({
   pulse: pulses,
   status: fc.record({
     name: fc.constantFrom('all', 'other'),
+    version: fc.constantFrom(1, 2),
+    role: fc.constantFrom(undefined, 'live', 'beside', 'retired'),
     state: fc.constantFrom(...PROJECTION_STATES),
     position: maybe(fc.bigInt({ min: 1n, max: 9n })),
     lagPositions: fc.constant(undefined),
@@ -193,6 +195,20 @@ describe('whatever is known of a daemon,', () => {
         expect(why).toBe('ada has paused it: a migration')
         expect(health.reasons.join()).not.toContain('a migration')
       })
+    })
+  })
+
+  test('a version that is not live makes nothing unready, whatever becomes of it', () => {
+    holds((of) => {
+      const isServing = ({ status: { role } }: (typeof of.projections)[number]): boolean =>
+        role === undefined || role === 'live'
+      const serving = of.projections.filter(isServing)
+      const beside = of.projections.filter((projection) => !isServing(projection))
+      // Signs of life are another matter: a restart would help.
+      if (beside.some(({ pulse, waitingSinceMs }) => lostLoop(pulse, NOW, waitingSinceMs) !== undefined))
+        return
+      const alone = judge({ ...of, projections: serving }, HEALTH_DEFAULTS)
+      expect(judge(of, HEALTH_DEFAULTS)).toMatchObject({ ready: alone.ready, reasons: alone.reasons })
     })
   })
 

@@ -45,9 +45,21 @@ describe('an option that cannot work is refused at construction, by its name and
     ['projections[0].name', { projections: [{ ...good, name: '  ' }] }, 'found "  "'],
     ['projections[0].name', { projections: [{ ...good, name: 7 }] }, 'found 7'],
     ['projections[0]', { projections: [null] }, 'found null'],
-    ['projections[1].name', { projections: [good, good] }, 'a name used once, found "balances"'],
+    ['projections[1].name', { projections: [good, good] }, 'a name and version used once, found "balances"'],
     ['projections[0].name', { projections: [{ ...good, name: 'bal\0ances' }] }, 'none of them NUL'],
     ['projections[0].handle', { projections: [{ name: 'balances' }] }, 'a function, found undefined'],
+    ['projections[0].version', { projections: [{ ...good, version: 0 }] }, 'found 0'],
+    ['projections[0].version', { projections: [{ ...good, version: 2 ** 31 }] }, 'at most 2147483647'],
+    [
+      'projections[1].name',
+      {
+        projections: [
+          { ...good, version: 2 },
+          { ...good, name: 'balances@2' },
+        ],
+      },
+      'a name and version used once, found "balances@2"',
+    ],
     ['projections[0].batchSize', { projections: [{ ...good, batchSize: 0 }] }, 'found 0'],
     ['projections[0].batchSize', { projections: [{ ...good, batchSize: 2.5 }] }, 'found 2.5'],
     ['projections[0].attempts', { projections: [{ ...good, attempts: '3' }] }, 'found "3"'],

@@ -382,7 +382,7 @@ describe('refused at the call, by name and value:', () => {
     ['position: expected a position of the source', { position: 7.5 }],
     ['timeoutMs: expected an integer from 1 to 2147483647', { timeoutMs: 0 }],
     ['timeoutMs: expected an integer from 1 to 2147483647', { timeoutMs: Number.POSITIVE_INFINITY }],
-    ['one of the options projection, position, timeoutMs, signal', { upTo: 1n }],
+    ['one of the options projection, version, position, timeoutMs, signal', { upTo: 1n }],
   ])('%s', async (expected, by) => {
     const reader = createProgressReader<bigint>(options)
     const wait = { projection: 'orders', position: 1n, ...by }

@@ -16,13 +16,14 @@ test('a checkpoint keeps its position as it is, for whoever reads it', async () 
   const [one, two] = [store(), store(esdb.connect())]
   expect(
     await one.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()),
-  ).toEqual({ position: undefined, skipped: {} })
+  ).toEqual({ position: undefined, skipped: {}, role: 'live' })
   await one.advance(move(undefined, '9223372036854775807/9223372036854775806'), work)
   expect(
     await two.open(wholeUnit(own('mailer')), { source: own('source'), head: undefined }, never()),
   ).toEqual({
     position: '9223372036854775807/9223372036854775806',
     skipped: {},
+    role: 'live',
   })
 })
 

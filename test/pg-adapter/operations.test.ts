@@ -309,7 +309,7 @@ test('an operation that does not fit says what there is, and changes nothing', a
   )
   expect(await told(operations)).toEqual(['pause by ann: running at 5 -> paused at 5'])
   await events.run(
-    'insert into checkpoints (projection, version, source) select projection, 2, source from checkpoints',
+    `insert into checkpoints (projection, version, source, role) select projection, 2, source, 'beside' from checkpoints`,
   )
   await expect(operations.resume(RESUME)).rejects.toMatchObject(
     refused(/several units, of the versions 1, 2; say which/),

@@ -92,6 +92,8 @@ export type { SkipLedger } from './ports/skip-ledger.ts'
 export { addCrossed } from './ports/skip-totals.ts'
 export {
   type Checkpoint,
+  type OpenedCheckpoint,
+  type Role,
   SKIP_REASONS,
   type SkipReason,
   type SkipTotals,
@@ -105,5 +107,5 @@ export type {
   SubscriptionSource,
 } from './ports/subscription-source.ts'
 export type { EventsTypedBy } from './ports/typed-events.ts'
-export { ALL_SLOTS, type SlotRange, type Unit, unitKey, wholeUnit } from './ports/unit.ts'
+export { ALL_SLOTS, type SlotRange, type Unit, unitKey, unitName, wholeUnit } from './ports/unit.ts'
 export { traced } from './telemetry/background.ts'

@@ -1,10 +1,10 @@
 import {
   type Advanced,
   type AdvanceRequest,
-  type Checkpoint,
   CheckpointConflictError,
   type CheckpointStore,
   type FirstStart,
+  type OpenedCheckpoint,
   ProjectionSourceError,
   requireKnownOptions,
   type StoredProgress,
@@ -85,13 +85,13 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
   }
 
   /** The row is the stream: its first checkpoint makes it. */
-  async open(unit: Unit, { source }: FirstStart, signal: AbortSignal): Promise<Checkpoint> {
+  async open(unit: Unit, { source }: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint> {
     const { position, skipped = {}, source: owner = source } = await this.#readStored(unit, signal)
     if (owner !== source) {
       const orElse = `; or delete stream "${checkpointStream(unit)}", to project anew`
       throw new ProjectionSourceError(unit.projection, owner, source, orElse)
     }
-    return { position, skipped }
+    return { position, skipped, role: 'live' }
   }
 
   async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {

@@ -9,6 +9,7 @@ import {
   ProjectionPausedError,
   TidemarkError,
   UNKNOWN_DECISION,
+  unitName,
 } from '@tidemark/core/adapter'
 import { lockSql, moveSql, TRANSACTION_ENDED, toCrossed } from './advance-sql.ts'
 import { toDesired } from './checkpoint-rows.ts'
@@ -43,7 +44,7 @@ export async function advanceCheckpoint(
 ): Promise<Advanced> {
   const { client, connection, backends, unended } = parts
   const { evidence, unit, signal } = request
-  const { projection } = unit
+  const projection = unitName(unit)
   try {
     const locked = await beginAndLock(parts, request)
     if (backends && !locked.isKnownBackend) await compareBackend(client, backends, evidence.incarnation)
@@ -106,14 +107,14 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
       await client.query('rollback')
       return await beginAndLock(parts, request)
     }
-    throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
+    throw new CheckpointConflictError(unitName(unit), 'another owner is working on it')
   }
   const { desired, decision } = toDesired(row)
-  if (desired === 'paused') throw new ProjectionPausedError(unit.projection, decision ?? UNKNOWN_DECISION)
+  if (desired === 'paused') throw new ProjectionPausedError(unitName(unit), decision ?? UNKNOWN_DECISION)
   const position = row.position ?? undefined
   if (position !== from) {
     throw new CheckpointConflictError(
-      unit.projection,
+      unitName(unit),
       `another owner moved its checkpoint to ${String(position ?? 'none')}, expected ${from ?? 'none'}`,
     )
   }
@@ -135,7 +136,7 @@ async function moveAndCommit(
   transaction: string,
   skipped: string,
 ): Promise<void> {
-  const { projection } = request.unit
+  const projection = unitName(request.unit)
   const results = await client
     .query(moveSql(client, tables, request, transaction, skipped))
     .catch((error: unknown) => {

@@ -1,12 +1,13 @@
 import type {
   ControlledUnit,
   FirstStart,
+  Role,
   StoredProgress,
   StoredUnit,
   Unit,
   UnitFilter,
 } from '@tidemark/core/adapter'
-import { type CheckpointTables, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
+import { type CheckpointTables, integerSql, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { parseSkipTotals } from './skip-totals.ts'
 
@@ -25,7 +26,7 @@ export const DESIRED_COLUMNS: string = `desired, desired_by, desired_why, ${msSq
 /** The rows that all of `conditions` hold for, as `toStoredUnit` takes them. */
 export function selectSql({ checkpoints }: CheckpointTables, conditions: readonly string[]): string {
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped,
+  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role,
         (position is null and started_at_head is null)::text as "isHeadUnknown"
       from ${checkpoints} c ${where}`
 }
@@ -38,13 +39,18 @@ export function filterSql({ source, projection }: UnitFilter): readonly string[]
   ]
 }
 
+/** Of two versions that are made at once one is live: an index lets no second one in, and nothing is made of it. */
 export function insertSql(
   { checkpoints }: CheckpointTables,
   unit: Unit,
   { source, head }: FirstStart,
 ): string {
-  return `insert into ${checkpoints} (projection, version, slot_from, slot_to, source, started_at_head)
-         values (${unitValuesSql(unit)}, ${quoteLiteral(source)}, ${quoteLiteral(head)})
+  return `insert into ${checkpoints} (projection, version, slot_from, slot_to, source, started_at_head, role)
+         values (${unitValuesSql(unit)}, ${quoteLiteral(source)}, ${quoteLiteral(head)},
+           case when exists (
+             select from ${checkpoints} o
+             where o.projection = ${quoteLiteral(unit.projection)} and o.version <> ${integerSql(unit.version)}
+           ) then 'beside' else 'live' end)
          on conflict do nothing`
 }
 
@@ -81,6 +87,13 @@ export function toStoredUnit(row: Row): StoredUnit {
     position: textOf(position),
     skipped: parseSkipTotals(skipped),
   }
+}
+
+export function toRole({ role }: Row): Role {
+  if (role === 'live' || role === 'beside' || role === 'retired') return role
+  throw new TypeError(
+    `a checkpoint has the role ${JSON.stringify(role)}: the tables are of a later version of Tidemark`,
+  )
 }
 
 export function toDesired(row: Row): Pick<ControlledUnit, 'desired' | 'decision'> {

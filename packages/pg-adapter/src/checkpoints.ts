@@ -1,12 +1,12 @@
 import {
   type Advanced,
   type AdvanceRequest,
-  type Checkpoint,
   CheckpointConflictError,
   type CheckpointStore,
   type Control,
   type DeadLetters,
   type FirstStart,
+  type OpenedCheckpoint,
   ProjectionSourceError,
   requireKnownOptions,
   type SettledMemory,
@@ -15,6 +15,7 @@ import {
   type StoredUnit,
   type Unit,
   type UnitFilter,
+  unitName,
 } from '@tidemark/core/adapter'
 import { advanceCheckpoint } from './advance.ts'
 import {
@@ -25,6 +26,7 @@ import {
   selectSql,
   textOf,
   toProgress,
+  toRole,
   toStoredUnit,
 } from './checkpoint-rows.ts'
 import {
@@ -141,18 +143,19 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return migrate(this.#ownPool, this.#schema, signal)
   }
 
-  async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<Checkpoint> {
+  async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint> {
     let row = await this.#readRow(unit, signal)
-    if (row === undefined) {
+    // Once more where another version was made live meanwhile: now it is seen.
+    for (let tries = 0; row === undefined && tries < 2; tries++) {
       await this.#query(insertSql(this.#tables, unit, { source, head }), signal)
       row = await this.#readRow(unit, signal)
     }
     if (row === undefined)
-      throw new CheckpointConflictError(unit.projection, 'its row was deleted as it was made')
+      throw new CheckpointConflictError(unitName(unit), 'its row was deleted as it was made')
     const { source: owner, position, skipped } = toStoredUnit(row)
     if (owner !== source) {
       throw new ProjectionSourceError(
-        unit.projection,
+        unitName(unit),
         owner,
         source,
         `; or, if the source was only renamed, run\n  UPDATE ${this.#tables.checkpoints} SET source = ${quoteLiteral(source)} ` +
@@ -162,7 +165,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     if (row.isHeadUnknown === 'true' && head !== undefined) {
       await this.#query(keepHeadSql(this.#tables, unit, head), signal)
     }
-    return { position, skipped }
+    return { position, skipped, role: toRole(row) }
   }
 
   async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {

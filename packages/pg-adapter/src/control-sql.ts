@@ -5,6 +5,7 @@ import type {
   DesiredState,
   OperatedState,
   OperationName,
+  Role,
   Unit,
   UnitChange,
 } from '@tidemark/core/adapter'
@@ -14,6 +15,7 @@ import {
   msSql,
   textOf,
   toDesired,
+  toRole,
   toStoredUnit,
   toUnit,
   UNIT_COLUMNS,
@@ -24,7 +26,7 @@ import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 
 export function controlledSql({ checkpoints }: CheckpointTables, conditions: readonly string[]): string {
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, ${DESIRED_COLUMNS}
+  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, ${DESIRED_COLUMNS}
       from ${checkpoints} c ${where}`
 }
 
@@ -40,7 +42,7 @@ export function changeSql(
   { operation, who, why, to }: UnitChange,
 ): string {
   const { unit, source } = found
-  const isAsFound = `${isUnitSql('c', unit)} and c.desired = ${quoteLiteral(found.desired)}
+  const isAsFound = `${isUnitSql('c', unit)} and c.desired = ${quoteLiteral(found.desired)} and c.role = ${quoteLiteral(found.role)}
            and c.position is not distinct from ${quoteLiteral(found.position)}`
   const set = to && setSql(found, to, { who, why })
   const changed = set === undefined ? `delete from ${checkpoints} c` : `update ${checkpoints} c set ${set}`
@@ -57,7 +59,7 @@ export function changeSql(
 
 function setSql(
   found: OperatedState,
-  { desired, position, skipped }: OperatedState,
+  { role, desired, position, skipped }: OperatedState,
   { who, why }: Pick<UnitChange, 'who' | 'why'>,
 ): string {
   const decision = [`desired = ${quoteLiteral(desired)}`, `desired_by = ${quoteLiteral(who)}`]
@@ -65,7 +67,9 @@ function setSql(
     `position = ${quoteLiteral(position)}`,
     `skipped = ${quoteLiteral(formatSkipTotals(skipped))}::jsonb`,
     'updated_at = clock_timestamp()',
-    ...(desired === found.desired
+    // An index is on it: a row that keeps it stays where the index finds it.
+    ...(role === found.role ? [] : [`role = ${quoteLiteral(role)}`]),
+    ...(desired === found.desired && role === found.role
       ? []
       : [...decision, `desired_why = ${quoteLiteral(why)}`, 'desired_since = clock_timestamp()']),
   ].join(', ')
@@ -91,13 +95,13 @@ export function holderSql({ checkpoints }: CheckpointTables, unit: Unit): string
        where ${isUnitSql('c', unit)} limit 1`
 }
 
-function stateSql({ desired, position, skipped }: OperatedState): string {
-  const [wanted, at] = [desired, position ?? null].map((value) => JSON.stringify(value))
-  return `${quoteLiteral(`{"desired": ${wanted}, "position": ${at}, "skipped": ${formatSkipTotals(skipped)}}`)}::jsonb`
+function stateSql({ role, desired, position, skipped }: OperatedState): string {
+  const [as, wanted, at] = [role, desired, position ?? null].map((value) => JSON.stringify(value))
+  return `${quoteLiteral(`{"role": ${as}, "desired": ${wanted}, "position": ${at}, "skipped": ${formatSkipTotals(skipped)}}`)}::jsonb`
 }
 
 export function toControlledUnit(row: Row): ControlledUnit {
-  return { ...toStoredUnit(row), ...toDesired(row) }
+  return { ...toStoredUnit(row), ...toDesired(row), role: toRole(row) }
 }
 
 export function toAuditEntry(row: Row): AuditEntry {
@@ -116,10 +120,17 @@ export function toAuditEntry(row: Row): AuditEntry {
 }
 
 function toState(json: string): OperatedState {
-  const { desired, position, skipped } = JSON.parse(json) as {
+  // Before there were versions, each was live.
+  const {
+    role = 'live',
+    desired,
+    position,
+    skipped,
+  } = JSON.parse(json) as {
+    readonly role?: Role
     readonly desired: DesiredState
     readonly position: string | null
     readonly skipped: unknown
   }
-  return { desired, position: position ?? undefined, skipped: parseSkipTotals(JSON.stringify(skipped)) }
+  return { role, desired, position: position ?? undefined, skipped: parseSkipTotals(JSON.stringify(skipped)) }
 }

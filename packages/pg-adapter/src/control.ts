@@ -8,6 +8,7 @@ import {
   type ControlledUnit,
   type Unit,
   type UnitChange,
+  unitName,
 } from '@tidemark/core/adapter'
 import { filterSql } from './checkpoint-rows.ts'
 import type { CheckpointTables, Query, Row } from './checkpoint-tables.ts'
@@ -64,7 +65,7 @@ export class PostgresControl implements Control {
         if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw explained(this.#tables, error)
         if (leftMs > onceMs) continue
         const [holder] = await this.#query(holderSql(this.#tables, unit), signal)
-        throw new CheckpointBusyError(unit.projection, timeoutMs, describeHolder(holder))
+        throw new CheckpointBusyError(unitName(unit), timeoutMs, describeHolder(holder))
       }
     }
   }
@@ -97,7 +98,7 @@ async function changeUnit(
   const results = manyResults(await client.query(`${changeSql(tables, found, change)}; commit`))
   const entry = results[0]?.rows[0]
   if (entry === undefined || results.at(-1)?.command !== 'COMMIT') {
-    throw new TypeError(`the row of ${JSON.stringify(unit.projection)} was changed while it was locked`)
+    throw new TypeError(`the row of ${JSON.stringify(unitName(unit))} was changed while it was locked`)
   }
   return toAuditEntry(entry)
 }

@@ -177,7 +177,7 @@ class History {
       this.#isPausedForGood = false
     }
     this.#isHeld = pausedBy !== undefined
-    this.#next({ kind: 'desired', pausedBy, isNews })
+    this.#next({ kind: 'desired', role: 'live', pausedBy, isNews })
   }
 
   /** Nothing fails any more, and nobody else works. */
@@ -270,7 +270,12 @@ class History {
     if (asked === undefined)
       possible.push({ kind: 'failed', ...failedWork('commit', new Error('late'), true) })
     if (asked !== 'open' && asked !== 'acquire') {
-      possible.push({ kind: 'opened', checkpoint: { position: 1_000n, skipped: {} }, incarnation: 'none' })
+      possible.push({
+        kind: 'opened',
+        role: 'live',
+        checkpoint: { position: 1_000n, skipped: {} },
+        incarnation: 'none',
+      })
     }
     return this.#random.pick(possible) ?? { kind: 'reading' }
   }
@@ -297,7 +302,7 @@ class History {
 
   #openedIn(incarnation: string): AnyInput {
     const position = this.#store.checkpoint
-    return { kind: 'opened', checkpoint: { position, skipped: {} }, incarnation }
+    return { kind: 'opened', role: 'live', checkpoint: { position, skipped: {} }, incarnation }
   }
 
   #succeed(asked: Asked): void {

@@ -76,7 +76,12 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
   reading: { kind: 'reading' },
   granted: { kind: 'granted' },
   revoked: { kind: 'revoked' },
-  opened: { kind: 'opened', checkpoint: { position: 5n, skipped: {} }, incarnation: READING.incarnation },
+  opened: {
+    kind: 'opened',
+    role: 'live',
+    checkpoint: { position: 5n, skipped: {} },
+    incarnation: READING.incarnation,
+  },
   loaded: {
     kind: 'loaded',
     page: { events: ['a', 'b'], positions: [6n, 7n], through: 7n, reachesMark: false, evidence: READING },
@@ -91,12 +96,12 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
     events: [],
   },
   due: { kind: 'due' },
-  desired: { kind: 'desired', pausedBy: BY, isNews: true },
+  desired: { kind: 'desired', role: undefined, pausedBy: BY, isNews: true },
   stop: { kind: 'stop', isLate: false },
 }
 
 const NARROWEST = { limit: 1, through: 7n, works: 1, passed: 0, patience: 1 }
-const RESUMED = { kind: 'desired', pausedBy: undefined, isNews: true } as const
+const RESUMED = { kind: 'desired', role: undefined, pausedBy: undefined, isNews: true } as const
 
 type Follows = readonly [Phase, ...Command<bigint, string>['kind'][]]
 
@@ -433,7 +438,7 @@ describe("an operator's pause", () => {
     const held = step(STANDING.following, INPUT.desired).standing
     expect(step(held, INPUT.desired)).toEqual({ standing: held, commands: [] })
     const other = { who: 'bob', why: 'looking', sinceMs: 995_000 }
-    expect(told(step(held, { kind: 'desired', pausedBy: other, isNews: true }))).toEqual([
+    expect(told(step(held, { kind: 'desired', role: undefined, pausedBy: other, isNews: true }))).toEqual([
       { kind: 'report', report: { kind: 'paused_by', decision: other } },
     ])
   })

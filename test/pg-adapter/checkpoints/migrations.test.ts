@@ -106,7 +106,11 @@ test('a database of the first version opens with every checkpoint, total and set
   const store = postgresCheckpoints({ pool: db.pool, schema })
   const skipped = { historical_gap: 2n, stale_high_water_mark: 3n }
   const all = wholeUnit('all')
-  expect(await store.open(all, { source: 's', head: '99' }, never())).toEqual({ position: '12', skipped })
+  expect(await store.open(all, { source: 's', head: '99' }, never())).toEqual({
+    position: '12',
+    skipped,
+    role: 'live',
+  })
   expect(await store.read(all, never())).toEqual({ unit: all, source: 's', position: '12', skipped })
   const progress = await store.progress('s', never())
   expect(progress).toHaveLength(3)
@@ -159,6 +163,7 @@ test('takes a schema whose name needs quotes', async () => {
   expect(await store.open(wholeUnit('p'), { source: 's', head: undefined }, never())).toEqual({
     position: undefined,
     skipped: {},
+    role: 'live',
   })
   expect(await shapeOf(schema)).not.toEqual([])
 })
@@ -178,6 +183,7 @@ test('a role that may create nothing uses tables that are there', async () => {
   ).toEqual({
     position: undefined,
     skipped: {},
+    role: 'live',
   })
 })
 

@@ -65,6 +65,7 @@ test('a checkpoint that another owner has moved is not moved from where it was',
   expect(await two.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).toEqual({
     position: '3',
     skipped: {},
+    role: 'live',
   })
 })
 
@@ -86,6 +87,7 @@ test('a checkpoint that is locked can still be read', async () => {
     expect(await two.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).toEqual({
       position: undefined,
       skipped: {},
+      role: 'live',
     })
   })
 })
@@ -107,6 +109,7 @@ test.each([
   expect(await one.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).toEqual({
     position: undefined,
     skipped: {},
+    role: 'live',
   })
 })
 
@@ -194,10 +197,12 @@ test.each(["it's", 'back\\slash', "\\' or true --", '"quoted"', 'größe ✓', '
     expect(await one.open(wholeUnit(odd), { source: odd, head: undefined }, never())).toEqual({
       position: '3',
       skipped: {},
+      role: 'live',
     })
     expect(await one.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).toEqual({
       position: undefined,
       skipped: {},
+      role: 'live',
     })
     expect(await one.progress(odd, never())).toMatchObject([
       { unit: wholeUnit(odd), position: '3', ...evidence },

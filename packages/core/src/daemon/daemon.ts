@@ -178,7 +178,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     yield* storeGauges(source.name, highWater, source.order.approximate)
     for (const projection of projections) {
       yield* projectionGauges(projection, source.order.approximate)
-      yield* letterGauges(projection, this.#letters.of(projection.name), clock.nowMs())
+      yield* letterGauges(projection, this.#letters.of(projection), clock.nowMs())
     }
     if (this.#life === 'started') this.#letters.readWhenDue(this.#stopping.signal)
   }

@@ -1,15 +1,16 @@
 import type { Clock } from '../kernel/clock.ts'
 import { describeError } from '../kernel/describe-error.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
-import type { Control, ControlledUnit, Decision } from '../ports/control.ts'
-import { unitKey, wholeUnit } from '../ports/unit.ts'
+import type { Control, Decision } from '../ports/control.ts'
+import { type Unit, unitKey } from '../ports/unit.ts'
+import type { Wanted } from '../projection/commands.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 /** A unit of this process, as far as an operator may want something of it. */
 interface Followed {
-  readonly name: string
+  readonly unit: Unit
   readonly shown: { readonly pausedBy: Decision | undefined }
-  follow(wanted: Pick<ControlledUnit, 'desired' | 'decision'>): void
+  follow(wanted: Wanted): void
 }
 
 interface Watched {
@@ -21,8 +22,8 @@ interface Watched {
   readonly pollIntervalMs: number
 }
 
-/** Of a unit that has no row yet. */
-const UNDECIDED = { desired: 'running', decision: undefined } as const
+/** Of a unit that has no row, yet or any more. */
+const UNDECIDED = { desired: 'running', decision: undefined, role: undefined } as const
 
 const LEAST_PAUSE_MS = 1_000
 
@@ -44,7 +45,7 @@ export async function watchDesired(
       for (const [index, unit] of units.entries()) {
         // Its store has told it more since this look began.
         if (unit.shown.pausedBy !== before[index]) continue
-        unit.follow(byKey.get(unitKey(wholeUnit(unit.name))) ?? UNDECIDED)
+        unit.follow(byKey.get(unitKey(unit.unit)) ?? UNDECIDED)
       }
       failures.ended(clock.nowMs())
     } catch (error) {

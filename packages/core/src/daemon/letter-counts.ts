@@ -32,10 +32,16 @@ export class LetterCounts<Tx> {
     })
   }
 
-  /** Of every version of a projection; `undefined` before they were read. */
-  of(projection: string): Omit<OpenLetters, 'projection' | 'version'> | undefined {
+  /** Of that version of a projection; `undefined` before they were read. */
+  of({
+    name,
+    version,
+  }: {
+    readonly name: string
+    readonly version: number
+  }): Omit<OpenLetters, 'projection' | 'version'> | undefined {
     if (this.#counts === undefined) return undefined
-    const own = this.#counts.filter((counts) => counts.projection === projection)
+    const own = this.#counts.filter((counts) => counts.projection === name && counts.version === version)
     return {
       open: own.reduce((sum, { open }) => sum + open, 0),
       oldestAtMs: Math.min(...own.map(({ oldestAtMs }) => oldestAtMs)),

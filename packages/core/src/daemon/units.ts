@@ -57,9 +57,11 @@ export class Units<P, E, Tx> {
 
   #statusOf(runner: ProjectionRunner<P, E, Tx>, highWater: HighWaterStatus<P>): ProjectionStatus<P> {
     const { order } = this.#parts.source
-    const { checkpoint, handledEvents, error, failure, pausedBy } = runner.shown
+    const { checkpoint, role, handledEvents, error, failure, pausedBy } = runner.shown
     return projectionStatus(order, {
-      name: runner.name,
+      name: runner.unit.projection,
+      version: runner.unit.version,
+      role,
       state: runner.state,
       position: checkpoint?.position,
       lagPositions: lagPositions(order, highWater, checkpoint?.position),

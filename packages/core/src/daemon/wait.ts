@@ -13,6 +13,8 @@ import { requireAbove0 } from '../kernel/validation.ts'
 import type { Decision } from '../ports/control.ts'
 import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
+import type { Role } from '../ports/stored-unit.ts'
+import type { Unit } from '../ports/unit.ts'
 import type { ProjectionState } from '../projection/status.ts'
 
 export interface WaitUntilProjectedOptions<P> {
@@ -23,7 +25,8 @@ export interface WaitUntilProjectedOptions<P> {
    */
   readonly upTo?: P
   /**
-   * Names of the projections that are waited for.
+   * Names of the projections that are waited for. Of several versions of one name it is the live one; where this daemon runs
+   * none that is live, it is the one that is beside.
    * - Change it when: you read what only some of them write: the slowest of all is then not waited for.
    * @default every projection
    */
@@ -54,8 +57,13 @@ const WAIT_OPTIONS: Readonly<Record<keyof WaitUntilProjectedOptions<unknown>, tr
 /** A projection, as far as a wait looks at it. */
 interface Awaited<P> {
   readonly name: string
+  readonly unit: Unit
   readonly state: ProjectionState
-  readonly shown: { readonly error: unknown; readonly pausedBy: Decision | undefined }
+  readonly shown: {
+    readonly error: unknown
+    readonly pausedBy: Decision | undefined
+    readonly role: Role | undefined
+  }
   /** How far it has seen of that incarnation. */
   cursorIn(incarnation: string): P | undefined
 }
@@ -122,7 +130,7 @@ function isProjected<P>(
   if (!isReached(order, target, settled)) return false
   // The last visible event at or below the target: a rolled-back tail is never projected.
   const goal = isReached(order, target, mark) ? target : mark
-  return units.every((unit) => isReached(order, goal, unit.cursorIn(incarnation)))
+  return servingUnits(units).every((unit) => isReached(order, goal, unit.cursorIn(incarnation)))
 }
 
 async function untilFailed<P>(parts: WaitParts<P>, signal: AbortSignal): Promise<never> {
@@ -138,7 +146,7 @@ function requireRunning<P>({ agent, units }: WaitParts<P>): void {
   if (highWater.state === 'halted') {
     throw new WaitFailedError(`polling is halted: ${messageOf(highWater.error)}`, { cause: highWater.error })
   }
-  for (const { name, state, shown } of units) {
+  for (const { name, state, shown } of servingUnits(units)) {
     if (state !== 'paused' && state !== 'stopped') continue
     const { error, pausedBy } = shown
     if (state === 'paused' && pausedBy !== undefined) {
@@ -159,15 +167,28 @@ function select<P>(
   names: readonly string[] | undefined,
 ): readonly Awaited<P>[] {
   if (names === undefined) return units
-  return names.map((name) => {
-    const unit = units.find((candidate) => candidate.name === name)
-    if (!unit) throw new InvalidOptionError('projections', 'names of projections of this daemon', name)
-    return unit
+  return names.flatMap((name) => {
+    const ofName = units.filter(({ unit }) => unit.projection === name)
+    if (ofName.length === 0) {
+      throw new InvalidOptionError('projections', 'names of projections of this daemon', name)
+    }
+    return ofName
   })
 }
 
+/** Of each name the version that its readers use, or what comes next to it. Roles change while somebody waits. */
+function servingUnits<P>(units: readonly Awaited<P>[]): readonly Awaited<P>[] {
+  return units.filter((one) =>
+    units.every((other) => other.unit.projection !== one.unit.projection || rankOf(other) >= rankOf(one)),
+  )
+}
+
+/** One whose checkpoint was not read yet may be live. */
+const rankOf = ({ shown: { role = 'live' } }: Awaited<unknown>): number => RANKS[role]
+const RANKS: Readonly<Record<Role, number>> = { live: 0, beside: 1, retired: 2 }
+
 function describe<P>(units: readonly Awaited<P>[]): string {
-  return units
+  return servingUnits(units)
     .map(({ name, state, shown }) => {
       const why = state === 'retrying' ? ` (${messageOf(shown.error)})` : ''
       return `"${name}" is ${state}${why}`

@@ -28,9 +28,11 @@ type Verdict = Pick<ProjectionHealth, 'status' | 'why'>
 /** What is to be said of one projection. Pure. */
 export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
   const { facts, order } = judging
-  const { name, state, position, lagMs } = facts.status
+  const { name, version, role, state, position, lagMs } = facts.status
   return {
     name,
+    version,
+    role,
     ...verdict(judging),
     state,
     position: position === undefined ? undefined : order.format(position),

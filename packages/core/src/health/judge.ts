@@ -1,10 +1,11 @@
 import type { Pulse } from '../kernel/pulse.ts'
+import { unitName } from '../ports/unit.ts'
 import { errorName } from './error-name.ts'
 import { judgeMark, type MarkFacts } from './judge-mark.ts'
 import { judgeProjection, type ProjectionFacts } from './judge-projection.ts'
 import type { ResolvedHealthOptions } from './options.ts'
 import { lostLoop, seconds } from './signs-of-life.ts'
-import type { DaemonHealth, ProjectionHealthStatus } from './verdict.ts'
+import type { DaemonHealth, ProjectionHealth, ProjectionHealthStatus } from './verdict.ts'
 
 export interface DaemonFacts<P> extends MarkFacts<P> {
   /** What `start()` was refused with. */
@@ -26,6 +27,11 @@ const IS_READY: Readonly<Record<ProjectionHealthStatus, boolean>> = {
   stopped: false,
 }
 
+/** Whether its readers miss what it should do. Of a version beside the live one nobody reads. */
+function isMissed({ status, pausedBy, role }: ProjectionHealth): boolean {
+  return !IS_READY[status] && pausedBy === undefined && (role === undefined || role === 'live')
+}
+
 /** What is to be said of a daemon, from what is known of it. Pure. */
 export function judge<P>(facts: DaemonFacts<P>, thresholds: ResolvedHealthOptions): DaemonHealth {
   const { order, life, nowMs } = facts
@@ -38,8 +44,10 @@ export function judge<P>(facts: DaemonFacts<P>, thresholds: ResolvedHealthOption
   const notReady = [
     ...whyNotReady(facts, thresholds),
     ...projections
-      .filter(({ status, pausedBy }) => life === 'started' && !IS_READY[status] && pausedBy === undefined)
-      .map(({ name, status, why }) => `projection "${name}" is ${status}: ${why}`),
+      .filter((projection) => life === 'started' && isMissed(projection))
+      .map(({ name, version, status, why }) => {
+        return `projection "${unitName({ projection: name, version })}" is ${status}: ${why}`
+      }),
   ]
   return {
     live: notLive.length === 0,
@@ -64,7 +72,10 @@ function whyNotLive<P>({ refused, pulse, projections, nowMs, life }: DaemonFacts
     // It waits for no next try while an operator wants it to stand still.
     if (status.pausedBy !== undefined && ofProjection.waitsFor === 'timer') continue
     const why = lostLoop(ofProjection, nowMs, waitingSinceMs)
-    if (why !== undefined) lost.push(`projection "${status.name}" shows no sign of life: ${why}`)
+    if (why !== undefined)
+      lost.push(
+        `projection "${unitName({ projection: status.name, version: status.version })}" shows no sign of life: ${why}`,
+      )
   }
   return lost
 }

@@ -2,6 +2,7 @@ import type { FailedBatch, FailureStage } from '../failures/classify.ts'
 import type { Pulse } from '../kernel/pulse.ts'
 import type { Decision } from '../ports/control.ts'
 import type { Holder } from '../ports/event-source.ts'
+import type { Role } from '../ports/stored-unit.ts'
 import type { ProjectionState } from '../projection/status.ts'
 
 /**
@@ -87,6 +88,9 @@ export interface MarkHealth {
 
 export interface ProjectionHealth {
   readonly name: string
+  readonly version: number
+  /** One that is not `live` makes no process unready. `undefined` before its checkpoint was read. */
+  readonly role: Role | undefined
   readonly status: ProjectionHealthStatus
   /** The same in a sentence. */
   readonly why: string

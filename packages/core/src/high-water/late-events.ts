@@ -1,6 +1,7 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import type { StoredProgress } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
+import { unitName } from '../ports/unit.ts'
 
 /** An event that became visible where the mark had passed already. Its position is a text of `PositionOrder.format`. */
 export interface LateEvent {
@@ -54,7 +55,7 @@ export function passedLateEvents<P>(
     const passed = positions.filter((position) => isReached(order, position, checkpoint)).map(order.format)
     return passed.length === 0
       ? []
-      : [{ projection: unit.projection, checkpoint: order.format(checkpoint), positions: passed }]
+      : [{ projection: unitName(unit), checkpoint: order.format(checkpoint), positions: passed }]
   })
 }
 

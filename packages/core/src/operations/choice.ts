@@ -1,5 +1,6 @@
 import { OperationRefusedError } from '../kernel/errors.ts'
-import type { Unit } from '../ports/unit.ts'
+import type { ControlledUnit } from '../ports/control.ts'
+import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 
 interface Wanted {
   readonly projection: string
@@ -31,5 +32,17 @@ export function choose(
     version === undefined || chosen.length > 1
       ? `it has several units, of the versions ${versions}; say which version is meant`
       : `it has no version ${version}; there is ${versions}`,
+  )
+}
+
+/** Throws where readers would be left with versions of which none is live. */
+export function requireNoneLeft(units: readonly ControlledUnit[], forgotten: Unit): void {
+  const others = units.filter(({ unit }) => unit.version !== forgotten.version)
+  const isLive = units.some(({ unit, role }) => unitKey(unit) === unitKey(forgotten) && role === 'live')
+  if (!isLive || others.length === 0) return
+  const versions = others.map(({ unit }) => unit.version).join(', ')
+  throw new OperationRefusedError(
+    unitName(forgotten),
+    `it is the live version, and there are others: ${versions}; switch to one of them first, or forget them`,
   )
 }

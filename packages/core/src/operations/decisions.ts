@@ -2,6 +2,7 @@ import { OperationRefusedError } from '../kernel/errors.ts'
 import type { ControlledUnit, DesiredState, OperationName, UnitChange } from '../ports/control.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
+import { unitName } from '../ports/unit.ts'
 
 /** Who asks for something, and why. */
 export interface Asker {
@@ -15,8 +16,27 @@ export type Decide = (found: ControlledUnit) => UnitChange | undefined
 /** Pure, as all that follow: decided on the row as it stands, with nobody else changing it. */
 export function toBe(desired: DesiredState, asker: Asker): Decide {
   const operation: OperationName = desired === 'paused' ? 'pause' : 'resume'
-  return (found) =>
-    found.desired === desired ? undefined : { operation, ...asker, to: { ...found, desired } }
+  return (found) => {
+    if (found.desired === desired) return undefined
+    // A retired one is back beside the live one.
+    const role = found.role === 'live' ? 'live' : 'beside'
+    return { operation, ...asker, to: { ...found, desired, role: desired === 'paused' ? found.role : role } }
+  }
+}
+
+/** Stands still until it is forgotten, or resumed. What readers use does not. */
+export function toBeRetired(asker: Asker): Decide {
+  return (found) => {
+    const { role, unit } = found
+    if (role === 'retired') return undefined
+    if (role === 'live') {
+      throw new OperationRefusedError(
+        unitName(unit),
+        'it is the live version, which readers use; switch to another version first',
+      )
+    }
+    return { operation: 'retire', ...asker, to: { ...found, role: 'retired', desired: 'paused' } }
+  }
 }
 
 export interface Target<P> {
@@ -30,13 +50,12 @@ export interface Target<P> {
 export function toStandAt<P>({ order, position, settled }: Target<P>, asker: Asker): Decide {
   const to = position === undefined ? undefined : order.format(position)
   return (found) => {
-    const { projection } = found.unit
     if (found.desired !== 'paused') throw notPaused(found, 'is moved')
     if (found.position === to) return undefined
     if (!isReached(order, position, settled)) {
       const furthest = settled === undefined ? 'nothing is' : `the furthest is ${order.format(settled)}`
       throw new OperationRefusedError(
-        projection,
+        unitName(found.unit),
         `${to} is not known to be settled (${furthest}), and events may still appear below it`,
       )
     }
@@ -69,7 +88,7 @@ export function toBeForgotten(asker: Asker): Decide {
 
 function notPaused({ unit, position }: ControlledUnit, what: string): OperationRefusedError {
   return new OperationRefusedError(
-    unit.projection,
+    unitName(unit),
     `it runs, at ${position ?? 'no position yet'}; pause it before it ${what}`,
   )
 }

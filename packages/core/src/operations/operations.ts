@@ -3,9 +3,9 @@ import { hasCode, InvalidOptionError } from '../kernel/errors.ts'
 import type { AuditEntry, ControlFilter, ControlledUnit } from '../ports/control.ts'
 import { isPosition, laterOf } from '../ports/position.ts'
 import type { Unit } from '../ports/unit.ts'
-import { choose } from './choice.ts'
+import { choose, requireNoneLeft } from './choice.ts'
 import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.ts'
-import { type Decide, toBe, toBeForgotten, toStandAt } from './decisions.ts'
+import { type Decide, toBe, toBeForgotten, toBeRetired, toStandAt } from './decisions.ts'
 import {
   type OperationsOptions,
   type ResolvedOperationsOptions,
@@ -52,8 +52,13 @@ export interface Operations<P> {
    */
   moveTo(request: MoveRequest<P>): Promise<Outcome>
   /**
+   * Stops a version that is not live, for good: it stands still as if it were paused, and its row says so. `resume` brings it
+   * back beside the live one, from where it stands; `forget` deletes its checkpoint.
+   */
+  retire(request: OperationRequest): Promise<Outcome>
+  /**
    * Deletes the checkpoint of a paused projection, and what it has skipped; the audit stays. For a projection that no daemon has
-   * any more: one that still has it begins it anew, from the first event.
+   * any more: one that still has it begins it anew, from the first event. The live version is kept as long as there is another.
    */
   forget(request: OperationRequest): Promise<Outcome>
   /** Who has done what, when and why: the newest first. */
@@ -115,9 +120,16 @@ class StoreOperations<P> implements Operations<P> {
     return await this.#change(resolved, toStandAt({ order, position, settled }, resolved))
   }
 
+  async retire(request: OperationRequest): Promise<Outcome> {
+    const resolved = resolveRequest(request)
+    return await this.#change(resolved, toBeRetired(resolved))
+  }
+
   async forget(request: OperationRequest): Promise<Outcome> {
     const resolved = resolveRequest(request)
     try {
+      const { projection, signal } = resolved
+      requireNoneLeft(await this.#units({ projection }, signal), await this.#unitOf(resolved))
       return await this.#change(resolved, toBeForgotten(resolved))
     } catch (error) {
       if (hasCode(error, 'TIDEMARK_OPERATION_REFUSED') && (await this.#isForgotten(resolved))) {

@@ -56,6 +56,18 @@ export function requireDeadLetters(
   )
 }
 
+/** Throws `UnsupportedByStoreError` where a projection is one of several versions and the store keeps no roles. */
+export function requireRoles(option: string, store: Pick<CheckpointStore<never>, 'name' | 'control'>): void {
+  if (store.control !== undefined) return
+  throw new UnsupportedByStoreError(
+    option,
+    store.name,
+    'control',
+    'which version of a projection is live is kept there, and changed in one transaction',
+    'keep the checkpoints in postgresCheckpoints, or give the new version another name',
+  )
+}
+
 /** Throws `UnsupportedByStoreError` where the source needs what the store lacks. */
 export function requireCapabilities(
   source: Source,

@@ -3,7 +3,7 @@ import type { DeadLetters } from './dead-letters.ts'
 import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
 import type { SettledMemory } from './settled-memory.ts'
 import type { SkipLedger } from './skip-ledger.ts'
-import type { Checkpoint, SkipReason, StoredUnit, UnitFilter } from './stored-unit.ts'
+import type { Checkpoint, OpenedCheckpoint, SkipReason, StoredUnit, UnitFilter } from './stored-unit.ts'
 import type { Unit } from './unit.ts'
 
 /**
@@ -23,9 +23,11 @@ export interface CheckpointStore<Tx> {
   prepare?(signal: AbortSignal): Promise<void>
   /**
    * The unit's checkpoint. Its row is made here when there is none, or with its first checkpoint; `read` and `list` never
-   * make one. Rejects with `ProjectionSourceError` when the checkpoint is one of another source.
+   * make one. In a store with `control`, a new row is `live` where there is no other version of its projection, and `beside`
+   * where there is one, whoever else opens at the same time. Rejects with `ProjectionSourceError` when the checkpoint is one
+   * of another source.
    */
-  open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<Checkpoint>
+  open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint>
   /** The unit's checkpoint as it is stored; `undefined` where there is none. Writes nothing. */
   read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined>
   /** The units that are stored, in no order. Writes nothing. */

@@ -1,4 +1,4 @@
-import type { StoredUnit, UnitFilter } from './stored-unit.ts'
+import type { Role, StoredUnit, UnitFilter } from './stored-unit.ts'
 import type { Unit } from './unit.ts'
 
 /** What an operator wants of a unit. */
@@ -21,6 +21,8 @@ export const UNKNOWN_DECISION: Decision = Object.freeze({
 
 /** A unit, with what an operator wants of it. */
 export interface ControlledUnit extends StoredUnit {
+  /** Of the versions of a projection at most one is live. */
+  readonly role: Role
   readonly desired: DesiredState
   /** `undefined` where nobody has ever changed it. */
   readonly decision: Decision | undefined
@@ -31,10 +33,10 @@ export interface ControlFilter extends UnitFilter {
 }
 
 /** What operators do to a unit. */
-export type OperationName = 'pause' | 'resume' | 'move' | 'forget'
+export type OperationName = 'pause' | 'resume' | 'move' | 'retire' | 'forget'
 
 /** What an operation may change of a unit. */
-export type OperatedState = Pick<ControlledUnit, 'desired' | 'position' | 'skipped'>
+export type OperatedState = Pick<ControlledUnit, 'role' | 'desired' | 'position' | 'skipped'>
 
 /** One operation that is to be done. */
 export interface UnitChange {

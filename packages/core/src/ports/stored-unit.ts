@@ -38,6 +38,21 @@ export interface Checkpoint {
   readonly skipped: SkipTotals
 }
 
+/**
+ * What a version of a projection is to its readers.
+ *
+ * - `live`: readers use what it writes. The first version of a name that was ever started is it, until another is switched to
+ * - `beside`: it follows the events beside the live one, in tables of its own
+ * - `retired`: it stands still, and is kept until it is forgotten
+ */
+export type Role = 'live' | 'beside' | 'retired'
+
+/** A checkpoint as it is opened. */
+export interface OpenedCheckpoint extends Checkpoint {
+  /** `live` in a store that knows no roles. */
+  readonly role: Role
+}
+
 export interface StoredUnit extends Checkpoint {
   readonly unit: Unit
   readonly source: string

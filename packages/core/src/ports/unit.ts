@@ -14,9 +14,14 @@ export interface Unit {
 /** Every key of a projection. */
 export const ALL_SLOTS: SlotRange = Object.freeze({ from: 0, to: 1_023 })
 
-/** A projection as one unit. */
-export function wholeUnit(projection: string): Unit {
-  return { projection, version: 1, slots: ALL_SLOTS }
+/** A version of a projection as one unit. */
+export function wholeUnit(projection: string, version = 1): Unit {
+  return { projection, version, slots: ALL_SLOTS }
+}
+
+/** What people are told of a unit, and the `projection_name` of its metrics: `orders`, and `orders@2` of its version 2. */
+export function unitName({ projection, version }: Pick<Unit, 'projection' | 'version'>): string {
+  return version === 1 ? projection : `${projection}@${version}`
 }
 
 /** One text for each unit, to find it by. */

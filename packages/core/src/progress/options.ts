@@ -7,7 +7,7 @@ import type { EventSource } from '../ports/event-source.ts'
 
 export interface ProgressReaderOptions<P> {
   /** Where the daemon keeps its progress. Of it, checkpoints are read: nothing is written, and no row or table is made. */
-  readonly checkpoints: Pick<CheckpointStore<never>, 'name' | 'read' | 'isTransient'>
+  readonly checkpoints: Pick<CheckpointStore<never>, 'name' | 'read' | 'isTransient' | 'control'>
   /**
    * The source of the daemon. It is asked for its name and for the order of its positions, and reads nothing: make it with the
    * options that the daemon has.

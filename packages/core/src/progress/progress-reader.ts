@@ -1,7 +1,7 @@
 import { neverAborted, whenAborted } from '../kernel/deferred.ts'
 import { InvalidOptionError, WaitTimeoutError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
-import { requireName, requireTimerMs } from '../kernel/validation.ts'
+import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import {
   type ProgressReaderOptions,
@@ -9,11 +9,20 @@ import {
   resolveProgressReaderOptions,
 } from './options.ts'
 import { SharedLook, type Waiter } from './shared-look.ts'
-import { readPosition } from './stored-position.ts'
+import { readPosition, type WhichProjection } from './stored-position.ts'
 
 export interface WaitForOptions<P> {
   /** The name of the projection, as its daemon has it. */
   readonly projection: string
+  /**
+   * Which version of it.
+   * - Raising it: a later version is waited for.
+   * - Lowering it: an earlier one is.
+   * - Change it when: one that is not live is to be looked at, as while it is rebuilt beside the live one.
+   * @unit version
+   * @default the live one, whichever it is at the time of each look
+   */
+  readonly version?: number
   /**
    * The position that is to be handled or given up: what an append has given, also as text. In Postgres it is what
    * `insert ... returning position` gives.
@@ -37,12 +46,12 @@ export interface WaitForOptions<P> {
 
 /** How far projections are, for processes that do not run them. */
 export interface ProgressReader<P> {
-  /** The checkpoint as it is stored now; `undefined` where there is none, or nothing was handled yet. */
+  /** The checkpoint of the live version as it is stored now; `undefined` where there is none, or nothing was handled yet. */
   position(projection: string): Promise<P | undefined>
   /**
    * Resolves when the projection has handled or given up (`onFailure`) everything up to `position`, in whatever process. Waits
    * also where there is no such projection yet. Rejects after `timeoutMs` (`WaitTimeoutError`), when `signal` fires, and with a `WaitFailedError` where the
-   * checkpoint is one of another source or cannot be read; a fault that passes is waited out.
+   * checkpoint is one of another source or cannot be read, or the version is retired; a fault that passes is waited out.
    *
    * The position of an append that is committed will be reached. One that was rolled back is reached with the next event after it.
    */
@@ -51,6 +60,7 @@ export interface ProgressReader<P> {
 
 const WAIT_FOR_OPTIONS: Readonly<Record<keyof WaitForOptions<unknown>, true>> = {
   projection: true,
+  version: true,
   position: true,
   timeoutMs: true,
   signal: true,
@@ -74,17 +84,19 @@ class CheckpointReader<P> implements ProgressReader<P> {
 
   async position(projection: string): Promise<P | undefined> {
     requireName('projection', projection)
-    return (await readPosition(this.#options, projection, neverAborted()))?.position
+    return (await readPosition(this.#options, { projection, version: undefined }, neverAborted()))?.position
   }
 
   async waitFor(options: WaitForOptions<P>): Promise<void> {
     requireKnownOptions(options, WAIT_FOR_OPTIONS)
-    const { projection, timeoutMs, signal } = options
+    const { projection, version, timeoutMs, signal } = options
     requireName('projection', projection)
+    if (version !== undefined) requireInteger('version', version, 1)
     if (timeoutMs !== undefined) requireTimerMs('timeoutMs', timeoutMs, 1)
     const position = requirePosition(this.#options.source.order, options.position)
     signal?.throwIfAborted()
-    const look = this.#lookAt(projection)
+    const which = { projection, version }
+    const look = this.#lookAt(which)
     const over = new AbortController()
     const given = whenAborted(signal)
     try {
@@ -101,22 +113,26 @@ class CheckpointReader<P> implements ProgressReader<P> {
     } finally {
       over.abort()
       given.dispose()
-      if (look.isIdle) this.#looks.delete(projection)
+      if (look.isIdle) this.#looks.delete(keyOf(which))
     }
   }
 
-  #tooLate({ projection, timeoutMs }: WaitForOptions<P>, position: P, look: SharedLook<P>): WaitTimeoutError {
+  #tooLate({ timeoutMs }: WaitForOptions<P>, position: P, look: SharedLook<P>): WaitTimeoutError {
     const text = this.#options.source.order.format(position)
     return new WaitTimeoutError(
-      `projection "${projection}" has not handled position ${text} within ${timeoutMs} ms: ${look.describe()}`,
+      `projection "${look.name}" has not handled position ${text} within ${timeoutMs} ms: ${look.describe()}`,
     )
   }
 
-  #lookAt(projection: string): SharedLook<P> {
-    const look = this.#looks.get(projection) ?? new SharedLook(this.#options, projection)
-    this.#looks.set(projection, look)
+  #lookAt(which: WhichProjection): SharedLook<P> {
+    const look = this.#looks.get(keyOf(which)) ?? new SharedLook(this.#options, which)
+    this.#looks.set(keyOf(which), look)
     return look
   }
+}
+
+function keyOf({ projection, version = 0 }: WhichProjection): string {
+  return `${version}/${projection}`
 }
 
 /** What drivers give as text, and what users give in JavaScript, as a position of the source. */

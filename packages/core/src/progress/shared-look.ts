@@ -1,7 +1,8 @@
 import { hasCode, messageOf, WaitFailedError } from '../kernel/errors.ts'
 import { isReached } from '../ports/position.ts'
+import { unitName } from '../ports/unit.ts'
 import type { ResolvedProgressReaderOptions } from './options.ts'
-import { readPosition, type StoredPosition } from './stored-position.ts'
+import { readPosition, type StoredPosition, type WhichProjection } from './stored-position.ts'
 
 /** Two looks are never closer together, however many wait. */
 const FIRST_PAUSE_MS = 5
@@ -20,7 +21,7 @@ export interface Waiter<P> {
  */
 export class SharedLook<P> {
   readonly #options: ResolvedProgressReaderOptions<P>
-  readonly #projection: string
+  readonly #which: WhichProjection
   readonly #waiters = new Set<Waiter<P>>()
   #running: AbortController | undefined
   #joined = new AbortController()
@@ -28,9 +29,15 @@ export class SharedLook<P> {
   #last: { readonly stored: StoredPosition<P> | undefined } | undefined
   #error: unknown
 
-  constructor(options: ResolvedProgressReaderOptions<P>, projection: string) {
+  constructor(options: ResolvedProgressReaderOptions<P>, which: WhichProjection) {
     this.#options = options
-    this.#projection = projection
+    this.#which = which
+  }
+
+  /** What people are told of it. */
+  get name(): string {
+    const { projection, version = 1 } = this.#which
+    return unitName({ projection, version })
   }
 
   get isIdle(): boolean {
@@ -76,7 +83,7 @@ export class SharedLook<P> {
 
   async #look(signal: AbortSignal): Promise<void> {
     try {
-      const stored = await readPosition(this.#options, this.#projection, signal)
+      const stored = await readPosition(this.#options, this.#which, signal)
       if (signal.aborted) return
       this.#last = { stored }
       this.#error = undefined
@@ -92,14 +99,21 @@ export class SharedLook<P> {
     const { order } = this.#options.source
     for (const waiter of [...this.#waiters]) {
       if (isReached(order, waiter.position, stored?.position)) waiter.reached()
+      else if (stored?.role === 'retired') waiter.failed(this.#retired())
     }
+  }
+
+  #retired(): WaitFailedError {
+    return new WaitFailedError(
+      `projection "${this.name}" is retired, and moves no more: wait for the live version, which is meant where none is named`,
+    )
   }
 
   #fail(error: unknown): void {
     const failed = hasCode(error, 'TIDEMARK_WAIT_FAILED')
       ? error
       : new WaitFailedError(
-          `the checkpoint of projection "${this.#projection}" cannot be read: ${messageOf(error)}`,
+          `the checkpoint of projection "${this.name}" cannot be read: ${messageOf(error)}`,
           { cause: error },
         )
     for (const waiter of [...this.#waiters]) waiter.failed(failed)

@@ -4,10 +4,10 @@ import { stagedError } from '../failures/classify.ts'
 import { type Burial, letterOf } from '../failures/letter.ts'
 import { DeadLetterNotWrittenError } from '../kernel/errors.ts'
 import type { CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
-import { wholeUnit } from '../ports/unit.ts'
+import type { Unit } from '../ports/unit.ts'
 
 interface BurialParts<Tx> {
-  readonly projection: { readonly name: string }
+  readonly projection: { readonly name: string; readonly unit: Unit }
   readonly source: { readonly name: string }
   readonly checkpoints: Pick<CheckpointStore<Tx>, 'deadLetters'>
 }
@@ -16,7 +16,7 @@ const NODE = `${hostname()}/${pid}`
 
 /** Writes a dead letter in the transaction that passes its events: `move` moves the checkpoint, and counts them. */
 export async function buryEvents<Tx, Moved>(
-  { projection: { name }, source, checkpoints: { deadLetters } }: BurialParts<Tx>,
+  { projection: { name, unit }, source, checkpoints: { deadLetters } }: BurialParts<Tx>,
   burial: Burial,
   move: (passed: readonly CrossedRun[], work: (tx: Tx) => Promise<void>) => Promise<Moved>,
 ): Promise<Moved> {
@@ -25,7 +25,7 @@ export async function buryEvents<Tx, Moved>(
   const { batch } = burial
   const work = async (tx: Tx): Promise<void> => {
     try {
-      await deadLetters.bury(tx, wholeUnit(name), letterOf(burial, source.name, NODE))
+      await deadLetters.bury(tx, unit, letterOf(burial, source.name, NODE))
     } catch (error) {
       throw new DeadLetterNotWrittenError(name, error)
     }

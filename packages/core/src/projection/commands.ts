@@ -1,10 +1,10 @@
 import type { FailedBatch, FailureStage, ProjectionFailure } from '../failures/classify.ts'
 import type { Burial } from '../failures/letter.ts'
 import type { Decide } from '../failures/on-failure.ts'
-import type { Decision } from '../ports/control.ts'
+import type { ControlledUnit, Decision } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { PositionOrder } from '../ports/position.ts'
-import type { SkipTotals } from '../ports/stored-unit.ts'
+import type { Role, SkipTotals } from '../ports/stored-unit.ts'
 import type { PageRequest, ReadPage } from '../reading/own-pages.ts'
 import type { KnownCheckpoint, Standing } from './standing.ts'
 import type { ProjectionState } from './status.ts'
@@ -21,6 +21,7 @@ export type Input<P, E> =
   | {
       readonly kind: 'opened'
       readonly checkpoint: KnownCheckpoint<P>
+      readonly role: Role
       /** The newest incarnation when the checkpoint was asked for. */
       readonly incarnation: string
     }
@@ -33,12 +34,22 @@ export type Input<P, E> =
   /** A `wait` is over. */
   | { readonly kind: 'due' }
   /**
-   * What an operator wants. `pausedBy`: `undefined` where it is to run. `isNews`: something was decided since this was last
+   * What an operator wants, and the role of this version. `pausedBy`: `undefined` where it is to run. `isNews`: something was decided since this was last
    * told, so that the checkpoint may have been moved. Never told while the checkpoint is being read.
    */
-  | { readonly kind: 'desired'; readonly pausedBy: Decision | undefined; readonly isNews: boolean }
+  | {
+      readonly kind: 'desired'
+      readonly pausedBy: Decision | undefined
+      readonly role: Role | undefined
+      readonly isNews: boolean
+    }
   /** `isLate`: nobody waits for the end any more. */
   | { readonly kind: 'stop'; readonly isLate: boolean }
+
+/** What an operator wants of a unit. `role`: `undefined` where it has no row. */
+export interface Wanted extends Pick<ControlledUnit, 'desired' | 'decision'> {
+  readonly role: Role | undefined
+}
 
 export type InputKind = Input<unknown, unknown>['kind']
 

@@ -3,6 +3,7 @@ import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
 import type { EventSource } from '../ports/event-source.ts'
+import { type Unit, unitName, wholeUnit } from '../ports/unit.ts'
 
 /**
  * What a user defines: a name, what to read, and what to do with it.
@@ -14,6 +15,19 @@ import type { EventSource } from '../ports/event-source.ts'
 export interface Projection<E, Tx, Type extends string = string> {
   /** Names the checkpoint; renaming a projection starts it from the beginning. At most 255 characters. */
   readonly name: string
+  /**
+   * Another version of the projection has a checkpoint of its own, and begins at the first event: give it tables of its own.
+   * While version 1 serves, version 2 fills them beside it, in this daemon or in another; then
+   * `createOperations(...).switchTo` makes it the live one. Leave version 1 where it is until then: two entries of one name.
+   * Its metrics have the name `orders@2`. Needs a checkpoint store with `control`: `postgresCheckpoints`. From 1 to 2,147,483,647.
+   * - Raising it: what this version writes is built anew from the first event, beside the version that is live.
+   * - Lowering it: an earlier version goes on from its own checkpoint, with its own tables.
+   * - Change it when: the handler has changed so that what it has written has to be built anew, and readers may not wait for
+   *   that.
+   * @unit version
+   * @default 1
+   */
+  readonly version?: number
   /**
    * Handles one batch, oldest event first. With a checkpoint store that shares its transaction (`tx`), what is written
    * through `tx` and the checkpoint are committed together; anything else may happen twice after a crash. Do not end
@@ -100,7 +114,9 @@ export interface HandlerContext<Tx> {
 }
 
 export interface ResolvedProjection<E, Tx> {
+  /** What people are told of it: see `unitName`. */
   readonly name: string
+  readonly unit: Unit
   readonly handle: Projection<E, Tx>['handle']
   readonly eventTypes: readonly string[] | undefined
   readonly batchSize: number
@@ -127,6 +143,7 @@ export const PROJECTION_DEFAULTS: Pick<
 
 const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, true>> = {
   name: true,
+  version: true,
   handle: true,
   eventTypes: true,
   batchSize: true,
@@ -135,6 +152,9 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   handlerTimeoutMs: true,
   onFailure: true,
 }
+
+/** Of an integer in Postgres. */
+const LARGEST_VERSION = 2_147_483_647
 
 type TypedSource = Pick<EventSource<unknown, unknown>, 'filtersByType' | 'placeholderTypes'>
 
@@ -149,7 +169,11 @@ export function resolveProjections<E, Tx>(
   return projections.map((projection, index) => {
     const resolved = resolveProjection(projection, `projections[${index}]`, source)
     if (names.has(resolved.name)) {
-      throw new InvalidOptionError(`projections[${index}].name`, 'a name used once', resolved.name)
+      throw new InvalidOptionError(
+        `projections[${index}].name`,
+        'a name and version used once',
+        resolved.name,
+      )
     }
     names.add(resolved.name)
     return resolved
@@ -168,6 +192,7 @@ function resolveProjection<E, Tx>(
   // Read one by one, because the methods of a class instance are on its prototype.
   const {
     name,
+    version = 1,
     handle,
     eventTypes,
     batchSize = PROJECTION_DEFAULTS.batchSize,
@@ -177,6 +202,10 @@ function resolveProjection<E, Tx>(
     onFailure = 'pause',
   } = projection
   requireName(`${option}.name`, name)
+  requireInteger(`${option}.version`, version, 1)
+  if (version > LARGEST_VERSION) {
+    throw new InvalidOptionError(`${option}.version`, `at most ${LARGEST_VERSION}`, version)
+  }
   if (typeof handle !== 'function') throw new InvalidOptionError(`${option}.handle`, 'a function', handle)
   if (eventTypes !== undefined) {
     if (
@@ -206,8 +235,10 @@ function resolveProjection<E, Tx>(
   requireInteger(`${option}.attempts`, attempts, 1)
   requireTimerMs(`${option}.longestPauseMs`, longestPauseMs, 1_000)
   if (handlerTimeoutMs !== undefined) requireTimerMs(`${option}.handlerTimeoutMs`, handlerTimeoutMs, 1)
+  const unit = wholeUnit(name, version)
   return Object.freeze({
-    name,
+    name: unitName(unit),
+    unit,
     handle: handle.bind(projection),
     eventTypes,
     batchSize,

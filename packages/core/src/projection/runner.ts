@@ -5,12 +5,13 @@ import type { HighWaterStatus } from '../high-water/status.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'
-import { type ControlledUnit, UNKNOWN_DECISION } from '../ports/control.ts'
+import { UNKNOWN_DECISION } from '../ports/control.ts'
+import type { Unit } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
 import { buryEvents } from './burial.ts'
-import type { Command, Input, Opening, Step } from './commands.ts'
+import type { Command, Input, Opening, Step, Wanted } from './commands.ts'
 import { lagMs } from './lag.ts'
 import { begin, next } from './machine.ts'
 import { ProjectionReports } from './reports.ts'
@@ -54,12 +55,16 @@ export class ProjectionRunner<P, E, Tx> {
     return this.#parts.projection.name
   }
 
+  get unit(): Unit {
+    return this.#parts.projection.unit
+  }
+
   get state(): ProjectionState {
     return shownState(this.#standing, this.#parts.source.order, this.#parts.agent.reading)
   }
 
   /** Where it stands, for who shows it. */
-  get shown(): Pick<Standing<P>, 'checkpoint' | 'handledEvents' | 'error' | 'failure' | 'pausedBy'> {
+  get shown(): Pick<Standing<P>, 'checkpoint' | 'role' | 'handledEvents' | 'error' | 'failure' | 'pausedBy'> {
     return this.#standing
   }
 
@@ -88,7 +93,7 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   /** What an operator wants, and the last that was decided. */
-  follow({ desired, decision }: Pick<ControlledUnit, 'desired' | 'decision'>): void {
+  follow({ desired, decision, role }: Wanted): void {
     const { phase } = this.#standing
     // The answer that is on its way may be of before or after it: the next look comes in a second.
     if (phase === 'opening') return
@@ -98,7 +103,7 @@ export class ProjectionRunner<P, E, Tx> {
     const isNews = !isSettled && heard.decidedAtMs !== this.#heard?.decidedAtMs
     this.#heard = heard
     const pausedBy = desired === 'running' ? undefined : (decision ?? UNKNOWN_DECISION)
-    inBackground(() => this.#next({ kind: 'desired', pausedBy, isNews }))
+    inBackground(() => this.#next({ kind: 'desired', pausedBy, role, isNews }))
   }
 
   /** Ends after the batch at hand. */
@@ -197,7 +202,7 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   async #open({ incarnation, head }: Opening<P>): Promise<Input<P, E>> {
-    return { kind: 'opened', checkpoint: await this.#calls.openCheckpoint(head), incarnation }
+    return { kind: 'opened', ...(await this.#calls.openCheckpoint(head)), incarnation }
   }
 
   async #handle(page: ReadPage<P, E>, from: P | undefined): Promise<Input<P, E>> {

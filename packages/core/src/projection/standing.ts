@@ -4,7 +4,7 @@ import { type BatchExtent, isParting, type Narrowing, narrowedAt } from '../fail
 import type { Decision } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
-import type { SkipTotals } from '../ports/stored-unit.ts'
+import type { Role, SkipTotals } from '../ports/stored-unit.ts'
 import type { ProjectionState } from './status.ts'
 
 export type Phase =
@@ -42,6 +42,8 @@ export interface Standing<P> {
   /** The first reading's head; there may be none yet. */
   readonly startedAt: { readonly head: P | undefined } | undefined
   readonly checkpoint: KnownCheckpoint<P> | undefined
+  /** As last heard; `undefined` before the checkpoint was read. */
+  readonly role: Role | undefined
   /** Whether `checkpoint` was read from the store since the last failure. */
   readonly isCheckpointRead: boolean
   readonly checkpointedAtMs: number
@@ -99,6 +101,7 @@ export const NOT_STARTED: Standing<never> = {
   right: 'none',
   startedAt: undefined,
   checkpoint: undefined,
+  role: undefined,
   isCheckpointRead: false,
   checkpointedAtMs: 0,
   cursor: undefined,

@@ -2,7 +2,7 @@ import type { ProjectionFailure } from '../failures/classify.ts'
 import { errorJson, withJson } from '../kernel/json.ts'
 import type { Decision } from '../ports/control.ts'
 import type { PositionOrder } from '../ports/position.ts'
-import type { SkipTotals } from '../ports/stored-unit.ts'
+import type { Role, SkipTotals } from '../ports/stored-unit.ts'
 
 /**
  * The states a projection can be in.
@@ -21,6 +21,9 @@ export type ProjectionState = (typeof PROJECTION_STATES)[number]
 
 export interface ProjectionStatus<P> {
   readonly name: string
+  readonly version: number
+  /** `undefined` before its checkpoint was read. */
+  readonly role: Role | undefined
   readonly state: ProjectionState
   /** The checkpoint; `undefined` before the first one. */
   readonly position: P | undefined

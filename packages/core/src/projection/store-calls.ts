@@ -5,7 +5,7 @@ import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'
 import type { Advanced, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
 import type { EventSource, Evidence } from '../ports/event-source.ts'
-import { wholeUnit } from '../ports/unit.ts'
+import type { OpenedCheckpoint } from '../ports/stored-unit.ts'
 import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
@@ -49,13 +49,15 @@ export class StoreCalls<P, E, Tx> {
   }
 
   /** `head`: that of the first reading. */
-  async openCheckpoint(head: P | undefined): Promise<KnownCheckpoint<P>> {
+  async openCheckpoint(
+    head: P | undefined,
+  ): Promise<{ readonly checkpoint: KnownCheckpoint<P>; readonly role: OpenedCheckpoint['role'] }> {
     const { projection, checkpoints, source } = this.#parts
     const { format, parse } = source.order
     const first = { source: source.name, head: head === undefined ? undefined : format(head) }
-    const opened = checkpoints.open(wholeUnit(projection.name), first, this.#stopping)
-    const { position, skipped } = await this.#answered('it asks for its checkpoint', opened)
-    return { position: position === undefined ? undefined : parse(position), skipped }
+    const opened = checkpoints.open(projection.unit, first, this.#stopping)
+    const { position, skipped, role } = await this.#answered('it asks for its checkpoint', opened)
+    return { checkpoint: { position: position === undefined ? undefined : parse(position), skipped }, role }
   }
 
   async nextPage(request: PageRequest<P>): Promise<ReadPage<P, E>> {
@@ -79,7 +81,7 @@ export class StoreCalls<P, E, Tx> {
     const { projection, source } = this.#parts
     const { format } = source.order
     const request = {
-      unit: wholeUnit(projection.name),
+      unit: projection.unit,
       source: source.name,
       from: from === undefined ? undefined : format(from),
       to: format(to),

@@ -3,6 +3,7 @@ import { hasCode } from '../kernel/errors.ts'
 import type { Decision } from '../ports/control.ts'
 import type { Evidence } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
+import type { Role } from '../ports/stored-unit.ts'
 import { appendSpan } from '../reading/append-span.ts'
 import { afterFailure } from './after-failure.ts'
 import type { Context, Input, InputKind, Step } from './commands.ts'
@@ -142,11 +143,15 @@ export const revokedAtWork: Transition<'revoked'> = (standing) => ({
 export const revoked: Transition<'revoked'> = (standing, _, context) =>
   proceed({ ...standing, right: 'lost' }, context)
 
-export const opened: Transition<'opened'> = (standing, { checkpoint, incarnation }, context) =>
-  proceed(withCheckpoint(standing, context.order, checkpoint, incarnation), context)
+export const opened: Transition<'opened'> = (standing, { checkpoint, role, incarnation }, context) =>
+  proceed(withCheckpoint({ ...standing, role }, context.order, checkpoint, incarnation), context)
 
-export const openedOfAnother: Transition<'opened'> = (standing, { checkpoint, incarnation }, { order }) => ({
-  standing: entered(withCheckpoint(standing, order, checkpoint, incarnation), 'unowned'),
+export const openedOfAnother: Transition<'opened'> = (
+  standing,
+  { checkpoint, role, incarnation },
+  { order },
+) => ({
+  standing: entered(withCheckpoint({ ...standing, role }, order, checkpoint, incarnation), 'unowned'),
   commands: [],
 })
 
@@ -240,13 +245,17 @@ function wanted<P>(standing: Standing<P>, pausedBy: Decision | undefined): Stand
   return isSame ? standing : { ...standing, pausedBy }
 }
 
-export const desiredAtWork: Transition<'desired'> = (standing, { pausedBy, isNews }) => {
-  const after = wanted(standing, pausedBy)
+const withRole = <P>(standing: Standing<P>, role: Role | undefined): Standing<P> =>
+  role === undefined || standing.role === role ? standing : { ...standing, role }
+
+export const desiredAtWork: Transition<'desired'> = (standing, { pausedBy, role, isNews }) => {
+  const after = wanted(withRole(standing, role), pausedBy)
   return stay(isNews ? { ...after, isCheckpointRead: false } : after)
 }
 
 /** Whoever resumes it wants what failed to be tried again at once, and may have moved the checkpoint. */
-export const desired: Transition<'desired'> = (standing, { pausedBy, isNews }, context) => {
+export const desired: Transition<'desired'> = (before, { pausedBy, role, isNews }, context) => {
+  const standing = withRole(before, role)
   const after = wanted(standing, pausedBy)
   const isAsBefore = after === standing && (pausedBy !== undefined || !isNews)
   if (isAsBefore || standing.stopping !== 'no') return stay(standing)

@@ -1,6 +1,7 @@
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
+import { unitName } from '../ports/unit.ts'
 import { PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
 import { SUBSCRIPTION_STATES, type SubscriptionStatus } from '../subscription/status.ts'
 import type { GaugeName } from './gauges.ts'
@@ -35,8 +36,8 @@ export function projectionGauges<P>(
   status: ProjectionStatus<P>,
   toNumber: ((position: P) => number) | undefined,
 ): readonly GaugeReading[] {
-  const { name, position, lagPositions, lagMs, skipped } = status
-  const gauge = readingsWith({ projection_name: name })
+  const { name, version, position, lagPositions, lagMs, skipped } = status
+  const gauge = readingsWith({ projection_name: unitName({ projection: name, version }) })
   const states = PROJECTION_STATES.flatMap((state) =>
     gauge('projection_state', Number(state === status.state), { state }),
   )
@@ -56,12 +57,12 @@ export function projectionGauges<P>(
 
 /** What the gauges of a projection's dead letters show now; nothing of a standby, or before they were read. */
 export function letterGauges(
-  { name, state }: Pick<ProjectionStatus<unknown>, 'name' | 'state'>,
+  { name, version, state }: Pick<ProjectionStatus<unknown>, 'name' | 'version' | 'state'>,
   counts: { readonly open: number; readonly oldestAtMs: number } | undefined,
   nowMs: number,
 ): readonly GaugeReading[] {
   if (counts === undefined || state === 'standby') return []
-  const gauge = readingsWith({ projection_name: name })
+  const gauge = readingsWith({ projection_name: unitName({ projection: name, version }) })
   // The clock of the store may be ahead.
   const ageMs = counts.open === 0 ? 0 : Math.max(0, nowMs - counts.oldestAtMs)
   return [

@@ -13,8 +13,8 @@ import type { Evidence, SkippedRun, StoredProgress } from '../ports/event-source
 import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
 import { addCrossed } from '../ports/skip-totals.ts'
-import type { Checkpoint, SkipReason, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
-import { type Unit, unitKey } from '../ports/unit.ts'
+import type { OpenedCheckpoint, Role, SkipReason, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
+import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { InMemoryControl } from './in-memory-control.ts'
 import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
 
@@ -73,16 +73,21 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     this.#tx = tx
   }
 
-  async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<Checkpoint> {
+  async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint> {
     signal.throwIfAborted()
     const key = unitKey(unit)
     const row = this.#rows.get(key)
-    if (row && row.source !== source) throw new ProjectionSourceError(unit.projection, row.source, source)
-    if (row) return { position: row.position, skipped: row.skipped }
-    const fresh = { position: undefined, skipped: {} }
+    if (row && row.source !== source) throw new ProjectionSourceError(unitName(unit), row.source, source)
+    if (row) return { position: row.position, skipped: row.skipped, role: row.role }
+    const fresh = { position: undefined, skipped: {}, role: this.#firstRole(unit) }
     const desired = { desired: 'running', decision: undefined } as const
     this.#rows.set(key, { ...fresh, ...desired, unit, source, startedAtHead: head, evidence: undefined })
     return fresh
+  }
+
+  #firstRole({ projection, version }: Unit): Role {
+    const isOther = ({ unit }: Row): boolean => unit.projection === projection && unit.version !== version
+    return [...this.#rows.values()].some(isOther) ? 'beside' : 'live'
   }
 
   async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {
@@ -103,17 +108,17 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     const { unit, source, from, to, evidence, passed = [], signal } = request
     const key = unitKey(unit)
     if (this.#busy.has(key))
-      throw new CheckpointConflictError(unit.projection, 'another owner is working on it')
+      throw new CheckpointConflictError(unitName(unit), 'another owner is working on it')
     const over = deferred()
     this.#busy.set(key, over)
     this.deadLetters.begin(unit)
     try {
       const row = this.#rows.get(key)
       if (row?.desired === 'paused' && row.decision !== undefined) {
-        throw new ProjectionPausedError(unit.projection, row.decision)
+        throw new ProjectionPausedError(unitName(unit), row.decision)
       }
       if (row === undefined || row.position !== from) {
-        throw new CheckpointConflictError(unit.projection, `checkpoint is ${row?.position}, expected ${from}`)
+        throw new CheckpointConflictError(unitName(unit), `checkpoint is ${row?.position}, expected ${from}`)
       }
       await abortable(() => work(this.#tx), signal)
       const crossed = [...this.#crossed(source, from, to, row.startedAtHead), ...passed]

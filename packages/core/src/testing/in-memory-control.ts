@@ -10,7 +10,7 @@ import type {
   OperatedState,
   UnitChange,
 } from '../ports/control.ts'
-import { type Unit, unitKey } from '../ports/unit.ts'
+import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 
 /** What operators want, in the rows of a checkpoint store in memory. */
 export class InMemoryControl<Row extends ControlledUnit> implements Control {
@@ -49,7 +49,7 @@ export class InMemoryControl<Row extends ControlledUnit> implements Control {
     const { operation, who, why, to } = change
     // No two at the same time.
     const atMs = Math.max(Date.now(), (this.#audit.at(-1)?.atMs ?? 0) + 1)
-    const isDecision = to !== undefined && to.desired !== row.desired
+    const isDecision = to !== undefined && (to.desired !== row.desired || to.role !== row.role)
     const decision = isDecision ? { who, why, sinceMs: atMs } : row.decision
     if (to === undefined) this.#rows.delete(key)
     else this.#rows.set(key, { ...row, ...to, decision })
@@ -83,7 +83,7 @@ export class InMemoryControl<Row extends ControlledUnit> implements Control {
         const work = this.#busy.get(unitKey(unit))
         if (work === undefined) return
         if (tooLate.signal.aborted) {
-          throw new CheckpointBusyError(unit.projection, timeoutMs, 'the batch at hand')
+          throw new CheckpointBusyError(unitName(unit), timeoutMs, 'the batch at hand')
         }
         await untilAborted(work.promise, over)
       }
@@ -98,12 +98,13 @@ function controlledUnit({
   source,
   position,
   skipped,
+  role,
   desired,
   decision,
 }: ControlledUnit): ControlledUnit {
-  return { unit, source, position, skipped, desired, decision }
+  return { unit, source, position, skipped, role, desired, decision }
 }
 
-function stateOf({ desired, position, skipped }: OperatedState): OperatedState {
-  return { desired, position, skipped }
+function stateOf({ role, desired, position, skipped }: OperatedState): OperatedState {
+  return { role, desired, position, skipped }
 }

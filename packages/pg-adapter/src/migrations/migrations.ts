@@ -116,6 +116,12 @@ create table ${schema}.dead_letter_counts (
 );
 comment on table ${schema}.dead_letter_counts is 'Tidemark: how many dead letters are open, kept as they come and go';`,
   },
+  {
+    version: 5,
+    sql: (schema) => `alter table ${schema}.checkpoints add column role text not null default 'live';
+create unique index checkpoints_live on ${schema}.checkpoints (projection, slot_from, slot_to) where role = 'live';
+comment on column ${schema}.checkpoints.role is 'live, beside or retired: of the versions of a projection one is live';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -1,4 +1,9 @@
-import { type HighWaterReading, type StoredProgress, StoreRewoundError } from '@tidemark/core/adapter'
+import {
+  type HighWaterReading,
+  type StoredProgress,
+  StoreRewoundError,
+  unitName,
+} from '@tidemark/core/adapter'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { KnownBackends } from '../server/backends.ts'
 import { type ParsedIncarnation, parseIncarnation } from '../server/incarnation.ts'
@@ -27,7 +32,7 @@ export function claimsOf(
   const own = former && ownClaim(former, incarnation)
   const stored = progress.flatMap(({ unit, position, ...evidence }) => {
     if (unit === undefined || position === undefined) return []
-    const of = `the checkpoint of "${unit.projection}"`
+    const of = `the checkpoint of "${unitName(unit)}"`
     // What this process has seen since is newer.
     if (own && position <= own.position) return [{ ...own, of, position }]
     const seen = snapshotOf(evidence.logPosition)

@@ -1,4 +1,4 @@
-import { type Settlement, type StoredProgress, StoreRewoundError } from '@tidemark/core/adapter'
+import { type Settlement, type StoredProgress, StoreRewoundError, unitName } from '@tidemark/core/adapter'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { parseIncarnation } from './incarnation.ts'
 import { lsnOf, parseLsn } from './log-position.ts'
@@ -52,7 +52,7 @@ export function requireStoredConsistent(
   const { lastHandedOut, insertLsn } = found.poll
   for (const progress of stored) {
     const of =
-      progress.unit === undefined ? 'the settled position' : `the checkpoint of "${progress.unit.projection}"`
+      progress.unit === undefined ? 'the settled position' : `the checkpoint of "${unitName(progress.unit)}"`
     if (progress.position !== undefined) requireHandedOut(of, progress.position, found.poll, found.toDecide)
     const then = progress.incarnation === undefined ? undefined : parseIncarnation(progress.incarnation)
     if (then === undefined || now === undefined) continue

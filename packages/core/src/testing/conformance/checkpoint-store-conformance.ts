@@ -10,6 +10,7 @@ import type {
 import { MOVE_RULES } from './checkpoint-store/moves.ts'
 import { OWNER_RULES } from './checkpoint-store/owners.ts'
 import { PROGRESS_RULES } from './checkpoint-store/progress.ts'
+import { ROLE_RULES } from './checkpoint-store/roles.ts'
 import { SIGNAL_RULES } from './checkpoint-store/signals.ts'
 import { SKIP_RULES } from './checkpoint-store/skips.ts'
 import { TEXT_RULES } from './checkpoint-store/texts.ts'
@@ -32,6 +33,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...PROGRESS_RULES,
   ...SKIP_RULES,
   ...CONTROL_RULES,
+  ...ROLE_RULES,
   ...DEAD_LETTER_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,

@@ -1,0 +1,170 @@
+import { createProgressReader } from '@tidemark/core'
+import { createOperations } from '@tidemark/core/operations'
+import { afterEach, describe, expect, test } from 'vitest'
+import { gate, recording, rig, stopAll } from './rig.ts'
+
+afterEach(async () => {
+  expect(await stopAll(), 'timers left behind').toBe(0)
+})
+
+const BY = { who: 'ada', why: 'a new layout' }
+const BESIDE = { projection: 'orders', version: 2, ...BY }
+
+/** Version 1 is live; version 2 begins beside it, and waits at its first batch until the gate is opened. */
+async function twoVersions() {
+  const { clock, events, checkpoints, daemon } = rig()
+  for (let i = 0; i < 5; i++) events.append('a', i)
+  const first = recording('orders')
+  const alone = daemon([first])
+  await alone.start()
+  await clock.run(alone.waitUntilProjected())
+  await clock.run(alone.stop())
+  const held = gate()
+  const second = recording('orders', { version: 2 })
+  const both = daemon([
+    {
+      ...second,
+      handle: async (batch, context) => {
+        await held.promise
+        await second.handle(batch, context)
+      },
+    },
+    first,
+  ])
+  await both.start()
+  const of = (version: number) => {
+    const found = both.status().projections.find((projection) => projection.version === version)
+    if (!found) throw new Error(`no version ${version}`)
+    return found
+  }
+  await clock.until(() => of(1).role === 'live' && of(2).role === 'beside')
+  const operations = createOperations({ checkpoints, source: events })
+  return { clock, events, checkpoints, daemon: both, first, second, held, of, operations }
+}
+
+describe('a version beside the live one', () => {
+  test('has a checkpoint of its own, begins at the first event, and repeats nothing of the live one', async () => {
+    const { clock, events, held, first, second, of } = await twoVersions()
+    expect(of(2)).toMatchObject({ name: 'orders', version: 2, role: 'beside', position: undefined })
+    held.open()
+    events.append('b', 6)
+    await clock.until(() => of(2).position === 6n && of(1).position === 6n)
+    expect([first.seen, second.seen]).toEqual([
+      [1n, 2n, 3n, 4n, 5n, 6n],
+      [1n, 2n, 3n, 4n, 5n, 6n],
+    ])
+  })
+
+  test('is not waited for, and makes no process unready while it replays', async () => {
+    const { clock, events, daemon, held, of } = await twoVersions()
+    events.append('b', 6)
+    await clock.run(daemon.waitUntilProjected())
+    await clock.run(daemon.waitUntilProjected({ projections: ['orders'] }))
+    expect(of(2).position, 'of the version beside it').toBeUndefined()
+    await clock.advance(600_000)
+    const health = daemon.health()
+    expect(health).toMatchObject({
+      ready: true,
+      reasons: [],
+      projections: [
+        { name: 'orders', version: 2, role: 'beside', status: 'stalled' },
+        { name: 'orders', version: 1, role: 'live', status: 'ok' },
+      ],
+    })
+    held.open()
+  })
+
+  test('is waited for where a daemon has no other version', async () => {
+    const { clock, events, daemon } = rig()
+    events.append('a', 1)
+    const live = daemon([recording('orders')])
+    await live.start()
+    await clock.run(live.waitUntilProjected())
+    const second = recording('orders', { version: 2 })
+    const beside = daemon([second])
+    await beside.start()
+    await clock.run(beside.waitUntilProjected())
+    expect(second.seen).toEqual([1n])
+  })
+
+  test('that is retired stands still, and goes on from there when it is resumed', async () => {
+    const { clock, events, daemon, held, second, of, operations } = await twoVersions()
+    held.open()
+    await clock.until(() => of(2).position === 5n)
+    expect(await operations.retire(BESIDE)).toMatchObject({
+      outcome: 'done',
+      entry: { operation: 'retire', before: { role: 'beside' }, after: { role: 'retired' } },
+    })
+    expect(await operations.retire(BESIDE)).toEqual({ outcome: 'already', entry: undefined })
+    await clock.until(() => of(2).role === 'retired' && of(2).state === 'paused')
+    events.append('b', 6)
+    await clock.run(daemon.waitUntilProjected())
+    expect(of(2)).toMatchObject({ position: 5n, pausedBy: BY })
+    expect(daemon.health()).toMatchObject({ ready: true })
+    await operations.resume(BESIDE)
+    await clock.until(() => of(2).position === 6n)
+    expect(of(2).role).toBe('beside')
+    expect(second.seen).toEqual([1n, 2n, 3n, 4n, 5n, 6n])
+  })
+})
+
+describe('what operators may not do', () => {
+  test('retire the live version', async () => {
+    const { operations, held } = await twoVersions()
+    held.open()
+    await expect(operations.retire({ ...BESIDE, version: 1 })).rejects.toThrow(
+      'projection "orders": it is the live version, which readers use; switch to another version first; nothing was changed',
+    )
+  })
+
+  test('forget the live version while there is another', async () => {
+    const { operations, held } = await twoVersions()
+    held.open()
+    await operations.pause({ ...BESIDE, version: 1 })
+    await expect(operations.forget({ ...BESIDE, version: 1 })).rejects.toThrow(
+      'it is the live version, and there are others: 2; switch to one of them first, or forget them',
+    )
+    await operations.retire(BESIDE)
+    await operations.forget(BESIDE)
+    await operations.forget({ ...BESIDE, version: 1 })
+    expect(await operations.list()).toEqual([])
+  })
+
+  test('leave out the version where there are two', async () => {
+    const { operations, held } = await twoVersions()
+    held.open()
+    await expect(operations.pause({ projection: 'orders', ...BY })).rejects.toThrow(
+      'it has several units, of the versions 1, 2; say which version is meant',
+    )
+  })
+})
+
+describe('a progress reader', () => {
+  test('looks at the live version, or at the one that it is asked for', async () => {
+    const { clock, events, checkpoints, held } = await twoVersions()
+    const reader = createProgressReader({ checkpoints, source: events, clock })
+    expect(await reader.position('orders')).toBe(5n)
+    await clock.run(reader.waitFor({ projection: 'orders', position: 5n }))
+    const late = reader.waitFor({ projection: 'orders', version: 2, position: 5n, timeoutMs: 1_000 })
+    await expect(clock.run(late)).rejects.toThrow(
+      'projection "orders@2" has not handled position 5 within 1000 ms: it has handled nothing yet',
+    )
+    held.open()
+    await clock.run(reader.waitFor({ projection: 'orders', version: 2, position: 5n }))
+  })
+
+  test('tells who waits for a retired version that it moves no more, and waits for the live one', async () => {
+    const { clock, events, checkpoints, held, of, operations } = await twoVersions()
+    held.open()
+    await clock.until(() => of(2).position === 5n)
+    await operations.retire(BESIDE)
+    const reader = createProgressReader({ checkpoints, source: events, clock })
+    await clock.run(reader.waitFor({ projection: 'orders', version: 2, position: 5n }))
+    const waiting = reader.waitFor({ projection: 'orders', version: 2, position: 6n })
+    await expect(clock.run(waiting)).rejects.toThrow(
+      'projection "orders@2" is retired, and moves no more: wait for the live version, which is meant where none is named',
+    )
+    events.append('b', 6)
+    await clock.run(reader.waitFor({ projection: 'orders', position: 6n }))
+  })
+})
