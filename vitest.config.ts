@@ -13,6 +13,9 @@ const MODEL = '**/*.model.test.ts'
 const FAULTS = '**/*.faults.test.ts'
 const PGBOUNCER = '**/*.pgbouncer.test.ts'
 
+// Instruments a driver before anything else of its process has loaded that.
+const INSTRUMENTED = '**/instrumented.test.ts'
+
 /** Tests that use the server of the run, see test/support/database.ts. */
 const onPostgres = (
   name: string,
@@ -69,6 +72,12 @@ const patient = (
   test: { ...project.test, testTimeout },
 })
 
+/** Files that share processes: what they import is loaded once, which was half of the time of many. */
+const together = (project: TestProjectInlineConfiguration): TestProjectInlineConfiguration => {
+  const { exclude = [], ...test } = project.test ?? {}
+  return { ...project, test: { ...test, isolate: false, exclude: [...exclude, INSTRUMENTED] } }
+}
+
 export default defineConfig({
   resolve: {
     // Tests run on the sources; programs started as processes of their own run on what `tsc -b` made of them.
@@ -95,7 +104,7 @@ export default defineConfig({
     // One file after the other on a server that all of them share: some restart it.
     maxWorkers: process.env.ESDB_CONNECTION_STRING === undefined ? 2 : 1,
     projects: [
-      {
+      together({
         extends: true,
         test: {
           name: 'core',
@@ -103,16 +112,17 @@ export default defineConfig({
           exclude: [MODEL, FAULTS, PGBOUNCER],
           testTimeout: 60_000,
         },
-      },
+      }),
       {
         extends: true,
         test: { name: 'model', include: [`test/${MODEL}`], testTimeout: (modelSeconds + 240) * 1000 },
       },
-      onPostgres('pg-adapter', ['test/pg-adapter/**/*.test.ts']),
+      together(onPostgres('pg-adapter', ['test/pg-adapter/**/*.test.ts'])),
+      onPostgres('pg-adapter-instrumented', [`test/pg-adapter/${INSTRUMENTED}`]),
       onEsdb('esdb-adapter-eventstore', 'eventstore', ['test/esdb-adapter/**/*.test.ts']),
       onEsdb('esdb-adapter-kurrentdb', 'kurrentdb', ['test/esdb-adapter/**/*.test.ts']),
-      onPostgres('conformance', ['test/conformance/**/*.test.ts']),
-      patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000),
+      together(onPostgres('conformance', ['test/conformance/**/*.test.ts'])),
+      together(patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000)),
       onPostgres('demo', ['test/demo/**/*.test.ts']),
       onPostgres('monitoring', ['test/monitoring/**/*.test.ts']),
       onPostgres('support', ['test/support/**/*.test.ts']),

@@ -16,14 +16,14 @@ test('stale-threshold mode loses nothing that it does not count, for each projec
   const highWater = { mode: 'stale-threshold', thresholdMs: 30 } as const
   await startDaemon(store, { source: eventsOf(store.pool(), { highWater }) })
   const writers = startWriters(store, { random, writers: 6 })
-  await untilArrived(store, 'slow', 1_000)
+  await untilArrived(store, 'slow', 600)
   await holder.commit()
   await writers.stop()
   expect(await expectLossesCounted(PROJECTIONS, store)).toBeGreaterThan(0)
 })
 
 test('stale-threshold mode counts each skip once, also where the daemon is killed in mid-batch', async () => {
-  await killInStaleThresholdMode(seeded('killed in stale-threshold mode'), 3)
+  await killInStaleThresholdMode(seeded('killed in stale-threshold mode'), 2)
 })
 
 test('runs that two daemons passed with different views are recorded without overlap, and nothing of them is left out', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const LOOK_EVERY_MS = 20
+const LOOK_EVERY_MS = 50
 
 /** Resolves with the first truthy answer. While the server is down, asking fails: that is no answer. */
 export async function until<T>(
