@@ -678,6 +678,32 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /what was closed, by all that asked/,
   },
   {
+    name: 'a dead letter is retried twice',
+    breaks: letters(({ takeRetry }) => ({
+      takeRetry: async (tx, unit, id) => (await takeRetry(tx, unit, id)) ?? { close: async () => {} },
+    })),
+    caughtBy:
+      'a dead letter that is asked for is retried once: closed with the work of its advance, or asked for as before',
+    says: /whether each was to be retried, of this projection/,
+  },
+  {
+    name: 'a dead letter that was retried in vain keeps its first error',
+    breaks: letters(({ retryFailed }) => ({
+      retryFailed: (tx, unit, id) => retryFailed(tx, unit, id, { name: 'TypeError', message: 'older' }),
+    })),
+    caughtBy: 'a dead letter that was retried in vain is open and asked for no more, with its newest error',
+    says: /the letter; found/,
+  },
+  {
+    name: 'a dead letter forgets its key',
+    breaks: letters(({ bury }) => ({
+      bury: (tx, unit, letter) => bury(tx, unit, { ...letter, key: undefined }),
+    })),
+    caughtBy:
+      'of dead letters with one key the first is retried first, and the one behind it follows when it is closed',
+    says: /the states after one behind was asked for/,
+  },
+  {
     name: 'dead letters that are closed are counted on',
     breaks: letters(({ list, counts }) => ({
       counts: async (signal) =>

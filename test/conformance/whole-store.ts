@@ -198,6 +198,11 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         find: (id, signal) => after(signal, () => deadLetters.find(id, signal)),
         close: (ids, closing, signal) => after(signal, () => deadLetters.close(ids, closing, signal)),
         counts: (signal) => after(signal, () => deadLetters.counts(signal)),
+        askRetry: (choice, asker, signal) => after(signal, () => deadLetters.askRetry(choice, asker, signal)),
+        retryStates: (ids, signal) => after(signal, () => deadLetters.retryStates(ids, signal)),
+        nextRetry: (unit, signal) => after(signal, () => deadLetters.nextRetry(unit, signal)),
+        takeRetry: (tx, unit, id) => deadLetters.takeRetry(tx, unit, id),
+        retryFailed: (tx, unit, id, error) => deadLetters.retryFailed(tx, unit, id, error),
       },
       sharesLogWith: (incarnation, signal) =>
         after(signal, () => checkpoints.sharesLogWith(incarnation, signal)),

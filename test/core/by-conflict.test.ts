@@ -9,6 +9,8 @@ const REQUEST = {} as AdvanceRequest
 /** Some looks long. */
 const PATIENCE_MS = 1_000
 
+const UNASKED = { isAsked: () => false, nextAsked: () => new Promise<void>(() => {}) }
+
 function rig() {
   const clock = new FakeClock()
   const agent = { mark: 10n as bigint | undefined, nextChange: () => new Promise<void>(() => {}) }
@@ -34,14 +36,14 @@ const unasked = async (): Promise<bigint> => expect.fail('it looks at the checkp
 
 test('the right to work is there for the asking, until there is a conflict', async () => {
   const { ownership } = rig()
-  const grant = await ownership.acquire({ look: unasked, signal: never() })
+  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never() })
   expect(await grant.advance(REQUEST, async () => {})).toMatchObject({ position: '1' })
   expect(grant.lost.aborted).toBe(false)
 })
 
 test('a conflict takes it away before whoever moved the checkpoint is told', async () => {
   const { ownership, conflict } = rig()
-  const grant = await ownership.acquire({ look: unasked, signal: never() })
+  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never() })
   conflict()
   const wasLost = grant.advance(REQUEST, async () => {}).catch(() => grant.lost.aborted)
   expect(await wasLost).toBe(true)
@@ -49,7 +51,7 @@ test('a conflict takes it away before whoever moved the checkpoint is told', asy
 
 test('what else fails takes nothing away', async () => {
   const { ownership } = rig()
-  const grant = await ownership.acquire({ look: unasked, signal: never() })
+  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never() })
   const failing = grant.advance(REQUEST, async () => {
     throw new Error('boom')
   })
@@ -58,17 +60,19 @@ test('what else fails takes nothing away', async () => {
 })
 
 /** Lost to another owner, and asked for again. */
-async function standingBy(position: () => bigint) {
+async function standingBy(position: () => bigint, awaited: typeof UNASKED = UNASKED) {
   const parts = rig()
   const { ownership, conflict } = parts
-  const grant = await ownership.acquire({ look: unasked, signal: never() })
+  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never() })
   conflict()
   await grant.advance(REQUEST, async () => {}).catch(() => {})
   let isGranted = false
   const stopping = new AbortController()
-  const asked = ownership.acquire({ look: async () => position(), signal: stopping.signal }).then(() => {
-    isGranted = true
-  })
+  const asked = ownership
+    .acquire({ look: async () => position(), ...awaited, signal: stopping.signal })
+    .then(() => {
+      isGranted = true
+    })
   return { ...parts, asked, stopping, isGranted: () => isGranted }
 }
 
@@ -92,6 +96,21 @@ test('it is not given while no events wait', async () => {
   const { clock, isGranted } = await standingBy(() => 10n)
   await clock.advance(60_000)
   expect(isGranted()).toBe(false)
+})
+
+test('it is given while no events wait, where something else is asked for and nobody has done it for a while', async () => {
+  let isAsked = false
+  let tell = (): void => {}
+  const nextAsked = () => new Promise<void>((resolve) => (tell = resolve))
+  const { clock, isGranted } = await standingBy(() => 10n, { isAsked: () => isAsked, nextAsked })
+  await clock.advance(60_000)
+  expect(isGranted()).toBe(false)
+  isAsked = true
+  tell()
+  await clock.advance(4_000)
+  expect(isGranted()).toBe(false)
+  await clock.advance(3_000)
+  expect(isGranted()).toBe(true)
 })
 
 test('who asks for it and stops is refused, and leaves no timer', async () => {

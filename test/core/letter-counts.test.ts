@@ -1,7 +1,7 @@
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { Registry } from 'prom-client'
 import { afterEach, expect, test, vi } from 'vitest'
-import { alteredCheckpoints, type Rig, rig, stopAll } from './rig.ts'
+import { alteredCheckpoints, alteredLetters, type Rig, rig, stopAll } from './rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
@@ -14,14 +14,7 @@ async function skipping({ clock, events, checkpoints, daemon }: Rig, altered = {
   if (deadLetters === undefined) throw new Error('checkpoints in memory keep dead letters')
   const counts = vi.fn((signal: AbortSignal) => deadLetters.counts(signal))
   const store = alteredCheckpoints(checkpoints, {
-    deadLetters: {
-      bury: (...args) => deadLetters.bury(...args),
-      list: (...args) => deadLetters.list(...args),
-      find: (...args) => deadLetters.find(...args),
-      close: (...args) => deadLetters.close(...args),
-      counts,
-      ...altered,
-    },
+    deadLetters: alteredLetters(deadLetters, { counts, ...altered }),
   })
   for (let i = 0; i < 3; i++) events.append('a', i)
   const registry = new Registry()

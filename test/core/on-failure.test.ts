@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   altered,
   alteredCheckpoints,
+  alteredLetters,
   type Event,
   positionOf,
   projectionOf,
@@ -150,15 +151,7 @@ describe("onFailure 'skip'", () => {
       if (isBroken) throw new Error('relation "dead_letters" does not exist')
       await deadLetters.bury(...args)
     }
-    const store = alteredCheckpoints(checkpoints, {
-      deadLetters: {
-        bury,
-        list: (...args) => deadLetters.list(...args),
-        find: (...args) => deadLetters.find(...args),
-        close: (...args) => deadLetters.close(...args),
-        counts: (...args) => deadLetters.counts(...args),
-      },
-    })
+    const store = alteredCheckpoints(checkpoints, { deadLetters: alteredLetters(deadLetters, { bury }) })
     const { projection, seen } = poisoned()
     const running = daemon([projection], { checkpoints: store })
     await running.start()

@@ -7,7 +7,7 @@ import {
   type HighWaterReading,
   type Projection,
 } from '@tidemark/core'
-import { denseOrder, type HighWaterRequest } from '@tidemark/core/adapter'
+import { type DeadLetters, denseOrder, type HighWaterRequest } from '@tidemark/core/adapter'
 import {
   type InMemoryEvent,
   type InMemoryEvents,
@@ -58,6 +58,22 @@ export function alteredCheckpoints<Tx>(
     ...(store.skips ? { skips: store.skips } : {}),
     ...(store.deadLetters ? { deadLetters: store.deadLetters } : {}),
     ...(store.control ? { control: store.control } : {}),
+    ...by,
+  }
+}
+
+export function alteredLetters<Tx>(letters: DeadLetters<Tx>, by: Partial<DeadLetters<Tx>>): DeadLetters<Tx> {
+  return {
+    bury: (...args) => letters.bury(...args),
+    list: (...args) => letters.list(...args),
+    find: (...args) => letters.find(...args),
+    close: (...args) => letters.close(...args),
+    counts: (...args) => letters.counts(...args),
+    askRetry: (...args) => letters.askRetry(...args),
+    retryStates: (...args) => letters.retryStates(...args),
+    nextRetry: (...args) => letters.nextRetry(...args),
+    takeRetry: (...args) => letters.takeRetry(...args),
+    retryFailed: (...args) => letters.retryFailed(...args),
     ...by,
   }
 }

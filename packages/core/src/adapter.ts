@@ -64,12 +64,16 @@ export { UNKNOWN_DECISION } from './ports/control.ts'
 export type {
   DeadLetter,
   DeadLetters,
+  LetterAsker,
+  LetterChoice,
   LetterClosing,
   LetterError,
   LetterFilter,
   LetterPage,
   NewDeadLetter,
   OpenLetters,
+  RetryState,
+  TakenLetter,
 } from './ports/dead-letters.ts'
 export type {
   EventSource,

@@ -35,11 +35,11 @@ export function allLog(
           requiresLeader,
         }),
       ),
-    readForwards: ({ after, limit }) =>
+    readForwards: ({ after, from, limit }) =>
       client.read((it) =>
         it.readAll({
           direction: 'forwards',
-          fromPosition: after ?? 'start',
+          fromPosition: from ?? after ?? 'start',
           // The event at the position is read again.
           maxCount: Math.max(limit, LEAST_READ) + 1,
           resolveLinkTos,

@@ -19,9 +19,13 @@ export interface EventLog<P> {
     readonly count: number
     readonly requiresLeader: boolean
   }): ClientRead<EsdbEvent>
-  /** Events after `after`, enough for a page of `limit`, also such as are not handed out; may begin with `after` itself. */
+  /**
+   * Events after `after`, or from `from` on, enough for a page of `limit`, also such as are not handed out; may begin with
+   * `after` itself.
+   */
   readForwards(request: {
     readonly after: P | undefined
+    readonly from?: P | undefined
     readonly upTo: P
     readonly limit: number
   }): ClientRead<EsdbEvent>

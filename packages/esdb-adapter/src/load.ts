@@ -14,7 +14,7 @@ const LEAST_LOOKED_AT = 256
 export async function loadPage<P>(
   log: EventLog<P>,
   timeoutMs: number,
-  { after, upTo, limit, eventTypes, signal }: LoadRequest<P>,
+  { after, from, upTo, limit, eventTypes, signal }: LoadRequest<P>,
 ): Promise<Page<P, EsdbEvent>> {
   const { order } = log
   const limits = { timeoutMs, signal }
@@ -26,12 +26,13 @@ export async function loadPage<P>(
   let through: P | undefined
   await readEach(
     `a page of ${log.title}`,
-    () => log.readForwards({ after, upTo, limit: types ? Math.max(limit, LEAST_LOOKED_AT) : limit }),
+    () => log.readForwards({ after, from, upTo, limit: types ? Math.max(limit, LEAST_LOOKED_AT) : limit }),
     limits,
     (event) => {
       const record = originalRecord(event)
       const position = log.positionOf(record)
-      if (isReached(order, position, after)) return true
+      if (from === undefined ? isReached(order, position, after) : order.compare(position, from) < 0)
+        return true
       if (!isReached(order, position, upTo)) {
         through = upTo
         return false

@@ -29,8 +29,8 @@ export function streamLog(
           requiresLeader,
         }),
       ),
-    readForwards: ({ after, upTo, limit }) => {
-      const first = after === undefined ? 0n : after + 1n
+    readForwards: ({ after, from, upTo, limit }) => {
+      const first = from ?? (after === undefined ? 0n : after + 1n)
       return client.read((it) =>
         it.readStream(stream, {
           direction: 'forwards',

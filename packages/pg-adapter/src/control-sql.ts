@@ -21,13 +21,15 @@ import {
   UNIT_COLUMNS,
 } from './checkpoint-rows.ts'
 import { type CheckpointTables, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
+import { isRetryAskedSql } from './dead-letter-retries.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 
-export function controlledSql({ checkpoints }: CheckpointTables, conditions: readonly string[]): string {
+export function controlledSql(tables: CheckpointTables, conditions: readonly string[]): string {
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, ${DESIRED_COLUMNS}
-      from ${checkpoints} c ${where}`
+  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, ${DESIRED_COLUMNS},
+        ${isRetryAskedSql('c', tables)}::text as "isRetryAsked"
+      from ${tables.checkpoints} c ${where}`
 }
 
 /** Waits for the batch at hand, for as long as `lock_timeout` says. */
@@ -101,7 +103,8 @@ function stateSql({ role, desired, position, skipped }: OperatedState): string {
 }
 
 export function toControlledUnit(row: Row): ControlledUnit {
-  return { ...toStoredUnit(row), ...toDesired(row), role: toRole(row) }
+  const isRetryAsked = row.isRetryAsked === 'true'
+  return { ...toStoredUnit(row), ...toDesired(row), role: toRole(row), isRetryAsked }
 }
 
 export function toAuditEntry(row: Row): AuditEntry {

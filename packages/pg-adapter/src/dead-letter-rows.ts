@@ -33,20 +33,29 @@ export function burySql(
  * As `toDeadLetter` takes them. Open ones are taken projection by projection, each in the order of its index of open ones,
  * so that many that are closed are not looked through.
  */
-export function listSql(
+export function listSql(tables: CheckpointTables, filter: LetterFilter, page: LetterPage): string {
+  if (filter.state === 'open') return openSql(tables, COLUMNS, filter, page)
+  const { after, limit } = page
+  const conditions = [
+    ...filterSql('d', filter),
+    ...(after === undefined ? [] : [`d.id > ${idSql(after)}`]),
+  ].join(' and ')
+  return `select ${COLUMNS} from ${tables.deadLetters} d where ${conditions} order by d.id limit ${integerSql(limit)}`
+}
+
+/** Those columns of a page of open ones. */
+export function openSql(
   { deadLetters, deadLetterCounts }: CheckpointTables,
-  filter: LetterFilter,
+  columns: string,
+  filter: Omit<LetterFilter, 'state'>,
   { after, limit }: LetterPage,
 ): string {
-  const isOpen = filter.state === 'open'
-  const id = isOpen ? 'd.open_id' : 'd.id'
   const conditions = [
-    ...filterSql(isOpen ? 'c' : 'd', filter),
-    ...(after === undefined ? [] : [`${id} > ${idSql(after)}`]),
+    ...filterSql('c', { ...filter, state: 'open' }),
+    ...(after === undefined ? [] : [`d.open_id > ${idSql(after)}`]),
   ]
-  const page = `order by ${id} limit ${integerSql(limit)}`
-  if (!isOpen) return `select ${COLUMNS} from ${deadLetters} d where ${conditions.join(' and ')} ${page}`
-  return `select ${COLUMNS} from ${deadLetterCounts} c
+  const page = `order by d.open_id limit ${integerSql(limit)}`
+  return `select ${columns} from ${deadLetterCounts} c
     cross join lateral (
       select * from ${deadLetters} d
       where d.projection = c.projection and d.version = c.version and ${conditions.join(' and ')} ${page}
@@ -60,9 +69,10 @@ export function findSql({ deadLetters }: CheckpointTables, id: string): string {
 }
 
 /** Each as text, whatever parsers the pool has. */
-const COLUMNS = `d.id::text as id, d.projection, d.version::text as version, d.source,
+export const COLUMNS: string = `d.id::text as id, d.projection, d.version::text as version, d.source,
       d.first_position as "firstPosition", d.last_position as "lastPosition", d.events::text as events,
       to_json(d.event_types)::text as "eventTypes", d.stage, d.error::text as error, d.tries::text as tries, d.key, d.node,
+      d.retry_asked_by as "retryAskedBy", d.retry_asked_why as "retryAskedWhy", ${msSql('d.retry_asked_at')} as "retryAskedAtMs",
       ${msSql('d.buried_at')} as "buriedAtMs", d.closed_as as "closedAs", d.closed_by as "closedBy",
       d.closed_why as "closedWhy", ${msSql('d.closed_at')} as "closedAtMs"`
 
@@ -79,15 +89,20 @@ function filterSql(
   ]
 }
 
-/** Closes those of them that are open, and counts them out; their ids. Locked in one order, so that no two wait for each other. */
-export function closeSql(
+/**
+ * Closes those of them that are open, and counts them out; their ids. Locked in one order, so that no two wait for each other.
+ *
+ * @param condition - without it none is closed
+ */
+export function closingSql(
   { deadLetters, deadLetterCounts }: CheckpointTables,
   ids: readonly string[],
   { as, who, why }: LetterClosing,
+  condition = 'true',
 ): string {
   return `with found as (
       select d.id from ${deadLetters} d
-      where d.id = any (array[${ids.map(idSql).join(', ')}]::bigint[]) and d.closed_as is null
+      where d.id = ${idsSql(ids)} and d.closed_as is null and ${condition}
       order by d.id for update
     ), closed as (
       update ${deadLetters} d set closed_as = ${quoteLiteral(as)}, closed_why = ${quoteLiteral(why)},
@@ -115,7 +130,7 @@ export function countsSql({ deadLetters, deadLetterCounts }: CheckpointTables): 
 }
 
 export function toDeadLetter(row: Row): DeadLetter {
-  const { closedAs, closedWhy, closedBy, closedAtMs } = row
+  const { closedAs, closedWhy, closedBy, closedAtMs, retryAskedBy, retryAskedWhy, retryAskedAtMs } = row
   return {
     id: String(row.id),
     projection: String(row.projection),
@@ -131,11 +146,15 @@ export function toDeadLetter(row: Row): DeadLetter {
     key: textOf(row.key),
     node: String(row.node),
     buriedAtMs: Number(row.buriedAtMs),
+    retryAsked:
+      textOf(retryAskedAtMs) === undefined
+        ? undefined
+        : { who: String(retryAskedBy), why: String(retryAskedWhy), atMs: Number(retryAskedAtMs) },
     closed:
       closedAs === null || closedAs === undefined
         ? undefined
         : {
-            as: closedAs === 'resolved' ? 'resolved' : 'discarded',
+            as: closedAs as LetterClosing['as'],
             who: String(closedBy),
             why: String(closedWhy),
             atMs: Number(closedAtMs),
@@ -144,6 +163,11 @@ export function toDeadLetter(row: Row): DeadLetter {
 }
 
 /** An id that this store never gave is that of no letter. */
-function idSql(id: string): string {
+export function idSql(id: string): string {
   return /^\d{1,18}$/.test(id) ? id : '0'
+}
+
+/** Any of those. */
+export function idsSql(ids: readonly string[]): string {
+  return `any (array[${ids.map(idSql).join(', ')}]::bigint[])`
 }

@@ -1,9 +1,19 @@
 import type { DeadLetters } from '@tidemark/core/adapter'
 import type { CheckpointTables, Query } from './checkpoint-tables.ts'
 import type { PgClient } from './client.ts'
-import { burySql, closeSql, countsSql, findSql, listSql, toDeadLetter } from './dead-letter-rows.ts'
+import {
+  askBehindSql,
+  askSql,
+  closeRetriedSql,
+  nextRetrySql,
+  retryFailedSql,
+  retryStatesSql,
+  takeRetrySql,
+  toRetryState,
+} from './dead-letter-retries.ts'
+import { burySql, closingSql, countsSql, findSql, listSql, toDeadLetter } from './dead-letter-rows.ts'
 import { boundedClient } from './query-timeout.ts'
-import { limitSql } from './transaction.ts'
+import { limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
 
 /** One statement a letter; counting reads one row a projection and one letter of each. */
 export function deadLetters<C extends PgClient>(
@@ -22,8 +32,16 @@ export function deadLetters<C extends PgClient>(
       const [row] = await query(findSql(tables, id), signal)
       return row && toDeadLetter(row)
     },
-    close: async (ids, closing, signal) =>
-      (await query(closeSql(tables, ids, closing), signal)).map(({ id }) => String(id)),
+    close: async (ids, closing, signal) => {
+      const { as, who, why } = closing
+      const asker = { who, why: `${as}: ${why}` }
+      // In a statement of its own: it sees what others have done while this one waited for the count.
+      const closed = await query(
+        `${closingSql(tables, ids, closing)}; ${askBehindSql(tables, ids, asker)}`,
+        signal,
+      )
+      return closed.map(({ id }) => String(id))
+    },
     counts: async (signal) =>
       (await query(countsSql(tables), signal)).map(({ projection, version, open, oldestAtMs }) => ({
         projection: String(projection),
@@ -31,5 +49,28 @@ export function deadLetters<C extends PgClient>(
         open: Number(open),
         oldestAtMs: Number(oldestAtMs),
       })),
+    askRetry: async (choice, asker, signal) =>
+      (await query(askSql(tables, choice, asker), signal)).map(({ id }) => String(id)),
+    retryStates: async (ids, signal) => (await query(retryStatesSql(tables, ids), signal)).map(toRetryState),
+    nextRetry: async (unit, signal) => {
+      const [row] = await query(nextRetrySql(tables, unit), signal)
+      return row && toDeadLetter(row)
+    },
+    takeRetry: async (tx, unit, id) => {
+      const client = boundedClient(tx, queryTimeoutMs)
+      const sent = `${limitSql(client)}; ${takeRetrySql(tables, unit, id)}; select ${THEIR_LIMIT}`
+      const row = manyResults(await client.query(sent))[1]?.rows[0]
+      if (row === undefined) return undefined
+      const by = { who: String(row.who), why: String(row.why), transaction: String(row.transaction) }
+      return {
+        close: async () => {
+          await client.query(`${limitSql(client)}; ${closeRetriedSql(tables, id, by)}`)
+        },
+      }
+    },
+    retryFailed: async (tx, unit, id, error) => {
+      const client = boundedClient(tx, queryTimeoutMs)
+      await client.query(`${limitSql(client)}; ${retryFailedSql(tables, unit, id, error)}`)
+    },
   }
 }

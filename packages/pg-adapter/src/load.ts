@@ -24,9 +24,10 @@ export interface PageKnowledge {
 export async function loadPage<E>(
   options: ResolvedPostgresEventsOptions<E>,
   known: PageKnowledge,
-  request: LoadRequest<bigint>,
+  { from, ...asked }: LoadRequest<bigint>,
 ): Promise<Page<bigint, E>> {
   const { ranges, columns } = known
+  const request = from === undefined ? asked : { ...asked, after: from - 1n }
   const { limit, eventTypes } = request
   const read = (sql: string): Promise<Read> => readPage(options, known.backends, sql, request)
   const { upTo, positions: through } = await lookedThrough(options, ranges.of(eventTypes), request, read)

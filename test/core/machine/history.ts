@@ -24,7 +24,7 @@ type AnyInput = Input<bigint, bigint>
 type AnyCommand = Command<bigint, bigint>
 type Asked = Extract<
   AnyCommand,
-  { readonly kind: 'acquire' | 'open' | 'load' | 'apply' | 'bury' | 'checkpoint' }
+  { readonly kind: 'acquire' | 'open' | 'load' | 'apply' | 'bury' | 'checkpoint' | 'retry' }
 >
 
 type Handling = Pick<ReadPage<bigint, bigint>, 'events' | 'evidence'>
@@ -149,7 +149,10 @@ class History {
   #operate(): void {
     const random = this.#random
     const { pausedBy } = this.#store
-    if (pausedBy === undefined && random.chance(0.7)) return
+    if (pausedBy === undefined && random.chance(0.7)) {
+      if (random.chance(0.3)) this.#tellDesired()
+      return
+    }
     if (pausedBy === undefined) {
       this.#store.pausedBy = { who: 'ann', why: 'mending', sinceMs: this.#nowMs }
       this.#isNews = true
@@ -177,7 +180,8 @@ class History {
       this.#isPausedForGood = false
     }
     this.#isHeld = pausedBy !== undefined
-    this.#next({ kind: 'desired', role: 'live', pausedBy, isNews })
+    const isRetryAsked = this.#random.chance(0.4)
+    this.#next({ kind: 'desired', role: 'live', pausedBy, isNews, isRetryAsked })
   }
 
   /** Nothing fails any more, and nobody else works. */
@@ -266,6 +270,7 @@ class History {
     if (asked !== 'load') possible.push({ kind: 'loaded', page })
     if (asked !== 'apply' && asked !== 'bury' && asked !== 'checkpoint')
       possible.push({ kind: 'applied', skipped: {} })
+    if (asked !== 'retry') possible.push({ kind: 'retried', isMore: true })
     if (asked !== 'acquire') possible.push({ kind: 'granted' })
     if (asked === undefined)
       possible.push({ kind: 'failed', ...failedWork('commit', new Error('late'), true) })
@@ -314,6 +319,7 @@ class History {
     else if (asked.kind === 'apply') this.#commit(asked.from, asked.page.through, asked.page)
     else if (asked.kind === 'bury') this.#bury(asked)
     else if (asked.kind === 'checkpoint') this.#commit(asked.from, asked.to, { ...asked, events: [] })
+    else if (asked.kind === 'retry') this.#retry(asked)
     else if (asked.reading.incarnation !== this.#store.incarnation) this.#fail('read', CHANGED, false)
     else {
       const looksAt = this.#looksFar ? 1_000n : 4n
@@ -332,6 +338,15 @@ class History {
       if (this.#random.chance(0.1)) this.#fail('commit', new Error('the answer is lost'), true)
       else this.#hand({ kind: 'applied', skipped: {} }, { to, isHandled: events.length > 0 })
     }
+  }
+
+  /** Its transaction is one that moves the checkpoint to where it is. */
+  #retry({ at, reading: { incarnation } }: Extract<Asked, { readonly kind: 'retry' }>): void {
+    const { pausedBy } = this.#store
+    if (pausedBy !== undefined) this.#refuse(pausedBy)
+    else if (incarnation !== this.#store.incarnation) this.#fail('commit', CHANGED, false)
+    else if (at !== this.#store.checkpoint) this.#conflict()
+    else this.#hand({ kind: 'retried', isMore: this.#random.chance(0.5) })
   }
 
   /** The store moves no checkpoint of a paused unit. */

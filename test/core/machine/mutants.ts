@@ -28,8 +28,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'does not read its checkpoint again after a failure',
     file: 'transitions',
-    replace: 'const unsure = { ...standing, isCheckpointRead: false, moving: undefined }',
-    by: 'const unsure = { ...standing, moving: undefined }',
+    replace: 'const unsure = { ...unasked, isCheckpointRead: false, moving: undefined }',
+    by: 'const unsure = { ...unasked, moving: undefined }',
   },
   {
     name: 'keeps its cursor where the checkpoint was read',

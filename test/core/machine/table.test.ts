@@ -37,6 +37,12 @@ const PAUSED_FOR = {
   },
 } as const
 
+/** For five seconds more. */
+const WAITING = {
+  error: PAUSED_FOR.error,
+  failure: { ...PAUSED_FOR.failure, nextTryAtMs: 1_005_000 },
+} as const
+
 /** An operator. */
 const BY = { who: 'ann', why: 'mending', sinceMs: 990_000 }
 
@@ -58,6 +64,7 @@ const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
       },
     },
   },
+  mending: { ...OWNED, phase: 'mending', letters: 'after_batch' },
   resting: { ...OWNED, phase: 'resting', shows: 'retrying', isCheckpointRead: false, failuresInARow: 1 },
   paused: {
     ...OWNED,
@@ -87,6 +94,7 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
     page: { events: ['a', 'b'], positions: [6n, 7n], through: 7n, reachesMark: false, evidence: READING },
   },
   applied: { kind: 'applied', skipped: {} },
+  retried: { kind: 'retried', isMore: false },
   failed: {
     kind: 'failed',
     stage: 'handle',
@@ -96,12 +104,20 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
     events: [],
   },
   due: { kind: 'due' },
-  desired: { kind: 'desired', role: undefined, pausedBy: BY, isNews: true },
+  desired: { kind: 'desired', role: undefined, pausedBy: BY, isNews: true, isRetryAsked: false },
   stop: { kind: 'stop', isLate: false },
 }
 
 const NARROWEST = { limit: 1, through: 7n, works: 1, passed: 0, patience: 1 }
-const RESUMED = { kind: 'desired', role: undefined, pausedBy: undefined, isNews: true } as const
+const RESUMED = {
+  kind: 'desired',
+  role: undefined,
+  pausedBy: undefined,
+  isNews: true,
+  isRetryAsked: false,
+} as const
+/** Retries are asked for, and nothing else has changed. */
+const ASKED = { ...RESUMED, isNews: false, isRetryAsked: true } as const
 
 type Follows = readonly [Phase, ...Command<bigint, string>['kind'][]]
 
@@ -114,6 +130,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     opened: ['unowned'],
     loaded: ['unowned'],
     applied: ['unowned'],
+    retried: ['unowned'],
     failed: ['resting', 'wait'],
     due: ['unowned'],
     desired: ['unowned'],
@@ -126,6 +143,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     opened: ['loading', 'load'],
     loaded: ['opening'],
     applied: ['opening'],
+    retried: ['opening'],
     failed: ['resting', 'wait'],
     due: ['opening'],
     desired: ['opening'],
@@ -138,6 +156,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     opened: ['following'],
     loaded: ['following'],
     applied: ['following'],
+    retried: ['following'],
     failed: ['following'],
     due: ['loading', 'load'],
     desired: ['paused'],
@@ -150,6 +169,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     opened: ['loading'],
     loaded: ['applying', 'apply'],
     applied: ['loading'],
+    retried: ['loading'],
     failed: ['resting', 'wait'],
     due: ['loading'],
     desired: ['loading'],
@@ -162,10 +182,24 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     opened: ['applying'],
     loaded: ['applying'],
     applied: ['loading', 'load'],
+    retried: ['applying'],
     failed: ['resting', 'wait'],
     due: ['applying'],
     desired: ['applying'],
     stop: ['applying'],
+  },
+  mending: {
+    reading: ['mending'],
+    granted: ['mending'],
+    revoked: ['mending'],
+    opened: ['mending'],
+    loaded: ['mending'],
+    applied: ['mending'],
+    retried: ['loading', 'load'],
+    failed: ['resting', 'wait'],
+    due: ['mending'],
+    desired: ['mending'],
+    stop: ['mending'],
   },
   resting: {
     reading: ['resting'],
@@ -174,6 +208,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     opened: ['resting'],
     loaded: ['resting'],
     applied: ['resting'],
+    retried: ['resting'],
     failed: ['resting'],
     due: ['opening', 'open'],
     desired: ['paused'],
@@ -186,6 +221,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     opened: ['paused'],
     loaded: ['paused'],
     applied: ['paused'],
+    retried: ['paused'],
     failed: ['paused'],
     due: ['opening', 'open'],
     desired: ['paused'],
@@ -198,6 +234,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     opened: ['stopped'],
     loaded: ['stopped'],
     applied: ['stopped'],
+    retried: ['stopped'],
     failed: ['stopped'],
     due: ['stopped'],
     desired: ['stopped'],
@@ -234,6 +271,74 @@ describe.each(keysOf(FOLLOWS))('%s:', (phase) => {
     const { standing, commands } = step(STANDING[phase], INPUT[kind])
     const others = commands.filter((command) => command.kind !== 'report')
     expect([standing.phase, ...others.map((command) => command.kind)]).toEqual(FOLLOWS[phase][kind])
+  })
+})
+
+describe('dead letters that are to be retried', () => {
+  const RETRY = { kind: 'retry', at: 5n, reading: READING }
+  const idle = { ...STANDING.following, cursor: 8n, checkpointedAtMs: NOW_MS }
+  const more = { kind: 'retried', isMore: true } as const
+
+  test('have their turn after a batch, one at a time, and a batch after each', () => {
+    const working = step(STANDING.loading, ASKED).standing
+    const handling = step(working, INPUT.loaded).standing
+    const mending = step(handling, INPUT.applied)
+    expect(mending.commands).toEqual([{ ...RETRY, at: 7n }])
+    expect(step(mending.standing, more).commands).toMatchObject([{ kind: 'load' }])
+  })
+
+  test('go on one after the other while there is nothing else to do, until none is left', () => {
+    const mending = step(idle, ASKED)
+    expect(mending.commands).toEqual([RETRY])
+    const again = step(mending.standing, more)
+    expect(again.commands).toEqual([RETRY])
+    expect(step(again.standing, INPUT.retried).standing).toMatchObject({
+      phase: 'following',
+      letters: 'none',
+    })
+  })
+
+  test('are retried while it is paused for an event that fails, which waits as long as before', () => {
+    const paused = { ...STANDING.paused, isCheckpointRead: true, pause: { tries: 0, ...WAITING } }
+    const mending = step({ ...paused, ...WAITING }, ASKED)
+    expect(mending.commands).toEqual([RETRY])
+    expect(mending.standing.shows).toBe('paused')
+    const { standing, commands } = step(mending.standing, INPUT.retried)
+    expect(standing).toMatchObject({ phase: 'paused', shows: 'paused', ...WAITING })
+    expect(commands).toEqual([{ kind: 'wait', ms: 5_000 }])
+  })
+
+  test('wait while an operator has paused it, and go on once it is resumed', () => {
+    const held = step(idle, { ...INPUT.desired, isRetryAsked: true }).standing
+    expect(held.phase).toBe('paused')
+    const opening = step(held, { ...ASKED, isNews: true }).standing
+    expect(
+      step(
+        { ...opening, checkpointedAtMs: NOW_MS },
+        { ...INPUT.opened, checkpoint: { position: 8n, skipped: {} } },
+      ).commands,
+    ).toEqual([{ ...RETRY, at: 8n }])
+  })
+
+  test('that the store does not let it retry are left until the next look', () => {
+    const { standing } = step(STANDING.mending, { ...INPUT.failed, stage: 'commit', isTransient: true })
+    expect(standing).toMatchObject({ phase: 'resting', letters: 'none', isCheckpointRead: false })
+  })
+
+  test('are told when they have failed again', () => {
+    const batch = { firstPosition: '3', lastPosition: '3', events: 1, eventTypes: [] }
+    const failure = {
+      id: '1',
+      burial: { stage: 'handle', error: new Error('boom'), batch, tries: 3 },
+    } as const
+    const { commands } = step(STANDING.mending, { ...more, failure })
+    expect(commands[0]).toEqual({ kind: 'report', report: { kind: 'retry_failed', failure } })
+  })
+
+  test('are not begun once it is to stop', () => {
+    const { commands } = step({ ...STANDING.mending, stopping: 'draining' }, more)
+    expect(commands.at(-1)).toEqual({ kind: 'end' })
+    expect(commands.map(({ kind }) => kind)).not.toContain('retry')
   })
 })
 
@@ -438,7 +543,7 @@ describe("an operator's pause", () => {
     const held = step(STANDING.following, INPUT.desired).standing
     expect(step(held, INPUT.desired)).toEqual({ standing: held, commands: [] })
     const other = { who: 'bob', why: 'looking', sinceMs: 995_000 }
-    expect(told(step(held, { kind: 'desired', role: undefined, pausedBy: other, isNews: true }))).toEqual([
+    expect(told(step(held, { ...INPUT.desired, pausedBy: other }))).toEqual([
       { kind: 'report', report: { kind: 'paused_by', decision: other } },
     ])
   })

@@ -47,6 +47,10 @@ async function prepared(pool: Pool = db.pool, schema = `letters_${++schemas}`) {
   return { schema, store, deadLetters, move, bury }
 }
 
+type Letters = Awaited<ReturnType<typeof prepared>>['deadLetters']
+/** Ten open ones of a projection. */
+const OPEN = { filter: { projection: 'mails' }, page: { limit: 10 } }
+
 const countOf = async (schema: string, table: string): Promise<number> =>
   Number((await db.pool.query(`select count(*) from ${schema}.${table}`)).rows[0].count)
 
@@ -198,6 +202,33 @@ describe('with a million letters', () => {
     ...(plan['Relation Name'] === 'dead_letters' ? [plan['Node Type']] : []),
     ...(plan.Plans ?? []).flatMap(scansOf),
   ]
+
+  test.each([
+    ['the next one to retry', (of: Letters) => of.nextRetry(unit, never())],
+    ['what has become of some', (of: Letters) => of.retryStates(['2', '3', '999998'], never())],
+    ['asking for a page of them', (of: Letters) => of.askRetry(OPEN, { who: 'ann', why: 'mended' }, never())],
+    [
+      'asking for some',
+      (of: Letters) => of.askRetry({ ids: ['999998'] }, { who: 'ann', why: 'mended' }, never()),
+    ],
+  ])('%s reads a few blocks', async (_, ask) => {
+    const { schema } = letters
+    const { blocks, scans } = await planOf(async (pool) => {
+      const { deadLetters } = postgresCheckpoints({ pool, schema })
+      if (deadLetters) await ask(deadLetters)
+    })
+    expect(scans).not.toContain('Seq Scan')
+    expect(blocks).toBeLessThan(10 * MOST_BLOCKS)
+  })
+
+  test('the look for what operators want reads a few blocks of them', async () => {
+    const { schema } = letters
+    const { blocks, scans } = await planOf(async (pool) =>
+      postgresCheckpoints({ pool, schema }).control?.units({ source: 'events' }, never()),
+    )
+    expect(scans).not.toContain('Seq Scan')
+    expect(blocks).toBeLessThan(MOST_BLOCKS)
+  })
 
   test('counting the open ones, and telling the oldest, reads a few blocks', async () => {
     const { schema } = letters

@@ -23,7 +23,7 @@ interface Watched {
 }
 
 /** Of a unit that has no row, yet or any more. */
-const UNDECIDED = { desired: 'running', decision: undefined, role: undefined } as const
+const UNDECIDED = { desired: 'running', decision: undefined, role: undefined, isRetryAsked: false } as const
 
 const LEAST_PAUSE_MS = 1_000
 

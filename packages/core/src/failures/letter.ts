@@ -34,6 +34,19 @@ export function letterOf(
   }
 }
 
+/** The entry of the log about a dead letter that has failed again. */
+export function describeRetry(
+  projection: string,
+  id: string,
+  { stage, error, batch, tries }: Burial,
+): string {
+  return (
+    `tidemark: projection "${projection}": the dead letter ${id}${describeBatch(batch)} was retried in vain, try ${tries}: ` +
+    `${SUBJECT[stage]}: ${messageOf(error)}. It stays open, and is not tried again before that is asked for; mend the cause ` +
+    `first\n${describeError(error)}`
+  )
+}
+
 /** The entry of the log about events that were given up. */
 export function describeBurial(
   projection: string,

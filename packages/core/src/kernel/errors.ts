@@ -187,6 +187,22 @@ export class DeadLetterNotWrittenError extends TidemarkError {
   }
 }
 
+/** What a dead letter was about cannot be handled again: its source has none of these events for the projection any more. */
+export class EventsGoneError extends TidemarkError {
+  readonly code = 'TIDEMARK_EVENTS_GONE'
+  readonly firstPosition: string
+  readonly lastPosition: string
+  constructor(firstPosition: string, lastPosition: string, source: string) {
+    const at = firstPosition === lastPosition ? firstPosition : `${firstPosition} to ${lastPosition}`
+    super(
+      `the source "${source}" has no event of this projection at position ${at} any more: it was deleted, its type is not among ` +
+        'the eventTypes, or the source stands below it; bring its effect about by hand and resolve the letter, or discard it',
+    )
+    this.firstPosition = firstPosition
+    this.lastPosition = lastPosition
+  }
+}
+
 /** `start()` was called twice, or after `stop()`. */
 export class LifecycleError extends TidemarkError {
   readonly code = 'TIDEMARK_LIFECYCLE'

@@ -5,9 +5,12 @@ import type { DeadLetter, DeadLetters, LetterClosing, OpenLetters } from '../por
 import {
   type ClosingRequest,
   type LettersRequest,
+  type RetryRequest,
   resolveClosing,
   resolveLetters,
+  resolveRetry,
 } from './letter-requests.ts'
+import { type RetryOutcome, retryLetters } from './letter-retry.ts'
 
 /** The events that were given up (`onFailure`). */
 export interface DeadLetterOperations {
@@ -24,11 +27,19 @@ export interface DeadLetterOperations {
   resolve(request: ClosingRequest): Promise<readonly string[]>
   /** Their effect is not wanted. Otherwise as `resolve`. */
   discard(request: ClosingRequest): Promise<readonly string[]>
+  /**
+   * Hands their events to the handler of their projection again, one letter after the other, each in a transaction with its
+   * closing (`retried`): exactly once, whoever asks. Answers when that is decided for each. A daemon that runs the projection
+   * does it, beside its own work; that of a paused projection does once it is resumed. What fails again stays open, and is not
+   * tried again before it is asked for. Rejects with a `WaitTimeoutError` after `timeoutMs`: what was asked for stays so, and
+   * asking again waits on.
+   */
+  retry(request: RetryRequest): Promise<RetryOutcome>
 }
 
 /** The part of a checkpoint store that they are kept in. */
 export interface LetterStore extends Pick<CheckpointStore<never>, 'name'> {
-  readonly deadLetters?: Omit<DeadLetters<never>, 'bury'>
+  readonly deadLetters?: Omit<DeadLetters<never>, 'bury' | 'takeRetry' | 'retryFailed'>
 }
 
 export function deadLetterOperations({ name, deadLetters }: LetterStore): DeadLetterOperations {
@@ -58,5 +69,6 @@ export function deadLetterOperations({ name, deadLetters }: LetterStore): DeadLe
     counts: async () => await letters().counts(neverAborted()),
     resolve: async (request) => await close('resolved', request),
     discard: async (request) => await close('discarded', request),
+    retry: async (request) => await retryLetters(letters(), resolveRetry(request)),
   }
 }

@@ -1,4 +1,4 @@
-export { CheckpointBusyError, OperationRefusedError } from '../kernel/errors.ts'
+export { CheckpointBusyError, OperationRefusedError, WaitTimeoutError } from '../kernel/errors.ts'
 export type {
   AuditEntry,
   ControlledUnit,
@@ -9,13 +9,15 @@ export type {
 } from '../ports/control.ts'
 export type {
   DeadLetter,
+  LetterAsker,
   LetterClosing,
   LetterError,
   LetterFilter,
   OpenLetters,
 } from '../ports/dead-letters.ts'
 export type { DeadLetterOperations } from './dead-letters.ts'
-export type { ClosingRequest, LettersRequest } from './letter-requests.ts'
+export type { ClosingRequest, LettersRequest, RetryRequest } from './letter-requests.ts'
+export type { RetryOutcome } from './letter-retry.ts'
 export { createOperations, type Operations, type Outcome } from './operations.ts'
 export type { OperationsOptions } from './options.ts'
 export type { AuditRequest, MoveRequest, OperationRequest, UnitsRequest } from './requests.ts'

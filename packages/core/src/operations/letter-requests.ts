@@ -2,7 +2,7 @@ import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireName } from '../kernel/validation.ts'
 import type { LetterFilter } from '../ports/dead-letters.ts'
-import { requireAsker, requireLimit } from './requests.ts'
+import { requireAsker, requireLimit, resolveWait } from './requests.ts'
 
 export interface LettersRequest {
   /**
@@ -12,7 +12,7 @@ export interface LettersRequest {
    */
   readonly projection?: string
   /**
-   * `'open'`, `'resolved'` or `'discarded'`.
+   * `'open'`, `'resolved'`, `'discarded'` or `'retried'`.
    * - Change it when: only what is still to be done is wanted.
    * @default whatever their state
    */
@@ -50,6 +50,56 @@ export interface ClosingRequest {
   readonly why: string
 }
 
+/** Which letters are retried: those of `ids`, or the open ones of a projection. */
+export interface RetryRequest {
+  /**
+   * The ids of the letters. Of a key only the first that is open can be retried; the others follow it.
+   * - Change it when: some of the letters are to be retried.
+   * @default none: those of `projection`
+   */
+  readonly ids?: readonly string[]
+  /**
+   * The projection whose open letters are retried.
+   * - Change it when: all letters of a projection are to be retried, or all of one type of event.
+   * @default none: those of `ids`
+   */
+  readonly projection?: string
+  /**
+   * With `projection`: only letters that have events of this type.
+   * - Change it when: one kind of event has failed, and its handler is mended.
+   * @default whatever their types
+   */
+  readonly eventType?: string
+  /** Who asks: a name that the people who read it know. At most 255 characters. */
+  readonly who: string
+  /** Why: it is kept with the letters. At most 2,000 characters. */
+  readonly why: string
+  /**
+   * How long to wait for the answer before this rejects with a `WaitTimeoutError`. The retries go on all the same.
+   * - Raising it: more letters, or a daemon that is started later, are waited for.
+   * - Lowering it: whoever asks hears sooner that they are not done yet.
+   * - Change it when: there are many letters, or their handler takes long.
+   * @unit ms
+   * @default 30000
+   */
+  readonly timeoutMs?: number
+  /**
+   * Ends the wait, which rejects with the signal's reason. The retries go on all the same.
+   * - Change it when: who asked may go away meanwhile.
+   * @default none
+   */
+  readonly signal?: AbortSignal
+}
+
+const RETRY_REQUEST: Readonly<Record<keyof RetryRequest, true>> = {
+  ids: true,
+  projection: true,
+  eventType: true,
+  who: true,
+  why: true,
+  timeoutMs: true,
+  signal: true,
+}
 const LETTERS_REQUEST: Readonly<Record<keyof LettersRequest, true>> = {
   projection: true,
   state: true,
@@ -58,7 +108,7 @@ const LETTERS_REQUEST: Readonly<Record<keyof LettersRequest, true>> = {
   limit: true,
 }
 const CLOSING_REQUEST: Readonly<Record<keyof ClosingRequest, true>> = { ids: true, who: true, why: true }
-const STATES = ['open', 'resolved', 'discarded']
+const STATES = ['open', 'resolved', 'discarded', 'retried']
 
 export function resolveLetters(request: LettersRequest): LettersRequest & { readonly limit: number } {
   requireKnownOptions(request, LETTERS_REQUEST)
@@ -68,9 +118,7 @@ export function resolveLetters(request: LettersRequest): LettersRequest & { read
   }
   const { after, projection, eventType } = request
   if (projection !== undefined) requireName('projection', projection)
-  if (eventType !== undefined && typeof eventType !== 'string') {
-    throw new InvalidOptionError('eventType', 'the type of an event', eventType)
-  }
+  requireEventType(eventType)
   if (after !== undefined && !(typeof after === 'string' && /^\d{1,18}$/.test(after))) {
     throw new InvalidOptionError('after', 'the id of a dead letter', after)
   }
@@ -79,10 +127,47 @@ export function resolveLetters(request: LettersRequest): LettersRequest & { read
 
 export function resolveClosing(request: ClosingRequest): ClosingRequest {
   requireKnownOptions(request, CLOSING_REQUEST)
-  const { ids } = request
+  requireIds(request.ids)
+  requireAsker(request)
+  return request
+}
+
+export interface ResolvedRetry extends Required<Pick<RetryRequest, 'who' | 'why' | 'timeoutMs' | 'signal'>> {
+  readonly chosen: readonly string[] | { readonly projection: string; readonly eventType?: string }
+}
+
+export function resolveRetry(request: RetryRequest): ResolvedRetry {
+  requireKnownOptions(request, RETRY_REQUEST)
+  const { ids, projection, eventType, who, why } = request
+  const { timeoutMs, signal } = resolveWait(request)
+  requireAsker(request)
+  requireEventType(eventType)
+  const limits = { who, why, timeoutMs, signal }
+  if (projection === undefined) {
+    // A slip must not retry everything.
+    if (eventType !== undefined) {
+      throw new InvalidOptionError(
+        'projection',
+        'the projection whose letters of `eventType` are meant',
+        projection,
+      )
+    }
+    requireIds(ids)
+    return { ...limits, chosen: ids }
+  }
+  if (ids !== undefined) throw new InvalidOptionError('ids', 'none, or no `projection`', ids)
+  requireName('projection', projection)
+  return { ...limits, chosen: { projection, ...(eventType === undefined ? {} : { eventType }) } }
+}
+
+function requireIds(ids: unknown): asserts ids is readonly string[] {
   if (!Array.isArray(ids) || ids.some((id) => typeof id !== 'string')) {
     throw new InvalidOptionError('ids', 'an array of ids of dead letters', ids)
   }
-  requireAsker(request)
-  return request
+}
+
+function requireEventType(eventType: unknown): void {
+  if (eventType !== undefined && typeof eventType !== 'string') {
+    throw new InvalidOptionError('eventType', 'the type of an event', eventType)
+  }
 }

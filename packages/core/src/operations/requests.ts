@@ -117,14 +117,24 @@ export function resolveMove<P>(
 }
 
 function checked(request: OperationRequest): ResolvedRequest {
-  const { projection, version, who, why, timeoutMs = DEFAULT_TIMEOUT_MS } = request
+  const { projection, version, who, why } = request
   requireName('projection', projection)
   requireAsker(request)
   if (version !== undefined) requireInteger('version', version, 1)
+  return { projection, version, who, why, ...resolveWait(request) }
+}
+
+/** How long to wait. */
+export function resolveWait({
+  timeoutMs = DEFAULT_TIMEOUT_MS,
+  signal = neverAborted(),
+}: Pick<OperationRequest, 'timeoutMs' | 'signal'>): {
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+} {
   requireTimerMs('timeoutMs', timeoutMs, 1)
-  const signal = request.signal ?? neverAborted()
   if (!(signal instanceof AbortSignal)) throw new InvalidOptionError('signal', 'an AbortSignal', signal)
-  return { projection, version, who, why, timeoutMs, signal }
+  return { timeoutMs, signal }
 }
 
 export function requireAsker({ who, why }: Pick<OperationRequest, 'who' | 'why'>): void {

@@ -16,6 +16,8 @@ export interface ByConflictParts<P, Tx> {
 }
 
 const LOOK_EVERY_MS = 250
+/** What is asked for moves no checkpoint, so that an owner at work on it looks as one that is gone. */
+const ASKED_PATIENCE_MS = 5_000
 /** Without a reason of its own each abort makes an error with its stack. */
 const CONFLICT = Symbol('another owner has the checkpoint')
 
@@ -32,8 +34,9 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
     this.#parts = parts
   }
 
-  async acquire({ look, signal }: AcquireRequest<P>): Promise<Grant<Tx>> {
-    if (this.#isAnothers) await this.#standBy(look, signal)
+  async acquire(request: AcquireRequest<P>): Promise<Grant<Tx>> {
+    const { signal } = request
+    if (this.#isAnothers) await this.#standBy(request)
     signal.throwIfAborted()
     this.#isAnothers = false
     const lost = new AbortController()
@@ -55,18 +58,19 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
     }
   }
 
-  async #standBy(look: AcquireRequest<P>['look'], signal: AbortSignal): Promise<void> {
+  async #standBy({ look, isAsked, nextAsked, signal }: AcquireRequest<P>): Promise<void> {
     const { agent, order, clock, patienceMs } = this.#parts
     let still: { readonly position: P | undefined; readonly sinceMs: number } | undefined
     while (!signal.aborted) {
       const position = await look()
-      while (!signal.aborted && isReached(order, agent.mark, position)) {
+      const isIdle = (): boolean => isReached(order, agent.mark, position)
+      while (!signal.aborted && isIdle() && !isAsked()) {
         still = undefined
-        await untilAborted(agent.nextChange(), signal)
+        await untilAborted(Promise.race([agent.nextChange(), nextAsked()]), signal)
       }
       const nowMs = clock.nowMs()
       if (!still || !isReached(order, position, still.position)) still = { position, sinceMs: nowMs }
-      else if (nowMs - still.sinceMs >= patienceMs) return
+      else if (nowMs - still.sinceMs >= (isIdle() ? ASKED_PATIENCE_MS : patienceMs)) return
       // Two standbys do not look at the same time.
       await clock.sleep(LOOK_EVERY_MS * (0.75 + Math.random() / 2), signal)
     }

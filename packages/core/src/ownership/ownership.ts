@@ -9,6 +9,10 @@ export interface Ownership<P, Tx> {
 export interface AcquireRequest<P> {
   /** Reads the checkpoint that another owner moves. */
   readonly look: () => Promise<P | undefined>
+  /** Whether something else than events waits for an owner. */
+  readonly isAsked: () => boolean
+  /** Resolves when that may have become so. */
+  readonly nextAsked: () => Promise<void>
   readonly signal: AbortSignal
 }
 

@@ -26,6 +26,8 @@ export interface ControlledUnit extends StoredUnit {
   readonly desired: DesiredState
   /** `undefined` where nobody has ever changed it. */
   readonly decision: Decision | undefined
+  /** Whether a retry of dead letters of it is asked for, and not done yet. */
+  readonly isRetryAsked: boolean
 }
 
 export interface ControlFilter extends UnitFilter {

@@ -14,6 +14,50 @@ export interface DeadLetters<Tx> {
   close(ids: readonly string[], closing: LetterClosing, signal: AbortSignal): Promise<readonly string[]>
   /** Of each projection that has open ones. However many letters there are, this reads few rows. */
   counts(signal: AbortSignal): Promise<readonly OpenLetters[]>
+  /**
+   * Asks that open ones be retried, and answers which of the chosen are open. Of a key only the first is asked for: the others
+   * follow it. Asked twice, each is asked for once; who asked first stays.
+   */
+  askRetry(choice: LetterChoice, asker: LetterAsker, signal: AbortSignal): Promise<readonly string[]>
+  /** What has become of each of them, as far as there are letters of these ids. */
+  retryStates(ids: readonly string[], signal: AbortSignal): Promise<readonly RetryState[]>
+  /** The first of this unit that is asked for, is open, and stands first of its key. */
+  nextRetry(unit: Unit, signal: AbortSignal): Promise<DeadLetter | undefined>
+  /**
+   * Through the transaction of an `advance` of this unit: takes a letter to retry it, so that nobody else closes or takes it
+   * until that has ended. `undefined` where it is not open, not asked for, or not the first of its key.
+   */
+  takeRetry(tx: Tx, unit: Unit, id: string): Promise<TakenLetter | undefined>
+  /**
+   * Through the transaction of a later `advance` of this unit: it was retried in vain, stays open, with one try more and this
+   * error, and is asked for no more.
+   */
+  retryFailed(tx: Tx, unit: Unit, id: string, error: LetterError): Promise<void>
+}
+
+/** A letter that is being retried. */
+export interface TakenLetter {
+  /** It has passed: closes it in the same transaction, and asks for the one behind it in its key. */
+  close(): Promise<void>
+}
+
+export type LetterChoice =
+  | { readonly ids: readonly string[] }
+  | { readonly filter: Omit<LetterFilter, 'state'>; readonly page: LetterPage }
+
+/** Who wants letters to be retried, and why. */
+export interface LetterAsker {
+  readonly who: string
+  readonly why: string
+}
+
+export interface RetryState {
+  readonly id: string
+  /**
+   * `asked`: it, or the first of its key, is asked for. `open`: it is not. `behind`: neither is, and another of its key stands
+   * before it.
+   */
+  readonly state: 'asked' | 'open' | 'behind' | LetterClosing['as']
 }
 
 /** The events of one position, or of the smallest part of the log that their source hands out. */
@@ -50,13 +94,15 @@ export interface DeadLetter extends NewDeadLetter {
   readonly version: number
   /** When it was buried, by the clock of the store. */
   readonly buriedAtMs: number
+  /** Since when a retry of it is asked for; `undefined` where none is. */
+  readonly retryAsked: (LetterAsker & { readonly atMs: number }) | undefined
   /** `undefined` while it is open. */
   readonly closed: (LetterClosing & { readonly atMs: number }) | undefined
 }
 
 export interface LetterClosing {
-  /** `resolved`: its effect is there by now. `discarded`: it is not wanted. */
-  readonly as: 'resolved' | 'discarded'
+  /** `resolved`: its effect is there by now. `discarded`: it is not wanted. `retried`: its handler has handled it. */
+  readonly as: 'resolved' | 'discarded' | 'retried'
   readonly why: string
   readonly who: string
 }

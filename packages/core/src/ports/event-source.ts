@@ -157,6 +157,8 @@ export interface StoredProgress<P> extends Partial<Evidence<P>> {
 export interface LoadRequest<P> {
   /** `undefined` is below every position. */
   readonly after: P | undefined
+  /** The first position that is wanted, instead of the one after `after`. */
+  readonly from?: P | undefined
   readonly upTo: P
   readonly limit: number
   /** Only events of these types, where given. */

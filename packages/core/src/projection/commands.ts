@@ -29,7 +29,9 @@ export type Input<P, E> =
   | { readonly kind: 'loaded'; readonly page: ReadPage<P, E> }
   /** Answers `apply`, `bury` and `checkpoint`. */
   | { readonly kind: 'applied'; readonly skipped: SkipTotals }
-  /** Answers `acquire`, `open`, `load`, `apply`, `bury` and `checkpoint`. `events`: those that the handler was given. */
+  /** Answers `retry`. `isMore`: another letter may be asked for. `failure`: it has failed again, and stays. */
+  | { readonly kind: 'retried'; readonly isMore: boolean; readonly failure?: RetryFailure | undefined }
+  /** Answers `acquire`, `open`, `load`, `apply`, `bury`, `checkpoint` and `retry`. `events`: those that the handler was given. */
   | ({ readonly kind: 'failed'; readonly events: readonly E[] } & FailedWork)
   /** A `wait` is over. */
   | { readonly kind: 'due' }
@@ -42,12 +44,14 @@ export type Input<P, E> =
       readonly pausedBy: Decision | undefined
       readonly role: Role | undefined
       readonly isNews: boolean
+      /** Whether a retry of dead letters is asked for. */
+      readonly isRetryAsked: boolean
     }
   /** `isLate`: nobody waits for the end any more. */
   | { readonly kind: 'stop'; readonly isLate: boolean }
 
 /** What an operator wants of a unit. `role`: `undefined` where it has no row. */
-export interface Wanted extends Pick<ControlledUnit, 'desired' | 'decision'> {
+export interface Wanted extends Pick<ControlledUnit, 'desired' | 'decision' | 'isRetryAsked'> {
   readonly role: Role | undefined
 }
 
@@ -59,6 +63,12 @@ export interface FailedWork {
   readonly batch: FailedBatch | undefined
   /** Whether source or checkpoint store call it a passing fault. */
   readonly isTransient: boolean
+}
+
+/** A dead letter whose events have failed again. */
+export interface RetryFailure {
+  readonly id: string
+  readonly burial: Burial
 }
 
 export type Command<P, E> =
@@ -82,6 +92,8 @@ export type Command<P, E> =
       readonly to: P
       readonly evidence: Evidence<P>
     }
+  /** Handles the events of the next dead letter that is asked for, and closes it: both, or neither. The checkpoint stays at `at`. */
+  | { readonly kind: 'retry'; readonly at: P; readonly reading: HighWaterReading<P> }
   /** Ends with the next `wait`, and with the phase. */
   | { readonly kind: 'wait'; readonly ms: number }
   /** The next poll has to look which incarnation this is. */
@@ -109,6 +121,8 @@ export type Report<P> =
     }
   /** Events were given up, and the checkpoint has passed them. */
   | { readonly kind: 'buried'; readonly burial: Burial }
+  /** The events of a dead letter have failed again; it stays. */
+  | { readonly kind: 'retry_failed'; readonly failure: RetryFailure }
   /** Nothing fails any more. `isWorking`: it is this process that goes on. */
   | { readonly kind: 'over'; readonly isWorking: boolean }
   /** An operator has paused it. */

@@ -1,12 +1,12 @@
 import { describeFailure } from '../failures/classify.ts'
-import { type Burial, describeBurial } from '../failures/letter.ts'
+import { type Burial, describeBurial, describeRetry } from '../failures/letter.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { ProjectionPausedError } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
-import type { Report } from './commands.ts'
+import type { Report, RetryFailure } from './commands.ts'
 
 interface Reporting<P> {
   readonly projection: { readonly name: string }
@@ -23,6 +23,7 @@ export class ProjectionReports<P> {
   readonly #parts: Reporting<P>
   readonly #log = new FailureLog()
   readonly #burials = new FailureLog()
+  readonly #retries = new FailureLog()
   /** Events that were given up since it was last said. */
   #unsaid = 0
 
@@ -40,6 +41,7 @@ export class ProjectionReports<P> {
     } else if (report.kind === 'resumed') logger.info(`tidemark: projection "${name}" is resumed`)
     else if (report.kind === 'conflict') session.telemetry.checkpointConflict({ projection: name })
     else if (report.kind === 'buried') this.#tellBurial(report.burial)
+    else if (report.kind === 'retry_failed') this.#tellRetry(report.failure)
     else if (report.kind === 'over') this.#tellOver(report.isWorking)
     else this.#tellFailure(report)
   }
@@ -75,6 +77,21 @@ export class ProjectionReports<P> {
       logger.error(describeBurial(projection.name, burial, this.#unsaid))
       this.#unsaid = 0
     } else this.#unsaid += events
+  }
+
+  /** The first one, then one a minute. */
+  #tellRetry({ id, burial }: RetryFailure): void {
+    const { projection, session, logger, clock } = this.#parts
+    const { stage, error, batch, tries: attempt } = burial
+    session.telemetry.handlerFailed({
+      projection: projection.name,
+      action: 'skip',
+      error,
+      stage,
+      attempt,
+      batch,
+    })
+    if (this.#retries.failed(clock.nowMs())) logger.warn(describeRetry(projection.name, id, burial))
   }
 
   /** That another owner goes on is not worth a line. */

@@ -2,6 +2,7 @@ import { HandlerCalls } from '../failures/handler-timeout.ts'
 import { batchLimit, isParting, narrowedAt } from '../failures/narrow.ts'
 import type { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
+import { Changes } from '../kernel/changes.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'
@@ -15,6 +16,7 @@ import type { Command, Input, Opening, Step, Wanted } from './commands.ts'
 import { lagMs } from './lag.ts'
 import { begin, next } from './machine.ts'
 import { ProjectionReports } from './reports.ts'
+import { retryLetter } from './retry.ts'
 import { NOT_STARTED, type Standing, shownState } from './standing.ts'
 import type { ProjectionState } from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
@@ -37,6 +39,8 @@ export class ProjectionRunner<P, E, Tx> {
   readonly #givenUp = new AbortController()
   readonly #ended: Deferred = deferred()
   readonly #vitals: VitalSigns<P>
+  /** Something is asked of this unit. */
+  readonly #asked = new Changes()
   #standing: Standing<P> = NOT_STARTED
   #grant: Grant<Tx> | undefined
   #wait = new AbortController()
@@ -93,7 +97,7 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   /** What an operator wants, and the last that was decided. */
-  follow({ desired, decision, role }: Wanted): void {
+  follow({ desired, decision, role, isRetryAsked }: Wanted): void {
     const { phase } = this.#standing
     // The answer that is on its way may be of before or after it: the next look comes in a second.
     if (phase === 'opening') return
@@ -103,7 +107,8 @@ export class ProjectionRunner<P, E, Tx> {
     const isNews = !isSettled && heard.decidedAtMs !== this.#heard?.decidedAtMs
     this.#heard = heard
     const pausedBy = desired === 'running' ? undefined : (decision ?? UNKNOWN_DECISION)
-    inBackground(() => this.#next({ kind: 'desired', pausedBy, role, isNews }))
+    inBackground(() => this.#next({ kind: 'desired', pausedBy, role, isNews, isRetryAsked }))
+    if (isRetryAsked) this.#asked.tell()
   }
 
   /** Ends after the batch at hand. */
@@ -173,6 +178,8 @@ export class ProjectionRunner<P, E, Tx> {
         )
       case 'checkpoint':
         return await this.#move({ ...command, page: undefined, signal: this.#givenUp.signal }, async () => {})
+      case 'retry':
+        return await this.#retry(command)
       case 'wait':
         return await this.#sleep(command.ms)
       case 'doubt':
@@ -195,7 +202,12 @@ export class ProjectionRunner<P, E, Tx> {
       if (agent.reading) this.#next(await this.#open(agent.reading))
       return this.#standing.checkpoint?.position
     }
-    const grant = await ownership.acquire({ look, signal: this.#stopping.signal })
+    const grant = await ownership.acquire({
+      look,
+      isAsked: () => this.#standing.letters !== 'none',
+      nextAsked: () => this.#asked.next(),
+      signal: this.#stopping.signal,
+    })
     grant.lost.addEventListener('abort', () => this.#next({ kind: 'revoked' }), { once: true })
     this.#grant = grant
     return { kind: 'granted' }
@@ -214,6 +226,22 @@ export class ProjectionRunner<P, E, Tx> {
       // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
       onCalled: () => this.#prefetch(page),
     })
+  }
+
+  async #retry({ at, reading }: Extract<Command<P, E>, { readonly kind: 'retry' }>): Promise<Input<P, E>> {
+    return await retryLetter(
+      {
+        ...this.#parts,
+        calls: this.#handlerCalls,
+        read: (first, last, events) => this.#calls.read(first, last, events, reading),
+        commit: async (work, signal) => {
+          await this.#move({ from: at, to: at, evidence: reading, page: undefined, signal }, work)
+        },
+        stopping: this.#stopping.signal,
+        givenUp: this.#givenUp.signal,
+      },
+      reading,
+    )
   }
 
   #prefetch({ through: after, events }: ReadPage<P, E>): void {

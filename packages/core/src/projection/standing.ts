@@ -17,6 +17,8 @@ export type Phase =
   | 'loading'
   /** A checkpoint is on its way up, with a page that is handled or without. */
   | 'applying'
+  /** The events of a dead letter are handled. */
+  | 'mending'
   /** Something failed, and is tried again after a wait. */
   | 'resting'
   /** As `resting`, for longer; where trying again would do harm, until the end; where an operator wants it, until it is resumed. */
@@ -61,6 +63,8 @@ export interface Standing<P> {
   readonly attempts: number
   /** How often in a row anything has failed. */
   readonly failuresInARow: number
+  /** Whether dead letters are to be retried: `now`, or once a batch has passed or none is there, so that each has its turn. */
+  readonly letters: 'none' | 'after_batch' | 'now'
   /** The operator who wants it to stand still. What is at hand is finished first. */
   readonly pausedBy: Decision | undefined
   /** Attempts are used up: how often it was tried again since then. */
@@ -112,6 +116,7 @@ export const NOT_STARTED: Standing<never> = {
   narrowed: undefined,
   attempts: 0,
   failuresInARow: 0,
+  letters: 'none',
   pausedBy: undefined,
   pause: undefined,
   error: undefined,
@@ -125,6 +130,7 @@ const STATE_OF: Readonly<Record<Phase, ProjectionState>> = {
   following: 'live',
   loading: 'catching_up',
   applying: 'catching_up',
+  mending: 'catching_up',
   resting: 'retrying',
   paused: 'paused',
   stopped: 'stopped',

@@ -4,7 +4,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'
 import type { Advanced, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
-import type { EventSource, Evidence } from '../ports/event-source.ts'
+import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { OpenedCheckpoint } from '../ports/stored-unit.ts'
 import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -62,6 +62,14 @@ export class StoreCalls<P, E, Tx> {
 
   async nextPage(request: PageRequest<P>): Promise<ReadPage<P, E>> {
     return await this.#answered('it asks for a page of events', this.#pages.next(request))
+  }
+
+  /** The events from `first` to `last`, both of which were handed out before. */
+  async read(first: P, last: P, events: number, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
+    return await this.#answered(
+      'it asks for the events of a dead letter',
+      this.#pages.between(first, last, events, reading),
+    )
   }
 
   prefetch(request: PageRequest<P> & { readonly after: P }): void {

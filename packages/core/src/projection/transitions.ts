@@ -1,7 +1,7 @@
 import { batchLimit } from '../failures/narrow.ts'
 import { hasCode } from '../kernel/errors.ts'
 import type { Decision } from '../ports/control.ts'
-import type { Evidence } from '../ports/event-source.ts'
+import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 import type { Role } from '../ports/stored-unit.ts'
 import { appendSpan } from '../reading/append-span.ts'
@@ -43,11 +43,14 @@ function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
       commands: [{ kind: 'open', incarnation, head: standing.startedAt?.head }],
     }
   }
+  const isMending = standing.letters === 'none' ? undefined : mending<P, E>(standing, reading)
+  if (isMending && standing.letters === 'now') return isMending
   if (reading?.mark === undefined || isReached(order, reading.mark, standing.cursor)) {
-    return follow(standing, context)
+    return isMending ?? follow(standing, context)
   }
   const paused = stillPaused(standing)
   const pausedForMs = (paused.pause?.failure.nextTryAtMs ?? 0) - nowMs
+  if (pausedForMs > 0 && isMending) return isMending
   if (pausedForMs > 0) {
     return { standing: entered(paused, 'paused', paused), commands: [{ kind: 'wait', ms: pausedForMs }] }
   }
@@ -55,6 +58,19 @@ function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
   return {
     standing: attempting(paused, 'loading'),
     commands: [{ kind: 'load', after: standing.cursor, reading, limit }],
+  }
+}
+
+/** Retries one dead letter. `undefined`: nothing says which events are there, or none was ever passed. */
+function mending<P, E>(
+  standing: Standing<P>,
+  reading: HighWaterReading<P> | undefined,
+): Step<P, E> | undefined {
+  const at = standing.checkpoint?.position
+  if (at === undefined || reading?.mark === undefined) return undefined
+  return {
+    standing: attempting({ ...standing, letters: 'after_batch' }, 'mending'),
+    commands: [{ kind: 'retry', at, reading }],
   }
 }
 
@@ -173,7 +189,7 @@ export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
     }
   }
   const { batchSize } = context.policy
-  const passed = recovered(movedTo(standing, context.order, to, { events: 0, batchSize }))
+  const passed = mendingNext(recovered(movedTo(standing, context.order, to, { events: 0, batchSize })))
   // While there is always something to load, the checkpoint follows here.
   if (followDueInMs(passed, context.order, context.nowMs) === 0) return followTo(passed, to, evidence)
   return proceed(passed, context)
@@ -193,6 +209,7 @@ export const applied: Transition<'applied'> = <P, E>(
     recovered({
       // A checkpoint that follows empty pages may still stand below the event that failed.
       ...(page || burial ? blamingNone(moved) : { ...moved, failuresInARow: 0 }),
+      letters: mendingNext(standing).letters,
       checkpoint: { position: to, skipped },
       checkpointedAtMs: context.nowMs,
       moving: undefined,
@@ -206,9 +223,31 @@ export const applied: Transition<'applied'> = <P, E>(
   return { standing: next, commands: [{ kind: 'report', report: { kind: 'buried', burial } }, ...commands] }
 }
 
+export const retried: Transition<'retried'> = <P, E>(
+  standing: Standing<P>,
+  { isMore, failure }: Extract<Input<P, E>, { readonly kind: 'retried' }>,
+  context: Context<P>,
+): Step<P, E> => {
+  const letters = isMore ? standing.letters : 'none'
+  const failuresInARow = standing.pause === undefined ? 0 : standing.failuresInARow
+  const goesOn = proceed<P, E>(recovered({ ...standing, letters, failuresInARow }), context)
+  if (failure === undefined) return goesOn
+  const { standing: next, commands } = goesOn
+  return {
+    standing: next,
+    commands: [{ kind: 'report', report: { kind: 'retry_failed', failure } }, ...commands],
+  }
+}
+
+/** A batch has had its turn. */
+const mendingNext = <P>(standing: Standing<P>): Standing<P> =>
+  standing.letters === 'after_batch' ? { ...standing, letters: 'now' } : standing
+
 export const failed: Transition<'failed'> = (standing, work, context) => {
+  // Letters that are asked for are seen again at the next look.
+  const unasked: typeof standing = { ...standing, letters: 'none' }
   // The checkpoint has to be read again: a commit whose answer was lost may have moved it.
-  const unsure = { ...standing, isCheckpointRead: false, moving: undefined }
+  const unsure = { ...unasked, isCheckpointRead: false, moving: undefined }
   if (standing.stopping !== 'no') return standing.moving ? end(unsure) : finish(standing, context)
   const isRefused = hasCode(work.error, 'TIDEMARK_PROJECTION_PAUSED')
   const pausedBy = isRefused ? decisionOf(work.error) : standing.pausedBy
@@ -248,20 +287,32 @@ function wanted<P>(standing: Standing<P>, pausedBy: Decision | undefined): Stand
 const withRole = <P>(standing: Standing<P>, role: Role | undefined): Standing<P> =>
   role === undefined || standing.role === role ? standing : { ...standing, role }
 
-export const desiredAtWork: Transition<'desired'> = (standing, { pausedBy, role, isNews }) => {
-  const after = wanted(withRole(standing, role), pausedBy)
+/** The same object where it is as it was before. */
+function asked<P>(standing: Standing<P>, isRetryAsked: boolean): Standing<P> {
+  if (isRetryAsked === (standing.letters !== 'none')) return standing
+  return { ...standing, letters: isRetryAsked ? 'after_batch' : 'none' }
+}
+
+export const desiredAtWork: Transition<'desired'> = (standing, { pausedBy, role, isNews, isRetryAsked }) => {
+  const after = asked(wanted(withRole(standing, role), pausedBy), isRetryAsked)
   return stay(isNews ? { ...after, isCheckpointRead: false } : after)
 }
 
 /** Whoever resumes it wants what failed to be tried again at once, and may have moved the checkpoint. */
-export const desired: Transition<'desired'> = (before, { pausedBy, role, isNews }, context) => {
-  const standing = withRole(before, role)
+export const desired: Transition<'desired'> = (before, { pausedBy, role, isNews, isRetryAsked }, context) => {
+  const standing = asked(withRole(before, role), isRetryAsked)
   const after = wanted(standing, pausedBy)
   const isAsBefore = after === standing && (pausedBy !== undefined || !isNews)
-  if (isAsBefore || standing.stopping !== 'no') return stay(standing)
+  if (standing.stopping !== 'no') return stay(standing)
+  if (isAsBefore) return isRetryAsked && isIdle(standing) ? proceed(standing, context) : stay(standing)
   if (pausedBy !== undefined) return proceed(after, context)
   return proceed({ ...triedNow(blamingNone(after), context.nowMs), isCheckpointRead: false }, context)
 }
+
+/** Nothing is at hand, and what failed, if anything, is tried again later by itself. */
+const isIdle = (standing: Standing<unknown>): boolean =>
+  standing.pausedBy === undefined &&
+  (standing.phase === 'following' || (standing.phase === 'paused' && isTriedAgain(standing)))
 
 /** What failed is shown until it has passed, and is paused no more. */
 function triedNow<P>(standing: Standing<P>, nowMs: number): Standing<P> {

@@ -58,11 +58,11 @@ function pulseOf({ phase, moving, failure }: Standing<unknown>, sinceMs: number)
   // What is paused until a restart waits for nothing.
   if (isTimed)
     return dueMs === undefined ? { waitsFor: 'nothing', sinceMs } : { waitsFor: 'timer', sinceMs, dueMs }
-  const isHandled = phase === 'applying' && moving?.page !== undefined
+  const isHandled = phase === 'mending' || (phase === 'applying' && moving?.page !== undefined)
   return { waitsFor: isHandled ? 'handler' : WAITS_FOR[phase], sinceMs }
 }
 
-const WAITS_FOR: Readonly<Record<Exclude<Phase, 'resting' | 'paused'>, Pulse['waitsFor']>> = {
+const WAITS_FOR: Readonly<Record<Exclude<Phase, 'mending' | 'resting' | 'paused'>, Pulse['waitsFor']>> = {
   // A standby looks at the checkpoint only while events wait.
   unowned: 'events',
   opening: 'answer',

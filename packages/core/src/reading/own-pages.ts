@@ -61,6 +61,23 @@ export class PageReader<P, E> {
     return await this.#load(request)
   }
 
+  /** The events from `first` to `last` that are still there, whole. */
+  async between(
+    first: P,
+    last: P,
+    limit: number,
+    { incarnation, settled, logPosition }: HighWaterReading<P>,
+  ): Promise<ReadPage<P, E>> {
+    const { order } = this.#source
+    const evidence = { incarnation, settled, logPosition }
+    const asked = { upTo: last, limit, eventTypes: this.#eventTypes, evidence, signal: this.#signal }
+    let page = await this.#source.load({ ...asked, after: undefined, from: first })
+    while (!isReached(order, last, page.through)) {
+      page = joined(page, await this.#source.load({ ...asked, after: page.through }))
+    }
+    return { ...page, evidence, reachesMark: false }
+  }
+
   prefetch(request: PageRequest<P> & { readonly after: P }): void {
     const { after, reading, limit } = request
     if (isReached(this.#source.order, reading.mark, after)) return
@@ -88,5 +105,15 @@ export class PageReader<P, E> {
     }
     const page = await this.#source.load(request)
     return { ...page, evidence, reachesMark: isReached(this.#source.order, mark, page.through) }
+  }
+}
+
+/** Two pages as one. */
+function joined<P, E>(before: Page<P, E>, after: Page<P, E>): Page<P, E> {
+  return {
+    events: [...before.events, ...after.events],
+    positions: [...before.positions, ...after.positions],
+    types: before.types && after.types && [...before.types, ...after.types],
+    through: after.through,
   }
 }

@@ -40,7 +40,7 @@ export function inMemoryCheckpoints(
   return new InMemoryCheckpoints(options.tx)
 }
 
-interface Row extends ControlledUnit {
+interface Row extends Omit<ControlledUnit, 'isRetryAsked'> {
   readonly startedAtHead: string | undefined
   readonly evidence: Evidence<string> | undefined
 }
@@ -66,8 +66,8 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   readonly #settled = new Map<string, Evidence<string>>()
   readonly #skips = new Map<string, SkippedRun<string>[]>()
   readonly #busy = new Map<string, Deferred>()
-  readonly control: Control = new InMemoryControl(this.#rows, this.#busy)
   readonly deadLetters: InMemoryDeadLetters<Tx> = new InMemoryDeadLetters()
+  readonly control: Control = new InMemoryControl(this.#rows, this.#busy, this.deadLetters)
 
   constructor(tx: Tx) {
     this.#tx = tx

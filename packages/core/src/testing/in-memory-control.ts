@@ -13,15 +13,21 @@ import type {
 import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 
 /** What operators want, in the rows of a checkpoint store in memory. */
-export class InMemoryControl<Row extends ControlledUnit> implements Control {
+export class InMemoryControl<Row extends Omit<ControlledUnit, 'isRetryAsked'>> implements Control {
   readonly #rows: Map<string, Row>
   /** Of the units at work: settles when that is over. */
   readonly #busy: ReadonlyMap<string, Deferred>
+  readonly #letters: { isAsked(unit: Unit): boolean }
   readonly #audit: AuditEntry[] = []
 
-  constructor(rows: Map<string, Row>, busy: ReadonlyMap<string, Deferred>) {
+  constructor(
+    rows: Map<string, Row>,
+    busy: ReadonlyMap<string, Deferred>,
+    letters: { isAsked(unit: Unit): boolean },
+  ) {
     this.#rows = rows
     this.#busy = busy
+    this.#letters = letters
   }
 
   async units(
@@ -33,7 +39,7 @@ export class InMemoryControl<Row extends ControlledUnit> implements Control {
       .filter((row) => source === undefined || row.source === source)
       .filter((row) => projection === undefined || row.unit.projection === projection)
       .filter((row) => desired === undefined || row.desired === desired)
-      .map(controlledUnit)
+      .map((row) => this.#controlled(row))
   }
 
   async change(
@@ -44,7 +50,7 @@ export class InMemoryControl<Row extends ControlledUnit> implements Control {
     const key = unitKey(unit)
     await this.#untilIdle(unit, limits)
     const row = this.#rows.get(key)
-    const change = decide(row && controlledUnit(row))
+    const change = decide(row && this.#controlled(row))
     if (row === undefined || change === undefined) return undefined
     const { operation, who, why, to } = change
     // No two at the same time.
@@ -73,6 +79,11 @@ export class InMemoryControl<Row extends ControlledUnit> implements Control {
       .slice(0, limit)
   }
 
+  #controlled({ unit, source, position, skipped, role, desired, decision }: Row): ControlledUnit {
+    const isRetryAsked = this.#letters.isAsked(unit)
+    return { unit, source, position, skipped, role, desired, decision, isRetryAsked }
+  }
+
   async #untilIdle(unit: Unit, { timeoutMs, signal }: ChangeLimits): Promise<void> {
     const tooLate = new AbortController()
     const timer = setTimeout(() => tooLate.abort(), timeoutMs)
@@ -91,18 +102,6 @@ export class InMemoryControl<Row extends ControlledUnit> implements Control {
       clearTimeout(timer)
     }
   }
-}
-
-function controlledUnit({
-  unit,
-  source,
-  position,
-  skipped,
-  role,
-  desired,
-  decision,
-}: ControlledUnit): ControlledUnit {
-  return { unit, source, position, skipped, role, desired, decision }
 }
 
 function stateOf({ role, desired, position, skipped }: OperatedState): OperatedState {

@@ -1,42 +1,60 @@
 import type {
   DeadLetter,
   DeadLetters,
+  LetterAsker,
+  LetterChoice,
   LetterClosing,
+  LetterError,
   LetterFilter,
   LetterPage,
   NewDeadLetter,
   OpenLetters,
+  RetryState,
+  TakenLetter,
 } from '../ports/dead-letters.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
 
-/** Dead letters in memory. What an advance has buried is kept once it has moved the checkpoint. */
+/** Dead letters in memory. What an advance has buried or retried counts once it has moved the checkpoint. */
 export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
-  /** Of each unit that an advance is at work on. */
-  readonly #buried = new Map<string, NewDeadLetter[]>()
+  /** What becomes true with the advance that is at work on each unit. */
+  readonly #pending = new Map<string, (() => void)[]>()
   readonly #letters: DeadLetter[] = []
 
   begin(unit: Unit): void {
-    this.#buried.set(unitKey(unit), [])
+    this.#pending.set(unitKey(unit), [])
   }
 
   end(unit: Unit): void {
-    this.#buried.delete(unitKey(unit))
+    this.#pending.delete(unitKey(unit))
   }
 
   async bury(_tx: Tx, unit: Unit, letter: NewDeadLetter): Promise<void> {
-    const buried = this.#buried.get(unitKey(unit))
-    if (buried === undefined)
-      throw new TypeError('a dead letter is buried by the work of an advance of its unit')
-    buried.push(letter)
+    this.#atCommit(unit).push(() => {
+      const { projection, version } = unit
+      const id = String(this.#letters.length + 1)
+      const buriedAtMs = Date.now()
+      this.#letters.push({
+        ...letter,
+        id,
+        projection,
+        version,
+        buriedAtMs,
+        retryAsked: undefined,
+        closed: undefined,
+      })
+    })
+  }
+
+  #atCommit(unit: Unit): (() => void)[] {
+    const pending = this.#pending.get(unitKey(unit))
+    if (pending === undefined)
+      throw new TypeError('dead letters are buried and taken by the work of an advance of their unit')
+    return pending
   }
 
   /** The checkpoint has moved. */
   keep(unit: Unit): void {
-    for (const letter of this.#buried.get(unitKey(unit)) ?? []) {
-      const { projection, version } = unit
-      const id = String(this.#letters.length + 1)
-      this.#letters.push({ ...letter, id, projection, version, buriedAtMs: Date.now(), closed: undefined })
-    }
+    for (const take of this.#pending.get(unitKey(unit)) ?? []) take()
   }
 
   async list(filter: LetterFilter, page: LetterPage, signal: AbortSignal): Promise<readonly DeadLetter[]> {
@@ -58,11 +76,109 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     signal.throwIfAborted()
+    return this.#close(ids, closing)
+  }
+
+  #close(ids: readonly string[], closing: LetterClosing): readonly string[] {
     const closed = this.#letters.filter((letter) => ids.includes(letter.id) && letter.closed === undefined)
+    for (const letter of closed) this.#set(letter.id, { closed: { ...closing, atMs: Date.now() } })
     for (const letter of closed) {
-      this.#letters[Number(letter.id) - 1] = { ...letter, closed: { ...closing, atMs: Date.now() } }
+      const behind = letter.key === undefined ? undefined : this.#firstOf(letter)
+      if (behind) this.#ask([behind], closing)
     }
     return closed.map(({ id }) => id)
+  }
+
+  #set(id: string, change: Partial<DeadLetter>): void {
+    const letter = this.#letters[Number(id) - 1]
+    if (letter) this.#letters[Number(id) - 1] = { ...letter, ...change }
+  }
+
+  /** The one that stands first of its key. */
+  #firstOf({ id, projection, version, key }: DeadLetter): DeadLetter | undefined {
+    return this.#letters.find(
+      (other) =>
+        other.closed === undefined &&
+        (key === undefined
+          ? other.id === id
+          : other.key === key && other.projection === projection && other.version === version),
+    )
+  }
+
+  #isFirst(letter: DeadLetter): boolean {
+    return this.#firstOf(letter)?.id === letter.id
+  }
+
+  #ask(letters: readonly DeadLetter[], { who, why }: LetterAsker): void {
+    for (const { id, retryAsked } of letters) {
+      if (retryAsked === undefined) this.#set(id, { retryAsked: { who, why, atMs: Date.now() } })
+    }
+  }
+
+  async askRetry(choice: LetterChoice, asker: LetterAsker, signal: AbortSignal): Promise<readonly string[]> {
+    signal.throwIfAborted()
+    const chosen =
+      'ids' in choice
+        ? this.#letters.filter(({ id, closed }) => choice.ids.includes(id) && closed === undefined)
+        : await this.list({ ...choice.filter, state: 'open' }, choice.page, signal)
+    this.#ask(
+      chosen.filter((letter) => this.#isFirst(letter)),
+      asker,
+    )
+    return chosen.map(({ id }) => id)
+  }
+
+  async retryStates(ids: readonly string[], signal: AbortSignal): Promise<readonly RetryState[]> {
+    signal.throwIfAborted()
+    return this.#letters
+      .filter(({ id }) => ids.includes(id))
+      .map((letter) => ({ id: letter.id, state: this.#stateOf(letter) }))
+  }
+
+  #stateOf(letter: DeadLetter): RetryState['state'] {
+    if (letter.closed) return letter.closed.as
+    if (letter.retryAsked || this.#firstOf(letter)?.retryAsked) return 'asked'
+    return this.#isFirst(letter) ? 'open' : 'behind'
+  }
+
+  /** Whether a retry of one of them is asked for. */
+  isAsked({ projection, version }: Unit): boolean {
+    return this.#letters.some(
+      (letter) =>
+        letter.projection === projection &&
+        letter.version === version &&
+        letter.closed === undefined &&
+        letter.retryAsked !== undefined,
+    )
+  }
+
+  async nextRetry(unit: Unit, signal: AbortSignal): Promise<DeadLetter | undefined> {
+    signal.throwIfAborted()
+    return this.#letters.find((letter) => this.#isNext(unit, letter))
+  }
+
+  #isNext({ projection, version }: Unit, letter: DeadLetter): boolean {
+    const isOfIt = letter.projection === projection && letter.version === version
+    return isOfIt && letter.closed === undefined && letter.retryAsked !== undefined && this.#isFirst(letter)
+  }
+
+  async takeRetry(_tx: Tx, unit: Unit, id: string): Promise<TakenLetter | undefined> {
+    const letter = this.#letters.find((each) => each.id === id)
+    if (letter?.retryAsked === undefined || !this.#isNext(unit, letter)) return undefined
+    const { who, why } = letter.retryAsked
+    return {
+      close: async () => {
+        this.#atCommit(unit).push(() => this.#close([id], { as: 'retried', who, why }))
+      },
+    }
+  }
+
+  async retryFailed(_tx: Tx, unit: Unit, id: string, error: LetterError): Promise<void> {
+    this.#atCommit(unit).push(() => {
+      const letter = this.#letters.find((each) => each.id === id)
+      if (letter?.retryAsked === undefined || letter.closed) return
+      this.#set(id, { tries: letter.tries + 1, error, retryAsked: undefined })
+    })
   }
 
   async counts(signal: AbortSignal): Promise<readonly OpenLetters[]> {

@@ -192,12 +192,18 @@ class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
     }
   }
 
-  async load({ after, upTo, limit, eventTypes, signal }: LoadRequest<bigint>): Promise<Page<bigint, E>> {
+  async load({
+    after,
+    from = (after ?? -1n) + 1n,
+    upTo,
+    limit,
+    eventTypes,
+    signal,
+  }: LoadRequest<bigint>): Promise<Page<bigint, E>> {
     signal.throwIfAborted()
     const events = this.#visible
       .filter(
-        ({ position, type }) =>
-          position > (after ?? -1n) && position <= upTo && (eventTypes?.includes(type) ?? true),
+        ({ position, type }) => position >= from && position <= upTo && (eventTypes?.includes(type) ?? true),
       )
       .slice(0, limit)
     const last = events.at(-1)

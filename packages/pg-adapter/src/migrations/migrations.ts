@@ -122,6 +122,19 @@ comment on table ${schema}.dead_letter_counts is 'Tidemark: how many dead letter
 create unique index checkpoints_live on ${schema}.checkpoints (projection, slot_from, slot_to) where role = 'live';
 comment on column ${schema}.checkpoints.role is 'live, beside or retired: of the versions of a projection one is live';`,
   },
+  {
+    version: 6,
+    sql: (schema) => `alter table ${schema}.dead_letters
+  add column retry_asked_at timestamptz,
+  add column retry_asked_by text,
+  add column retry_asked_why text,
+  add column asked_id bigint generated always as (case when closed_as is null and retry_asked_at is not null then id end) stored;
+create index dead_letters_asked on ${schema}.dead_letters (projection, version, asked_id) where asked_id is not null;
+create index dead_letters_of_key on ${schema}.dead_letters (projection, version, key, open_id)
+  where key is not null and open_id is not null;
+comment on column ${schema}.dead_letters.closed_as is 'resolved, discarded or retried; NULL while it is open';
+comment on column ${schema}.dead_letters.asked_id is 'the id while it is open and a retry of it is asked for';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -74,7 +74,13 @@ export const DEAD_LETTER_RULES: readonly CheckpointStoreRule[] = [
       const [found, ...more] = await deadLettersOf(other).list({}, { limit: 10 }, never())
       expectEqual(more, [], 'further letters')
       const { id, buriedAtMs, ...written } = found ?? { id: '', buriedAtMs: 0 }
-      const expected = { ...LETTER, projection: ALL.projection, version: ALL.version, closed: undefined }
+      const expected = {
+        ...LETTER,
+        projection: ALL.projection,
+        version: ALL.version,
+        retryAsked: undefined,
+        closed: undefined,
+      }
       expectEqual(written, expected, 'the letter')
       expectEqual(
         Number.isSafeInteger(buriedAtMs) && buriedAtMs > 0,
@@ -184,7 +190,122 @@ export const DEAD_LETTER_RULES: readonly CheckpointStoreRule[] = [
       expectEqual(await countOf('second'), undefined, 'the count of a projection that has none left')
     },
   },
+  {
+    name: 'a dead letter that is asked for is retried once: closed with the work of its advance, or asked for as before',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const store = await fiveLetters(await owner(fixture))
+      const letters = deadLettersOf(store)
+      const [first = '', second = '', third = ''] = await idsOf(store)
+      expectEqual(await letters.nextRetry(ALL, never()), undefined, 'the next one, before any is asked for')
+      const asked = [
+        await letters.askRetry({ ids: [first, second, 'no id'] }, ASKER, never()),
+        await letters.askRetry({ ids: [first] }, { who: 'Eve', why: 'too' }, never()),
+      ]
+      expectEqual(asked, [[first, second], [first]], 'the open ones of those that are asked for')
+      const next = await letters.nextRetry(ALL, never())
+      expectEqual(
+        [next?.id, next?.retryAsked?.who],
+        [first, ASKER.who],
+        'the next one of its projection, and who asks',
+      )
+      const work = async (tx: Parameters<typeof letters.takeRetry>[0], id: string): Promise<boolean> => {
+        const taken = await letters.takeRetry(tx, ALL, id)
+        await taken?.close()
+        return taken !== undefined
+      }
+      const failing = store.advance(move('5', '5'), async (tx) => {
+        await work(tx, first)
+        throw new Error('the work failed')
+      })
+      await rejectionOf(failing, 'advance, its work failed')
+      expectEqual((await letters.nextRetry(ALL, never()))?.id, first, 'the next one after its work failed')
+      const taken: boolean[] = []
+      await store.advance(move('5', '5'), async (tx) => {
+        for (const id of [first, second, third, 'no id']) taken.push(await work(tx, id))
+      })
+      expectEqual(taken, [true, false, false, false], 'whether each was to be retried, of this projection')
+      const { closed, retryAsked } = (await letters.find(first, never())) ?? {}
+      expectEqual(
+        [closed?.as, closed?.who, closed?.why, retryAsked?.who],
+        ['retried', ASKER.who, ASKER.why, ASKER.who],
+        'how it was closed, and who had asked',
+      )
+      const again: boolean[] = []
+      await store.advance(move('5', '5'), async (tx) => void again.push(await work(tx, first)))
+      expectEqual(again, [false], 'whether it is retried twice')
+      expectEqual(
+        await letters.retryStates([first, second, third, 'no id'], never()),
+        [
+          { id: first, state: 'retried' },
+          { id: second, state: 'asked' },
+          { id: third, state: 'open' },
+        ],
+        'what has become of each',
+      )
+      const [open] = (await letters.counts(never())).filter(({ projection }) => projection === ALL.projection)
+      expectEqual(open?.open, 2, 'how many of them are open')
+      await expectPosition(store, '5', 'the checkpoint')
+    },
+  },
+  {
+    name: 'a dead letter that was retried in vain is open and asked for no more, with its newest error',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const store = await fiveLetters(await owner(fixture))
+      const letters = deadLettersOf(store)
+      const [first = ''] = await idsOf(store)
+      const page = { limit: 10 }
+      const asked = await letters.askRetry({ filter: { projection: ALL.projection }, page }, ASKER, never())
+      expectEqual(asked.length, 3, 'how many are asked for')
+      const error = { name: 'RangeError', message: 'newer' }
+      await store.advance(move('5', '5'), (tx) => letters.retryFailed(tx, ALL, first, error))
+      const { tries, error: kept, closed, retryAsked } = (await letters.find(first, never())) ?? {}
+      expectEqual(
+        [tries, kept, closed, retryAsked],
+        [LETTER.tries + 1, error, undefined, undefined],
+        'the letter',
+      )
+      expectEqual((await letters.nextRetry(ALL, never()))?.id, asked[1], 'the next one')
+    },
+  },
+  {
+    name: 'of dead letters with one key the first is retried first, and the one behind it follows when it is closed',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const store = await owner(fixture)
+      await store.open(ALL, FIRST, never())
+      for (const [at, key] of ['a', 'b', 'a', 'a'].entries()) {
+        await buryAt(store, at === 0 ? undefined : String(at), String(at + 1), { ...LETTER, key })
+      }
+      const letters = deadLettersOf(store)
+      const ids = await idsOf(store)
+      const [first = '', other = '', second = '', third = ''] = ids
+      const states = async (): Promise<readonly string[]> =>
+        (await letters.retryStates(ids, never())).map(({ state }) => state)
+      await letters.askRetry({ ids: [second] }, ASKER, never())
+      expectEqual(
+        await states(),
+        ['open', 'open', 'behind', 'behind'],
+        'the states after one behind was asked for',
+      )
+      expectEqual(await letters.nextRetry(ALL, never()), undefined, 'the next one then')
+      await letters.askRetry({ ids }, ASKER, never())
+      expectEqual(await states(), ['asked', 'asked', 'asked', 'asked'], 'the states after all were asked for')
+      await letters.close([other], CLOSING, never())
+      const retried: (string | undefined)[] = []
+      await store.advance(move('4', '4'), async (tx) => {
+        await (await letters.takeRetry(tx, ALL, first))?.close()
+      })
+      retried.push((await letters.nextRetry(ALL, never()))?.id)
+      await letters.close([second], CLOSING, never())
+      retried.push((await letters.nextRetry(ALL, never()))?.id)
+      expectEqual(retried, [second, third], 'the next one after each of its key was closed')
+    },
+  },
 ]
+
+const ASKER = { who: 'Ada "L"', why: `it's mended` }
 
 async function buryAt<Tx>(
   store: CheckpointStore<Tx>,
