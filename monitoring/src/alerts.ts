@@ -63,6 +63,23 @@ sum by (${ofSkips}) (
 )`,
   },
   {
+    name: 'TidemarkLateEvents',
+    section: 'Late events',
+    severity: 'critical',
+    for: '0s',
+    summary:
+      'Projection {{ $labels.projection_name }} has missed about {{ $value | printf "%.0f" }} events that became visible behind its checkpoint',
+    description:
+      'They are in the source, and each is in tidemark.late_events; tidemark.late_event_units says what has become of it. The alert ends an hour after the last one was found; they stay open until they are handled or discarded.',
+    expr: `${increase('late_events', ofProjection, '1h:1m')} > 0
+or
+sum by (${ofProjection}) (
+  ${counter('late_events')} > 0
+  unless
+  last_over_time(${counter('late_events')}[1h] offset 1h)
+)`,
+  },
+  {
     name: 'TidemarkMarkStale',
     section: 'Mark stale',
     severity: 'critical',

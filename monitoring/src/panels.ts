@@ -124,7 +124,7 @@ export const ROWS: readonly Row[] = [
         title: 'Skips as they happen',
         whenEmpty: NOTHING_RUNS,
         description: 'By projection and reason, counted by the processes.',
-        width: 12,
+        width: 6,
         view: { kind: 'graph', unit: 'short', style: 'bars' },
         queries: [
           perProjection(
@@ -132,6 +132,15 @@ export const ROWS: readonly Row[] = [
             '{{projection_name}} {{reason}}',
           ),
         ],
+      },
+      {
+        title: 'Late events',
+        whenEmpty: NOTHING_RUNS,
+        description:
+          'Events that became visible behind the checkpoint, as they were found. Anything above 0: open the runbook, late events.',
+        width: 6,
+        view: { kind: 'graph', unit: 'short', style: 'bars' },
+        queries: [perProjection(counted('increase', 'late_events', 'projection_name'))],
       },
     ],
   },

@@ -125,7 +125,10 @@ test.each([
       list: (filter) => checkpoints.list(filter, never()),
       progress: (of) => checkpoints.progress(of, never()),
       settled: { save: async (of, evidence) => checkpoints.settled?.save(of, evidence, never()) },
-      skips: { record: async (of, runs) => checkpoints.skips?.record(of, runs, never()) },
+      skips: {
+        record: async (of, runs) => checkpoints.skips?.record(of, runs, never()),
+        list: async () => [],
+      },
       sharesLogWith: (incarnation) => checkpoints.sharesLogWith(incarnation, never()),
       isTransient: (error) => checkpoints.isTransient(error),
       advance: async (request, work) => {

@@ -3,6 +3,7 @@ import {
   ALL_SLOTS,
   type Control,
   type DeadLetters,
+  type LateEvents,
   type SettledMemory,
   type SkipLedger,
   wholeUnit,
@@ -89,7 +90,16 @@ const saves = (alter: (save: SettledMemory['save']) => SettledMemory['save']) =>
   opens(({ settled }) => (settled ? { settled: { save: alter(settled.save) } } : {}))
 
 const records = (alter: (record: SkipLedger['record']) => SkipLedger['record']) =>
-  opens(({ skips }) => (skips ? { skips: { record: alter(skips.record) } } : {}))
+  opens(({ skips }) =>
+    skips
+      ? {
+          skips: {
+            record: alter((...args) => skips.record(...args)),
+            list: (...args) => skips.list(...args),
+          },
+        }
+      : {},
+  )
 
 const controls = (alter: (control: Control) => Partial<Control>) =>
   opens(({ control }) => (control ? { control: { ...control, ...alter(control) } } : {}))
@@ -104,6 +114,9 @@ const decidesTooEarly = controls((control) => ({
 }))
 const letters = (alter: (deadLetters: DeadLetters<Writes>) => Partial<DeadLetters<Writes>>) =>
   opens(({ deadLetters }) => (deadLetters ? { deadLetters: { ...deadLetters, ...alter(deadLetters) } } : {}))
+
+const late = (alter: (lateEvents: LateEvents<Writes>) => Partial<LateEvents<Writes>>) =>
+  opens(({ lateEvents }) => (lateEvents ? { lateEvents: { ...lateEvents, ...alter(lateEvents) } } : {}))
 
 /** A version, or a range of slots, is not looked at. */
 const knowsUnitBy = (key: (unit: Unit) => Unit) =>
@@ -453,7 +466,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     breaks: (fixture) => {
       const runs: SkippedRun<string>[] = []
       return opens((store) => ({
-        skips: { record: async (_, recorded) => void runs.push(...recorded) },
+        skips: { record: async (_, recorded) => void runs.push(...recorded), list: async () => [] },
         advance: async (request, work) => ({
           ...(await store.advance(request, work)),
           crossed: runs.map((run) => ({ ...run, reason: 'stale_high_water_mark' as const })),
@@ -716,6 +729,60 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     })),
     caughtBy: 'open dead letters are counted by projection, with the time of the oldest',
     says: /the open letters after one was closed/,
+  },
+  {
+    name: 'who held a run is forgotten',
+    breaks: opens(({ skips }) =>
+      skips
+        ? {
+            skips: {
+              record: (...args) => skips.record(...args),
+              list: async (...args) =>
+                (await skips.list(...args)).map((run) => ({ ...run, heldBy: undefined })),
+            },
+          }
+        : {},
+    ),
+    caughtBy: 'a skipped run is listed with who held it and who has passed it, the newest first',
+    says: /who held the first/,
+  },
+  {
+    name: 'the same runs are looked at each time',
+    breaks: late(({ watched }) => ({
+      watched: (source, page, signal) => watched(source, { ...page, after: undefined }, signal),
+    })),
+    caughtBy: 'runs are looked at again in turns, those of one source, within the window',
+    says: /the runs after it/,
+  },
+  {
+    name: 'a late event is recorded by everyone who finds it',
+    breaks: late(({ record }) => ({
+      record: async (source, as, events, signal) => {
+        await record(source, as, events, signal)
+        return events.map((event) => ({ ...event, afterMs: 0 }))
+      },
+    })),
+    caughtBy:
+      'a late event is recorded once and opened once, for each unit that has passed it and wants its type',
+    says: /what was recorded by the second/,
+  },
+  {
+    name: 'what is given in its place is not kept',
+    breaks: asks(() => ({ positions: [] })),
+    caughtBy: 'what a unit was given in its place is not late for it, whoever is first',
+    says: /what was opened/,
+  },
+  {
+    name: 'a late event that is handled stays open',
+    breaks: late(() => ({ close: async (_tx, _unit, _source, positions) => positions.slice(0, 1) })),
+    caughtBy: 'a late event is closed with the advance that handles it, or not at all',
+    says: /what is due in the end/,
+  },
+  {
+    name: 'what is discarded stays open',
+    breaks: late(({ ask }) => ({ discard: (...args) => ask(...args) })),
+    caughtBy: 'what is asked for stays asked for until it is closed, and what is discarded is closed',
+    says: /discarded twice/,
   },
   {
     name: 'a read does not look whether its signal has fired',

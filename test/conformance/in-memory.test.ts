@@ -42,6 +42,13 @@ register(
       const checkpoints = inMemoryCheckpoints()
       return { open: () => checkpoints }
     },
-    capabilities: ['locks', 'remembers_settled', 'counts_skips', 'follows_operators', 'keeps_dead_letters'],
+    capabilities: [
+      'locks',
+      'remembers_settled',
+      'counts_skips',
+      'follows_operators',
+      'keeps_dead_letters',
+      'keeps_late_events',
+    ],
   }),
 )

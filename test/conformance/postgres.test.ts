@@ -129,6 +129,8 @@ register(
             'audit',
             'dead_letters',
             'dead_letter_counts',
+            'late_events',
+            'late_event_units',
           ].map((table) => `${schema}.${table}`)
           await client.query(`begin; lock table ${tables.join(', ')} in access exclusive mode`)
           return () => client.end()
@@ -143,6 +145,7 @@ register(
       'counts_skips',
       'follows_operators',
       'keeps_dead_letters',
+      'keeps_late_events',
       'stalls',
     ],
   }),

@@ -156,9 +156,10 @@ export type Writes = string[]
 /** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. They can stall. */
 export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>> {
   const checkpoints = inMemoryCheckpoints<Writes>({ tx: [] })
-  const { control, deadLetters } = checkpoints
+  const { control, deadLetters, lateEvents } = checkpoints
   if (control === undefined) throw new TypeError('checkpoints in memory follow operators')
   if (deadLetters === undefined) throw new TypeError('checkpoints in memory have dead letters')
+  if (lateEvents === undefined) throw new TypeError('checkpoints in memory have late events')
   const committed: string[] = []
   const state = { stalled: Promise.resolve() }
   const after = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
@@ -186,6 +187,24 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
       skips: {
         record: (source, runs, signal) =>
           after(signal, async () => checkpoints.skips?.record(source, runs, signal)),
+        list: (filter, limit, signal) =>
+          after(signal, async () => (await checkpoints.skips?.list(filter, limit, signal)) ?? []),
+      },
+      lateEvents: {
+        watched: (source, page, signal) => after(signal, () => lateEvents.watched(source, page, signal)),
+        record: (source, as, events, signal) =>
+          after(signal, () => lateEvents.record(source, as, events, signal)),
+        open: (source, units, found, signal) =>
+          after(signal, () => lateEvents.open(source, units, found, signal)),
+        counts: (source, signal) => after(signal, () => lateEvents.counts(source, signal)),
+        due: (unit, source, of, signal) => after(signal, () => lateEvents.due(unit, source, of, signal)),
+        close: (tx, ...rest) => lateEvents.close(tx, ...rest),
+        failed: (unit, source, positions, error, signal) =>
+          after(signal, () => lateEvents.failed(unit, source, positions, error, signal)),
+        ask: (range, decision, signal) => after(signal, () => lateEvents.ask(range, decision, signal)),
+        discard: (range, decision, signal) =>
+          after(signal, () => lateEvents.discard(range, decision, signal)),
+        list: (filter, limit, signal) => after(signal, () => lateEvents.list(filter, limit, signal)),
       },
       control: {
         units: (filter, signal) => after(signal, () => control.units(filter, signal)),

@@ -661,6 +661,7 @@ describe('skipped runs', () => {
           recorded.push(...runs)
           await recording.promise
         },
+        list: async () => [],
       },
     })
     const { agent } = agentOn({ source, checkpoints })

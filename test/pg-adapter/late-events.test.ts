@@ -1,5 +1,6 @@
 import type { LateEventsError } from '@tidemark/core'
 import { MOST_WATCHED_RUNS } from '@tidemark/core/adapter'
+import { createOperations } from '@tidemark/core/operations'
 import { type PostgresEventsOptions, postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
 import { Random } from '../core/model/random.ts'
@@ -76,6 +77,19 @@ test('an event whose number was taken ahead, and that was passed, halts the daem
   await events.append(3)
   await expect(daemon.waitUntilProjected()).rejects.toThrow('at 1 (Paid)')
   expect(await handledBy(db.pool, events, 'all')).toEqual([last])
+  // Kept before it halted.
+  const kept = await createOperations({ checkpoints: checkpointsBeside(events, db.pool) }).lateEvents()
+  expect(kept).toMatchObject([
+    {
+      position: String(number),
+      type: 'Paid',
+      passed: 'proven_empty',
+      units: [
+        { unit: { projection: 'all' }, state: 'open' },
+        { unit: { projection: 'each' }, state: 'open' },
+      ],
+    },
+  ])
 })
 
 test('nothing has to be appended for it to be found', async () => {

@@ -91,7 +91,9 @@ const daemon = createDaemon({
         await hang('skips.record')
         await checkpoints.skips?.record(...args)
       },
+      list: async () => [],
     },
+    ...(checkpoints.lateEvents === undefined ? {} : { lateEvents: checkpoints.lateEvents }),
     advance: async (...args) => {
       await hang('advance')
       return await checkpoints.advance(...args)

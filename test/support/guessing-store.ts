@@ -40,6 +40,12 @@ export class GuessingStore {
       name: this.#name,
       order: denseOrder,
       filtersByType: true,
+      passesUnproven: true,
+      lateEventWindowMs: 600_000,
+      findIn: async (runs) =>
+        ascending(undefined).filter(({ position }) =>
+          runs.some(({ from, to }) => from <= position && position <= to),
+        ),
       isTransient: () => false,
       open: async () => ({ incarnation: 'only', memory: undefined }),
       readHighWater: async ({ previous, stored = [] }: HighWaterRequest<bigint>) => {

@@ -113,6 +113,10 @@ export async function telemetryScenario(
   legacy.show(6n)
   await wait(2 * THRESHOLD_MS)
 
+  // One of them comes late.
+  legacy.show(4n)
+  await wait(2_000)
+
   // Polls that fail, and the store coming back.
   orders.failure = new Error('connection refused')
   await wait(2_000)

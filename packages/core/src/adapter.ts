@@ -2,7 +2,6 @@
 // in index.ts; a type or an error is in both when both meet it.
 export { emptyTail, MOST_WATCHED_RUNS, watchEmpty } from './high-water/empty-watch.ts'
 export {
-  type LateEvent,
   LateEventsError,
   type PassedLateEvents,
   passedLateEvents,
@@ -78,6 +77,7 @@ export type {
 export type {
   EventSource,
   Evidence,
+  FoundEvent,
   Gap,
   HighWaterReading,
   HighWaterRequest,
@@ -90,9 +90,26 @@ export type {
   SkippedRun,
   StoredProgress,
 } from './ports/event-source.ts'
+export type {
+  LateDecision,
+  LateEvent,
+  LateEvents,
+  LateFilter,
+  LateOfUnit,
+  LateRange,
+  LateState,
+  LateUnit,
+  ListedLate,
+  OpenedLate,
+  OpenLate,
+  PassedAs,
+  RecordedLate,
+  WatchedRun,
+  WatchPage,
+} from './ports/late-events.ts'
 export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
 export type { SettledMemory } from './ports/settled-memory.ts'
-export type { SkipLedger } from './ports/skip-ledger.ts'
+export type { PassedBy, RecordedRun, SkipFilter, SkipLedger } from './ports/skip-ledger.ts'
 export { addCrossed } from './ports/skip-totals.ts'
 export {
   type Checkpoint,

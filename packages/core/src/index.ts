@@ -27,7 +27,7 @@ export {
 } from './health/verdict.ts'
 export { createHighWaterAgent, type HighWaterAgent } from './high-water/agent.ts'
 export type { AgedGap } from './high-water/gap-ages.ts'
-export { type LateEvent, LateEventsError, type PassedLateEvents } from './high-water/late-events.ts'
+export { LateEventsError, type PassedLateEvents } from './high-water/late-events.ts'
 export {
   HIGH_WATER_AGENT_DEFAULTS,
   type HighWaterAgentOptions,
@@ -69,6 +69,7 @@ export type {
   PollWait,
   SkippedRun,
 } from './ports/event-source.ts'
+export type { LateEvent } from './ports/late-events.ts'
 export type { PositionOrder } from './ports/position.ts'
 export {
   MARK_SKIP_REASONS,
@@ -109,6 +110,7 @@ export type {
   ClosedGap,
   EventsAcknowledgedReport,
   HandlerFailedReport,
+  LateEventsReport,
   PollFailedReport,
   PollReport,
   SkippedReport,

@@ -3,6 +3,7 @@ import { DESIRED_COLUMNS } from './checkpoint-rows.ts'
 import { type CheckpointTables, isUnitSql } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
 import { quoteLiteral } from './identifiers.ts'
+import { inOrderSql } from './late-event-rows.ts'
 import { isKnownSql } from './server/backends.ts'
 import { lsnOf } from './server/log-position.ts'
 import { limitSql, THEIR_LIMIT } from './transaction.ts'
@@ -10,20 +11,23 @@ import { limitSql, THEIR_LIMIT } from './transaction.ts'
 /** Locks the checkpoint, and reads what is compared before the handler runs, with the skipped runs that it will cross. */
 export function lockSql(
   { checkpoints, skips }: CheckpointTables,
-  { unit, source, from, to, evidence }: AdvanceRequest,
+  { unit, source, from, to, evidence, positions = [] }: AdvanceRequest,
   keys: readonly string[],
 ): string {
   const lsn = lsnOf(evidence.logPosition)
+  // A page may end within a run.
+  const upToNextRun = `coalesce((select min(n.current) from ${skips} n
+              where n.source = ${quoteLiteral(source)} and n.current > ${integer(to)}::numeric), ${integer(to)}::numeric)`
   return `select c.position, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
        pg_backend_pid()::text as pid, ${THEIR_LIMIT} as limit,
        ${isKnownSql(keys)}::text as "isKnownBackend",
        (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${quoteLiteral(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
        (select json_agg(json_build_object('stored', s.stored::text, 'current', s.current::text, 'count', s.count::text,
-            'isHistorical',
-            s.current <= c.started_at_head::numeric) order by s.current)::text
+            'isHistorical', s.current <= c.started_at_head::numeric, 'isCrossed', s.current <= ${integer(to)}::numeric)
+            order by s.current)::text
           from ${skips} s
           where s.source = ${quoteLiteral(source)} and s.current > ${from === undefined ? "'-Infinity'" : integer(from)}::numeric
-            and s.current <= ${integer(to)}::numeric) as crossed
+            and s.current <= ${positions.length === 0 ? `${integer(to)}::numeric` : upToNextRun}) as runs
      from ${checkpoints} c
      where ${isUnitSql('c', unit)}
      for update of c skip locked`
@@ -32,12 +36,14 @@ export function lockSql(
 /** Moves it, and commits. Fails, and so commits nothing, where the handler has ended the transaction. */
 export function moveSql(
   client: BoundedClient,
-  { checkpoints }: CheckpointTables,
-  { unit, to, evidence }: AdvanceRequest,
+  tables: CheckpointTables,
+  { unit, source, to, evidence }: AdvanceRequest,
   transaction: string,
-  skipped: string,
+  { skipped, inOrder }: { readonly skipped: string; readonly inOrder: readonly string[] },
 ): string {
+  const { checkpoints } = tables
   return `${limitSql(client)};
+       ${inOrder.length === 0 ? '' : `${inOrderSql(tables, unit, source, inOrder)};`}
        with moved as (
          update ${checkpoints} c
          set position = ${quoteLiteral(to)}, settled = ${quoteLiteral(evidence.settled)},
@@ -54,21 +60,33 @@ export function moveSql(
 /** What fails, as a cast, where the checkpoint was not moved in the transaction that locked it. */
 export const TRANSACTION_ENDED = 'tidemark: the handler ended the transaction, this is '
 
-/** The runs that `lockSql` has read. */
-export function toCrossed(json: unknown): readonly CrossedRun[] {
-  if (typeof json !== 'string') return []
-  const runs = JSON.parse(json) as {
-    stored: string
-    current: string
-    count: string
-    isHistorical: boolean | null
-  }[]
-  return runs.map(({ stored, current, count, isHistorical }) => ({
-    stored,
-    current,
-    count: BigInt(count),
-    reason: isHistorical ? 'historical_gap' : 'stale_high_water_mark',
-  }))
+interface LockedRun {
+  readonly stored: string
+  readonly current: string
+  readonly count: string
+  readonly isHistorical: boolean | null
+  readonly isCrossed: boolean
+}
+
+/** Of the runs that `lockSql` has read, those that the advance crosses, and which of its positions lie in any of them. */
+export function toRuns(
+  json: unknown,
+  positions: readonly string[],
+): { readonly crossed: readonly CrossedRun[]; readonly inOrder: readonly string[] } {
+  if (typeof json !== 'string') return { crossed: [], inOrder: [] }
+  const runs = JSON.parse(json) as LockedRun[]
+  const bounds = runs.map(({ stored, current }) => ({ stored: BigInt(stored), current: BigInt(current) }))
+  const isIn = (position: bigint): boolean =>
+    bounds.some(({ stored, current }) => stored < position && position < current)
+  return {
+    crossed: runs.filter(({ isCrossed }) => isCrossed).map(toCrossed),
+    inOrder: [...new Set(positions)].filter((position) => isIn(BigInt(position))),
+  }
+}
+
+function toCrossed({ stored, current, count, isHistorical }: LockedRun): CrossedRun {
+  const reason = isHistorical ? 'historical_gap' : 'stale_high_water_mark'
+  return { stored, current, count: BigInt(count), reason }
 }
 
 /** Positions of sources that skip are integers; others cross nothing. */

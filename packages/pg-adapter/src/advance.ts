@@ -11,7 +11,7 @@ import {
   UNKNOWN_DECISION,
   unitName,
 } from '@tidemark/core/adapter'
-import { lockSql, moveSql, TRANSACTION_ENDED, toCrossed } from './advance-sql.ts'
+import { lockSql, moveSql, TRANSACTION_ENDED, toRuns } from './advance-sql.ts'
 import { toDesired } from './checkpoint-rows.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
@@ -66,12 +66,11 @@ export async function advanceCheckpoint(
     signal.throwIfAborted()
     const crossed = [...locked.crossed, ...(request.passed ?? [])]
     const skipped = addCrossed(parseSkipTotals(locked.skipped), crossed)
-    await moveAndCommit(parts, request, locked.transaction, formatSkipTotals(skipped)).catch(
-      (error: unknown) => {
-        if (!isAnswer(error)) unended.commitSent(unit, locked)
-        throw errorOfStatement(given, error)
-      },
-    )
+    const changed = { skipped: formatSkipTotals(skipped), inOrder: locked.inOrder }
+    await moveAndCommit(parts, request, locked.transaction, changed).catch((error: unknown) => {
+      if (!isAnswer(error)) unended.commitSent(unit, locked)
+      throw errorOfStatement(given, error)
+    })
     return { position: request.to, skipped, crossed }
   } catch (error) {
     // The connection is destroyed after an error; this ends the transaction at once, where it still can.
@@ -92,6 +91,8 @@ interface LockedCheckpoint extends OwnTransaction {
   readonly isAtOrAboveLsn: boolean
   readonly skipped: unknown
   readonly crossed: readonly CrossedRun[]
+  /** Of the positions that are handled, those that a mark has passed before. */
+  readonly inOrder: readonly string[]
 }
 
 /** Before the handler runs, so that the loser of two owners does no work. */
@@ -125,7 +126,7 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
     isKnownBackend: row.isKnownBackend === 'true',
     isAtOrAboveLsn: row.isAtOrAboveLsn === 'true',
     skipped: row.skipped,
-    crossed: toCrossed(row.crossed),
+    ...toRuns(row.runs, request.positions ?? []),
   }
 }
 
@@ -134,11 +135,11 @@ async function moveAndCommit(
   { client, tables }: AdvanceParts,
   request: AdvanceRequest,
   transaction: string,
-  skipped: string,
+  changed: { readonly skipped: string; readonly inOrder: readonly string[] },
 ): Promise<void> {
   const projection = unitName(request.unit)
   const results = await client
-    .query(moveSql(client, tables, request, transaction, skipped))
+    .query(moveSql(client, tables, request, transaction, changed))
     .catch((error: unknown) => {
       if (sqlState(error) === IN_FAILED_SQL_TRANSACTION) {
         throw new TransactionFailedError(

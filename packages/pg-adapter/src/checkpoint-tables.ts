@@ -12,6 +12,8 @@ export interface CheckpointTables {
   readonly audit: string
   readonly deadLetters: string
   readonly deadLetterCounts: string
+  readonly lateEvents: string
+  readonly lateEventUnits: string
 }
 
 export type Row = Readonly<Record<string, unknown>>
@@ -29,6 +31,8 @@ export function checkpointTables(schema: string): CheckpointTables {
     audit: table('audit'),
     deadLetters: table('dead_letters'),
     deadLetterCounts: table('dead_letter_counts'),
+    lateEvents: table('late_events'),
+    lateEventUnits: table('late_event_units'),
   }
 }
 

@@ -6,6 +6,7 @@ import {
   type Control,
   type DeadLetters,
   type FirstStart,
+  type LateEvents,
   type OpenedCheckpoint,
   ProjectionSourceError,
   requireKnownOptions,
@@ -46,6 +47,7 @@ import {
 import { PostgresControl } from './control.ts'
 import { deadLetters } from './dead-letters.ts'
 import { quoteLiteral } from './identifiers.ts'
+import { lateEvents } from './late-events.ts'
 import { migrate } from './migrations/migrate.ts'
 import { explainedQuery } from './operator-errors.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
@@ -115,6 +117,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly skips: SkipLedger
   readonly control: Control
   readonly deadLetters: DeadLetters<C>
+  readonly lateEvents: LateEvents<C>
   /** Gives connections as handlers get them. */
   readonly #pool: BoundedPool<C>
   readonly #ownPool: BoundedPool
@@ -133,10 +136,12 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     this.#tables = checkpointTables(schema)
     const query: Query = (sql, signal) => this.#query(sql, signal)
     this.settled = settledMemory(query, this.#tables)
-    this.skips = skipLedger(query, this.#tables)
     this.#operatorQuery = explainedQuery(query, this.#tables)
+    this.skips = skipLedger(query, this.#operatorQuery, this.#tables)
     this.control = new PostgresControl(this.#ownPool, this.#operatorQuery, this.#tables)
     this.deadLetters = deadLetters(this.#operatorQuery, this.#tables, queryTimeoutMs)
+    const [operatorQuery, tables] = [this.#operatorQuery, this.#tables]
+    this.lateEvents = lateEvents({ query, operatorQuery, tables, queryTimeoutMs })
   }
 
   prepare(signal: AbortSignal): Promise<void> {
@@ -233,7 +238,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async #query(sql: string, signal: AbortSignal): Promise<Row[]> {
-    const [result] = await withConnection(this.#ownPool, signal, (client) => transact(client, sql))
-    return result?.rows ?? []
+    const results = await withConnection(this.#ownPool, signal, (client) => transact(client, sql))
+    return results.at(-1)?.rows ?? []
   }
 }

@@ -13,7 +13,7 @@ export async function openHighWater(
   memory: SourceMemory,
   signal: AbortSignal,
 ): Promise<OpenedSource> {
-  return options.staleThresholdMs === undefined
+  return options.staleThreshold === undefined
     ? await openProven(options, memory, signal)
     : await openStale(options, signal)
 }
@@ -24,7 +24,7 @@ export async function readHighWater(
   memory: SourceMemory,
   request: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
-  return options.staleThresholdMs === undefined
+  return options.staleThreshold === undefined
     ? await readProvenHighWater(options, memory, request)
-    : await readStaleHighWater(options, options.staleThresholdMs, request)
+    : await readStaleHighWater(options, options.staleThreshold.thresholdMs, request)
 }

@@ -39,11 +39,13 @@ export function explainedQuery(query: Query, tables: CheckpointTables): Query {
 
 function grants(tables: CheckpointTables): readonly string[] {
   const { schema, checkpoints, settled, audit, deadLetters, deadLetterCounts } = tables
+  const { skips, lateEvents, lateEventUnits } = tables
   return [
     `  GRANT USAGE ON SCHEMA ${schema} TO ...;`,
     `  GRANT SELECT, UPDATE, DELETE ON ${checkpoints} TO ...;`,
-    `  GRANT SELECT ON ${settled} TO ...;`,
+    `  GRANT SELECT ON ${settled}, ${skips}, ${lateEvents} TO ...;`,
     `  GRANT SELECT, INSERT ON ${audit} TO ...;`,
     `  GRANT SELECT, UPDATE ON ${deadLetters}, ${deadLetterCounts} TO ...;`,
+    `  GRANT SELECT, INSERT, UPDATE ON ${lateEventUnits} TO ...;`,
   ]
 }

@@ -72,15 +72,22 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
   /**
    * How gaps in the numbers are passed.
    * - `{ mode: 'proof' }`: never passes a gap that may still be filled. A transaction that stays open holds up the mark.
-   * - `{ mode: 'stale-threshold', thresholdMs }`: a gap older than `thresholdMs` (default 3000, Marten's) is skipped and counted,
-   * and **its events are lost** if they come later. Raising it: fewer are lost, and each gap holds up the mark for longer.
-   * Lowering it: the mark follows sooner, and more are lost.
+   * - `{ mode: 'stale-threshold', thresholdMs, lateEventWindowMs }`: a gap older than `thresholdMs` (default 3000, Marten's) is
+   * skipped and counted, and no projection waits for its events. Raising it: fewer are missed, and each gap holds up the mark
+   * for longer. Lowering it: the mark follows sooner, and more are missed. What was skipped is looked at again for
+   * `lateEventWindowMs` (default 600000: 10 minutes, longer than a transaction should be open): an event that is found there is
+   * a late event, counted and kept (`operations.lateEvents`). Raising it: events of longer transactions are found; each
+   * look takes longer. Lowering it: cheaper, and **what comes later still is lost**.
    * - Change it when: writers cannot be named (numbers taken ahead, explicit positions), so that no proof is possible.
    * @default { mode: 'proof' }
    */
   readonly highWater?:
     | { readonly mode: 'proof' }
-    | { readonly mode: 'stale-threshold'; readonly thresholdMs?: number }
+    | {
+        readonly mode: 'stale-threshold'
+        readonly thresholdMs?: number
+        readonly lateEventWindowMs?: number
+      }
   /**
    * Accept a table without an index led by the position.
    * - `true`: every page reads the whole table.
@@ -111,7 +118,8 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly appendedAt: AppendedAt | undefined
   readonly mapRow: (row: PostgresRow, position: bigint) => E
   readonly name: string
-  readonly staleThresholdMs: number | undefined
+  /** `undefined` in proof mode. */
+  readonly staleThreshold: { readonly thresholdMs: number; readonly lateEventWindowMs: number } | undefined
   readonly allowMissingIndex: boolean
   /** Quoted, for SQL. */
   readonly sql: { readonly table: string; readonly position: string }
@@ -123,13 +131,18 @@ export interface AppendedAt {
   readonly timeZone: string | undefined
 }
 
-/** position: what most event tables call it; thresholdMs: Marten's; placeholderTypes: Marten's and Eventuous's. */
+/**
+ * position: what most event tables call it; thresholdMs: Marten's; lateEventWindowMs: longer than a transaction of an
+ * application should be open; placeholderTypes: Marten's and Eventuous's.
+ */
 export const POSTGRES_EVENTS_DEFAULTS: {
   readonly position: string
   readonly thresholdMs: number
+  readonly lateEventWindowMs: number
   readonly placeholderTypes: readonly string[]
 } = Object.freeze({
   position: 'position',
   thresholdMs: 3_000,
+  lateEventWindowMs: 600_000,
   placeholderTypes: Object.freeze(['tombstone', '$tombstone']),
 })

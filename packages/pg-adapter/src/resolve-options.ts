@@ -52,7 +52,7 @@ export function resolvePostgresEventsOptions<E>(
     appendedAt: resolveAppendedAt(options.appendedAt),
     mapRow: options.mapRow ?? ((row) => row as E),
     name,
-    staleThresholdMs: resolveThreshold(options.highWater),
+    staleThreshold: resolveThreshold(options.highWater),
     allowMissingIndex: options.allowMissingIndex ?? false,
     sql: { table: quoteName(table), position: quoteIdentifier(position) },
   })
@@ -99,7 +99,9 @@ function requireTimeZone(option: string, value: unknown): string {
   }
 }
 
-function resolveThreshold(highWater: PostgresEventsOptions['highWater']): number | undefined {
+function resolveThreshold(
+  highWater: PostgresEventsOptions['highWater'],
+): ResolvedPostgresEventsOptions<unknown>['staleThreshold'] {
   if (highWater === undefined) return undefined
   if (highWater.mode === 'proof') {
     requireKnownOptions(highWater, { mode: true }, 'highWater')
@@ -112,10 +114,21 @@ function resolveThreshold(highWater: PostgresEventsOptions['highWater']): number
       (highWater as { mode: unknown }).mode,
     )
   }
-  requireKnownOptions(highWater, { mode: true, thresholdMs: true }, 'highWater')
-  const thresholdMs = highWater.thresholdMs ?? POSTGRES_EVENTS_DEFAULTS.thresholdMs
-  if (typeof thresholdMs !== 'number' || !Number.isFinite(thresholdMs) || thresholdMs <= 0) {
-    throw new InvalidOptionError('highWater.thresholdMs', 'a number of milliseconds above 0', thresholdMs)
+  requireKnownOptions(highWater, { mode: true, thresholdMs: true, lateEventWindowMs: true }, 'highWater')
+  const { thresholdMs, lateEventWindowMs } = POSTGRES_EVENTS_DEFAULTS
+  return Object.freeze({
+    thresholdMs: requireMs('highWater.thresholdMs', highWater.thresholdMs ?? thresholdMs),
+    lateEventWindowMs: requireMs(
+      'highWater.lateEventWindowMs',
+      highWater.lateEventWindowMs ?? lateEventWindowMs,
+    ),
+  })
+}
+
+function requireMs(option: string, value: unknown): number {
+  // Beyond what an integer can say exactly, the server's clock cannot reckon either.
+  if (typeof value !== 'number' || !(value > 0) || value > Number.MAX_SAFE_INTEGER) {
+    throw new InvalidOptionError(option, 'a number of milliseconds above 0', value)
   }
-  return thresholdMs
+  return value
 }

@@ -2,6 +2,8 @@ import {
   denseOrder,
   type EventSource,
   type EventsTypedBy,
+  type FoundEvent,
+  type Gap,
   type HighWaterReading,
   type HighWaterRequest,
   type Holder,
@@ -11,6 +13,7 @@ import {
   type Page,
 } from '@tidemark/core/adapter'
 import { toldPool } from './client.ts'
+import { findIn } from './find-in.ts'
 import { openHighWater, readHighWater } from './high-water.ts'
 import { loadPage } from './load.ts'
 import type { PostgresEventsOptions, PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
@@ -39,6 +42,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   readonly filtersByType: boolean
   readonly placeholderTypes: readonly string[]
   readonly passesUnproven: boolean
+  readonly lateEventWindowMs: number | undefined
   #options: ResolvedPostgresEventsOptions<E>
   readonly #memory = { backends: new KnownBackends(), former: new FormerSequences() }
   readonly #pages = { ranges: new PageRanges(), columns: new PageColumns() }
@@ -48,7 +52,8 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
     this.name = options.name
     this.filtersByType = options.eventType !== undefined
     this.placeholderTypes = options.placeholderTypes
-    this.passesUnproven = options.staleThresholdMs !== undefined
+    this.passesUnproven = options.staleThreshold !== undefined
+    this.lateEventWindowMs = options.staleThreshold?.lateEventWindowMs
   }
 
   async open(request: OpenRequest): Promise<OpenedSource> {
@@ -61,8 +66,21 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
 
   async load(request: LoadRequest<bigint>): Promise<Page<bigint, E>> {
     const options = await this.#located(request.signal)
-    const backends = options.staleThresholdMs === undefined ? this.#memory.backends : undefined
+    const backends = options.staleThreshold === undefined ? this.#memory.backends : undefined
     return await loadPage(options, { ...this.#pages, backends }, request)
+  }
+
+  async findIn(
+    runs: readonly Gap<bigint>[],
+    limit: number,
+    signal: AbortSignal,
+  ): Promise<readonly FoundEvent<bigint>[]> {
+    return await findIn(
+      (await this.#located(signal)) as ResolvedPostgresEventsOptions<unknown>,
+      runs,
+      limit,
+      signal,
+    )
   }
 
   lookCloser(holders: readonly Holder[]): string {

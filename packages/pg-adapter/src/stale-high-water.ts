@@ -9,6 +9,7 @@ import {
   startStaleThreshold,
 } from '@tidemark/core/adapter'
 import { withConnection } from './client.ts'
+import { openWriters } from './open-writers.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { requireReadableInOrder, requireTable } from './proof/conditions.ts'
 import { requireGlobalOrder } from './proof/global-order.ts'
@@ -51,6 +52,7 @@ export async function readStaleHighWater(
   const nowMs = performance.now()
   const { head, visible } = await readVisible(options, before.mark, signal)
   const { state, skipped, gaps } = passStaleGaps(before, { head, visible, nowMs }, thresholdMs)
+  const heldBy = skipped.length === 0 ? undefined : await openWriters(options, signal)
   return {
     // The row at the mark may have been deleted.
     head: isBelow(head, state.mark) ? state.mark : head,
@@ -59,7 +61,7 @@ export async function readStaleHighWater(
     gaps,
     holders: [],
     provenEmpty: [],
-    skipped,
+    skipped: skipped.map((run) => ({ ...run, heldBy })),
     incarnation: UNPROVEN_INCARNATION,
     logPosition: undefined,
     memory: { threshold: state } satisfies Memory,

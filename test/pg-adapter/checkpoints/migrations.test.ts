@@ -45,6 +45,8 @@ test('makes its tables, and does nothing the second time', async () => {
     'checkpoints',
     'dead_letter_counts',
     'dead_letters',
+    'late_event_units',
+    'late_events',
     'migrations',
     'settled',
     'skips',

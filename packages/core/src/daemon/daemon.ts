@@ -13,6 +13,7 @@ import { letterGauges, projectionGauges, storeGauges } from '../telemetry/gauge-
 import type { GaugeReading } from '../telemetry/metrics.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
 import { drain } from './drain.ts'
+import { LateWork } from './late-work.ts'
 import { LetterCounts } from './letter-counts.ts'
 import { type DaemonOptions, type ResolvedDaemonOptions, resolveDaemonOptions } from './options.ts'
 import { prepareCheckpoints } from './prepare.ts'
@@ -74,11 +75,13 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   readonly #agent: PollingAgent<P>
   readonly #units: Units<P, E, Tx>
   readonly #letters: LetterCounts<Tx>
+  readonly #late: LateWork<P, E, Tx>
   readonly #stopping = new AbortController()
   #life: 'new' | 'starting' | 'started' | 'stopped' = 'new'
   #refused: { readonly error: unknown } | undefined
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
+  #watchingLate: Promise<void> | undefined
   readonly #changes = new Changes()
   /** Resolves when `stop()` has, also where a store has not answered. */
   readonly #over: Deferred = deferred()
@@ -95,7 +98,13 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       gauges: () => this.#gauges(),
     })
     this.#letters = new LetterCounts({ checkpoints, clock, logger: highWater.logger })
-    this.#agent = new PollingAgent(highWater, this.#session, () => this.#units.projected())
+    this.#late = new LateWork({ ...options, session: this.#session })
+    this.#agent = new PollingAgent(
+      highWater,
+      this.#session,
+      () => this.#units.projected(),
+      this.#late.onProvenEmpty,
+    )
     this.#units = new Units({
       projections,
       source,
@@ -145,6 +154,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     await this.#agent.start()
     if (this.#isStopping()) return
     this.#units.start(this.#stopping.signal)
+    this.#watchingLate = this.#late.watch(this.#stopping.signal)
     this.#life = 'started'
   }
 
@@ -165,7 +175,12 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
 
   async #drain(): Promise<void> {
     const { clock, drainTimeoutMs } = this.#options
-    const drained = Promise.all([this.#starting?.catch(() => {}), this.#units.drain(), this.#agent.stop()])
+    const drained = Promise.all([
+      this.#starting?.catch(() => {}),
+      this.#watchingLate,
+      this.#units.drain(),
+      this.#agent.stop(),
+    ])
     await drain({ drained, giveUp: () => this.#units.giveUp(), drainTimeoutMs, clock })
     this.#session.close(this)
     this.#changes.tell()

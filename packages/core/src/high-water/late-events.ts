@@ -1,14 +1,8 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import type { StoredProgress } from '../ports/event-source.ts'
+import type { LateEvent } from '../ports/late-events.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import { unitName } from '../ports/unit.ts'
-
-/** An event that became visible where the mark had passed already. Its position is a text of `PositionOrder.format`. */
-export interface LateEvent {
-  readonly position: string
-  /** `undefined` where the source does not know types. */
-  readonly type: string | undefined
-}
 
 /**
  * A projection whose checkpoint stood at or above late events when they were found. It has missed each one that was not

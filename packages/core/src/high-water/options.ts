@@ -14,7 +14,7 @@ import {
 /** What the agent needs of a checkpoint store. */
 export type ProgressMemory = Pick<
   CheckpointStore<never>,
-  'name' | 'progress' | 'settled' | 'skips' | 'sharesLogWith' | 'toDecide' | 'isTransient'
+  'name' | 'progress' | 'settled' | 'skips' | 'lateEvents' | 'sharesLogWith' | 'toDecide' | 'isTransient'
 >
 
 export interface HighWaterAgentOptions<P> extends TelemetryOptions {

@@ -1,3 +1,4 @@
+import { hasCode } from '../kernel/errors.ts'
 import type {
   Evidence,
   HighWaterReading,
@@ -5,9 +6,14 @@ import type {
   SkippedRun,
   StoredProgress,
 } from '../ports/event-source.ts'
+import type { LateEvent } from '../ports/late-events.ts'
+import type { LateEventsError } from './late-events.ts'
 import type { ReadRequest } from './lifecycle-commands.ts'
 import type { OpenedRun } from './lifecycle-standing.ts'
 import type { ResolvedHighWaterAgentOptions } from './options.ts'
+
+/** Events were found that a proof says are not there: kept before polling halts. Never rejects. */
+export type OnLate = (events: readonly LateEvent[], signal: AbortSignal) => Promise<void>
 
 type Waiting = NonNullable<HighWaterRequest<unknown>['waiting']>
 
@@ -16,16 +22,19 @@ export class PollCalls<P> {
   readonly #options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints'>
   readonly #signal: AbortSignal
   readonly #projected: () => P | undefined
+  readonly #onLate: OnLate
 
   constructor(
     options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints'>,
     signal: AbortSignal,
     /** See `HighWaterRequest.projected`. */
     projected: () => P | undefined,
+    onLate: OnLate,
   ) {
     this.#options = options
     this.#signal = signal
     this.#projected = projected
+    this.#onLate = onLate
   }
 
   async open(waiting: Waiting): Promise<OpenedRun> {
@@ -49,13 +58,18 @@ export class PollCalls<P> {
   async read(request: ReadRequest<P>, waiting: Waiting): Promise<HighWaterReading<P>> {
     const { source, checkpoints } = this.#options
     const toDecide = checkpoints?.toDecide?.(source.name)
-    return await source.readHighWater({
-      ...request,
-      projected: this.#projected(),
-      ...(toDecide === undefined ? {} : { toDecide }),
-      signal: this.#signal,
-      waiting,
-    })
+    try {
+      return await source.readHighWater({
+        ...request,
+        projected: this.#projected(),
+        ...(toDecide === undefined ? {} : { toDecide }),
+        signal: this.#signal,
+        waiting,
+      })
+    } catch (error) {
+      if (isLate(error)) await this.#onLate(error.events, this.#signal)
+      throw error
+    }
   }
 
   async record(skipped: readonly SkippedRun<P>[]): Promise<void> {
@@ -76,7 +90,7 @@ export class PollCalls<P> {
 
   #formatRun = (run: SkippedRun<P>): SkippedRun<string> => {
     const { format } = this.#options.source.order
-    return { stored: format(run.stored), current: format(run.current), count: run.count }
+    return { ...run, stored: format(run.stored), current: format(run.current) }
   }
 }
 
@@ -86,4 +100,8 @@ export function formatEvidence<P>(
 ): { incarnation: string; settled: string | undefined; logPosition: string | undefined } {
   const { incarnation, settled, logPosition } = evidence
   return { incarnation, settled: settled === undefined ? undefined : format(settled), logPosition }
+}
+
+function isLate(error: unknown): error is LateEventsError {
+  return hasCode(error, 'TIDEMARK_LATE_EVENTS')
 }

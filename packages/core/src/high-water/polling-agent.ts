@@ -12,7 +12,7 @@ import { next } from './lifecycle.ts'
 import type { Command, Input } from './lifecycle-commands.ts'
 import { NOT_STARTED, type Shown, type Standing } from './lifecycle-standing.ts'
 import type { ResolvedHighWaterAgentOptions } from './options.ts'
-import { PollCalls } from './poll-calls.ts'
+import { type OnLate, PollCalls } from './poll-calls.ts'
 import { PollPause } from './poll-pause.ts'
 import { pulseOf } from './pulse.ts'
 import { watchStaleness } from './staleness-watch.ts'
@@ -41,11 +41,12 @@ export class PollingAgent<P> implements AsyncDisposable {
     session: TelemetrySession<P, never>,
     /** See `HighWaterRequest.projected`. */
     projected: () => P | undefined,
+    onLate: OnLate = async () => {},
   ) {
     this.#options = options
     this.#session = session
     this.#reports = new AgentReports(options, session)
-    this.#calls = new PollCalls(options, this.#stopping.signal, projected)
+    this.#calls = new PollCalls(options, this.#stopping.signal, projected, onLate)
     this.#pause = new PollPause(options.clock, this.#stopping.signal)
   }
 

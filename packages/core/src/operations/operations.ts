@@ -1,11 +1,14 @@
 import { neverAborted } from '../kernel/deferred.ts'
 import { hasCode, InvalidOptionError } from '../kernel/errors.ts'
 import type { AuditEntry, ControlFilter, ControlledUnit } from '../ports/control.ts'
+import type { ListedLate } from '../ports/late-events.ts'
 import { isPosition, laterOf } from '../ports/position.ts'
 import type { Unit } from '../ports/unit.ts'
 import { choose, requireNoneLeft } from './choice.ts'
 import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.ts'
 import { type Decide, toBe, toBeForgotten, toBeRetired, toStandAt } from './decisions.ts'
+import { Evidence, type PassedRun } from './evidence.ts'
+import type { LateDecisionRequest, LateEventsRequest, SkipsRequest } from './evidence-requests.ts'
 import {
   type OperationsOptions,
   type ResolvedOperationsOptions,
@@ -65,6 +68,19 @@ export interface Operations<P> {
   audit(request?: AuditRequest): Promise<readonly AuditEntry[]>
   /** What operators do about events that were given up. */
   readonly deadLetters: DeadLetterOperations
+  /**
+   * What marks have passed without proof (stale-threshold mode), the newest first: which positions, when, who held them, which
+   * projections have passed them since, which events came late, and, with `source`, which are there now. What a policy has
+   * given up is not here: that is a dead letter.
+   */
+  skips(request?: SkipsRequest<P>): Promise<readonly PassedRun[]>
+  /** Events that became visible where a mark had passed, the highest position first, and what has become of each. */
+  lateEvents(request?: LateEventsRequest<P>): Promise<readonly ListedLate[]>
+  /**
+   * Late events that are open are not wanted: nobody is given them any more. Answers how many were open, each counted once for
+   * each projection. Who and why are kept with them. Needs `source`.
+   */
+  discardLateEvents(request: LateDecisionRequest<P>): Promise<number>
 }
 
 /**
@@ -78,11 +94,25 @@ export function createOperations<P = never>(options: OperationsOptions<P>): Oper
 
 class StoreOperations<P> implements Operations<P> {
   readonly deadLetters: DeadLetterOperations
+  readonly #evidence: Evidence<P>
   readonly #options: ResolvedOperationsOptions<P>
 
   constructor(options: ResolvedOperationsOptions<P>) {
     this.#options = options
     this.deadLetters = deadLetterOperations(options.checkpoints)
+    this.#evidence = new Evidence(options.checkpoints, options.source)
+  }
+
+  async skips(request: SkipsRequest<P> = {}): Promise<readonly PassedRun[]> {
+    return await this.#evidence.skips(request)
+  }
+
+  async lateEvents(request: LateEventsRequest<P> = {}): Promise<readonly ListedLate[]> {
+    return await this.#evidence.lateEvents(request)
+  }
+
+  async discardLateEvents(request: LateDecisionRequest<P>): Promise<number> {
+    return await this.#evidence.discard(request)
   }
 
   async list(request: UnitsRequest = {}): Promise<readonly ControlledUnit[]> {

@@ -2,21 +2,25 @@ import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { Control } from '../ports/control.ts'
-import type { EventSource } from '../ports/event-source.ts'
 import type { LetterStore } from './dead-letters.ts'
+import type { EvidenceSource, EvidenceStore } from './evidence.ts'
 
 /** The part of a checkpoint store that operations use, whatever its handlers are given. */
-type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'progress' | 'control'> & LetterStore
+type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'progress' | 'control'> &
+  LetterStore &
+  EvidenceStore
 
 export interface OperationsOptions<P> {
   /** The checkpoints that the daemons have: `postgresCheckpoints(...)` with the same database and schema. */
   readonly checkpoints: OperatedStore
   /**
-   * The source that the daemons read. Nothing is asked of it: it says how positions are written and compared.
-   * - Change it when: `moveTo` is called, or several sources share these checkpoints and only one is meant.
-   * @default none: every source, and `moveTo` is refused
+   * The source that the daemons read: it says how positions are written and compared. `skips` alone asks it something: which
+   * events are there by now.
+   * - Change it when: `moveTo` or anything about late events is called, or several sources share these checkpoints and only one
+   * is meant.
+   * @default none: every source, and what takes positions is refused
    */
-  readonly source?: Pick<EventSource<P, never>, 'name' | 'order'>
+  readonly source?: EvidenceSource<P>
 }
 
 const OPERATIONS_OPTIONS: Readonly<Record<keyof OperationsOptions<unknown>, true>> = {

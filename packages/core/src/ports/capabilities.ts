@@ -8,8 +8,11 @@ export type StoreCapability =
   | 'remembers_settled'
   | 'follows_operators'
   | 'keeps_dead_letters'
+  | 'keeps_late_events'
 
 type Source = Pick<EventSource<unknown, unknown>, 'passesUnproven'>
+
+type Part = 'skips' | 'settled' | 'control' | 'deadLetters' | 'lateEvents'
 
 interface Need {
   readonly of: (source: Source) => boolean
@@ -19,10 +22,7 @@ interface Need {
 
 /** By the part of `CheckpointStore` that a store with this capability has. `need`: what cannot be had without it. */
 export const STORE_CAPABILITIES: Readonly<
-  Record<
-    StoreCapability,
-    { readonly port: 'skips' | 'settled' | 'control' | 'deadLetters'; readonly need: Need | undefined }
-  >
+  Record<StoreCapability, { readonly port: Part; readonly need: Need | undefined }>
 > = {
   counts_skips: {
     port: 'skips',
@@ -39,6 +39,14 @@ export const STORE_CAPABILITIES: Readonly<
   follows_operators: { port: 'control', need: undefined },
   // What needs it is an option of a projection, not a source.
   keeps_dead_letters: { port: 'deadLetters', need: undefined },
+  keeps_late_events: {
+    port: 'lateEvents',
+    need: {
+      of: ({ passesUnproven }) => passesUnproven === true,
+      why: 'this source passes positions without proof (stale-threshold mode), and events that are found there later have to be kept',
+      instead: 'keep the checkpoints in postgresCheckpoints, or read this source in proof mode',
+    },
+  },
 }
 
 /** Throws `UnsupportedByStoreError` where a projection may skip events and the store keeps no dead letters. */
@@ -72,7 +80,7 @@ export function requireRoles(option: string, store: Pick<CheckpointStore<never>,
 export function requireCapabilities(
   source: Source,
   store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled' | 'control'> &
-    Partial<Pick<CheckpointStore<never>, 'deadLetters'>>,
+    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents'>>,
 ): void {
   for (const { port, need } of Object.values(STORE_CAPABILITIES)) {
     if (need?.of(source) && store[port] === undefined) {

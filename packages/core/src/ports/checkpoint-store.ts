@@ -1,6 +1,7 @@
 import type { Control } from './control.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
+import type { LateEvents } from './late-events.ts'
 import type { SettledMemory } from './settled-memory.ts'
 import type { SkipLedger } from './skip-ledger.ts'
 import type { Checkpoint, OpenedCheckpoint, SkipReason, StoredUnit, UnitFilter } from './stored-unit.ts'
@@ -66,6 +67,8 @@ export interface CheckpointStore<Tx> {
   readonly settled?: SettledMemory
   /** For stores that count positions which a mark passed without proof. */
   readonly skips?: SkipLedger
+  /** For stores that keep which events came late, at positions that a mark had passed. */
+  readonly lateEvents?: LateEvents<Tx>
   /** For stores that keep what operators want of units. */
   readonly control?: Control
   /** For stores that keep the events that a policy gave up. */
@@ -91,6 +94,11 @@ export interface AdvanceRequest {
    * `deadLetters` are never given any.
    */
   readonly passed?: readonly CrossedRun[]
+  /**
+   * The positions of the events that are handled or given up with it, where the source passes positions without proof. Those
+   * in a run that a mark has passed were given in their place: they are no late events for this unit (`LateEvents`).
+   */
+  readonly positions?: readonly string[]
   /** Fires when nobody waits for `work` any more: the transaction's connection is destroyed. */
   readonly signal: AbortSignal
 }

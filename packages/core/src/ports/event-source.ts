@@ -15,6 +15,8 @@ export interface EventSource<P, E> {
   readonly filtersByType: boolean
   /** Whether a mark may pass positions without proof: then a checkpoint store has to count them. @default false */
   readonly passesUnproven?: boolean
+  /** For how long positions that a mark has passed without proof are looked at again. Beside `passesUnproven`, with `findIn`. */
+  readonly lateEventWindowMs?: number | undefined
   /** Types of rows that are no events and are never loaded: a projection that asks for one is refused. */
   readonly placeholderTypes?: readonly string[]
   /**
@@ -34,6 +36,11 @@ export interface EventSource<P, E> {
    * `upTo`. Rejects with `IncarnationChangedError` when the store is no longer the one that poll has seen.
    */
   load(request: LoadRequest<P>): Promise<Page<P, E>>
+  /**
+   * The events that are visible now in runs of positions, at most `limit` of each run, the lowest first; placeholders are
+   * left out. For sources that pass positions without proof: an event that is found in such a run is late.
+   */
+  findIn?(runs: readonly Gap<P>[], limit: number, signal: AbortSignal): Promise<readonly FoundEvent<P>[]>
   /** Tells that something may have been appended. A hint only: polling alone is always enough. */
   wakeUps?(signal: AbortSignal): AsyncIterable<void>
   /** What an operator runs or reads to find out more about these holders. */
@@ -120,6 +127,13 @@ export interface Gap<P> {
   readonly to: P
 }
 
+/** An event that is visible where one was looked for. */
+export interface FoundEvent<P> {
+  readonly position: P
+  /** `undefined` where the source does not know types. */
+  readonly type: string | undefined
+}
+
 /** A transaction that may still fill a gap, or that merely reads the sequence's last value. */
 export interface Holder {
   /** The store's own name of the transaction. */
@@ -138,6 +152,8 @@ export interface SkippedRun<P> {
   /** The next visible position. */
   readonly current: P
   readonly count: bigint
+  /** The transactions that had written and were open when it was passed. `undefined`: nobody could look. */
+  readonly heldBy?: readonly Holder[] | undefined
 }
 
 /** The part of a poll that progress rests on; it travels with each page and is stored with each checkpoint. */

@@ -1,4 +1,5 @@
 import { HandlerCalls } from '../failures/handler-timeout.ts'
+import type { Burial } from '../failures/letter.ts'
 import { batchLimit, isParting, narrowedAt } from '../failures/narrow.ts'
 import type { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
@@ -174,7 +175,7 @@ export class ProjectionRunner<P, E, Tx> {
       case 'bury':
         await this.#handlerCalls.ended()
         return await buryEvents(this.#parts, command.burial, (passed, work) =>
-          this.#move({ ...command, page: undefined, passed, signal: this.#givenUp.signal }, work),
+          this.#move({ ...command, ...ofBurial(command.burial), passed, signal: this.#givenUp.signal }, work),
         )
       case 'checkpoint':
         return await this.#move({ ...command, page: undefined, signal: this.#givenUp.signal }, async () => {})
@@ -268,4 +269,8 @@ export class ProjectionRunner<P, E, Tx> {
     await this.#parts.clock.sleep(ms, wait.signal)
     return wait.signal.aborted ? undefined : { kind: 'due' }
   }
+}
+
+function ofBurial({ batch }: Burial): Pick<Movement<never, never>, 'page' | 'positions'> {
+  return { page: undefined, positions: [batch.firstPosition, batch.lastPosition] }
 }

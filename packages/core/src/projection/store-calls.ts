@@ -31,8 +31,9 @@ export interface Movement<P, E> {
   readonly page: ReadPage<P, E> | undefined
   /** Fires when nobody waits for it any more. */
   readonly signal: AbortSignal
-  /** What is given up with it. */
+  /** What is given up with it, and at which positions. */
   readonly passed?: readonly CrossedRun[]
+  readonly positions?: readonly string[]
 }
 
 /** What one projection asks of its source and its checkpoint store; positions are texts there. */
@@ -83,7 +84,7 @@ export class StoreCalls<P, E, Tx> {
 
   async advance(
     grant: Grant<Tx>,
-    { from, to, evidence, page, passed = [], signal }: Movement<P, E>,
+    { from, to, evidence, page, passed = [], positions, signal }: Movement<P, E>,
     work: (tx: Tx) => Promise<void>,
   ): Promise<Advanced> {
     const { projection, source } = this.#parts
@@ -95,6 +96,9 @@ export class StoreCalls<P, E, Tx> {
       to: format(to),
       evidence: formatEvidence(format, evidence),
       ...(passed.length === 0 ? {} : { passed }),
+      ...(source.passesUnproven === true
+        ? { positions: positions ?? page?.positions.map(format) ?? [] }
+        : {}),
       signal,
     }
     const advanced = await grant.advance(request, work)

@@ -7,7 +7,7 @@ import type { Exemplar } from './metrics.ts'
 import { linksTo } from './span-links.ts'
 import type { ClosedGap } from './telemetry.ts'
 import type { ReadTraceContext } from './trace-context.ts'
-import { NO_TRACING, type TracedBatch, type TracedSkip, type Tracing } from './tracing.ts'
+import { NO_TRACING, type TracedBatch, type TracedLate, type TracedSkip, type Tracing } from './tracing.ts'
 
 type Api = typeof import('@opentelemetry/api')
 
@@ -99,6 +99,24 @@ class ApiTracing<E> implements Tracing<E> {
         isCounted && !isOneRun
           ? `${count} events up to ${current} were passed unhandled`
           : `${isCounted ? `${count} ` : ''}positions between ${stored} and ${current} were skipped`,
+    })
+    span.end()
+  }
+
+  late({ projection, source, events, firstPosition, lastPosition }: TracedLate): void {
+    const span = this.#startSpan('tidemark.late_events', {
+      root: true,
+      attributes: {
+        [ATTRIBUTES.projection]: projection,
+        [ATTRIBUTES.source]: source,
+        [ATTRIBUTES.lateEvents]: events,
+        [ATTRIBUTES.lateFirstPosition]: firstPosition,
+        [ATTRIBUTES.lateLastPosition]: lastPosition,
+      },
+    })
+    span.setStatus({
+      code: this.#api.SpanStatusCode.ERROR,
+      message: `${events} events became visible behind the checkpoint, the first at ${firstPosition}`,
     })
     span.end()
   }

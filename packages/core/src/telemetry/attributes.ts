@@ -16,6 +16,9 @@ export const ATTRIBUTES: {
   readonly checkpointConflict: 'tidemark.checkpoint.conflict'
   readonly batchMessageCount: 'messaging.batch.message_count'
   readonly operationType: 'messaging.operation.type'
+  readonly lateEvents: 'tidemark.late_events.count'
+  readonly lateFirstPosition: 'tidemark.late_events.first_position'
+  readonly lateLastPosition: 'tidemark.late_events.last_position'
   readonly source: 'tidemark.source.name'
   readonly gapFrom: 'tidemark.gap.from'
   readonly gapTo: 'tidemark.gap.to'
@@ -38,6 +41,9 @@ export const ATTRIBUTES: {
   lastPosition: 'tidemark.batch.last_position',
   unlinkedEvents: 'tidemark.batch.unlinked_events',
   checkpointConflict: 'tidemark.checkpoint.conflict',
+  lateEvents: 'tidemark.late_events.count',
+  lateFirstPosition: 'tidemark.late_events.first_position',
+  lateLastPosition: 'tidemark.late_events.last_position',
   source: 'tidemark.source.name',
   gapFrom: 'tidemark.gap.from',
   gapTo: 'tidemark.gap.to',

@@ -4,6 +4,7 @@ import { type Instrument, OUTCOMES, PROJECTION, SOURCE } from './instrument.ts'
 
 export type CounterName =
   | 'skipped_events'
+  | 'late_events'
   | 'processed_events'
   | 'proven_empty_positions'
   | 'gaps_closed'
@@ -24,6 +25,15 @@ export const COUNTERS: Readonly<Record<CounterName, Instrument>> = {
     // What an operator passes on purpose is no loss.
     labels: { ...PROJECTION, reason: SKIP_REASONS.filter((reason) => reason !== 'moved') },
     help: 'Positions that a projection passed without proof, or events that it passed without handling them. Data may be lost.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  late_events: {
+    kind: 'counter',
+    unit: '{event}',
+    scope: 'projection',
+    aggregator: 'sum',
+    labels: PROJECTION,
+    help: 'Events that became visible where a projection had passed without them. It has missed them until they are handled.',
     usedBy: ['dashboard', 'alert'],
   },
   processed_events: {

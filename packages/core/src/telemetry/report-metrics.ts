@@ -46,6 +46,8 @@ export function reportMetrics<P>(
         recorder.add('skipped_events', Number(count), { projection_name: projection, reason })
       }
     },
+    lateEvents: ({ projection, events }) =>
+      recorder.add('late_events', events.length, { projection_name: projection }),
     subscriptionProgressed: ({ projection, delivered, processed, delayMs }) => {
       const labels = { projection_name: projection }
       if (delivered > 0) recorder.add('delivered_events', delivered, labels)
@@ -75,6 +77,7 @@ export function startDaemonAtZero(
       recorder.add('skipped_events', 0, { projection_name, reason })
     for (const action of ['retry', 'pause', 'skip'])
       recorder.add('handler_errors', 0, { projection_name, action })
+    recorder.add('late_events', 0, { projection_name })
     recorder.add('processed_events', 0, { projection_name })
     recorder.add('checkpoint_conflicts', 0, { projection_name })
   }

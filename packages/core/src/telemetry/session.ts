@@ -128,6 +128,7 @@ function quietTracing<E>(tracing: Tracing<E>, onError: (error: unknown) => void)
       return own.value
     },
     skipped: (skip) => quietly(() => tracing.skipped(skip), onError),
+    late: (late) => quietly(() => tracing.late(late), onError),
     gapsClosed: (...closed) => quietly(() => tracing.gapsClosed(...closed), onError),
     currentSpan: () => quietly(() => tracing.currentSpan(), onError),
   }

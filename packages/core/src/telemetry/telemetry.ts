@@ -1,6 +1,7 @@
 import type { FailedBatch } from '../failures/classify.ts'
 import type { CrossedRun } from '../ports/checkpoint-store.ts'
 import type { Gap, HighWaterReading, Holder } from '../ports/event-source.ts'
+import type { LateEvent } from '../ports/late-events.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
 import type { ProjectionState } from '../projection/status.ts'
 import type { SubscriptionState } from '../subscription/status.ts'
@@ -18,6 +19,7 @@ export interface Telemetry {
   storeFailed?(report: StoreFailedReport): void
   checkpointConflict?(report: { readonly projection: string }): void
   skipped?(report: SkippedReport): void
+  lateEvents?(report: LateEventsReport): void
   projectionStateChanged?(report: {
     readonly projection: string
     readonly state: ProjectionState | SubscriptionState
@@ -115,6 +117,12 @@ export interface SkippedReport {
   readonly totals: SkipTotals
 }
 
+/** Events became visible that a projection has passed and was not given. Of several processes that find one, one reports it. */
+export interface LateEventsReport {
+  readonly projection: string
+  readonly events: readonly LateEvent[]
+}
+
 /** Every report, listed once: whatever stands between core and a `Telemetry` follows from this list. */
 const REPORTS: Readonly<Record<keyof Telemetry, true>> = {
   polled: true,
@@ -124,6 +132,7 @@ const REPORTS: Readonly<Record<keyof Telemetry, true>> = {
   storeFailed: true,
   checkpointConflict: true,
   skipped: true,
+  lateEvents: true,
   projectionStateChanged: true,
   subscriptionProgressed: true,
   subscriptionDropped: true,

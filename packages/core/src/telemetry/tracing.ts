@@ -7,6 +7,7 @@ export interface Tracing<E> {
   /** Runs `work` inside a span that is linked to the traces that appended `batch.events`. */
   batch<T>(batch: TracedBatch<E>, work: () => Promise<T>): Promise<T>
   skipped(skip: TracedSkip<E>): void
+  late(late: TracedLate): void
   gapsClosed(
     source: string,
     gaps: readonly ClosedGap[],
@@ -35,9 +36,19 @@ export interface TracedSkip<E> {
   readonly nextEvent: E | undefined
 }
 
+/** Late events that one projection has missed. */
+export interface TracedLate {
+  readonly projection: string
+  readonly source: string
+  readonly events: number
+  readonly firstPosition: string
+  readonly lastPosition: string
+}
+
 export const NO_TRACING: Tracing<unknown> = {
   batch: (_, work) => work(),
   skipped: () => {},
+  late: () => {},
   gapsClosed: () => {},
   currentSpan: () => undefined,
 }

@@ -1,22 +1,17 @@
 import { type Deferred, deferred } from '../kernel/deferred.ts'
 import { CheckpointConflictError, ProjectionPausedError, ProjectionSourceError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
-import type {
-  Advanced,
-  AdvanceRequest,
-  CheckpointStore,
-  CrossedRun,
-  FirstStart,
-} from '../ports/checkpoint-store.ts'
+import type { Advanced, AdvanceRequest, CheckpointStore, FirstStart } from '../ports/checkpoint-store.ts'
 import type { Control, ControlledUnit } from '../ports/control.ts'
-import type { Evidence, SkippedRun, StoredProgress } from '../ports/event-source.ts'
+import type { Evidence, StoredProgress } from '../ports/event-source.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
 import { addCrossed } from '../ports/skip-totals.ts'
-import type { OpenedCheckpoint, Role, SkipReason, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
+import type { OpenedCheckpoint, Role, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
 import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { InMemoryControl } from './in-memory-control.ts'
 import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
+import { InMemoryLateEvents } from './in-memory-late-events.ts'
 
 export interface InMemoryCheckpointsOptions<Tx> {
   /** What handlers get as `tx`: a stand-in for the client of your database, or a client of a test database. */
@@ -53,21 +48,14 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       this.#settled.set(source, evidence)
     },
   }
-  readonly skips: SkipLedger = {
-    record: async (source, runs, signal) => {
-      signal.throwIfAborted()
-      const known = this.#skips.get(source) ?? []
-      const last = known.at(-1)?.current
-      this.#skips.set(source, [...known, ...runs.flatMap((run) => partAbove(run, last) ?? [])])
-    },
-  }
   readonly #tx: Tx
   readonly #rows = new Map<string, Row>()
   readonly #settled = new Map<string, Evidence<string>>()
-  readonly #skips = new Map<string, SkippedRun<string>[]>()
   readonly #busy = new Map<string, Deferred>()
   readonly deadLetters: InMemoryDeadLetters<Tx> = new InMemoryDeadLetters()
   readonly control: Control = new InMemoryControl(this.#rows, this.#busy, this.deadLetters)
+  readonly lateEvents: InMemoryLateEvents<Tx> = new InMemoryLateEvents(this.#rows)
+  readonly skips: SkipLedger = this.lateEvents.skips
 
   constructor(tx: Tx) {
     this.#tx = tx
@@ -105,13 +93,14 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   }
 
   async advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced> {
-    const { unit, source, from, to, evidence, passed = [], signal } = request
+    const { unit, source, from, to, evidence, passed = [], positions = [], signal } = request
     const key = unitKey(unit)
     if (this.#busy.has(key))
       throw new CheckpointConflictError(unitName(unit), 'another owner is working on it')
     const over = deferred()
     this.#busy.set(key, over)
     this.deadLetters.begin(unit)
+    this.lateEvents.begin(unit)
     try {
       const row = this.#rows.get(key)
       if (row?.desired === 'paused' && row.decision !== undefined) {
@@ -121,13 +110,16 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
         throw new CheckpointConflictError(unitName(unit), `checkpoint is ${row?.position}, expected ${from}`)
       }
       await abortable(() => work(this.#tx), signal)
-      const crossed = [...this.#crossed(source, from, to, row.startedAtHead), ...passed]
+      const { skips } = this.lateEvents
+      const crossed = [...skips.crossed(source, from, to, row.startedAtHead), ...passed]
       const skipped = addCrossed(row.skipped, crossed)
       this.#rows.set(key, { ...row, position: to, skipped, evidence })
       this.deadLetters.keep(unit)
+      this.lateEvents.keep(unit, source, positions)
       return { position: to, skipped, crossed }
     } finally {
       this.deadLetters.end(unit)
+      this.lateEvents.end(unit)
       this.#busy.delete(key)
       over.resolve()
     }
@@ -150,37 +142,10 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   isTransient(): boolean {
     return false
   }
-
-  #crossed(
-    source: string,
-    from: string | undefined,
-    to: string,
-    startedAtHead: string | undefined,
-  ): CrossedRun[] {
-    const runs = this.#skips.get(source) ?? []
-    return runs
-      .filter(
-        ({ current }) =>
-          (from === undefined || BigInt(current) > BigInt(from)) && BigInt(current) <= BigInt(to),
-      )
-      .map((run) => ({ ...run, reason: reasonOf(run, startedAtHead) }))
-  }
 }
 
 function storedUnit({ unit, source, position, skipped }: Row): StoredUnit {
   return { unit, source, position, skipped }
-}
-
-function partAbove(run: SkippedRun<string>, passed: string | undefined): SkippedRun<string> | undefined {
-  if (passed === undefined || BigInt(run.stored) >= BigInt(passed)) return run
-  const count = BigInt(run.current) - BigInt(passed) - 1n
-  return count > 0n ? { stored: passed, current: run.current, count } : undefined
-}
-
-function reasonOf(run: SkippedRun<string>, startedAtHead: string | undefined): SkipReason {
-  return startedAtHead !== undefined && BigInt(run.current) <= BigInt(startedAtHead)
-    ? 'historical_gap'
-    : 'stale_high_water_mark'
 }
 
 /** What `work` does after `signal` has fired no longer counts. */

@@ -59,7 +59,8 @@ async function requirePermanent(client: PgClient, schemaName: string): Promise<v
   const { rows } = await client.query(
     `select c.relname::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where n.nspname = $1 and c.relpersistence <> 'p'
-       and c.relname in ('checkpoints', 'settled', 'skips', 'audit', 'dead_letters', 'dead_letter_counts')`,
+       and c.relname in ('checkpoints', 'settled', 'skips', 'audit', 'dead_letters', 'dead_letter_counts',
+         'late_events', 'late_event_units')`,
     [schemaName],
   )
   const name = rows[0]?.name

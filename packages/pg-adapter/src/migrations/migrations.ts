@@ -135,6 +135,46 @@ create index dead_letters_of_key on ${schema}.dead_letters (projection, version,
 comment on column ${schema}.dead_letters.closed_as is 'resolved, discarded or retried; NULL while it is open';
 comment on column ${schema}.dead_letters.asked_id is 'the id while it is open and a retry of it is asked for';`,
   },
+  {
+    version: 7,
+    sql: (schema) => `alter table ${schema}.skips add column held_by jsonb;
+create index skips_recorded on ${schema}.skips (source, recorded_at, current);
+comment on column ${schema}.skips.held_by is 'transactions that had written and were open when the run was passed';
+create table ${schema}.late_events (
+  source text not null,
+  position numeric not null,
+  type text,
+  passed_as text not null,
+  passed_at timestamptz,
+  found_at timestamptz not null default clock_timestamp(),
+  primary key (source, position)
+);
+create index late_events_found on ${schema}.late_events (source, found_at);
+comment on table ${schema}.late_events is 'Tidemark: events that became visible where a mark had passed already';
+create table ${schema}.late_event_units (
+  projection text not null,
+  version int not null,
+  slot_from int not null,
+  slot_to int not null,
+  source text not null,
+  position numeric not null,
+  opened_at timestamptz not null default clock_timestamp(),
+  asked_by text,
+  asked_why text,
+  asked_at timestamptz,
+  failures int not null default 0,
+  error text,
+  closed_as text,
+  closed_by text,
+  closed_why text,
+  closed_at timestamptz,
+  primary key (projection, version, slot_from, slot_to, source, position)
+);
+create index late_event_units_open on ${schema}.late_event_units (source, projection, version, slot_from, slot_to, position)
+  where closed_as is null;
+comment on table ${schema}.late_event_units is 'Tidemark: what has become of late events, for each unit that has passed them';
+comment on column ${schema}.late_event_units.closed_as is 'in_order, on_late_event, reprocessed, discarded or not_wanted; NULL while it is open';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

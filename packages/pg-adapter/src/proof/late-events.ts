@@ -51,7 +51,11 @@ const MOST_OF_ONE_RUN = 100
  * The events that are visible now in runs of positions that were proven empty, as JSON: one look into the index for each
  * run, in a statement that travels with a poll. Rows that fill a dead number on purpose are left out.
  */
-export function lateEventsSql(options: Options, watched: readonly Gap<bigint>[]): string {
+export function lateEventsSql(
+  options: Options,
+  watched: readonly Gap<bigint>[],
+  mostOfOneRun: number = MOST_OF_ONE_RUN,
+): string {
   const { table, position } = options.sql
   const numbers = (of: (run: Gap<bigint>) => bigint): string =>
     `array[${watched.map(of).join(', ')}]::bigint[]`
@@ -62,7 +66,7 @@ export function lateEventsSql(options: Options, watched: readonly Gap<bigint>[])
     cross join lateral (
       select e.${position} as position, ${type} as type from ${table} e
       where e.${position} between run.first and run.last ${noPlaceholderSql(options)}
-      order by e.${position} limit ${MOST_OF_ONE_RUN}
+      order by e.${position} limit ${mostOfOneRun}
     ) late`
 }
 

@@ -7,6 +7,7 @@ import type {
   CheckpointStoreFixture,
   CheckpointStoreRule,
 } from './checkpoint-store/fixture.ts'
+import { LATE_EVENT_RULES } from './checkpoint-store/late-events.ts'
 import { MOVE_RULES } from './checkpoint-store/moves.ts'
 import { OWNER_RULES } from './checkpoint-store/owners.ts'
 import { PROGRESS_RULES } from './checkpoint-store/progress.ts'
@@ -35,6 +36,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...CONTROL_RULES,
   ...ROLE_RULES,
   ...DEAD_LETTER_RULES,
+  ...LATE_EVENT_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,
 ]

@@ -2,6 +2,7 @@ import type { StoreCapability } from '../../../ports/capabilities.ts'
 import type { AdvanceRequest, CheckpointStore, FirstStart } from '../../../ports/checkpoint-store.ts'
 import type { DeadLetters } from '../../../ports/dead-letters.ts'
 import type { Evidence } from '../../../ports/event-source.ts'
+import type { LateEvents } from '../../../ports/late-events.ts'
 import type { SettledMemory } from '../../../ports/settled-memory.ts'
 import type { SkipLedger } from '../../../ports/skip-ledger.ts'
 import type { StoredUnit } from '../../../ports/stored-unit.ts'
@@ -83,6 +84,10 @@ export function skipsOf<Tx>(store: CheckpointStore<Tx>): SkipLedger {
 
 export function deadLettersOf<Tx>(store: CheckpointStore<Tx>): DeadLetters<Tx> {
   return needed(store.deadLetters, 'deadLetters', 'keeps_dead_letters')
+}
+
+export function lateEventsOf<Tx>(store: CheckpointStore<Tx>): LateEvents<Tx> {
+  return needed(store.lateEvents, 'lateEvents', 'keeps_late_events')
 }
 
 export function move(

@@ -12,6 +12,7 @@ import {
   EVIDENCE,
   expectPosition,
   FIRST,
+  lateEventsOf,
   move,
   never,
   noWork,
@@ -54,6 +55,24 @@ const LETTER_CALLS: Readonly<Record<string, Call>> = {
   'deadLetters.close': (store, signal) =>
     deadLettersOf(store).close(['1'], { as: 'resolved', why: 'mended', who: 'Ada' }, signal),
   'deadLetters.counts': (store, signal) => deadLettersOf(store).counts(signal),
+}
+const RANGE = { source: SOURCE, projections: undefined, from: '1', to: '9' }
+const LATE_CALLS: Readonly<Record<string, Call>> = {
+  'skips.list': (store, signal) => skipsOf(store).list({}, 1, signal),
+  'lateEvents.watched': (store, signal) =>
+    lateEventsOf(store).watched(SOURCE, { windowMs: 1_000, after: undefined, limit: 1 }, signal),
+  'lateEvents.record': (store, signal) =>
+    lateEventsOf(store).record(SOURCE, 'without_proof', [{ position: '5', type: undefined }], signal),
+  'lateEvents.open': (store, signal) =>
+    lateEventsOf(store).open(SOURCE, [{ unit: ALL, eventTypes: ['a'] }], { withinMs: 1_000 }, signal),
+  'lateEvents.counts': (store, signal) => lateEventsOf(store).counts(SOURCE, signal),
+  'lateEvents.due': (store, signal) =>
+    lateEventsOf(store).due(ALL, SOURCE, { isAsked: true, limit: 1 }, signal),
+  'lateEvents.failed': (store, signal) => lateEventsOf(store).failed(ALL, SOURCE, ['5'], 'no', signal),
+  'lateEvents.ask': (store, signal) => lateEventsOf(store).ask(RANGE, { who: 'Ada', why: 'no' }, signal),
+  'lateEvents.discard': (store, signal) =>
+    lateEventsOf(store).discard(RANGE, { who: 'Ada', why: 'no' }, signal),
+  'lateEvents.list': (store, signal) => lateEventsOf(store).list({ state: 'open' }, 1, signal),
 }
 
 /** The signals of all methods but `advance`. */
@@ -153,5 +172,6 @@ function callsOf(capabilities: readonly string[]): (readonly [string, Call])[] {
         ] as const)
       : []),
     ...(has('keeps_dead_letters') ? Object.entries(LETTER_CALLS) : []),
+    ...(has('keeps_late_events') ? Object.entries(LATE_CALLS) : []),
   ]
 }

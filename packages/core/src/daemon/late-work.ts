@@ -1,0 +1,60 @@
+import { describeError } from '../kernel/describe-error.ts'
+import { type KeepParts, open, record } from '../late/keep.ts'
+import { LateWatch } from '../late/watch.ts'
+import type { LateEvent } from '../ports/late-events.ts'
+import { inBackground } from '../telemetry/background.ts'
+import type { TelemetrySession } from '../telemetry/session.ts'
+import type { ResolvedDaemonOptions } from './options.ts'
+
+interface LateParts<P, E, Tx>
+  extends Pick<
+    ResolvedDaemonOptions<P, E, Tx>,
+    'source' | 'checkpoints' | 'projections' | 'highWater' | 'clock'
+  > {
+  readonly session: TelemetrySession<P, E>
+}
+
+/** What this process does about events that become visible where a mark has passed. */
+export class LateWork<P, E, Tx> {
+  readonly #parts: LateParts<P, E, Tx>
+
+  constructor(parts: LateParts<P, E, Tx>) {
+    this.#parts = parts
+  }
+
+  /** Until the signal fires. Nothing is looked at where nothing is passed without proof. */
+  async watch(signal: AbortSignal): Promise<void> {
+    const { source, highWater, clock } = this.#parts
+    const { findIn, lateEventWindowMs } = source
+    const keeping = this.#keeping()
+    if (keeping === undefined || findIn === undefined || lateEventWindowMs === undefined) return
+    const { name, order } = source
+    const watched = { name, order, lateEventWindowMs, findIn: findIn.bind(source) }
+    const { pollIntervalMs } = highWater
+    const watch = new LateWatch({ ...keeping, source: watched, clock, pollIntervalMs })
+    await inBackground(() => watch.run(signal))
+  }
+
+  /** A proof did not hold: what was found is kept. Polling halts whether it can be or not. */
+  readonly onProvenEmpty = async (events: readonly LateEvent[], signal: AbortSignal): Promise<void> => {
+    const keeping = this.#keeping()
+    if (keeping === undefined) return
+    try {
+      await record(keeping, 'proven_empty', events, signal)
+      await open(keeping, { withinMs: undefined }, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      keeping.logger.warn(
+        `tidemark: ${keeping.source.name}: late events cannot be kept: ${describeError(error)}`,
+      )
+    }
+  }
+
+  #keeping(): KeepParts | undefined {
+    const { source, checkpoints, projections, highWater, session } = this.#parts
+    const { lateEvents } = checkpoints
+    if (lateEvents === undefined) return undefined
+    const units = projections.map(({ unit, eventTypes }) => ({ unit, eventTypes }))
+    return { source, lateEvents, units, session, logger: highWater.logger }
+  }
+}
