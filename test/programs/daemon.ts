@@ -15,6 +15,7 @@ const { values: options } = parseArgs({
     'handle-ms': { type: 'string', default: '0' },
     'drain-timeout-ms': { type: 'string', default: '10000' },
     'stale-threshold-ms': { type: 'string' },
+    'on-late-event': { type: 'boolean', default: false },
     hang: { type: 'boolean', default: false },
   },
 })
@@ -35,11 +36,8 @@ const daemon = createDaemon<bigint, Event, PoolClient>({
   }),
   checkpoints: postgresCheckpoints({ pool, schema: options.schema }),
   drainTimeoutMs: Number(options['drain-timeout-ms']),
-  projections: options.projections.split(',').map((name) => ({
-    name,
-    batchSize: Number(options['batch-size']),
-    ...(name.startsWith('rare') ? { eventTypes: ['rare'] } : {}),
-    handle: async (events, { tx }) => {
+  projections: options.projections.split(',').map((name) => {
+    const handle = async (events: readonly Event[], { tx }: { readonly tx: PoolClient }): Promise<void> => {
       await tx.query(
         `insert into handled (projection, position, id, process)
          select $1, e.position, e.id, $2 from unnest($3::bigint[], $4::text[]) with ordinality as e (position, id, n)
@@ -50,8 +48,15 @@ const daemon = createDaemon<bigint, Event, PoolClient>({
       if (options.hang) await new Promise(() => {})
       const handleMs = Number(options['handle-ms'])
       if (handleMs > 0) await new Promise((resolve) => setTimeout(resolve, handleMs))
-    },
-  })),
+    }
+    return {
+      name,
+      batchSize: Number(options['batch-size']),
+      ...(name.startsWith('rare') ? { eventTypes: ['rare'] } : {}),
+      ...(options['on-late-event'] ? { onLateEvent: handle } : {}),
+      handle,
+    }
+  }),
 })
 
 const stop = async (): Promise<void> => {

@@ -76,7 +76,7 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
    * skipped and counted, and no projection waits for its events. Raising it: fewer are missed, and each gap holds up the mark
    * for longer. Lowering it: the mark follows sooner, and more are missed. What was skipped is looked at again for
    * `lateEventWindowMs` (default 600000: 10 minutes, longer than a transaction should be open): an event that is found there is
-   * a late event, counted and kept (`operations.lateEvents`). Raising it: events of longer transactions are found; each
+   * a late event, counted and kept for `onLateEvent` and `operations.reprocess`. Raising it: events of longer transactions are found; each
    * look takes longer. Lowering it: cheaper, and **what comes later still is lost**.
    * - Change it when: writers cannot be named (numbers taken ahead, explicit positions), so that no proof is possible.
    * @default { mode: 'proof' }

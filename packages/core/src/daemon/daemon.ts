@@ -154,7 +154,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     await this.#agent.start()
     if (this.#isStopping()) return
     this.#units.start(this.#stopping.signal)
-    this.#watchingLate = this.#late.watch(this.#stopping.signal)
+    this.#watchingLate = this.#late.run(this.#stopping.signal, (counts) => this.#units.lateEvents(counts))
     this.#life = 'started'
   }
 

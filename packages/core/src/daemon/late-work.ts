@@ -1,7 +1,8 @@
 import { describeError } from '../kernel/describe-error.ts'
+import { FailureLog } from '../kernel/failure-log.ts'
 import { type KeepParts, open, record } from '../late/keep.ts'
 import { LateWatch } from '../late/watch.ts'
-import type { LateEvent } from '../ports/late-events.ts'
+import type { LateEvent, OpenLate } from '../ports/late-events.ts'
 import { inBackground } from '../telemetry/background.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 import type { ResolvedDaemonOptions } from './options.ts'
@@ -22,8 +23,36 @@ export class LateWork<P, E, Tx> {
     this.#parts = parts
   }
 
-  /** Until the signal fires. Nothing is looked at where nothing is passed without proof. */
-  async watch(signal: AbortSignal): Promise<void> {
+  /** Until the signal fires. `tell`: what is open. */
+  async run(signal: AbortSignal, tell: (counts: readonly OpenLate[]) => void): Promise<void> {
+    await inBackground(() => Promise.all([this.#watch(signal), this.#count(signal, tell)]))
+  }
+
+  /** What an operator has asked for, and what is for `onLateEvent`. In proof mode hardly ever anything. */
+  async #count(signal: AbortSignal, tell: (counts: readonly OpenLate[]) => void): Promise<void> {
+    const { source, checkpoints, clock, highWater } = this.#parts
+    const { lateEvents } = checkpoints
+    if (lateEvents === undefined) return
+    const isWatched = source.lateEventWindowMs !== undefined
+    const everyMs = Math.max(highWater.pollIntervalMs, isWatched ? 1_000 : 10_000)
+    const failures = new FailureLog()
+    while (!signal.aborted) {
+      try {
+        tell(await lateEvents.counts(source.name, signal))
+        failures.ended(clock.nowMs())
+      } catch (error) {
+        if (signal.aborted) return
+        if (failures.failed(clock.nowMs()))
+          highWater.logger.warn(
+            `tidemark: ${source.name}: open late events cannot be read: ${describeError(error)}; they are handled once they can be`,
+          )
+      }
+      await clock.sleep(everyMs, signal)
+    }
+  }
+
+  /** Nothing is looked at where nothing is passed without proof. */
+  async #watch(signal: AbortSignal): Promise<void> {
     const { source, highWater, clock } = this.#parts
     const { findIn, lateEventWindowMs } = source
     const keeping = this.#keeping()
@@ -32,7 +61,7 @@ export class LateWork<P, E, Tx> {
     const watched = { name, order, lateEventWindowMs, findIn: findIn.bind(source) }
     const { pollIntervalMs } = highWater
     const watch = new LateWatch({ ...keeping, source: watched, clock, pollIntervalMs })
-    await inBackground(() => watch.run(signal))
+    await watch.run(signal)
   }
 
   /** A proof did not hold: what was found is kept. Polling halts whether it can be or not. */

@@ -2,7 +2,9 @@ import type { ProjectionFacts } from '../health/judge-projection.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { ByConflict } from '../ownership/by-conflict.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { OpenLate } from '../ports/late-events.ts'
 import { isReached } from '../ports/position.ts'
+import { unitKey } from '../ports/unit.ts'
 import { lagPositions } from '../projection/lag.ts'
 import type { ResolvedProjection } from '../projection/projection.ts'
 import { ProjectionRunner, type RunnerParts } from '../projection/runner.ts'
@@ -15,6 +17,8 @@ interface UnitsParts<P, E, Tx> extends Omit<RunnerParts<P, E, Tx>, 'projection' 
   readonly checkpoints: CheckpointStore<Tx>
   readonly pollIntervalMs: number
 }
+
+const NONE_LATE = { open: 0, asked: 0 }
 
 /** What this process may move: a runner for each projection. */
 export class Units<P, E, Tx> {
@@ -40,6 +44,12 @@ export class Units<P, E, Tx> {
     if (control === undefined) return
     const watched = { control, source: source.name, units: this.runners, clock, logger, pollIntervalMs }
     this.#watching = watchDesired(watched, stopping)
+  }
+
+  /** Tells each what is open of its late events. */
+  lateEvents(counts: readonly OpenLate[]): void {
+    const byKey = new Map(counts.map((count) => [unitKey(count.unit), count]))
+    for (const runner of this.runners) runner.lateEvents(byKey.get(unitKey(runner.unit)) ?? NONE_LATE)
   }
 
   /** Resolves when every batch at hand has ended. */

@@ -89,6 +89,24 @@ export interface LateDecisionRequest<P> {
   readonly why: string
 }
 
+export interface ReprocessRequest<P> extends LateDecisionRequest<P> {
+  /**
+   * How long to wait for the answer before this rejects with a `WaitTimeoutError`. The events are handled all the same.
+   * - Raising it: more events, or a daemon that is started later, are waited for.
+   * - Lowering it: whoever asks hears sooner that they are not done yet.
+   * - Change it when: there are many events, or their handler takes long.
+   * @unit ms
+   * @default 30000
+   */
+  readonly timeoutMs?: number
+  /**
+   * Ends the wait, which rejects with the signal's reason. The events are handled all the same.
+   * - Change it when: who asked may go away meanwhile.
+   * @default none
+   */
+  readonly signal?: AbortSignal
+}
+
 const SKIPS_REQUEST: Readonly<Record<keyof SkipsRequest<unknown>, true>> = {
   projection: true,
   from: true,

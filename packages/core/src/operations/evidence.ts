@@ -1,18 +1,22 @@
+import { systemClock } from '../kernel/clock.ts'
 import { neverAborted } from '../kernel/deferred.ts'
-import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts'
+import { InvalidOptionError, UnsupportedByStoreError, WaitTimeoutError } from '../kernel/errors.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
-import type { LateEvent, LateEvents, ListedLate } from '../ports/late-events.ts'
+import type { LateEvent, LateEvents, LateRange, ListedLate } from '../ports/late-events.ts'
 import type { RecordedRun, SkipLedger } from '../ports/skip-ledger.ts'
+import { unitName } from '../ports/unit.ts'
 import {
   type LateDecisionRequest,
   type LateEventsRequest,
+  type ReprocessRequest,
   requireDecisionOptions,
   resolveDecision,
   resolveLateEvents,
   resolveSkips,
   type SkipsRequest,
 } from './evidence-requests.ts'
+import { resolveWait } from './requests.ts'
 
 /** The parts of a checkpoint store that keep what was passed. */
 export interface EvidenceStore extends Pick<CheckpointStore<never>, 'name'> {
@@ -29,6 +33,7 @@ export interface PassedRun extends RecordedRun {
 }
 
 const MOST_OF_ONE_RUN = 100
+const LOOK_EVERY_MS = 200
 
 /** What was passed without proof, and what came late. */
 export class Evidence<P> {
@@ -72,6 +77,38 @@ export class Evidence<P> {
     const source = this.#required('discardLateEvents')
     const range = { source: source.name, ...resolveDecision(request, source) }
     return await this.#part('lateEvents').discard(range, { who, why }, neverAborted())
+  }
+
+  async reprocess(request: ReprocessRequest<P>): Promise<number> {
+    requireDecisionOptions(request, { timeoutMs: true, signal: true })
+    const { who, why } = request
+    const { timeoutMs, signal } = resolveWait(request)
+    const source = this.#required('reprocess')
+    const lateEvents = this.#part('lateEvents')
+    const range = { source: source.name, ...resolveDecision(request, source) }
+    const untilMs = performance.now() + timeoutMs
+    const asked = await lateEvents.ask(range, { who, why }, signal)
+    for (let left = asked; left > 0; left = await lateEvents.ask(range, { who, why }, signal)) {
+      if (performance.now() >= untilMs) throw await this.#tooLate(range, timeoutMs, left)
+      await systemClock.sleep(LOOK_EVERY_MS, signal)
+      signal.throwIfAborted()
+    }
+    return asked
+  }
+
+  async #tooLate({ from, to }: LateRange, timeoutMs: number, left: number): Promise<WaitTimeoutError> {
+    const filter = { ...this.#ofSource(), state: 'open', from, to } as const
+    const listed = await this.#part('lateEvents').list(filter, 100, neverAborted())
+    const failing = listed.flatMap(({ position, units }) =>
+      units.flatMap(({ unit, error }) =>
+        error === undefined ? [] : [`${unitName(unit)} at ${position}: ${error}`],
+      ),
+    )
+    const why = failing[0] === undefined ? '' : `; the last that failed is ${failing[0]}`
+    return new WaitTimeoutError(
+      `${left} late events are still open after ${timeoutMs} ms${why}. They are asked for, and a daemon that runs their ` +
+        'projection handles them: see that one runs and that the projection is not paused, then ask again to wait on',
+    )
   }
 
   #ofSource(): { readonly source?: string } {

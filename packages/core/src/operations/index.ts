@@ -19,7 +19,12 @@ export type { LateEvent, LateOfUnit, LateState, ListedLate } from '../ports/late
 export type { PassedBy, RecordedRun } from '../ports/skip-ledger.ts'
 export type { DeadLetterOperations } from './dead-letters.ts'
 export type { PassedRun } from './evidence.ts'
-export type { LateDecisionRequest, LateEventsRequest, SkipsRequest } from './evidence-requests.ts'
+export type {
+  LateDecisionRequest,
+  LateEventsRequest,
+  ReprocessRequest,
+  SkipsRequest,
+} from './evidence-requests.ts'
 export type { ClosingRequest, LettersRequest, RetryRequest } from './letter-requests.ts'
 export type { RetryOutcome } from './letter-retry.ts'
 export { createOperations, type Operations, type Outcome } from './operations.ts'

@@ -8,7 +8,12 @@ import { choose, requireNoneLeft } from './choice.ts'
 import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.ts'
 import { type Decide, toBe, toBeForgotten, toBeRetired, toStandAt } from './decisions.ts'
 import { Evidence, type PassedRun } from './evidence.ts'
-import type { LateDecisionRequest, LateEventsRequest, SkipsRequest } from './evidence-requests.ts'
+import type {
+  LateDecisionRequest,
+  LateEventsRequest,
+  ReprocessRequest,
+  SkipsRequest,
+} from './evidence-requests.ts'
 import {
   type OperationsOptions,
   type ResolvedOperationsOptions,
@@ -77,6 +82,12 @@ export interface Operations<P> {
   /** Events that became visible where a mark had passed, the highest position first, and what has become of each. */
   lateEvents(request?: LateEventsRequest<P>): Promise<readonly ListedLate[]>
   /**
+   * Late events that are open are handed to their projection's own handler, out of their order, in transactions of their own,
+   * by the daemon that runs it: each once, also after a crash. Resolves when all of them are handled or closed, with how many
+   * were open, each counted once for each projection. Asked twice, the second waits for the same. Needs `source`.
+   */
+  reprocess(request: ReprocessRequest<P>): Promise<number>
+  /**
    * Late events that are open are not wanted: nobody is given them any more. Answers how many were open, each counted once for
    * each projection. Who and why are kept with them. Needs `source`.
    */
@@ -109,6 +120,10 @@ class StoreOperations<P> implements Operations<P> {
 
   async lateEvents(request: LateEventsRequest<P> = {}): Promise<readonly ListedLate[]> {
     return await this.#evidence.lateEvents(request)
+  }
+
+  async reprocess(request: ReprocessRequest<P>): Promise<number> {
+    return await this.#evidence.reprocess(request)
   }
 
   async discardLateEvents(request: LateDecisionRequest<P>): Promise<number> {

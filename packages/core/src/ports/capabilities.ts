@@ -1,4 +1,4 @@
-import { UnsupportedByStoreError } from '../kernel/errors.ts'
+import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts'
 import type { CheckpointStore } from './checkpoint-store.ts'
 import type { EventSource } from './event-source.ts'
 
@@ -74,6 +74,31 @@ export function requireRoles(option: string, store: Pick<CheckpointStore<never>,
     'which version of a projection is live is kept there, and changed in one transaction',
     'keep the checkpoints in postgresCheckpoints, or give the new version another name',
   )
+}
+
+/** Throws where late events are never found, or nobody keeps what has become of them. */
+export function requireLateEvents(
+  option: string,
+  source: { readonly findIn?: unknown; readonly lateEventWindowMs?: number | undefined },
+  store: { readonly name: string; readonly lateEvents?: unknown; readonly control?: unknown },
+): void {
+  if (source.findIn === undefined || source.lateEventWindowMs === undefined) {
+    throw new InvalidOptionError(
+      option,
+      "a source that passes positions without proof (highWater: { mode: 'stale-threshold' }); in proof mode the daemon halts",
+      'a function',
+    )
+  }
+  for (const part of ['lateEvents', 'control'] as const) {
+    if (store[part] !== undefined) continue
+    throw new UnsupportedByStoreError(
+      option,
+      store.name,
+      part,
+      'what has become of late events is kept there',
+      'keep the checkpoints in postgresCheckpoints',
+    )
+  }
 }
 
 /** Throws `UnsupportedByStoreError` where the source needs what the store lacks. */

@@ -102,6 +102,17 @@ export interface Projection<E, Tx, Type extends string = string> {
    * @default 'pause'
    */
   readonly onFailure?: OnFailure<E>
+  /**
+   * Handles events that came late: at positions that the checkpoint had passed already, and that this projection was not given
+   * (stale-threshold mode). They are handed over out of their order, oldest position first, between two batches, in a
+   * transaction of their own: what is written through `tx` and the note that they are handled are committed together, once.
+   * Throwing rolls both back. They stay open and are tried again, after 1 s, then at growing intervals up to
+   * `longestPauseMs`; other events do not wait for them. A paused projection handles none. Without this option they stay open
+   * until an operator calls `reprocess` or `discardLateEvents`. Needs a source in stale-threshold mode.
+   * - Change it when: the projection can take an event out of order (a sum, a search index), and no operator is to be needed.
+   * @default none: late events stay open
+   */
+  readonly onLateEvent?: (events: readonly E[], context: HandlerContext<Tx>) => Promise<void> | void
 }
 
 export interface HandlerContext<Tx> {
@@ -124,6 +135,7 @@ export interface ResolvedProjection<E, Tx> {
   readonly longestPauseMs: number
   readonly handlerTimeoutMs: number | undefined
   readonly decide: Decide
+  readonly onLateEvent: Projection<E, Tx>['handle'] | undefined
   /** Whether events may be given up. */
   readonly maySkip: boolean
 }
@@ -151,6 +163,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   longestPauseMs: true,
   handlerTimeoutMs: true,
   onFailure: true,
+  onLateEvent: true,
 }
 
 /** Of an integer in Postgres. */
@@ -200,6 +213,7 @@ function resolveProjection<E, Tx>(
     longestPauseMs = PROJECTION_DEFAULTS.longestPauseMs,
     handlerTimeoutMs,
     onFailure = 'pause',
+    onLateEvent,
   } = projection
   requireName(`${option}.name`, name)
   requireInteger(`${option}.version`, version, 1)
@@ -235,6 +249,8 @@ function resolveProjection<E, Tx>(
   requireInteger(`${option}.attempts`, attempts, 1)
   requireTimerMs(`${option}.longestPauseMs`, longestPauseMs, 1_000)
   if (handlerTimeoutMs !== undefined) requireTimerMs(`${option}.handlerTimeoutMs`, handlerTimeoutMs, 1)
+  if (onLateEvent !== undefined && typeof onLateEvent !== 'function')
+    throw new InvalidOptionError(`${option}.onLateEvent`, 'a function', onLateEvent)
   const unit = wholeUnit(name, version)
   return Object.freeze({
     name: unitName(unit),
@@ -246,6 +262,7 @@ function resolveProjection<E, Tx>(
     longestPauseMs,
     handlerTimeoutMs,
     decide: decideBy(onFailure, `${option}.onFailure`),
+    onLateEvent: onLateEvent?.bind(projection),
     maySkip: onFailure !== 'pause',
   })
 }

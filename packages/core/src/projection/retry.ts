@@ -1,7 +1,7 @@
 import { isOwnFault, StagedError } from '../failures/classify.ts'
 import type { HandlerCalls } from '../failures/handler-timeout.ts'
 import { letterError } from '../failures/letter-error.ts'
-import { EventsGoneError, hasCode } from '../kernel/errors.ts'
+import { EventsGoneError } from '../kernel/errors.ts'
 import { errorJson } from '../kernel/json.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { DeadLetter } from '../ports/dead-letters.ts'
@@ -10,6 +10,7 @@ import { isReached } from '../ports/position.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
 import type { Input } from './commands.ts'
+import { isPassing } from './passing.ts'
 
 interface RetryParts<P, E, Tx> extends BatchParts<P, E, Tx> {
   readonly checkpoints: Pick<CheckpointStore<Tx>, 'deadLetters' | 'isTransient'>
@@ -63,7 +64,7 @@ export async function retryLetter<P, E, Tx>(
     if (!(thrown instanceof StagedError)) throw thrown
     const { stage, error } = thrown
     if (error === NOT_WANTED) return { kind: 'retried', isMore: true }
-    const isItsOwn = isOwnFault(stage) && !isTransient(parts, error)
+    const isItsOwn = isOwnFault(stage) && !isPassing(parts, error)
     if ((stage !== 'map' && stage !== 'handle') || !isItsOwn) throw thrown
     await commit((tx) => deadLetters.retryFailed(tx, unit, id, letterError(errorJson(error))), givenUp)
     const { firstPosition, lastPosition, events, eventTypes, tries } = letter
@@ -90,17 +91,4 @@ async function eventsOf<P, E, Tx>(
   const page = await read(first, last, events)
   if (page.events.length === 0) throw gone()
   return page
-}
-
-/** As live batches are judged. */
-function isTransient<P, E, Tx>(
-  { source, checkpoints }: Pick<RetryParts<P, E, Tx>, 'source' | 'checkpoints'>,
-  error: unknown,
-): boolean {
-  if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) return true
-  try {
-    return source.isTransient(error) || checkpoints.isTransient(error)
-  } catch {
-    return false
-  }
 }

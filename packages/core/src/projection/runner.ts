@@ -8,6 +8,7 @@ import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'
 import { UNKNOWN_DECISION } from '../ports/control.ts'
+import type { OpenLate } from '../ports/late-events.ts'
 import type { Unit } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
@@ -15,6 +16,7 @@ import { type BatchParts, handleBatch } from './batch.ts'
 import { buryEvents } from './burial.ts'
 import type { Command, Input, Opening, Step, Wanted } from './commands.ts'
 import { lagMs } from './lag.ts'
+import { LateBatches, type LateDue } from './late-batch.ts'
 import { begin, next } from './machine.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
@@ -47,12 +49,15 @@ export class ProjectionRunner<P, E, Tx> {
   #wait = new AbortController()
   /** The newest decision of an operator that this process has heard of. */
   #heard: { readonly decidedAtMs: number | undefined } | undefined
+  readonly #late: LateBatches<P, E, Tx>
+  #lateDue: LateDue = 'none'
 
   constructor(parts: RunnerParts<P, E, Tx>) {
     this.#parts = parts
     this.#reports = new ProjectionReports(parts)
     this.#calls = new StoreCalls(parts, this.#stopping.signal)
     this.#handlerCalls = new HandlerCalls(parts, this.#givenUp.signal)
+    this.#late = new LateBatches(parts)
     this.#vitals = new VitalSigns(parts.source.order, parts.clock.nowMs())
   }
 
@@ -98,7 +103,9 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   /** What an operator wants, and the last that was decided. */
-  follow({ desired, decision, role, isRetryAsked }: Wanted): void {
+  follow({ desired, decision, role, isRetryAsked: isAsked }: Wanted): void {
+    // Late events are mended as dead letters are: between batches, the checkpoint where it is.
+    const isRetryAsked = isAsked || this.#lateDue !== 'none'
     const { phase } = this.#standing
     // The answer that is on its way may be of before or after it: the next look comes in a second.
     if (phase === 'opening') return
@@ -110,6 +117,12 @@ export class ProjectionRunner<P, E, Tx> {
     const pausedBy = desired === 'running' ? undefined : (decision ?? UNKNOWN_DECISION)
     inBackground(() => this.#next({ kind: 'desired', pausedBy, role, isNews, isRetryAsked }))
     if (isRetryAsked) this.#asked.tell()
+  }
+
+  /** How many late events of this unit are open, and how many of them an operator has asked for; handled from the next look on. */
+  lateEvents({ open, asked }: Pick<OpenLate, 'open' | 'asked'>): void {
+    const isOwn = this.#parts.projection.onLateEvent !== undefined && open > 0
+    this.#lateDue = asked > 0 ? 'asked' : isOwn ? 'open' : 'none'
   }
 
   /** Ends after the batch at hand. */
@@ -180,7 +193,7 @@ export class ProjectionRunner<P, E, Tx> {
       case 'checkpoint':
         return await this.#move({ ...command, page: undefined, signal: this.#givenUp.signal }, async () => {})
       case 'retry':
-        return await this.#retry(command)
+        return await this.#mend(command)
       case 'wait':
         return await this.#sleep(command.ms)
       case 'doubt':
@@ -229,17 +242,24 @@ export class ProjectionRunner<P, E, Tx> {
     })
   }
 
-  async #retry({ at, reading }: Extract<Command<P, E>, { readonly kind: 'retry' }>): Promise<Input<P, E>> {
+  /** Late events first: they are older than what was given up. */
+  async #mend({ at, reading }: Extract<Command<P, E>, { readonly kind: 'retry' }>): Promise<Input<P, E>> {
+    const work = {
+      calls: this.#handlerCalls,
+      commit: async (committed: (tx: Tx) => Promise<void>, signal: AbortSignal) => {
+        await this.#move({ from: at, to: at, evidence: reading, page: undefined, signal }, committed)
+      },
+      stopping: this.#stopping.signal,
+      givenUp: this.#givenUp.signal,
+    }
+    const read = (position: P) => this.#calls.read(position, position, 1, reading)
+    if (await this.#late.next(this.#lateDue, { ...work, at, read })) return { kind: 'retried', isMore: true }
+    this.#lateDue = 'none'
     return await retryLetter(
       {
         ...this.#parts,
-        calls: this.#handlerCalls,
+        ...work,
         read: (first, last, events) => this.#calls.read(first, last, events, reading),
-        commit: async (work, signal) => {
-          await this.#move({ from: at, to: at, evidence: reading, page: undefined, signal }, work)
-        },
-        stopping: this.#stopping.signal,
-        givenUp: this.#givenUp.signal,
       },
       reading,
     )

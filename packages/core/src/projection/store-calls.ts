@@ -17,7 +17,10 @@ import type { KnownCheckpoint } from './standing.ts'
 export interface CallParts<P, E, Tx> {
   readonly projection: ResolvedProjection<E, Tx>
   readonly source: EventSource<P, E>
-  readonly checkpoints: Pick<CheckpointStore<Tx>, 'open' | 'isTransient' | 'isTransactional' | 'deadLetters'>
+  readonly checkpoints: Pick<
+    CheckpointStore<Tx>,
+    'open' | 'isTransient' | 'isTransactional' | 'deadLetters' | 'lateEvents'
+  >
   readonly session: TelemetrySession<P, E>
   readonly logger: Logger
   readonly clock: Clock
@@ -68,7 +71,7 @@ export class StoreCalls<P, E, Tx> {
   /** The events from `first` to `last`, both of which were handed out before. */
   async read(first: P, last: P, events: number, reading: HighWaterReading<P>): Promise<ReadPage<P, E>> {
     return await this.#answered(
-      'it asks for the events of a dead letter',
+      'it asks for events that were passed',
       this.#pages.between(first, last, events, reading),
     )
   }

@@ -1,0 +1,164 @@
+import { isOwnFault, StagedError } from '../failures/classify.ts'
+import type { HandlerCalls } from '../failures/handler-timeout.ts'
+import { describeError } from '../kernel/describe-error.ts'
+import { messageOf } from '../kernel/errors.ts'
+import { FailureLog } from '../kernel/failure-log.ts'
+import { systemRandom } from '../kernel/random.ts'
+import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { ReadPage } from '../reading/own-pages.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { type BatchParts, handleBatch } from './batch.ts'
+import { LateTurns } from './late-turns.ts'
+import { isPassing } from './passing.ts'
+
+export interface LateParts<P, E, Tx> extends BatchParts<P, E, Tx> {
+  readonly checkpoints: Pick<CheckpointStore<Tx>, 'lateEvents' | 'isTransient'>
+  readonly logger: Logger
+}
+
+interface LateWork<P, E, Tx> {
+  readonly calls: HandlerCalls
+  readonly at: P
+  /** The events of one position that are there. */
+  readonly read: (position: P) => Promise<ReadPage<P, E>>
+  /** Runs `work` in a transaction that holds the checkpoint where it is. */
+  readonly commit: (work: (tx: Tx) => Promise<void>, signal: AbortSignal) => Promise<void>
+  readonly stopping: AbortSignal
+  readonly givenUp: AbortSignal
+}
+
+/** What of the late events is due: those that an operator has asked for, or those for `onLateEvent`. */
+export type LateDue = 'none' | 'asked' | 'open'
+
+const TOO_LATE = Symbol('somebody has closed a late event meanwhile')
+
+/**
+ * Hands late events of one unit to its projection, and closes them in the same transaction; the checkpoint stays. What its
+ * handler throws keeps them open for a later try; what the store throws is thrown.
+ */
+export class LateBatches<P, E, Tx> {
+  readonly #parts: LateParts<P, E, Tx>
+  readonly #turns: LateTurns
+  readonly #log = new FailureLog()
+
+  constructor(parts: LateParts<P, E, Tx>) {
+    this.#parts = parts
+    this.#turns = new LateTurns(parts.projection.longestPauseMs)
+  }
+
+  /** Whether there were any to be handled now. */
+  async next(due: LateDue, work: LateWork<P, E, Tx>): Promise<boolean> {
+    const { projection, source, checkpoints, clock } = this.#parts
+    const { lateEvents } = checkpoints
+    if (due === 'none' || lateEvents === undefined) return false
+    const of = { isAsked: due === 'asked', limit: this.#turns.asksFor }
+    const open = await lateEvents.due(projection.unit, source.name, of, work.stopping)
+    const positions = this.#turns.choose(open, clock.nowMs())
+    if (positions.length === 0) return false
+    try {
+      await this.#handle(due, positions, work)
+      this.#turns.handled(positions)
+      this.#tellOver()
+    } catch (thrown) {
+      if (!(thrown instanceof StagedError)) throw thrown
+      const { stage, error } = thrown
+      if (error === TOO_LATE) return true
+      if (!isOwnFault(stage) || isPassing(this.#parts, error)) throw thrown
+      this.#turns.failed(positions, clock.nowMs(), systemRandom())
+      this.#tell(thrown)
+      await lateEvents.failed(projection.unit, source.name, positions, messageOf(error), work.stopping)
+    }
+    return true
+  }
+
+  async #handle(
+    due: Exclude<LateDue, 'none'>,
+    positions: readonly string[],
+    { calls, at, read, commit, givenUp }: LateWork<P, E, Tx>,
+  ): Promise<void> {
+    const { projection, source, checkpoints } = this.#parts
+    const { parse, format } = source.order
+    const page = await this.#load(positions, at, read)
+    const there = new Set(page?.positions.map(format))
+    const gone = positions.filter((position) => !there.has(position))
+    const { onLateEvent } = projection
+    const isAsked = due === 'asked' || onLateEvent === undefined
+    const closed = async (tx: Tx): Promise<void> => {
+      const close = checkpoints.lateEvents?.close.bind(checkpoints.lateEvents)
+      if (close === undefined) throw new TypeError('late events come from a store that keeps them')
+      const as = isAsked ? 'reprocessed' : 'on_late_event'
+      const closing = positions.filter((position) => there.has(format(parse(position))))
+      const [own, others] = [
+        await close(tx, projection.unit, source.name, closing, as),
+        await close(tx, projection.unit, source.name, gone, 'not_wanted'),
+      ]
+      if (own.length + others.length < positions.length) throw TOO_LATE
+    }
+    if (page === undefined) return await commit(closed, givenUp)
+    const handle = isAsked ? projection.handle : onLateEvent
+    await handleBatch(
+      { ...this.#parts, projection: { ...projection, handle } },
+      {
+        page,
+        calls,
+        move: (work, signal) =>
+          commit(async (tx) => {
+            await work(tx)
+            await closed(tx)
+          }, signal),
+        onCalled: () => {},
+      },
+    )
+  }
+
+  /** Those that are there and wanted, as one page. */
+  async #load(
+    positions: readonly string[],
+    at: P,
+    read: LateWork<P, E, Tx>['read'],
+  ): Promise<ReadPage<P, E> | undefined> {
+    const { parse } = this.#parts.source.order
+    const pages: ReadPage<P, E>[] = []
+    for (const position of positions) {
+      const page = await read(parse(position))
+      if (page.events.length > 0) pages.push(page)
+    }
+    const [first] = pages
+    return (
+      first && {
+        ...first,
+        events: pages.flatMap(({ events }) => events),
+        positions: pages.flatMap((page) => page.positions),
+        types: pages.flatMap(({ types }) => types ?? []),
+        appendTimesMs: undefined,
+        through: at,
+        reachesMark: false,
+      }
+    )
+  }
+
+  #tell({ stage, error, batch }: StagedError): void {
+    const { projection, session, logger, clock } = this.#parts
+    if (stage === 'map' || stage === 'handle')
+      session.telemetry.handlerFailed({
+        projection: projection.name,
+        action: 'retry',
+        error,
+        stage,
+        attempt: 1,
+        batch,
+      })
+    if (!this.#log.failed(clock.nowMs())) return
+    const where = batch === undefined ? '' : ` at ${batch.firstPosition}`
+    logger.warn(
+      `tidemark: projection "${projection.name}" cannot handle late events${where}: ${describeError(error)}; they stay open, and ` +
+        'are tried again at growing intervals; what is not late is handled meanwhile',
+    )
+  }
+
+  #tellOver(): void {
+    const { projection, logger, clock } = this.#parts
+    if (this.#log.ended(clock.nowMs()) === undefined) return
+    logger.info(`tidemark: projection "${projection.name}" handles late events again`)
+  }
+}
