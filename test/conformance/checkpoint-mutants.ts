@@ -6,6 +6,7 @@ import {
   type LateEvents,
   type SettledMemory,
   type SkipLedger,
+  type Tenures,
   wholeUnit,
 } from '@tidemark/core/adapter'
 import { type CheckpointStoreFixture, inMemoryCheckpoints } from '@tidemark/core/testing'
@@ -66,12 +67,14 @@ const notShared = (fixture: Fixture): Fixture => {
         ...shared,
         open: (...args) => own.open(...args),
         read: (...args) => own.read(...args),
+        ...(own.tenures ? { tenures: own.tenures } : {}),
         advance: (request, work) =>
           own.advance(request, async () => {
             // What it writes is kept by the shared one.
             const unit = wholeUnit(crypto.randomUUID())
             await shared.open(unit, { source: request.source, head: undefined }, request.signal)
-            await shared.advance({ ...request, unit, from: undefined }, work)
+            const { tenure: _, ...anothers } = request
+            await shared.advance({ ...anothers, unit, from: undefined }, work)
           }),
       }
     },
@@ -117,6 +120,9 @@ const letters = (alter: (deadLetters: DeadLetters<Writes>) => Partial<DeadLetter
 
 const late = (alter: (lateEvents: LateEvents<Writes>) => Partial<LateEvents<Writes>>) =>
   opens(({ lateEvents }) => (lateEvents ? { lateEvents: { ...lateEvents, ...alter(lateEvents) } } : {}))
+
+const begins = (alter: (tenures: Tenures, store: CheckpointStore<Writes>) => Partial<Tenures>) =>
+  opens((store) => (store.tenures ? { tenures: { ...store.tenures, ...alter(store.tenures, store) } } : {}))
 
 /** A version, or a range of slots, is not looked at. */
 const knowsUnitBy = (key: (unit: Unit) => Unit) =>
@@ -643,6 +649,47 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     breaks: asks(() => ({ passed: [] })),
     caughtBy: 'what a projection itself gives up is totalled by the advance that passes it, and by no other',
     says: /the totals of apply_error after each advance/,
+  },
+  {
+    name: 'what is suspected is not kept',
+    breaks: begins(({ begin }) => ({
+      begin: (request, decide) =>
+        begin(request, (found) => ({ session: decide(found).session, suspicion: undefined })),
+    })),
+    caughtBy: 'who has begun at a unit, and what is suspected, is kept for the next owner',
+    says: /what the next owner finds/,
+  },
+  {
+    name: 'an advance does not look who has begun',
+    breaks: opens((store) => ({
+      advance: ({ tenure: _, ...request }, work) => store.advance(request, work),
+    })),
+    caughtBy: 'an advance keeps what it is given with the checkpoint, and only for who has begun',
+    says: /an advance of a session that has not begun/,
+  },
+  {
+    name: 'whoever ends takes the session of another one away',
+    breaks: begins(({ begin }) => ({
+      end: (unit, _, signal) =>
+        begin({ unit, from: undefined, incarnation: 'any', signal }, ({ suspicion }) => ({
+          session: undefined,
+          suspicion,
+        })),
+    })),
+    caughtBy: 'a clean end takes the session away, of no other session, and leaves what is suspected',
+    says: /what is kept after the end of another session/,
+  },
+  {
+    name: 'a session begins wherever the checkpoint is',
+    breaks: begins(({ begin }, store) => ({
+      begin: async (request, decide) => {
+        const stored = await store.read(request.unit, request.signal)
+        await begin({ ...request, from: stored?.position }, decide)
+      },
+    })),
+    caughtBy:
+      'nobody begins where the checkpoint is not, while another owner works, or where the answer is an error',
+    says: /to begin at another checkpoint/,
   },
   {
     name: 'the name of an error is left out of its dead letter',

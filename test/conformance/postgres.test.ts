@@ -146,6 +146,7 @@ register(
       'follows_operators',
       'keeps_dead_letters',
       'keeps_late_events',
+      'counts_deaths',
       'stalls',
     ],
   }),

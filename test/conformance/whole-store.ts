@@ -156,10 +156,11 @@ export type Writes = string[]
 /** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. They can stall. */
 export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>> {
   const checkpoints = inMemoryCheckpoints<Writes>({ tx: [] })
-  const { control, deadLetters, lateEvents } = checkpoints
+  const { control, deadLetters, lateEvents, tenures } = checkpoints
   if (control === undefined) throw new TypeError('checkpoints in memory follow operators')
   if (deadLetters === undefined) throw new TypeError('checkpoints in memory have dead letters')
   if (lateEvents === undefined) throw new TypeError('checkpoints in memory have late events')
+  if (tenures === undefined) throw new TypeError('checkpoints in memory keep tenures')
   const committed: string[] = []
   const state = { stalled: Promise.resolve() }
   const after = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
@@ -222,6 +223,10 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         nextRetry: (unit, signal) => after(signal, () => deadLetters.nextRetry(unit, signal)),
         takeRetry: (tx, unit, id) => deadLetters.takeRetry(tx, unit, id),
         retryFailed: (tx, unit, id, error) => deadLetters.retryFailed(tx, unit, id, error),
+      },
+      tenures: {
+        begin: (request, decide) => after(request.signal, () => tenures.begin(request, decide)),
+        end: (unit, session, signal) => after(signal, () => tenures.end(unit, session, signal)),
       },
       sharesLogWith: (incarnation, signal) =>
         after(signal, () => checkpoints.sharesLogWith(incarnation, signal)),

@@ -127,6 +127,7 @@ export type {
   GroupConsumer,
   SubscriptionSource,
 } from './ports/subscription-source.ts'
+export type { BeginRequest, FoundTenure, Suspicion, Tenure, Tenures } from './ports/tenures.ts'
 export type { EventsTypedBy } from './ports/typed-events.ts'
 export { ALL_SLOTS, type SlotRange, type Unit, unitKey, unitName, wholeUnit } from './ports/unit.ts'
 export { traced } from './telemetry/background.ts'

@@ -48,6 +48,7 @@ export {
   InvalidOptionError,
   LifecycleError,
   OperationRefusedError,
+  ProcessEndedError,
   ProjectionPausedError,
   ProjectionSourceError,
   StoreRewoundError,

@@ -6,6 +6,7 @@ import { quoteLiteral } from './identifiers.ts'
 import { inOrderSql } from './late-event-rows.ts'
 import { isKnownSql } from './server/backends.ts'
 import { lsnOf } from './server/log-position.ts'
+import { tenureSql } from './tenures.ts'
 import { limitSql, THEIR_LIMIT } from './transaction.ts'
 
 /** Locks the checkpoint, and reads what is compared before the handler runs, with the skipped runs that it will cross. */
@@ -18,7 +19,7 @@ export function lockSql(
   // A page may end within a run.
   const upToNextRun = `coalesce((select min(n.current) from ${skips} n
               where n.source = ${quoteLiteral(source)} and n.current > ${integer(to)}::numeric), ${integer(to)}::numeric)`
-  return `select c.position, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
+  return `select c.position, c.session, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
        pg_backend_pid()::text as pid, ${THEIR_LIMIT} as limit,
        ${isKnownSql(keys)}::text as "isKnownBackend",
        (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${quoteLiteral(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
@@ -37,7 +38,7 @@ export function lockSql(
 export function moveSql(
   client: BoundedClient,
   tables: CheckpointTables,
-  { unit, source, to, evidence }: AdvanceRequest,
+  { unit, source, to, evidence, tenure }: AdvanceRequest,
   transaction: string,
   { skipped, inOrder }: { readonly skipped: string; readonly inOrder: readonly string[] },
 ): string {
@@ -48,7 +49,7 @@ export function moveSql(
          update ${checkpoints} c
          set position = ${quoteLiteral(to)}, settled = ${quoteLiteral(evidence.settled)},
            incarnation = ${quoteLiteral(evidence.incarnation)}, log_position = ${quoteLiteral(evidence.logPosition)},
-           skipped = ${quoteLiteral(skipped)}::jsonb, updated_at = clock_timestamp()
+           skipped = ${quoteLiteral(skipped)}::jsonb, updated_at = clock_timestamp()${tenure === undefined ? '' : `, ${tenureSql(tenure)}`}
          where ${isUnitSql('c', unit)} and pg_current_xact_id()::text = ${quoteLiteral(transaction)}
          returning true
        )

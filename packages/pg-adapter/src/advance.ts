@@ -98,7 +98,7 @@ interface LockedCheckpoint extends OwnTransaction {
 /** Before the handler runs, so that the loser of two owners does no work. */
 async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promise<LockedCheckpoint> {
   const { client, tables, backends, unended } = parts
-  const { unit, from, evidence } = request
+  const { unit, from, evidence, tenure } = request
   const keys = backends?.of(evidence.incarnation) ?? []
   const [locked] = await beginForOthers(client, lockSql(tables, request, keys))
   const row = locked?.rows[0]
@@ -118,6 +118,9 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
       unitName(unit),
       `another owner moved its checkpoint to ${String(position ?? 'none')}, expected ${from ?? 'none'}`,
     )
+  }
+  if (tenure !== undefined && (row.session ?? undefined) !== tenure.session) {
+    throw new CheckpointConflictError(unitName(unit), 'another owner has begun to work on it')
   }
   return {
     transaction: String(row.transaction),

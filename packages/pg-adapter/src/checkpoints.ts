@@ -14,6 +14,7 @@ import {
   type SkipLedger,
   type StoredProgress,
   type StoredUnit,
+  type Tenures,
   type Unit,
   type UnitFilter,
   unitName,
@@ -56,6 +57,7 @@ import { KnownBackends } from './server/backends.ts'
 import { parseIncarnation } from './server/incarnation.ts'
 import { settledMemory } from './settled-memory.ts'
 import { skipLedger } from './skip-ledger.ts'
+import { tenures } from './tenures.ts'
 import { transact } from './transaction.ts'
 import { isTransientPostgresError } from './transience.ts'
 import { UnendedTransactions } from './unended-transactions.ts'
@@ -118,6 +120,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly control: Control
   readonly deadLetters: DeadLetters<C>
   readonly lateEvents: LateEvents<C>
+  readonly tenures: Tenures
   /** Gives connections as handlers get them. */
   readonly #pool: BoundedPool<C>
   readonly #ownPool: BoundedPool
@@ -139,6 +142,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     this.#operatorQuery = explainedQuery(query, this.#tables)
     this.skips = skipLedger(query, this.#operatorQuery, this.#tables)
     this.control = new PostgresControl(this.#ownPool, this.#operatorQuery, this.#tables)
+    this.tenures = tenures({ pool: this.#ownPool, query, tables: this.#tables, unended: this.#unended })
     this.deadLetters = deadLetters(this.#operatorQuery, this.#tables, queryTimeoutMs)
     const [operatorQuery, tables] = [this.#operatorQuery, this.#tables]
     this.lateEvents = lateEvents({ query, operatorQuery, tables, queryTimeoutMs })

@@ -73,7 +73,13 @@ function setSql(
     ...(role === found.role ? [] : [`role = ${quoteLiteral(role)}`]),
     ...(desired === found.desired && role === found.role
       ? []
-      : [...decision, `desired_why = ${quoteLiteral(why)}`, 'desired_since = clock_timestamp()']),
+      : [
+          // Whoever lets it go on wants what ended the process to be tried anew.
+          ...(desired === 'running' ? [`suspicion = jsonb_set(suspicion, '{tries}', '0')`] : []),
+          ...decision,
+          `desired_why = ${quoteLiteral(why)}`,
+          'desired_since = clock_timestamp()',
+        ]),
   ].join(', ')
 }
 

@@ -130,7 +130,7 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'asks for as large a batch as the one that failed',
     file: 'transitions',
-    replace: 'batchLimit(standing.narrowed, policy.batchSize)',
+    replace: 'pageLimit(standing, policy.batchSize)',
     by: 'policy.batchSize',
   },
   {

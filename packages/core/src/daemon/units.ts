@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { ProjectionFacts } from '../health/judge-projection.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { ByConflict } from '../ownership/by-conflict.ts'
@@ -12,7 +13,7 @@ import { standbyPatienceMs } from '../projection/standing.ts'
 import { type ProjectionStatus, projectionStatus } from '../projection/status.ts'
 import { watchDesired } from './desired-watch.ts'
 
-interface UnitsParts<P, E, Tx> extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'ownership'> {
+interface UnitsParts<P, E, Tx> extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'ownership' | 'sessionId'> {
   readonly projections: readonly ResolvedProjection<E, Tx>[]
   readonly checkpoints: CheckpointStore<Tx>
   readonly pollIntervalMs: number
@@ -30,10 +31,11 @@ export class Units<P, E, Tx> {
     const { projections, ...shared } = parts
     const { checkpoints, source, agent, clock } = shared
     this.#parts = parts
+    const sessionId = randomUUID()
     this.runners = projections.map((projection) => {
       const patienceMs = standbyPatienceMs(projection)
       const ownership = new ByConflict({ checkpoints, order: source.order, agent, clock, patienceMs })
-      return new ProjectionRunner({ ...shared, projection, ownership })
+      return new ProjectionRunner({ ...shared, projection, ownership, sessionId })
     })
   }
 

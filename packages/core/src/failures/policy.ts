@@ -60,7 +60,9 @@ export function onFailure(failure: Failure): FailureAction {
 }
 
 /** Doubles from some 5 s, and with its jitter never exceeds the longest. */
-function pauseMs({ triesAtPause, longestPauseMs, random }: Failure): number {
+function pauseMs({ error, triesAtPause, longestPauseMs, random }: Failure): number | undefined {
+  // Trying again would end this process, and every other projection in it.
+  if (hasCode(error, 'TIDEMARK_PROCESS_ENDED')) return undefined
   const doubled = FIRST_PAUSE_MS * 2 ** Math.min(triesAtPause, 30)
   return aroundMs(Math.min(doubled, longestPauseMs / 1.25), random)
 }

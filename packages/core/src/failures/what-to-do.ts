@@ -9,11 +9,14 @@ export function whatToDo(stage: FailureStage, action: FailureAction, error: unkn
     if (hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) {
       return 'look what the handler has committed by itself, mend it, then restart the daemon: this process does not try the batch again before that'
     }
+    const isDeadly = hasCode(error, 'TIDEMARK_PROCESS_ENDED')
     const mend = stage === 'map' ? 'the mapping (or the event)' : 'the handler or what it writes to'
     const undecided =
       action.fault === undefined
         ? ''
         : `onFailure did not decide, so it is paused: ${messageOf(action.fault)}; `
+    if (isDeadly)
+      return `${undecided}mend the handler or what it needs, then pause and resume the projection by operations: neither this process nor a restart tries it before that`
     return `${undecided}mend ${mend}; it is tried again by itself, at growing intervals, and at once after a restart`
   }
   if (action.kind === 'narrow' && stage === 'map')

@@ -174,6 +174,33 @@ export class HandlerEndedTransactionError extends TidemarkError {
   }
 }
 
+/**
+ * The process ended, again and again, while the events of one position were handled by themselves: out of memory,
+ * `process.exit`, SIGKILL. Their handler is not called any more; `onFailure` decides.
+ */
+export class ProcessEndedError extends TidemarkError {
+  readonly code = 'TIDEMARK_PROCESS_ENDED'
+  readonly projection: string
+  readonly tries: number
+  readonly firstPosition: string
+  readonly lastPosition: string
+  constructor(
+    projection: string,
+    { firstPosition, lastPosition }: { readonly firstPosition: string; readonly lastPosition: string },
+    tries: number,
+  ) {
+    super(
+      `projection "${projection}": the process ended ${tries === 1 ? 'once' : `${tries} times`} while the events of position ${firstPosition} ` +
+        'were handled by themselves, without a clean stop; look at its exit status, and for a process.exit, a crash of native ' +
+        'code or a memory limit in what the handler does with them',
+    )
+    this.projection = projection
+    this.tries = tries
+    this.firstPosition = firstPosition
+    this.lastPosition = lastPosition
+  }
+}
+
 /** A dead letter could not be written. The checkpoint stands, and its events are tried again. */
 export class DeadLetterNotWrittenError extends TidemarkError {
   readonly code = 'TIDEMARK_DEAD_LETTER_NOT_WRITTEN'

@@ -6,7 +6,7 @@ import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { AcquireRequest, Grant, Ownership } from './ownership.ts'
 
 export interface ByConflictParts<P, Tx> {
-  readonly checkpoints: Pick<CheckpointStore<Tx>, 'advance'>
+  readonly checkpoints: Pick<CheckpointStore<Tx>, 'advance' | 'tenures'>
   readonly order: PositionOrder<P>
   /** Says which events wait. */
   readonly agent: { readonly mark: P | undefined; nextChange(): Promise<void> }
@@ -40,19 +40,23 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
     signal.throwIfAborted()
     this.#isAnothers = false
     const lost = new AbortController()
+    const { checkpoints } = this.#parts
+    const unlessLost = async <T>(call: Promise<T> | undefined): Promise<T> => {
+      if (call === undefined) throw new TypeError('this store keeps no tenures')
+      try {
+        return await call
+      } catch (error) {
+        if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) {
+          this.#isAnothers = true
+          lost.abort(CONFLICT)
+        }
+        throw error
+      }
+    }
     return {
       lost: lost.signal,
-      advance: async (request, work) => {
-        try {
-          return await this.#parts.checkpoints.advance(request, work)
-        } catch (error) {
-          if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) {
-            this.#isAnothers = true
-            lost.abort(CONFLICT)
-          }
-          throw error
-        }
-      },
+      advance: (request, work) => unlessLost(checkpoints.advance(request, work)),
+      begin: (...begun) => unlessLost(checkpoints.tenures?.begin(...begun)),
       // The lock on the row has ended with its transaction.
       release: async () => {},
     }

@@ -1,4 +1,5 @@
 import type { Advanced, AdvanceRequest } from '../ports/checkpoint-store.ts'
+import type { Tenures } from '../ports/tenures.ts'
 
 /** Who may move the checkpoint of one projection. */
 export interface Ownership<P, Tx> {
@@ -22,5 +23,7 @@ export interface Grant<Tx> {
   readonly lost: AbortSignal
   /** `CheckpointStore.advance`, by this right. */
   advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced>
+  /** `Tenures.begin`, by this right; only for a store that has `tenures`. */
+  readonly begin: Tenures['begin']
   release(): Promise<void>
 }

@@ -9,10 +9,11 @@ export type StoreCapability =
   | 'follows_operators'
   | 'keeps_dead_letters'
   | 'keeps_late_events'
+  | 'counts_deaths'
 
 type Source = Pick<EventSource<unknown, unknown>, 'passesUnproven'>
 
-type Part = 'skips' | 'settled' | 'control' | 'deadLetters' | 'lateEvents'
+type Part = 'skips' | 'settled' | 'control' | 'deadLetters' | 'lateEvents' | 'tenures'
 
 interface Need {
   readonly of: (source: Source) => boolean
@@ -47,6 +48,8 @@ export const STORE_CAPABILITIES: Readonly<
       instead: 'keep the checkpoints in postgresCheckpoints, or read this source in proof mode',
     },
   },
+  // Without it an event that ends the process ends it again at each start.
+  counts_deaths: { port: 'tenures', need: undefined },
 }
 
 /** Throws `UnsupportedByStoreError` where a projection may skip events and the store keeps no dead letters. */
@@ -105,7 +108,7 @@ export function requireLateEvents(
 export function requireCapabilities(
   source: Source,
   store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled' | 'control'> &
-    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents'>>,
+    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'tenures'>>,
 ): void {
   for (const { port, need } of Object.values(STORE_CAPABILITIES)) {
     if (need?.of(source) && store[port] === undefined) {

@@ -5,11 +5,12 @@ import type { LateEvents } from './late-events.ts'
 import type { SettledMemory } from './settled-memory.ts'
 import type { SkipLedger } from './skip-ledger.ts'
 import type { Checkpoint, OpenedCheckpoint, SkipReason, StoredUnit, UnitFilter } from './stored-unit.ts'
+import type { Tenure, Tenures } from './tenures.ts'
 import type { Unit } from './unit.ts'
 
 /**
  * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source. What not
- * every store can do is a part of its own (`settled`, `skips`, `control`, `deadLetters`): a store that lacks it leaves it out, and an option that
+ * every store can do is a part of its own (`settled`, `skips`, `control`, `deadLetters`, `tenures`): a store that lacks it leaves it out, and an option that
  * needs it is refused when the daemon is made (capabilities.ts).
  *
  * Every method that takes a signal rejects at once when it fires, and lets go of what it has taken for the call: the
@@ -73,6 +74,8 @@ export interface CheckpointStore<Tx> {
   readonly control?: Control
   /** For stores that keep the events that a policy gave up. */
   readonly deadLetters?: DeadLetters<Tx>
+  /** For stores that keep who works at a unit, so that an event which ends the process is found and counted. */
+  readonly tenures?: Tenures
 }
 
 /** What a checkpoint keeps of the moment at which its unit first started. */
@@ -99,6 +102,11 @@ export interface AdvanceRequest {
    * in a run that a mark has passed were given in their place: they are no late events for this unit (`LateEvents`).
    */
   readonly positions?: readonly string[]
+  /**
+   * Kept with the checkpoint, by the same statement. Where another session is kept since this one began, the advance rejects
+   * with `CheckpointConflictError`, before its work where the store can lock. Stores without `tenures` are never given one.
+   */
+  readonly tenure?: Tenure
   /** Fires when nobody waits for `work` any more: the transaction's connection is destroyed. */
   readonly signal: AbortSignal
 }

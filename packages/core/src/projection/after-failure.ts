@@ -11,6 +11,7 @@ import {
 import type { Decided } from '../failures/on-failure.ts'
 import { onFailure } from '../failures/policy.ts'
 import { whatToDo } from '../failures/what-to-do.ts'
+import { hasCode, type ProcessEndedError } from '../kernel/errors.ts'
 import type { Command, Context, FailedWork, Step } from './commands.ts'
 import { bury, decided, givenUp, positionOf } from './giving-up.ts'
 import { entered, type Standing } from './standing.ts'
@@ -28,14 +29,16 @@ export function afterFailure<P, E>(
   context: Context<P>,
 ): Step<P, E> {
   const { nowMs, order, policy, random } = context
-  const attempt = standing.attempts + 1
+  const deaths = deathsOf(error)
+  const attempt = deaths ?? standing.attempts + 1
   const inARow = standing.failuresInARow + 1
   const { pause } = standing
   const triesAtPause = pause === undefined ? 0 : pause.tries + 1
   const extent = moving?.page?.extent
   const given = givenUp(standing, { stage, error, batch, moving, tries: attempt }, context)
   const decide = (): Decided => (given === undefined ? { decision: 'pause' } : decided(given, policy, events))
-  const halved = halvedAfter(standing, { stage, batch, extent }, { order, policy })
+  const halved =
+    deaths === undefined ? halvedAfter(standing, { stage, batch, extent }, { order, policy }) : undefined
   const action = onFailure({
     error,
     stage,
@@ -68,6 +71,7 @@ export function afterFailure<P, E>(
   const afterIt = isOfEvents ? narrowed(standing.narrowed, extent, policy.batchSize) : standing.narrowed
   const counted = {
     ...standing,
+    isDared: deaths !== undefined && action.kind === 'retry',
     attempts,
     failuresInARow: inARow,
     pause: isPaused ? { tries: triesAtPause, error, failure } : pause,
@@ -98,6 +102,11 @@ export function afterFailure<P, E>(
   const resting = entered(counted, isPaused ? 'paused' : 'resting', { error, failure })
   // Whatever fails while it is paused, it is paused until the event has passed.
   return { standing: counted.pause === undefined ? resting : { ...resting, shows: 'paused' }, commands }
+}
+
+/** How often the process has ended at these events; `undefined` where that is not what failed. */
+function deathsOf(error: unknown): number | undefined {
+  return hasCode(error, 'TIDEMARK_PROCESS_ENDED') ? (error as unknown as ProcessEndedError).tries : undefined
 }
 
 /** Smaller batches, to find the event that fails; `undefined` where it is found, or nothing of this is about an event. */

@@ -24,6 +24,19 @@ interface BatchWork<P, E, Tx, Moved> {
   readonly onCalled: () => void
 }
 
+/** Where a page is, for whoever is told that it has failed. */
+export function failedBatch<P, E>(
+  { order: { format } }: Pick<EventSource<P, E>, 'order'>,
+  page: ReadPage<P, E>,
+): FailedBatch {
+  return {
+    events: page.events.length,
+    firstPosition: format(page.positions[0] ?? page.through),
+    lastPosition: format(page.positions.at(-1) ?? page.through),
+    eventTypes: [...new Set(page.types)],
+  }
+}
+
 /** Handles one page in the transaction that moves the checkpoint, under a span, and tells how it went. */
 export async function handleBatch<P, E, Tx, Moved>(
   parts: BatchParts<P, E, Tx>,
@@ -33,12 +46,7 @@ export async function handleBatch<P, E, Tx, Moved>(
   const { format } = source.order
   await calls.ended()
   const startedMs = clock.nowMs()
-  const batch: FailedBatch = {
-    events: page.events.length,
-    firstPosition: format(page.positions[0] ?? page.through),
-    lastPosition: format(page.positions.at(-1) ?? page.through),
-    eventTypes: [...new Set(page.types)],
-  }
+  const batch = failedBatch(source, page)
   const call = calls.next(batch)
   const { signal } = call
   let thrown: { readonly error: unknown } | undefined

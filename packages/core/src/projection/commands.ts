@@ -28,7 +28,14 @@ export type Input<P, E> =
   /** Answers `load`. */
   | { readonly kind: 'loaded'; readonly page: ReadPage<P, E> }
   /** Answers `apply`, `bury` and `checkpoint`. */
-  | { readonly kind: 'applied'; readonly skipped: SkipTotals }
+  | {
+      readonly kind: 'applied'
+      readonly skipped: SkipTotals
+      /** See `Standing.suspectedLimit`. */
+      readonly suspectedLimit?: number | undefined
+    }
+  /** Answers `apply`: a process ended here before. Nothing was handled, and a page may have no more events than that. */
+  | { readonly kind: 'suspected'; readonly limit: number }
   /** Answers `retry`. `isMore`: another letter may be asked for. `failure`: it has failed again, and stays. */
   | { readonly kind: 'retried'; readonly isMore: boolean; readonly failure?: RetryFailure | undefined }
   /** Answers `acquire`, `open`, `load`, `apply`, `bury`, `checkpoint` and `retry`. `events`: those that the handler was given. */

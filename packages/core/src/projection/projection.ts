@@ -54,7 +54,8 @@ export interface Projection<E, Tx, Type extends string = string> {
    * How often the event that fails is tried before this projection is paused. The waits between two tries double from 0.2 s to
    * 20 s: 5 tries take some 3 s, 40 take ten minutes. While a batch is halved to find the event nothing counts; neither do
    * passing faults of the store, which are retried for ever. A paused projection tries the event again by itself: see
-   * `longestPauseMs`.
+   * `longestPauseMs`. An event that ends the process is tried by itself as often, over restarts, and then not again until an
+   * operator resumes it, or `onFailure` gives it up.
    * - Raising it: outages of what the handler calls raise no alert while they last; a bug in the handler pauses it later.
    * - Lowering it: a bug pauses it sooner; so does a short outage of what the handler calls.
    * - Change it when: the handler depends on something that may be away for longer than 3 s, and that need wake nobody.

@@ -1,3 +1,4 @@
+import { stagedError } from '../failures/classify.ts'
 import { HandlerCalls } from '../failures/handler-timeout.ts'
 import type { Burial } from '../failures/letter.ts'
 import { batchLimit, isParting, narrowedAt } from '../failures/narrow.ts'
@@ -5,6 +6,7 @@ import type { PollingAgent } from '../high-water/polling-agent.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { Changes } from '../kernel/changes.ts'
 import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
+import { hasCode } from '../kernel/errors.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'
 import { UNKNOWN_DECISION } from '../ports/control.ts'
@@ -12,7 +14,7 @@ import type { OpenLate } from '../ports/late-events.ts'
 import type { Unit } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
-import { type BatchParts, handleBatch } from './batch.ts'
+import { type BatchParts, failedBatch, handleBatch } from './batch.ts'
 import { buryEvents } from './burial.ts'
 import type { Command, Input, Opening, Step, Wanted } from './commands.ts'
 import { lagMs } from './lag.ts'
@@ -20,17 +22,23 @@ import { LateBatches, type LateDue } from './late-batch.ts'
 import { begin, next } from './machine.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
-import { NOT_STARTED, type Standing, shownState } from './standing.ts'
+import { NOT_STARTED, pageLimit, type Standing, shownState } from './standing.ts'
 import type { ProjectionState } from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
+import { type TenureParts, UnitTenure } from './unit-tenure.ts'
 import { VitalSigns, type Vitals } from './vitals.ts'
 
-export interface RunnerParts<P, E, Tx> extends BatchParts<P, E, Tx>, CallParts<P, E, Tx> {
+export interface RunnerParts<P, E, Tx>
+  extends BatchParts<P, E, Tx>,
+    CallParts<P, E, Tx>,
+    Pick<TenureParts<P, Tx>, 'sessionId'> {
   readonly ownership: Ownership<P, Tx>
   readonly agent: PollingAgent<P>
   /** A change of this projection that `waitUntilProjected` looks at. */
   readonly onChange: () => void
 }
+
+const LAST_WRITE_MS = 500
 
 /** Carries out what the machine of one projection decides (machine.ts), and hands it what came of that. */
 export class ProjectionRunner<P, E, Tx> {
@@ -38,6 +46,7 @@ export class ProjectionRunner<P, E, Tx> {
   readonly #calls: StoreCalls<P, E, Tx>
   readonly #handlerCalls: HandlerCalls
   readonly #reports: ProjectionReports<P>
+  readonly #tenure: UnitTenure<P, Tx>
   readonly #stopping = new AbortController()
   readonly #givenUp = new AbortController()
   readonly #ended: Deferred = deferred()
@@ -58,6 +67,7 @@ export class ProjectionRunner<P, E, Tx> {
     this.#calls = new StoreCalls(parts, this.#stopping.signal)
     this.#handlerCalls = new HandlerCalls(parts, this.#givenUp.signal)
     this.#late = new LateBatches(parts)
+    this.#tenure = new UnitTenure(parts)
     this.#vitals = new VitalSigns(parts.source.order, parts.clock.nowMs())
   }
 
@@ -205,6 +215,7 @@ export class ProjectionRunner<P, E, Tx> {
       case 'end':
         this.#wait.abort()
         await this.#handlerCalls.ended()
+        await this.#tenure.end(this.#lastSignal())
         await this.#grant?.release()
         this.#ended.resolve()
     }
@@ -224,6 +235,7 @@ export class ProjectionRunner<P, E, Tx> {
     })
     grant.lost.addEventListener('abort', () => this.#next({ kind: 'revoked' }), { once: true })
     this.#grant = grant
+    this.#tenure.forget()
     return { kind: 'granted' }
   }
 
@@ -233,13 +245,51 @@ export class ProjectionRunner<P, E, Tx> {
 
   async #handle(page: ReadPage<P, E>, from: P | undefined): Promise<Input<P, E>> {
     const { through: to, evidence } = page
-    return await handleBatch(this.#parts, {
-      page,
-      calls: this.#handlerCalls,
-      move: (work, signal) => this.#move({ from, to, evidence, page, signal }, work),
-      // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
-      onCalled: () => this.#prefetch(page),
-    })
+    const signal = this.#givenUp.signal
+    await this.#handlerCalls.ended()
+    const start = this.#startOf({ from, to, evidence, signal })
+    const batch = failedBatch(this.#parts.source, page)
+    const { isDared } = this.#standing
+    const asked = pageLimit(this.#standing, this.#parts.projection.batchSize)
+    const stopping = this.#stopping.signal
+    const begun = await this.#tenure
+      .beginBatch({ ...start, batch, asked, isDared, stopping })
+      .catch((error: unknown) => {
+        throw stagedError(hasCode(error, 'TIDEMARK_PROCESS_ENDED') ? 'handle' : 'commit', error, batch)
+      })
+    if (begun.kind === 'smaller') return { kind: 'suspected', limit: begun.limit }
+    try {
+      return await handleBatch(this.#parts, {
+        page,
+        calls: this.#handlerCalls,
+        move: (work, signal) => this.#moveBegun({ from, to, evidence, page, signal }, work),
+        // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
+        onCalled: () => this.#prefetch(page),
+      })
+    } catch (error) {
+      await this.#tenure.failed(start)
+      throw error
+    } finally {
+      begun.end()
+    }
+  }
+
+  /** Where this process begins to work. */
+  #startOf({ from, to, evidence, signal }: Pick<Movement<P, E>, 'from' | 'to' | 'evidence' | 'signal'>) {
+    const { begin } = this.#held()
+    const { incarnation } = evidence
+    return { begin, from, through: this.#parts.agent.reading?.mark ?? to, incarnation, signal }
+  }
+
+  #held(): Grant<Tx> {
+    if (this.#grant === undefined) throw new TypeError('no checkpoint moves without the right to it')
+    return this.#grant
+  }
+
+  /** Also after everything was given up the store gets a moment. */
+  #lastSignal(): AbortSignal {
+    const { signal } = this.#givenUp
+    return signal.aborted ? AbortSignal.timeout(LAST_WRITE_MS) : signal
   }
 
   /** Late events first: they are older than what was given up. */
@@ -270,16 +320,28 @@ export class ProjectionRunner<P, E, Tx> {
     const { reading } = agent
     const { narrowed } = this.#standing
     // How large the page after this one is, depends on what becomes of it.
-    if (reading === undefined || isParting(narrowed)) return
+    if (reading === undefined || isParting(narrowed) || this.#tenure.limit !== undefined) return
     const { batchSize } = projection
     const next = narrowedAt(source.order, narrowed, after, events.length, batchSize)
     this.#calls.prefetch({ after, reading, limit: batchLimit(next, batchSize) })
   }
 
   async #move(movement: Movement<P, E>, work: (tx: Tx) => Promise<void>): Promise<Input<P, E>> {
-    if (this.#grant === undefined) throw new TypeError('no checkpoint moves without the right to it')
-    const { skipped } = await this.#calls.advance(this.#grant, movement, work)
-    return { kind: 'applied', skipped }
+    await this.#tenure.beginMove(this.#startOf(movement))
+    return await this.#moveBegun(movement, work)
+  }
+
+  async #moveBegun(movement: Movement<P, E>, work: (tx: Tx) => Promise<void>): Promise<Input<P, E>> {
+    const { to, page, passed = [] } = movement
+    const givenUp = passed.reduce((total, { count }) => total + Number(count), 0)
+    const tenure = this.#tenure.after(to, page?.events.length ?? givenUp)
+    const { skipped } = await this.#calls.advance(
+      this.#held(),
+      { ...movement, ...(tenure === undefined ? {} : { tenure }) },
+      work,
+    )
+    this.#tenure.moved(tenure)
+    return { kind: 'applied', skipped, suspectedLimit: this.#tenure.limit }
   }
 
   async #sleep(ms: number): Promise<Input<P, E> | undefined> {

@@ -1,6 +1,6 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
 import type { Burial } from '../failures/letter.ts'
-import { type BatchExtent, isParting, type Narrowing, narrowedAt } from '../failures/narrow.ts'
+import { type BatchExtent, batchLimit, isParting, type Narrowing, narrowedAt } from '../failures/narrow.ts'
 import type { Decision } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
@@ -59,6 +59,10 @@ export interface Standing<P> {
   readonly handledEvents: number
   /** A batch has failed, and smaller ones are asked for until its end is reached, and then larger ones step by step. */
   readonly narrowed: Narrowing<P> | undefined
+  /** Events from here on may have ended a process: no page may have more events until they are passed. */
+  readonly suspectedLimit: number | undefined
+  /** The next batch is tried although the process may end of it: somebody has decided so. */
+  readonly isDared: boolean
   /** How often handler or mapping have failed at this batch. */
   readonly attempts: number
   /** How often in a row anything has failed. */
@@ -114,6 +118,8 @@ export const NOT_STARTED: Standing<never> = {
   oldestAppendedAtMs: undefined,
   handledEvents: 0,
   narrowed: undefined,
+  suspectedLimit: undefined,
+  isDared: false,
   attempts: 0,
   failuresInARow: 0,
   letters: 'none',
@@ -183,6 +189,11 @@ export function movedTo<P>(
   const moved = { ...standing, cursor, narrowed }
   // An event that failed may be gone.
   return isParting(standing.narrowed) && !isParting(narrowed) ? blamingNone(moved) : moved
+}
+
+/** How many events a page is asked for with. */
+export function pageLimit({ narrowed, suspectedLimit }: Standing<unknown>, batchSize: number): number {
+  return Math.min(batchLimit(narrowed, batchSize), suspectedLimit ?? batchSize)
 }
 
 /** What has failed is behind: nothing counts against what comes. */

@@ -6,6 +6,7 @@ import type { Grant } from '../ownership/ownership.ts'
 import type { Advanced, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
 import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { OpenedCheckpoint } from '../ports/stored-unit.ts'
+import type { Tenure } from '../ports/tenures.ts'
 import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
@@ -19,7 +20,7 @@ export interface CallParts<P, E, Tx> {
   readonly source: EventSource<P, E>
   readonly checkpoints: Pick<
     CheckpointStore<Tx>,
-    'open' | 'isTransient' | 'isTransactional' | 'deadLetters' | 'lateEvents'
+    'open' | 'isTransient' | 'isTransactional' | 'deadLetters' | 'lateEvents' | 'tenures'
   >
   readonly session: TelemetrySession<P, E>
   readonly logger: Logger
@@ -37,6 +38,8 @@ export interface Movement<P, E> {
   /** What is given up with it, and at which positions. */
   readonly passed?: readonly CrossedRun[]
   readonly positions?: readonly string[]
+  /** Kept with it. */
+  readonly tenure?: Tenure
 }
 
 /** What one projection asks of its source and its checkpoint store; positions are texts there. */
@@ -87,7 +90,7 @@ export class StoreCalls<P, E, Tx> {
 
   async advance(
     grant: Grant<Tx>,
-    { from, to, evidence, page, passed = [], positions, signal }: Movement<P, E>,
+    { from, to, evidence, page, passed = [], positions, tenure, signal }: Movement<P, E>,
     work: (tx: Tx) => Promise<void>,
   ): Promise<Advanced> {
     const { projection, source } = this.#parts
@@ -102,6 +105,7 @@ export class StoreCalls<P, E, Tx> {
       ...(source.passesUnproven === true
         ? { positions: positions ?? page?.positions.map(format) ?? [] }
         : {}),
+      ...(tenure === undefined ? {} : { tenure }),
       signal,
     }
     const advanced = await grant.advance(request, work)

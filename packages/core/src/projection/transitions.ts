@@ -1,4 +1,3 @@
-import { batchLimit } from '../failures/narrow.ts'
 import { hasCode } from '../kernel/errors.ts'
 import type { Decision } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
@@ -14,6 +13,7 @@ import {
   followDueInMs,
   isInTrouble,
   movedTo,
+  pageLimit,
   recovered,
   type Standing,
   withCheckpoint,
@@ -54,7 +54,7 @@ function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
   if (pausedForMs > 0) {
     return { standing: entered(paused, 'paused', paused), commands: [{ kind: 'wait', ms: pausedForMs }] }
   }
-  const limit = batchLimit(standing.narrowed, policy.batchSize)
+  const limit = pageLimit(standing, policy.batchSize)
   return {
     standing: attempting(paused, 'loading'),
     commands: [{ kind: 'load', after: standing.cursor, reading, limit }],
@@ -197,7 +197,7 @@ export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
 
 export const applied: Transition<'applied'> = <P, E>(
   standing: Standing<P>,
-  { skipped }: Extract<Input<P, E>, { readonly kind: 'applied' }>,
+  { skipped, suspectedLimit }: Extract<Input<P, E>, { readonly kind: 'applied' }>,
   context: Context<P>,
 ): Step<P, E> => {
   const { moving } = standing
@@ -213,6 +213,8 @@ export const applied: Transition<'applied'> = <P, E>(
       checkpoint: { position: to, skipped },
       checkpointedAtMs: context.nowMs,
       moving: undefined,
+      suspectedLimit,
+      isDared: false,
       handledEvents: standing.handledEvents + (page?.events ?? 0),
       oldestAppendedAtMs: page ? page.lastAppendedAtMs : standing.oldestAppendedAtMs,
     }),
@@ -242,6 +244,10 @@ export const retried: Transition<'retried'> = <P, E>(
 /** A batch has had its turn. */
 const mendingNext = <P>(standing: Standing<P>): Standing<P> =>
   standing.letters === 'after_batch' ? { ...standing, letters: 'now' } : standing
+
+/** Nothing was handled: the page is loaded again, with fewer events. */
+export const suspected: Transition<'suspected'> = (standing, { limit }, context) =>
+  proceed({ ...standing, moving: undefined, suspectedLimit: limit }, context)
 
 export const failed: Transition<'failed'> = (standing, work, context) => {
   // Letters that are asked for are seen again at the next look.

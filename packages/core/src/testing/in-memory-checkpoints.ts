@@ -8,6 +8,7 @@ import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
 import { addCrossed } from '../ports/skip-totals.ts'
 import type { OpenedCheckpoint, Role, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
+import type { Tenure, Tenures } from '../ports/tenures.ts'
 import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { InMemoryControl } from './in-memory-control.ts'
 import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
@@ -36,6 +37,8 @@ export function inMemoryCheckpoints(
 }
 
 interface Row extends Omit<ControlledUnit, 'isRetryAsked'> {
+  /** `undefined`: nobody has begun. */
+  readonly tenure: (Tenure & { readonly begunAtMs: number }) | undefined
   readonly startedAtHead: string | undefined
   readonly evidence: Evidence<string> | undefined
 }
@@ -46,6 +49,25 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     save: async (source, evidence, signal) => {
       signal.throwIfAborted()
       this.#settled.set(source, evidence)
+    },
+  }
+  readonly tenures: Tenures = {
+    begin: async ({ unit, from, signal }, decide) => {
+      signal.throwIfAborted()
+      const key = unitKey(unit)
+      const row = this.#rows.get(key)
+      if (row === undefined || row.position !== from || this.#busy.has(key)) {
+        throw new CheckpointConflictError(unitName(unit), 'another owner is working on it, or has moved it')
+      }
+      const { session, suspicion, begunAtMs = 0 } = row.tenure ?? {}
+      const tenure = decide({ session, suspicion, ageMs: Date.now() - begunAtMs })
+      this.#rows.set(key, { ...row, tenure: { ...tenure, begunAtMs: Date.now() } })
+    },
+    end: async (unit, session, signal) => {
+      signal.throwIfAborted()
+      const row = this.#rows.get(unitKey(unit))
+      if (row?.tenure?.session !== session) return
+      this.#rows.set(unitKey(unit), { ...row, tenure: { ...row.tenure, session: undefined } })
     },
   }
   readonly #tx: Tx
@@ -69,7 +91,15 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     if (row) return { position: row.position, skipped: row.skipped, role: row.role }
     const fresh = { position: undefined, skipped: {}, role: this.#firstRole(unit) }
     const desired = { desired: 'running', decision: undefined } as const
-    this.#rows.set(key, { ...fresh, ...desired, unit, source, startedAtHead: head, evidence: undefined })
+    this.#rows.set(key, {
+      ...fresh,
+      ...desired,
+      unit,
+      source,
+      startedAtHead: head,
+      evidence: undefined,
+      tenure: undefined,
+    })
     return fresh
   }
 
@@ -93,7 +123,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   }
 
   async advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced> {
-    const { unit, source, from, to, evidence, passed = [], positions = [], signal } = request
+    const { unit, source, from, to, evidence, passed = [], positions = [], tenure, signal } = request
     const key = unitKey(unit)
     if (this.#busy.has(key))
       throw new CheckpointConflictError(unitName(unit), 'another owner is working on it')
@@ -109,11 +139,15 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       if (row === undefined || row.position !== from) {
         throw new CheckpointConflictError(unitName(unit), `checkpoint is ${row?.position}, expected ${from}`)
       }
+      if (tenure !== undefined && row.tenure?.session !== tenure.session) {
+        throw new CheckpointConflictError(unitName(unit), 'another owner has begun to work on it')
+      }
       await abortable(() => work(this.#tx), signal)
       const { skips } = this.lateEvents
       const crossed = [...skips.crossed(source, from, to, row.startedAtHead), ...passed]
       const skipped = addCrossed(row.skipped, crossed)
-      this.#rows.set(key, { ...row, position: to, skipped, evidence })
+      const kept = tenure === undefined ? row.tenure : { ...tenure, begunAtMs: Date.now() }
+      this.#rows.set(key, { ...row, position: to, skipped, evidence, tenure: kept })
       this.deadLetters.keep(unit)
       this.lateEvents.keep(unit, source, positions)
       return { position: to, skipped, crossed }

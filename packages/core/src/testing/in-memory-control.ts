@@ -10,10 +10,15 @@ import type {
   OperatedState,
   UnitChange,
 } from '../ports/control.ts'
+import type { Tenure } from '../ports/tenures.ts'
 import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 
+interface OperatedRow extends Omit<ControlledUnit, 'isRetryAsked'> {
+  readonly tenure: Tenure | undefined
+}
+
 /** What operators want, in the rows of a checkpoint store in memory. */
-export class InMemoryControl<Row extends Omit<ControlledUnit, 'isRetryAsked'>> implements Control {
+export class InMemoryControl<Row extends OperatedRow> implements Control {
   readonly #rows: Map<string, Row>
   /** Of the units at work: settles when that is over. */
   readonly #busy: ReadonlyMap<string, Deferred>
@@ -58,7 +63,13 @@ export class InMemoryControl<Row extends Omit<ControlledUnit, 'isRetryAsked'>> i
     const isDecision = to !== undefined && (to.desired !== row.desired || to.role !== row.role)
     const decision = isDecision ? { who, why, sinceMs: atMs } : row.decision
     if (to === undefined) this.#rows.delete(key)
-    else this.#rows.set(key, { ...row, ...to, decision })
+    else
+      this.#rows.set(key, {
+        ...row,
+        ...to,
+        decision,
+        ...(isDecision && to.desired === 'running' ? triedAnew(row) : {}),
+      })
     const [before, after] = [stateOf(row), to && stateOf(to)]
     const id = BigInt(this.#audit.length + 1)
     const entry = { id, unit, source: row.source, operation, who, why, atMs, before, after }
@@ -102,6 +113,12 @@ export class InMemoryControl<Row extends Omit<ControlledUnit, 'isRetryAsked'>> i
       clearTimeout(timer)
     }
   }
+}
+
+/** What ended the process is tried anew. */
+function triedAnew({ tenure }: OperatedRow): Partial<OperatedRow> {
+  if (tenure?.suspicion === undefined) return {}
+  return { tenure: { ...tenure, suspicion: { ...tenure.suspicion, tries: 0 } } }
 }
 
 function stateOf({ role, desired, position, skipped }: OperatedState): OperatedState {

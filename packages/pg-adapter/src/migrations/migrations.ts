@@ -175,6 +175,16 @@ create index late_event_units_open on ${schema}.late_event_units (source, projec
 comment on table ${schema}.late_event_units is 'Tidemark: what has become of late events, for each unit that has passed them';
 comment on column ${schema}.late_event_units.closed_as is 'in_order, on_late_event, reprocessed, discarded or not_wanted; NULL while it is open';`,
   },
+  {
+    version: 8,
+    sql: (schema) => `alter table ${schema}.checkpoints
+  add column session text,
+  add column begun_at timestamptz,
+  add column suspicion jsonb;
+comment on column ${schema}.checkpoints.session is 'the run of a daemon that works on the unit; NULL after a clean end';
+comment on column ${schema}.checkpoints.begun_at is 'when session or suspicion were last written before any work';
+comment on column ${schema}.checkpoints.suspicion is 'which events may have ended a process, and how often; NULL where none is suspected';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -14,6 +14,7 @@ import { PROGRESS_RULES } from './checkpoint-store/progress.ts'
 import { ROLE_RULES } from './checkpoint-store/roles.ts'
 import { SIGNAL_RULES } from './checkpoint-store/signals.ts'
 import { SKIP_RULES } from './checkpoint-store/skips.ts'
+import { TENURE_RULES } from './checkpoint-store/tenures.ts'
 import { TEXT_RULES } from './checkpoint-store/texts.ts'
 import { UNIT_RULES } from './checkpoint-store/units.ts'
 import { type ConformanceOptions, type ConformanceSuite, conformanceSuite } from './suite.ts'
@@ -37,6 +38,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...ROLE_RULES,
   ...DEAD_LETTER_RULES,
   ...LATE_EVENT_RULES,
+  ...TENURE_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,
 ]
