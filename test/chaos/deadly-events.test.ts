@@ -128,11 +128,12 @@ test('under "pause" it stands still, over restarts, until an operator resumes it
   expect(await rests(again), 'a restart tries it no more').toBe(true)
   expect(await calls(store)).toHaveLength(3)
 
+  await stop(again)
   const operations = createOperations({ checkpoints: postgresCheckpoints({ pool: store.pool() }) })
   const asked = { projection: 'deadly', who: 'ann', why: 'mended' }
   await operations.pause(asked)
   await operations.resume(asked)
-  await once(again, 'exit')
+  expect(await rests(spawnDeadly(store, options)), 'it is tried anew').toBe(false)
   expect(await calls(store)).toHaveLength(4)
   const mended = await untilItRests(store, { ...options, how: 'lives', attempts: '2' })
   await expectAllBut(store, [])
