@@ -1,6 +1,7 @@
 import type { CheckpointStore, SkippedRun, Unit } from '@tidemark/core'
 import {
   ALL_SLOTS,
+  type AuditEntry,
   type Control,
   type DeadLetters,
   type LateEvents,
@@ -104,7 +105,7 @@ const records = (alter: (record: SkipLedger['record']) => SkipLedger['record']) 
       : {},
   )
 
-const controls = (alter: (control: Control) => Partial<Control>) =>
+const controls = (alter: (control: Control<Writes>) => Partial<Control<Writes>>) =>
   opens(({ control }) => (control ? { control: { ...control, ...alter(control) } } : {}))
 
 /** An operation is decided on what was read before, not on what it changes. */
@@ -583,13 +584,57 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
           unit,
           (found) => {
             const change = decide(found)
-            return change && { ...change, to: change.to ?? found }
+            return change && 'to' in change ? { ...change, to: change.to ?? found } : change
           },
           limits,
         ),
     })),
     caughtBy: 'a unit is moved and forgotten, and the audit says what was there before and after',
     says: /the unit that was forgotten; found/,
+  },
+  {
+    name: 'a request is done by whoever comes',
+    breaks: controls((control) => ({
+      fulfil: async (request, work) => {
+        const [found] = await control.units({}, request.signal)
+        if (found !== undefined) await work([], found)
+        return await control.fulfil(request, work)
+      },
+    })),
+    caughtBy: 'what a node is asked to do is kept until one has done it, once, with its audit entry',
+    says: /where the unit stood when it was done; found/,
+  },
+  {
+    name: 'a paused unit does nothing that it is asked',
+    breaks: controls((control) => ({
+      fulfil: async (request, work) => {
+        const [found] = await control.units({}, request.signal)
+        return found?.desired === 'paused' ? undefined : await control.fulfil(request, work)
+      },
+    })),
+    caughtBy: 'what is asked of a paused unit is done, and the unit stays paused',
+    says: /what is wanted of it; found/,
+  },
+  {
+    name: 'a request that fails is taken back',
+    breaks: controls((control) => ({
+      fulfil: async (request, work) =>
+        control.fulfil(request, work).catch(async (error) => {
+          await control.fulfil(request, async () => ({ refused: 'it has failed' }))
+          throw error
+        }),
+    })),
+    caughtBy:
+      'where doing it fails nothing is changed, and it is still asked for; refused, it is not, and the audit says why',
+    says: /the unit after it; found/,
+  },
+  {
+    name: 'a request is done while another owner works',
+    breaks: controls((control) => ({
+      fulfil: async (request, work) => (await control.fulfil(request, work)) ?? ({ id: 0n } as AuditEntry),
+    })),
+    caughtBy: 'nothing that was asked is done while another owner works on the unit',
+    says: /while the unit was at work/,
   },
   {
     name: 'every page of the audit is the first',
@@ -628,7 +673,8 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
           unit,
           (found) => {
             const change = decide(found)
-            return change?.to && found ? { ...change, to: { ...change.to, role: found.role } } : change
+            if (change === undefined || 'ask' in change || change.to === undefined) return change
+            return found ? { ...change, to: { ...change.to, role: found.role } } : change
           },
           limits,
         ),

@@ -210,6 +210,12 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
       control: {
         units: (filter, signal) => after(signal, () => control.units(filter, signal)),
         change: (unit, decide, limits) => after(limits.signal, () => control.change(unit, decide, limits)),
+        fulfil: async (request, work) => {
+          const writes: Writes = []
+          const entry = await control.fulfil(request, (_, found) => work(writes, found))
+          committed.push(...writes)
+          return entry
+        },
         audit: (filter, signal) => after(signal, () => control.audit(filter, signal)),
       },
       deadLetters: {

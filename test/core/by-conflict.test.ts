@@ -36,14 +36,14 @@ const unasked = async (): Promise<bigint> => expect.fail('it looks at the checkp
 
 test('the right to work is there for the asking, until there is a conflict', async () => {
   const { ownership } = rig()
-  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never() })
+  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never(), hurry: never() })
   expect(await grant.advance(REQUEST, async () => {})).toMatchObject({ position: '1' })
   expect(grant.lost.aborted).toBe(false)
 })
 
 test('a conflict takes it away before whoever moved the checkpoint is told', async () => {
   const { ownership, conflict } = rig()
-  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never() })
+  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never(), hurry: never() })
   conflict()
   const wasLost = grant.advance(REQUEST, async () => {}).catch(() => grant.lost.aborted)
   expect(await wasLost).toBe(true)
@@ -51,7 +51,7 @@ test('a conflict takes it away before whoever moved the checkpoint is told', asy
 
 test('what else fails takes nothing away', async () => {
   const { ownership } = rig()
-  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never() })
+  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never(), hurry: never() })
   const failing = grant.advance(REQUEST, async () => {
     throw new Error('boom')
   })
@@ -63,17 +63,17 @@ test('what else fails takes nothing away', async () => {
 async function standingBy(position: () => bigint, awaited: typeof UNASKED = UNASKED) {
   const parts = rig()
   const { ownership, conflict } = parts
-  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never() })
+  const grant = await ownership.acquire({ look: unasked, ...UNASKED, signal: never(), hurry: never() })
   conflict()
   await grant.advance(REQUEST, async () => {}).catch(() => {})
   let isGranted = false
-  const stopping = new AbortController()
+  const [stopping, hurry] = [new AbortController(), new AbortController()]
   const asked = ownership
-    .acquire({ look: async () => position(), ...awaited, signal: stopping.signal })
+    .acquire({ look: async () => position(), ...awaited, signal: stopping.signal, hurry: hurry.signal })
     .then(() => {
       isGranted = true
     })
-  return { ...parts, asked, stopping, isGranted: () => isGranted }
+  return { ...parts, asked, stopping, hurry, isGranted: () => isGranted }
 }
 
 test('it is given again once the checkpoint has stood still for a while with events waiting', async () => {

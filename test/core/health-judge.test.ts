@@ -68,6 +68,7 @@ const projections: fc.Arbitrary<ProjectionFacts<bigint>> = fc.record({
     lagMs: maybe(fc.integer({ min: 0, max: 30 * MINUTE })),
     handledEvents: fc.nat(),
     skipped: fc.constantFrom(undefined, {}),
+    asked: fc.constant(undefined),
     pausedBy: fc.constantFrom(undefined, undefined, {
       who: 'ada',
       why: 'a migration',

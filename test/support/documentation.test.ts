@@ -43,13 +43,15 @@ test('every snippet about health is typed', () => {
 const OPERATING = `
 declare global {
   const operations: import('@tidemark/core/operations').Operations<bigint>
+  const ordersHandler: () => Promise<void>
+  const ordersHandler2: () => Promise<void>
 }
 export {}
 `
 
 test('every snippet about operating is typed', () => {
   const snippets = snippetsOf('docs/operating.md')
-  expect(snippets.length).toBe(5)
+  expect(snippets.length).toBe(10)
   expect(typeErrors(snippets, OPERATING)).toEqual([])
 }, 120_000)
 

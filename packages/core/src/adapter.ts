@@ -47,6 +47,7 @@ export type {
   FirstStart,
 } from './ports/checkpoint-store.ts'
 export type {
+  AnsweredRequest,
   AuditEntry,
   AuditFilter,
   ChangeLimits,
@@ -55,9 +56,16 @@ export type {
   ControlledUnit,
   Decision,
   DesiredState,
+  Fulfilment,
+  FulfilRequest,
   OperatedState,
   OperationName,
+  OperatorControl,
+  PendingRequest,
+  RequestName,
+  StateChange,
   UnitChange,
+  UnitRequest,
 } from './ports/control.ts'
 export { UNKNOWN_DECISION } from './ports/control.ts'
 export type {

@@ -61,7 +61,7 @@ export type { ErrorJson, Json } from './kernel/json.ts'
 export type { Pulse } from './kernel/pulse.ts'
 export type { StartOptions } from './kernel/start.ts'
 export type { CheckpointStore, CrossedRun } from './ports/checkpoint-store.ts'
-export type { Decision } from './ports/control.ts'
+export type { Decision, PendingRequest } from './ports/control.ts'
 export type {
   EventSource,
   Gap,
@@ -85,7 +85,12 @@ export type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from './ports/type
 export type { SlotRange, Unit } from './ports/unit.ts'
 export type { ProgressReaderOptions } from './progress/options.ts'
 export { createProgressReader, type ProgressReader, type WaitForOptions } from './progress/progress-reader.ts'
-export { type HandlerContext, PROJECTION_DEFAULTS, type Projection } from './projection/projection.ts'
+export {
+  type HandlerContext,
+  PROJECTION_DEFAULTS,
+  type Projection,
+  type ResetContext,
+} from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
 export { type HandlerMonitor, monitorHandler } from './subscription/monitor-handler.ts'
 export { monitorSubscription, type SubscriptionMonitor } from './subscription/monitor-subscription.ts'

@@ -4,24 +4,21 @@ import {
   addCrossed,
   CheckpointConflictError,
   type CrossedRun,
-  HandlerEndedTransactionError,
   IncarnationChangedError,
   ProjectionPausedError,
-  TidemarkError,
   UNKNOWN_DECISION,
   unitName,
 } from '@tidemark/core/adapter'
-import { lockSql, moveSql, TRANSACTION_ENDED, toRuns } from './advance-sql.ts'
+import { lockSql, moveSql, toRuns } from './advance-sql.ts'
 import { toDesired } from './checkpoint-rows.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
-import { CommitRefusedError, QueryTimeoutError, TransactionFailedError } from './errors.ts'
-import { errorOfHandler, errorOfStatement } from './handler-end.ts'
-import { compareBackend, INVALID_TEXT_REPRESENTATION, type KnownBackends } from './server/backends.ts'
+import { QueryTimeoutError } from './errors.ts'
+import { compareBackend, type KnownBackends } from './server/backends.ts'
 import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
-import { IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
-import { beginForOthers, manyResults } from './transaction.ts'
+import { beginForOthers } from './transaction.ts'
 import type { OwnTransaction, UnendedTransactions } from './unended-transactions.ts'
+import { commitIn, workIn } from './user-transaction.ts'
 
 export interface AdvanceParts {
   readonly client: BoundedClient
@@ -42,9 +39,8 @@ export async function advanceCheckpoint(
   request: AdvanceRequest,
   work: () => Promise<void>,
 ): Promise<Advanced> {
-  const { client, connection, backends, unended } = parts
+  const { client, connection, tables, backends, unended } = parts
   const { evidence, unit, signal } = request
-  const projection = unitName(unit)
   try {
     const locked = await beginAndLock(parts, request)
     if (backends && !locked.isKnownBackend) await compareBackend(client, backends, evidence.incarnation)
@@ -54,35 +50,18 @@ export async function advanceCheckpoint(
         `a server below log position ${evidence.logPosition}`,
       )
     }
-    const given = { client, connection, projection, transaction: locked.transaction }
-    const giveUp = (): void => unended.givenUp(unit, locked)
-    signal.throwIfAborted()
-    signal.addEventListener('abort', giveUp)
-    await work()
-      .catch(async (thrown: unknown) => {
-        throw await errorOfHandler(given, thrown)
-      })
-      .finally(() => signal.removeEventListener('abort', giveUp))
-    signal.throwIfAborted()
+    const given = { client, connection, unended, unit, locked }
+    await workIn(given, signal, work)
     const crossed = [...locked.crossed, ...(request.passed ?? [])]
     const skipped = addCrossed(parseSkipTotals(locked.skipped), crossed)
     const changed = { skipped: formatSkipTotals(skipped), inOrder: locked.inOrder }
-    await moveAndCommit(parts, request, locked.transaction, changed).catch((error: unknown) => {
-      if (!isAnswer(error)) unended.commitSent(unit, locked)
-      throw errorOfStatement(given, error)
-    })
+    await commitIn(given, moveSql(client, tables, request, locked.transaction, changed))
     return { position: request.to, skipped, crossed }
   } catch (error) {
     // The connection is destroyed after an error; this ends the transaction at once, where it still can.
     if (!(error instanceof QueryTimeoutError)) await client.query('rollback').catch(() => {})
     throw error
   }
-}
-
-/** Whether the server said how a COMMIT ended; what the driver or this adapter says of the connection does not. */
-function isAnswer(error: unknown): boolean {
-  if (error instanceof QueryTimeoutError) return error.cause !== undefined
-  return error instanceof TidemarkError || sqlState(error)?.length === 5
 }
 
 /** The transaction's id also tells that a handler has ended it. */
@@ -132,35 +111,3 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
     ...toRuns(row.runs, request.positions ?? []),
   }
 }
-
-/** The statement fails, and so nothing is committed, where the handler has ended the transaction. */
-async function moveAndCommit(
-  { client, tables }: AdvanceParts,
-  request: AdvanceRequest,
-  transaction: string,
-  changed: { readonly skipped: string; readonly inOrder: readonly string[] },
-): Promise<void> {
-  const projection = unitName(request.unit)
-  const results = await client
-    .query(moveSql(client, tables, request, transaction, changed))
-    .catch((error: unknown) => {
-      if (sqlState(error) === IN_FAILED_SQL_TRANSACTION) {
-        throw new TransactionFailedError(
-          projection,
-          'its transaction had failed before its checkpoint could move',
-          { cause: error },
-        )
-      }
-      if (sqlState(error) === INVALID_TEXT_REPRESENTATION && String(error).includes(TRANSACTION_ENDED)) {
-        throw new HandlerEndedTransactionError(projection)
-      }
-      if (error instanceof Error && REFUSALS.has(sqlState(error)?.slice(0, 2)))
-        throw new CommitRefusedError(projection, error)
-      throw error
-    })
-  const command = manyResults(results).at(-1)?.command
-  if (command !== 'COMMIT') throw new TransactionFailedError(projection, `COMMIT was answered by ${command}`)
-}
-
-/** Classes of what deferred constraints and triggers raise: integrity_constraint_violation, PL/pgSQL's RAISE. */
-const REFUSALS: ReadonlySet<string | undefined> = new Set(['23', 'P0'])

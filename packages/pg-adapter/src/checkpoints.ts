@@ -117,7 +117,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly isTransactional = true
   readonly settled: SettledMemory
   readonly skips: SkipLedger
-  readonly control: Control
+  readonly control: Control<C>
   readonly deadLetters: DeadLetters<C>
   readonly lateEvents: LateEvents<C>
   readonly tenures: Tenures
@@ -141,7 +141,13 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     this.settled = settledMemory(query, this.#tables)
     this.#operatorQuery = explainedQuery(query, this.#tables)
     this.skips = skipLedger(query, this.#operatorQuery, this.#tables)
-    this.control = new PostgresControl(this.#ownPool, this.#operatorQuery, this.#tables)
+    this.control = new PostgresControl({
+      pool: this.#ownPool,
+      handlersPool: this.#pool,
+      query: this.#operatorQuery,
+      tables: this.#tables,
+      unended: this.#unended,
+    })
     this.tenures = tenures({ pool: this.#ownPool, query, tables: this.#tables, unended: this.#unended })
     this.deadLetters = deadLetters(this.#operatorQuery, this.#tables, queryTimeoutMs)
     const [operatorQuery, tables] = [this.#operatorQuery, this.#tables]

@@ -1,14 +1,18 @@
 import type {
+  AnsweredRequest,
   AuditEntry,
   AuditFilter,
   ControlledUnit,
   DesiredState,
   OperatedState,
   OperationName,
+  PendingRequest,
   Role,
+  StateChange,
   Unit,
-  UnitChange,
+  UnitRequest,
 } from '@tidemark/core/adapter'
+import { TRANSACTION_ENDED } from './advance-sql.ts'
 import {
   DESIRED_COLUMNS,
   filterSql,
@@ -24,11 +28,17 @@ import { type CheckpointTables, isUnitSql, type Row, unitValuesSql } from './che
 import { isRetryAskedSql } from './dead-letter-retries.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
+import { THEIR_LIMIT } from './transaction.ts'
+
+/** As `toControlledUnit` takes them. */
+function columnsSql(tables: CheckpointTables): string {
+  return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, ${DESIRED_COLUMNS},
+        ${isRetryAskedSql('c', tables)}::text as "isRetryAsked", asked::text as asked, answered::text as answered`
+}
 
 export function controlledSql(tables: CheckpointTables, conditions: readonly string[]): string {
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, ${DESIRED_COLUMNS},
-        ${isRetryAskedSql('c', tables)}::text as "isRetryAsked"
+  return `select ${columnsSql(tables)}
       from ${tables.checkpoints} c ${where}`
 }
 
@@ -37,32 +47,92 @@ export function forControlSql(tables: CheckpointTables, unit: Unit): string {
   return `${controlledSql(tables, [isUnitSql('c', unit)])} for update of c`
 }
 
+/** The same where the user's function goes on: it does not wait, and gives that its own limit back. */
+export function forFulfilmentSql(tables: CheckpointTables, unit: Unit): string {
+  return `select ${columnsSql(tables)}, pg_current_xact_id()::text as transaction, pg_backend_pid()::text as pid,
+        ${THEIR_LIMIT} as limit
+      from ${tables.checkpoints} c where ${isUnitSql('c', unit)} for update of c skip locked`
+}
+
 /** Changes the row, and notes that. Both repeat the state that was decided on: of another one nothing is changed. */
 export function changeSql(
-  { checkpoints, audit }: CheckpointTables,
+  tables: CheckpointTables,
   found: ControlledUnit,
-  { operation, who, why, to }: UnitChange,
+  change: StateChange,
+  refused?: string,
 ): string {
-  const { unit, source } = found
-  const isAsFound = `${isUnitSql('c', unit)} and c.desired = ${quoteLiteral(found.desired)} and c.role = ${quoteLiteral(found.role)}
-           and c.position is not distinct from ${quoteLiteral(found.position)}`
-  const set = to && setSql(found, to, { who, why })
+  return `with ${changedSql(tables, found, change)}
+       ${noteSql(tables, found, change, refused)}
+       returning ${AUDIT_COLUMNS}`
+}
+
+/** The same, and commits. Fails, and so commits nothing, where the user's function has ended that transaction. */
+export function fulfilledSql(
+  tables: CheckpointTables,
+  found: ControlledUnit,
+  change: StateChange,
+  { transaction, refused }: { readonly transaction: string; readonly refused: string | undefined },
+): string {
+  const isSame = ` and pg_current_xact_id()::text = ${quoteLiteral(transaction)}`
+  return `with ${changedSql(tables, found, change, isSame)}, entry as (
+         ${noteSql(tables, found, change, refused)}
+         returning ${AUDIT_COLUMNS}
+       )
+       select entry.*, case when (select count(*) from changed) = 1 then true
+         else ('${TRANSACTION_ENDED}' || pg_current_xact_id())::boolean end as "isSame"
+       from (select) one left join entry on true;
+       commit`
+}
+
+function changedSql(
+  { checkpoints }: CheckpointTables,
+  found: ControlledUnit,
+  { who, why, to, ends }: StateChange,
+  more = '',
+): string {
+  const isAsFound = `${isUnitSql('c', found.unit)} and c.desired = ${quoteLiteral(found.desired)}
+           and c.role = ${quoteLiteral(found.role)}
+           and c.position is not distinct from ${quoteLiteral(found.position)}${more}`
+  const set = to && setSql(found, to, { who, why }, ends)
   const changed = set === undefined ? `delete from ${checkpoints} c` : `update ${checkpoints} c set ${set}`
-  return `with changed as (
+  return `changed as (
          ${changed}
          where ${isAsFound}
          returning true
-       )
-       insert into ${audit} (source, projection, version, slot_from, slot_to, operation, who, why, before, after)
+       )`
+}
+
+function noteSql(
+  { audit }: CheckpointTables,
+  found: ControlledUnit,
+  { operation, who, why, to, ends }: StateChange,
+  refused: string | undefined,
+): string {
+  const { unit, source } = found
+  return `insert into ${audit} (source, projection, version, slot_from, slot_to, operation, who, why, request, refused, before,
+           after)
        select ${quoteLiteral(source)}, ${unitValuesSql(unit)}, ${[operation, who, why].map(quoteLiteral).join(', ')},
-         ${stateSql(found)}, ${to === undefined ? 'null' : stateSql(to)} from changed
-       returning ${AUDIT_COLUMNS}`
+         ${quoteLiteral(ends?.id)}, ${quoteLiteral(refused)}, ${stateSql(found)},
+         ${to === undefined ? 'null' : stateSql(to)} from changed`
+}
+
+/** Stores what the node that runs the unit is asked to do. */
+export function askSql(
+  { checkpoints }: CheckpointTables,
+  unit: Unit,
+  { id, operation, who, why }: UnitRequest,
+): string {
+  const told = Object.entries({ id, operation, who, why }).flatMap((entry) => entry.map(quoteLiteral))
+  return `update ${checkpoints} c
+       set asked = jsonb_build_object(${told.join(', ')}, 'sinceMs', ${msSql('clock_timestamp()')}::bigint)
+       where ${isUnitSql('c', unit)}`
 }
 
 function setSql(
   found: OperatedState,
   { role, desired, position, skipped }: OperatedState,
-  { who, why }: Pick<UnitChange, 'who' | 'why'>,
+  { who, why }: Pick<StateChange, 'who' | 'why'>,
+  ends: AnsweredRequest | undefined,
 ): string {
   const decision = [`desired = ${quoteLiteral(desired)}`, `desired_by = ${quoteLiteral(who)}`]
   return [
@@ -80,15 +150,25 @@ function setSql(
           `desired_why = ${quoteLiteral(why)}`,
           'desired_since = clock_timestamp()',
         ]),
+    ...(ends === undefined
+      ? []
+      : ['asked = null', `answered = ${quoteLiteral(JSON.stringify(ends))}::jsonb`]),
   ].join(', ')
 }
 
 const AUDIT_COLUMNS = `id::text as id, ${UNIT_COLUMNS}, source, operation, who, why, ${msSql('at')} as at,
-         before::text as before, after::text as after`
+         before::text as before, after::text as after, request, refused`
 
 /** The newest first. */
-export function auditSql({ audit }: CheckpointTables, { before, limit, ...filter }: AuditFilter): string {
-  const conditions = [...filterSql(filter), ...(before === undefined ? [] : [`c.id < ${before}`])]
+export function auditSql(
+  { audit }: CheckpointTables,
+  { before, request, limit, ...filter }: AuditFilter,
+): string {
+  const conditions = [
+    ...filterSql(filter),
+    ...(before === undefined ? [] : [`c.id < ${before}`]),
+    ...(request === undefined ? [] : [`c.request = ${quoteLiteral(request)}`]),
+  ]
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
   return `select ${AUDIT_COLUMNS} from ${audit} c ${where} order by c.id desc limit ${limit}`
 }
@@ -109,8 +189,16 @@ function stateSql({ role, desired, position, skipped }: OperatedState): string {
 }
 
 export function toControlledUnit(row: Row): ControlledUnit {
-  const isRetryAsked = row.isRetryAsked === 'true'
-  return { ...toStoredUnit(row), ...toDesired(row), role: toRole(row), isRetryAsked }
+  const asked = textOf(row.asked)
+  const answered = textOf(row.answered)
+  return {
+    ...toStoredUnit(row),
+    ...toDesired(row),
+    role: toRole(row),
+    isRetryAsked: row.isRetryAsked === 'true',
+    asked: asked === undefined ? undefined : (JSON.parse(asked) as PendingRequest),
+    answered: answered === undefined ? undefined : (JSON.parse(answered) as AnsweredRequest),
+  }
 }
 
 export function toAuditEntry(row: Row): AuditEntry {
@@ -125,6 +213,8 @@ export function toAuditEntry(row: Row): AuditEntry {
     atMs: Number(row.at),
     before: toState(String(row.before)),
     after: after === undefined ? undefined : toState(after),
+    request: textOf(row.request),
+    refused: textOf(row.refused),
   }
 }
 

@@ -6,14 +6,17 @@ import {
   type Control,
   type ControlFilter,
   type ControlledUnit,
+  type Fulfilment,
+  type FulfilRequest,
   type Unit,
   type UnitChange,
   unitName,
 } from '@tidemark/core/adapter'
 import { filterSql } from './checkpoint-rows.ts'
 import type { CheckpointTables, Query, Row } from './checkpoint-tables.ts'
-import { type BoundedClient, type BoundedPool, withConnection } from './client.ts'
+import { type BoundedClient, type BoundedPool, type PgClient, withConnection } from './client.ts'
 import {
+  askSql,
   auditSql,
   changeSql,
   controlledSql,
@@ -22,20 +25,36 @@ import {
   toAuditEntry,
   toControlledUnit,
 } from './control-sql.ts'
+import { fulfilRequest } from './fulfil.ts'
 import { explained } from './operator-errors.ts'
+import { boundedClient } from './query-timeout.ts'
 import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { begin, manyResults } from './transaction.ts'
+import type { UnendedTransactions } from './unended-transactions.ts'
+
+interface ControlParts<C extends PgClient> {
+  readonly pool: BoundedPool
+  /** Gives connections as handlers get them. */
+  readonly handlersPool: BoundedPool<C>
+  readonly query: Query
+  readonly tables: CheckpointTables
+  readonly unended: UnendedTransactions
+}
 
 /** What operators want, in the rows of the checkpoints, and in the table `audit`. */
-export class PostgresControl implements Control {
+export class PostgresControl<C extends PgClient> implements Control<C> {
   readonly #pool: BoundedPool
+  readonly #handlersPool: BoundedPool<C>
   readonly #query: Query
   readonly #tables: CheckpointTables
+  readonly #unended: UnendedTransactions
 
-  constructor(pool: BoundedPool, query: Query, tables: CheckpointTables) {
+  constructor({ pool, handlersPool, query, tables, unended }: ControlParts<C>) {
     this.#pool = pool
+    this.#handlersPool = handlersPool
     this.#query = query
     this.#tables = tables
+    this.#unended = unended
   }
 
   async units(
@@ -70,6 +89,17 @@ export class PostgresControl implements Control {
     }
   }
 
+  async fulfil(
+    request: FulfilRequest,
+    work: (tx: C, found: ControlledUnit) => Promise<Fulfilment>,
+  ): Promise<AuditEntry | undefined> {
+    const [pool, tables, unended] = [this.#handlersPool, this.#tables, this.#unended]
+    return await withConnection(pool, request.signal, (handlers, connection) => {
+      const client = boundedClient(handlers, pool.queryTimeoutMs)
+      return fulfilRequest({ client, connection, tables, unended }, request, (found) => work(handlers, found))
+    })
+  }
+
   async audit(filter: AuditFilter, signal: AbortSignal): Promise<readonly AuditEntry[]> {
     return (await this.#query(auditSql(this.#tables, filter), signal)).map(toAuditEntry)
   }
@@ -93,6 +123,10 @@ async function changeUnit(
   const change = await decided(client, () => decide(found))
   if (found === undefined || change === undefined) {
     await client.query('rollback')
+    return undefined
+  }
+  if ('ask' in change) {
+    await client.query(`${askSql(tables, unit, change.ask)}; commit`)
     return undefined
   }
   const results = manyResults(await client.query(`${changeSql(tables, found, change)}; commit`))

@@ -24,7 +24,7 @@ type AnyInput = Input<bigint, bigint>
 type AnyCommand = Command<bigint, bigint>
 type Asked = Extract<
   AnyCommand,
-  { readonly kind: 'acquire' | 'open' | 'load' | 'apply' | 'bury' | 'checkpoint' | 'retry' }
+  { readonly kind: 'acquire' | 'fulfil' | 'open' | 'load' | 'apply' | 'bury' | 'checkpoint' | 'retry' }
 >
 
 type Handling = Pick<ReadPage<bigint, bigint>, 'events' | 'evidence'>
@@ -61,6 +61,7 @@ export function wrongIn(machine: Machine, seed: number, inputs: number): string 
  */
 class History {
   inputs = 0
+  #requests = 0
   readonly #machine: Machine
   readonly #random: Random
   readonly #store = new Store()
@@ -149,6 +150,10 @@ class History {
   #operate(): void {
     const random = this.#random
     const { pausedBy } = this.#store
+    if (random.chance(0.3)) {
+      this.#askForRebuild()
+      return
+    }
     if (pausedBy === undefined && random.chance(0.7)) {
       if (random.chance(0.3)) this.#tellDesired()
       return
@@ -167,8 +172,25 @@ class History {
     if (random.chance(0.6)) this.#tellDesired()
   }
 
+  /** Or another node does what was asked before. */
+  #askForRebuild(): void {
+    const { asked } = this.#store
+    if (asked === undefined) {
+      const id = `request ${++this.#requests}`
+      this.#store.asked = { id, operation: 'rebuild', who: 'ann', why: 'wrong sums', sinceMs: this.#nowMs }
+    } else if (this.#random.chance(0.3)) this.#rebuildUnseen(asked.id)
+    if (this.#random.chance(0.8)) this.#tellDesired()
+  }
+
+  #rebuildUnseen(id: string): void {
+    if (!this.#store.rebuild(id)) return
+    this.#isMovedElsewhere = true
+    this.#isMovedByHand = true
+    this.#isNews = true
+  }
+
   #tellDesired(): void {
-    const { pausedBy } = this.#store
+    const { pausedBy, asked } = this.#store
     const { phase } = this.#standing
     if (phase === 'opening') return
     const isNews = this.#isNews
@@ -181,7 +203,7 @@ class History {
     }
     this.#isHeld = pausedBy !== undefined
     const isRetryAsked = this.#random.chance(0.4)
-    this.#next({ kind: 'desired', role: 'live', pausedBy, isNews, isRetryAsked })
+    this.#next({ kind: 'desired', role: 'live', pausedBy, isNews, isRetryAsked, asked })
   }
 
   /** Nothing fails any more, and nobody else works. */
@@ -209,6 +231,10 @@ class History {
     if (phase !== 'following' || shows !== 'live' || this.#asked) return false
     if (failure !== undefined) throw new Wrong('it is live, and shows a failure')
     if (this.#waitMs !== undefined) return false
+    if (this.#store.asked !== undefined || this.#isNews) {
+      this.#tellDesired()
+      return false
+    }
     this.#store.checkRest()
     return true
   }
@@ -251,7 +277,8 @@ class History {
     // Whatever is at hand is answered; then it is over.
     for (let answers = 0; this.#ends === 0; answers++) {
       if (answers > 2 || !this.#asked) throw new Wrong(`${this.#standing.phase} does not end`)
-      if (this.#random.chance(0.2)) this.#fail('commit', new Error('connection terminated'), true)
+      if (this.#asked.kind !== 'fulfil' && this.#random.chance(0.2))
+        this.#fail('commit', new Error('connection terminated'), true)
       else this.#answer(this.#asked)
     }
   }
@@ -288,7 +315,8 @@ class History {
   #answer(asked: Asked): void {
     const random = this.#random
     const looksIn = this.#isContested && this.#stopping === 'no' ? this.#reading?.incarnation : undefined
-    if (random.chance(0.12)) this.#fail('read', new Error('connection terminated'), random.chance(0.5))
+    if (asked.kind === 'fulfil') this.#succeed(asked)
+    else if (random.chance(0.12)) this.#fail('read', new Error('connection terminated'), random.chance(0.5))
     else if (asked.kind === 'load' && random.chance(0.05)) this.#failToMap(asked)
     else if (asked.kind === 'apply' && random.chance(0.002))
       this.#fail('handle', ENDED, false, asked.page.events)
@@ -315,7 +343,8 @@ class History {
       this.#isContested = false
       this.#mayWork = true
       this.#hand({ kind: 'granted' })
-    } else if (asked.kind === 'open') this.#hand(this.#openedIn(asked.incarnation))
+    } else if (asked.kind === 'fulfil') this.#fulfil(asked.request.id)
+    else if (asked.kind === 'open') this.#hand(this.#openedIn(asked.incarnation))
     else if (asked.kind === 'apply') this.#commit(asked.from, asked.page.through, asked.page)
     else if (asked.kind === 'bury') this.#bury(asked)
     else if (asked.kind === 'checkpoint') this.#commit(asked.from, asked.to, { ...asked, events: [] })
@@ -325,6 +354,23 @@ class History {
       const looksAt = this.#looksFar ? 1_000n : 4n
       this.#hand({ kind: 'loaded', page: this.#store.load(asked, asked.limit, looksAt) })
     }
+  }
+
+  /** Done, done with an answer that is lost, or not done at all. */
+  #fulfil(id: string): void {
+    const draw = this.#random.next()
+    if (draw < 0.2) this.#rebuildUnseen(id)
+    if (draw < 0.4 || !this.#store.rebuild(id)) {
+      this.#hand({ kind: 'fulfilled', checkpoint: undefined })
+      return
+    }
+    this.#blameNone()
+    this.#failed = undefined
+    this.#forgetSizes()
+    this.#isPausedForGood = false
+    this.#known = { position: undefined }
+    this.#isNews = true
+    this.#hand({ kind: 'fulfilled', checkpoint: { position: undefined, skipped: {} } })
   }
 
   #commit(from: bigint | undefined, to: bigint, { events, evidence }: Handling): void {
@@ -356,6 +402,7 @@ class History {
     const error = new ProjectionPausedError('all', pausedBy)
     this.#next({ kind: 'failed', ...failedWork('commit', error, false, []) })
     if (this.#stopping !== 'no') return
+    if (this.#asks('fulfil')) return
     if (this.#standing.phase !== 'paused' || this.#waitMs !== undefined)
       throw new Wrong('what an operator has paused is tried again')
   }
@@ -547,7 +594,7 @@ class History {
   }
 
   #take(command: AnyCommand): void {
-    if (command.kind === 'report' || command.kind === 'doubt') return
+    if (command.kind === 'report' || command.kind === 'doubt' || command.kind === 'hurry') return
     if (command.kind === 'wait') {
       this.#waitMs = command.ms
       return
@@ -559,8 +606,11 @@ class History {
     if (this.#asked) throw new Wrong(`it asked for ${command.kind} while ${this.#asked.kind} went on`)
     const isLast = command.kind === 'checkpoint' && this.#stopping === 'draining'
     if (this.#stopping !== 'no' && !isLast) throw new Wrong(`it asked for ${command.kind} after its end`)
-    if (command.kind !== 'acquire' && !this.#mayWork) throw new Wrong(`it asked for ${command.kind} unasked`)
-    if (this.#isHeld) throw new Wrong(`it asked for ${command.kind}, and knows that it is paused`)
+    const isFulfilledAtPause = (this.#isHeld || this.#isPausedForGood) && command.kind === 'fulfil'
+    if (command.kind !== 'acquire' && !this.#mayWork && !isFulfilledAtPause)
+      throw new Wrong(`it asked for ${command.kind} unasked`)
+    if (this.#isHeld && command.kind !== 'fulfil')
+      throw new Wrong(`it asked for ${command.kind}, and knows that it is paused`)
     if (command.kind === 'load') this.#checkLimit(command.limit)
     this.#asked = command
   }
@@ -603,7 +653,7 @@ class History {
     // It is read again before anything else is done.
     if (cursorIncarnation === this.#store.incarnation && !this.#isMovedByHand)
       this.#store.checkHandled(cursor, 'the cursor')
-    if (this.#isPausedForGood && phase !== 'paused' && phase !== 'stopped')
+    if (this.#isPausedForGood && phase !== 'paused' && phase !== 'stopped' && phase !== 'fulfilling')
       throw new Wrong('it is tried again')
     const isTrying = this.#pauseTries !== undefined && this.#mayWork && phase === 'applying'
     if (isTrying && this.#standing.failure === undefined) throw new Wrong('a pause shows no failure')

@@ -238,8 +238,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'rests for ever',
     file: 'machine',
-    replace: '    due: goOn,\n    desired,\n    stop: stopAtRest,\n  },\n  paused',
-    by: '    due: stay,\n    desired,\n    stop: stopAtRest,\n  },\n  paused',
+    replace: '    due: goOn,\n    desired,\n    fulfilled: stay,\n    stop: stopAtRest,\n  },\n  paused',
+    by: '    due: stay,\n    desired,\n    fulfilled: stay,\n    stop: stopAtRest,\n  },\n  paused',
   },
   {
     name: 'works on though an operator has paused it',
@@ -262,14 +262,13 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'goes on from where it stood, when it is resumed',
     file: 'transitions',
-    replace: '{ ...triedNow(blamingNone(after), context.nowMs), isCheckpointRead: false }, context',
-    by: 'triedNow(blamingNone(after), context.nowMs), context',
+    replace: 'proceed(triedAnew(after, context.nowMs), context)',
+    by: 'proceed(triedNow(blamingNone(after), context.nowMs), context)',
   },
   {
     name: 'stays paused when it is resumed',
     file: 'transitions',
-    replace:
-      'return proceed({ ...triedNow(blamingNone(after), context.nowMs), isCheckpointRead: false }, context)',
+    replace: 'return proceed(triedAnew(after, context.nowMs), context)',
     by: 'return stay(after)',
   },
   {
@@ -289,5 +288,35 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
     file: 'transitions',
     replace: "standing.stopping === 'no' ? { ...standing, right: 'none' } : standing",
     by: 'standing',
+  },
+  {
+    name: 'never does what it is asked to do',
+    file: 'transitions',
+    replace: '  if (asked !== undefined && isAskedOfThis) return fulfil(standing, asked, context)\n',
+    by: '',
+  },
+  {
+    name: 'does what it is asked to do without the right',
+    file: 'transitions',
+    replace: "isAskedDue && (isStill || right === 'held')",
+    by: 'isAskedDue',
+  },
+  {
+    name: 'asks again and again for what is not done',
+    file: 'transitions',
+    replace: "attempting({ ...standing, isAskedDue: false, moving: undefined }, 'fulfilling')",
+    by: "attempting({ ...standing, moving: undefined }, 'fulfilling')",
+  },
+  {
+    name: 'goes on from where it stood, when it begins anew',
+    file: 'transitions',
+    replace: '    checkpoint,\n    cursor: checkpoint.position,\n    narrowed: undefined,\n    asked',
+    by: '    narrowed: undefined,\n    asked',
+  },
+  {
+    name: 'tries again what was paused until a restart, where nothing was done',
+    file: 'transitions',
+    replace: "isPausedForGood(standing) && standing.stopping === 'no'\n      ? hold(standing)",
+    by: 'false ? hold(standing)',
   },
 ]

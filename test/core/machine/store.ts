@@ -1,4 +1,4 @@
-import type { Decision, HighWaterReading } from '@tidemark/core/adapter'
+import type { Decision, HighWaterReading, PendingRequest } from '@tidemark/core/adapter'
 import type { ReadPage } from '../../../packages/core/src/reading/own-pages.ts'
 import type { Random } from '../model/random.ts'
 import { Wrong } from '../wrong.ts'
@@ -18,6 +18,8 @@ export class Store {
   checkpoint: bigint | undefined
   /** The operator who wants it to stand still, as its row says. A crash keeps that. */
   pausedBy: Decision | undefined
+  /** What the node is asked to do. */
+  asked: PendingRequest | undefined
   readonly #rows: Row[] = []
   /** Handled or given up. */
   readonly #handled: bigint[] = []
@@ -104,6 +106,15 @@ export class Store {
     const kept = this.#handled.filter((event) => event <= to)
     this.#handled.splice(0, this.#handled.length, ...kept, ...passed)
     this.checkpoint = to === 0n ? undefined : to
+  }
+
+  /** What handlers have written is cleared, and it begins anew; whether that is still asked for. */
+  rebuild(id: string): boolean {
+    if (this.asked?.id !== id) return false
+    this.asked = undefined
+    this.checkpoint = undefined
+    this.#handled.length = 0
+    return true
   }
 
   /** `looksAt`: how many positions, at most; there may be nothing in them. */

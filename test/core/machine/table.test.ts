@@ -65,6 +65,7 @@ const STANDING: Readonly<Record<Phase, Standing<bigint>>> = {
     },
   },
   mending: { ...OWNED, phase: 'mending', letters: 'after_batch' },
+  fulfilling: { ...OWNED, phase: 'fulfilling' },
   resting: { ...OWNED, phase: 'resting', shows: 'retrying', isCheckpointRead: false, failuresInARow: 1 },
   paused: {
     ...OWNED,
@@ -105,7 +106,15 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
     events: [],
   },
   due: { kind: 'due' },
-  desired: { kind: 'desired', role: undefined, pausedBy: BY, isNews: true, isRetryAsked: false },
+  desired: {
+    kind: 'desired',
+    role: undefined,
+    pausedBy: BY,
+    isNews: true,
+    isRetryAsked: false,
+    asked: undefined,
+  },
+  fulfilled: { kind: 'fulfilled', checkpoint: { position: undefined, skipped: {} } },
   stop: { kind: 'stop', isLate: false },
 }
 
@@ -116,6 +125,7 @@ const RESUMED = {
   pausedBy: undefined,
   isNews: true,
   isRetryAsked: false,
+  asked: undefined,
 } as const
 /** Retries are asked for, and nothing else has changed. */
 const ASKED = { ...RESUMED, isNews: false, isRetryAsked: true } as const
@@ -136,6 +146,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     failed: ['resting', 'wait'],
     due: ['unowned'],
     desired: ['unowned'],
+    fulfilled: ['unowned'],
     stop: ['unowned'],
   },
   opening: {
@@ -150,6 +161,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     failed: ['resting', 'wait'],
     due: ['opening'],
     desired: ['opening'],
+    fulfilled: ['opening'],
     stop: ['opening'],
   },
   following: {
@@ -164,6 +176,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     failed: ['following'],
     due: ['loading', 'load'],
     desired: ['paused'],
+    fulfilled: ['following'],
     stop: ['stopped', 'end'],
   },
   loading: {
@@ -178,6 +191,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     failed: ['resting', 'wait'],
     due: ['loading'],
     desired: ['loading'],
+    fulfilled: ['loading'],
     stop: ['loading'],
   },
   applying: {
@@ -192,6 +206,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     failed: ['resting', 'wait'],
     due: ['applying'],
     desired: ['applying'],
+    fulfilled: ['applying'],
     stop: ['applying'],
   },
   mending: {
@@ -207,6 +222,22 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     due: ['mending'],
     desired: ['mending'],
     stop: ['mending'],
+    fulfilled: ['mending'],
+  },
+  fulfilling: {
+    reading: ['fulfilling'],
+    granted: ['fulfilling'],
+    revoked: ['fulfilling'],
+    opened: ['fulfilling'],
+    loaded: ['fulfilling'],
+    applied: ['fulfilling'],
+    suspected: ['fulfilling'],
+    failed: ['fulfilling'],
+    due: ['fulfilling'],
+    retried: ['fulfilling'],
+    desired: ['fulfilling'],
+    fulfilled: ['opening', 'open'],
+    stop: ['fulfilling'],
   },
   resting: {
     reading: ['resting'],
@@ -220,6 +251,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     failed: ['resting'],
     due: ['opening', 'open'],
     desired: ['paused'],
+    fulfilled: ['resting'],
     stop: ['stopped', 'end'],
   },
   paused: {
@@ -234,6 +266,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     failed: ['paused'],
     due: ['opening', 'open'],
     desired: ['paused'],
+    fulfilled: ['paused'],
     stop: ['paused', 'end'],
   },
   stopped: {
@@ -248,6 +281,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     failed: ['stopped'],
     due: ['stopped'],
     desired: ['stopped'],
+    fulfilled: ['stopped'],
     stop: ['stopped'],
   },
 }
@@ -556,5 +590,90 @@ describe("an operator's pause", () => {
     expect(told(step(held, { ...INPUT.desired, pausedBy: other }))).toEqual([
       { kind: 'report', report: { kind: 'paused_by', decision: other } },
     ])
+  })
+})
+
+describe('what an operator asks of this node', () => {
+  const REQUEST = { id: 'r', operation: 'rebuild', who: 'ann', why: 'wrong sums', sinceMs: 990_000 } as const
+  const ASKING = { ...RESUMED, isNews: false, asked: REQUEST } as const
+  const UNDONE = { kind: 'fulfilled', checkpoint: undefined } as const
+  const kinds = ({ commands }: ReturnType<typeof step>) =>
+    commands.filter(({ kind }) => kind !== 'report').map(({ kind }) => kind)
+
+  test.each(['following', 'resting', 'paused'] as const)('is done at once while it is %s', (phase) => {
+    expect(step(STANDING[phase], ASKING).commands).toEqual([
+      { kind: 'fulfil', request: REQUEST, incarnation: READING.incarnation },
+    ])
+  })
+
+  test.each([
+    ['opening', INPUT.opened],
+    ['loading', INPUT.loaded],
+    ['applying', INPUT.applied],
+  ] as const)('is done once what is at hand is answered, while it is %s', (phase, answer) => {
+    const asked = step(STANDING[phase], ASKING)
+    expect(kinds(asked)).toEqual([])
+    // A page that was loaded meanwhile is handled first.
+    const answered = step(asked.standing, answer)
+    const then = phase === 'loading' ? step(answered.standing, INPUT.applied) : answered
+    expect(kinds(then)).toEqual(['fulfil'])
+  })
+
+  test('is done while an operator has paused it, which it stays', () => {
+    const held = step(STANDING.following, INPUT.desired).standing
+    const asked = step(held, { ...ASKING, pausedBy: BY })
+    expect(kinds(asked)).toEqual(['fulfil'])
+    const { standing, commands } = step(asked.standing, INPUT.fulfilled)
+    expect(standing).toMatchObject({ phase: 'paused', pausedBy: BY, checkpoint: { position: undefined } })
+    expect(commands).toEqual([])
+  })
+
+  test('begins it anew: nothing counts against what comes, and the checkpoint is read again', () => {
+    const failing = { ...STANDING.paused, narrowed: NARROWEST }
+    const asked = step(failing, ASKING).standing
+    const { standing, commands } = step(asked, INPUT.fulfilled)
+    expect(commands.at(-1)).toMatchObject({ kind: 'open' })
+    expect(standing).toMatchObject({
+      checkpoint: { position: undefined },
+      cursor: undefined,
+      narrowed: undefined,
+      attempts: 0,
+      pause: undefined,
+      asked: undefined,
+    })
+  })
+
+  test('is tried again with each look, until it is told no more', () => {
+    const tried = step(STANDING.following, ASKING).standing
+    expect(kinds(step(tried, ASKING))).toEqual([])
+    const undone = step({ ...tried, cursor: 8n, checkpoint: { position: 8n, skipped: {} } }, UNDONE)
+    expect(undone.standing).toMatchObject({ phase: 'following', asked: REQUEST })
+    expect(kinds(undone)).toEqual([])
+    expect(kinds(step(undone.standing, ASKING))).toEqual(['fulfil'])
+    const over = step(undone.standing, { ...ASKING, asked: undefined })
+    expect(over).toMatchObject({ standing: { asked: undefined }, commands: [] })
+  })
+
+  test('lets what is paused until a restart stay so, where nothing came of it', () => {
+    const { failure } = STANDING.paused
+    if (failure === undefined) throw new Error('a paused projection has a failure')
+    const forGood = { ...STANDING.paused, failure: { ...failure, nextTryAtMs: undefined } }
+    const undone = step(step(forGood, ASKING).standing, UNDONE)
+    expect(undone).toMatchObject({ standing: { phase: 'paused', shows: 'paused' }, commands: [] })
+    expect(kinds(step(step(forGood, ASKING).standing, INPUT.fulfilled))).toEqual(['open'])
+  })
+
+  test('is left to whoever works on it, by one that stands by: it takes over at the next look', () => {
+    const first = step(STANDING.unowned, ASKING)
+    expect(kinds(first)).toEqual([])
+    const second = step(first.standing, ASKING)
+    expect(kinds(second)).toEqual(['hurry'])
+    expect(kinds(step(second.standing, INPUT.granted))).toEqual(['fulfil'])
+  })
+
+  test('is not begun at the end', () => {
+    const asked = step(STANDING.applying, ASKING).standing
+    const stopping = step(asked, INPUT.stop).standing
+    expect(kinds(step(stopping, INPUT.applied))).toEqual(['end'])
   })
 })

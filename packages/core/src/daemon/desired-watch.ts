@@ -1,7 +1,7 @@
 import type { Clock } from '../kernel/clock.ts'
 import { describeError } from '../kernel/describe-error.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
-import type { Control, Decision } from '../ports/control.ts'
+import type { Decision, OperatorControl } from '../ports/control.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
 import type { Wanted } from '../projection/commands.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -14,7 +14,7 @@ interface Followed {
 }
 
 interface Watched {
-  readonly control: Control
+  readonly control: Pick<OperatorControl, 'units'>
   readonly source: string
   readonly units: readonly Followed[]
   readonly clock: Clock
@@ -23,7 +23,14 @@ interface Watched {
 }
 
 /** Of a unit that has no row, yet or any more. */
-const UNDECIDED = { desired: 'running', decision: undefined, role: undefined, isRetryAsked: false } as const
+const UNDECIDED = {
+  desired: 'running',
+  decision: undefined,
+  role: undefined,
+  isRetryAsked: false,
+  asked: undefined,
+  answered: undefined,
+} as const
 
 const LEAST_PAUSE_MS = 1_000
 

@@ -8,7 +8,12 @@ import type { Clock } from '../kernel/clock.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireAbove0, withoutUndefined } from '../kernel/validation.ts'
-import { requireDeadLetters, requireLateEvents, requireRoles } from '../ports/capabilities.ts'
+import {
+  requireDeadLetters,
+  requireLateEvents,
+  requireRequests,
+  requireRoles,
+} from '../ports/capabilities.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from '../ports/typed-events.ts'
@@ -92,8 +97,9 @@ export function resolveDaemonOptions<P, E, Tx>(
     throw new InvalidOptionError('traceContext', 'a function', traceContext)
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
   const resolvedProjections = resolveProjections(projections, source)
-  for (const [index, { maySkip, unit, onLateEvent }] of resolvedProjections.entries()) {
+  for (const [index, { maySkip, reset, unit, onLateEvent }] of resolvedProjections.entries()) {
     if (onLateEvent !== undefined) requireLateEvents(`projections[${index}].onLateEvent`, source, checkpoints)
+    if (reset !== undefined) requireRequests(`projections[${index}].reset`, checkpoints)
     if (maySkip) requireDeadLetters(`projections[${index}].onFailure`, checkpoints)
     if (unit.version !== 1) requireRoles(`projections[${index}].version`, checkpoints)
   }

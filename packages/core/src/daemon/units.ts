@@ -69,7 +69,7 @@ export class Units<P, E, Tx> {
 
   #statusOf(runner: ProjectionRunner<P, E, Tx>, highWater: HighWaterStatus<P>): ProjectionStatus<P> {
     const { order } = this.#parts.source
-    const { checkpoint, role, handledEvents, error, failure, pausedBy } = runner.shown
+    const { checkpoint, role, handledEvents, error, failure, pausedBy, asked } = runner.shown
     return projectionStatus(order, {
       name: runner.unit.projection,
       version: runner.unit.version,
@@ -81,6 +81,7 @@ export class Units<P, E, Tx> {
       handledEvents,
       skipped: checkpoint?.skipped,
       pausedBy,
+      asked,
       error,
       failure,
     })

@@ -129,6 +129,19 @@ export class CheckpointBusyError extends TidemarkError {
   }
 }
 
+/** What was asked of the node that runs a projection is not carried out yet. It stays asked for. */
+export class OperationPendingError extends TidemarkError {
+  readonly code = 'TIDEMARK_OPERATION_PENDING'
+  readonly projection: string
+  constructor(projection: string, operation: string, timeoutMs: number) {
+    super(
+      `projection "${projection}": its ${operation} was not carried out within ${timeoutMs} ms. It stays asked for, and the next ` +
+        'daemon that has the projection does it: see that one runs, and what it logs. Ask again to wait for it, or cancel it',
+    )
+    this.projection = projection
+  }
+}
+
 /** The checkpoint of this name belongs to another source. */
 export class ProjectionSourceError extends TidemarkError {
   readonly code = 'TIDEMARK_PROJECTION_SOURCE'

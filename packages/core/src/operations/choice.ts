@@ -10,12 +10,12 @@ interface Wanted {
 }
 
 /** The unit that is meant, of those that there are. Pure. */
-export function choose(
-  units: readonly { readonly unit: Unit }[],
+export function choose<U extends { readonly unit: Unit }>(
+  units: readonly U[],
   { projection, version, source }: Wanted,
-): Unit {
-  const ofName = units.map(({ unit }) => unit).filter((unit) => unit.projection === projection)
-  const chosen = ofName.filter((unit) => version === undefined || unit.version === version)
+): U {
+  const ofName = units.filter(({ unit }) => unit.projection === projection)
+  const chosen = ofName.filter(({ unit }) => version === undefined || unit.version === version)
   const [unit] = chosen
   if (unit !== undefined && chosen.length === 1) return unit
   if (ofName.length === 0) {
@@ -26,7 +26,9 @@ export function choose(
       `it has no checkpoint${of}; ${names.length === 0 ? 'there is none at all' : `there are ${names.join(', ')}`}`,
     )
   }
-  const versions = [...new Set(ofName.map((each) => each.version))].sort((a, b) => a - b).join(', ')
+  const versions = [...new Set(ofName.map(({ unit: { version: each } }) => each))]
+    .sort((a, b) => a - b)
+    .join(', ')
   throw new OperationRefusedError(
     projection,
     version === undefined || chosen.length > 1

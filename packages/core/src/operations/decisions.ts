@@ -1,5 +1,12 @@
 import { OperationRefusedError } from '../kernel/errors.ts'
-import type { ControlledUnit, DesiredState, OperationName, UnitChange } from '../ports/control.ts'
+import type {
+  AnsweredRequest,
+  ControlledUnit,
+  DesiredState,
+  OperationName,
+  UnitChange,
+  UnitRequest,
+} from '../ports/control.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
 import { unitName } from '../ports/unit.ts'
@@ -91,4 +98,39 @@ function notPaused({ unit, position }: ControlledUnit, what: string): OperationR
     unitName(unit),
     `it runs, at ${position ?? 'no position yet'}; pause it before it ${what}`,
   )
+}
+
+/** The request that is waited for, and what is changed for it. */
+export interface Asking {
+  readonly id: string
+  readonly change: UnitChange | undefined
+}
+
+/** `seen`: what had ended when it was begun to ask. What has ended since then was asked for at the same time. */
+export function toBeAsked(
+  request: UnitRequest,
+  seen: AnsweredRequest | undefined,
+): (found: ControlledUnit) => Asking {
+  return ({ unit, asked, answered }) => {
+    if (asked !== undefined && asked.operation !== request.operation) {
+      throw new OperationRefusedError(
+        unitName(unit),
+        `a ${asked.operation} is pending, which ${asked.who} has asked for (${asked.why}); wait until it is done, or cancel it`,
+      )
+    }
+    if (asked !== undefined) return { id: asked.id, change: undefined }
+    const isSame = answered?.operation === request.operation
+    if (isSame && answered.id !== seen?.id) return { id: answered.id, change: undefined }
+    return { id: request.id, change: { ask: request } }
+  }
+}
+
+/** Nothing is asked of the unit any more. */
+export function toBeWithdrawn(asker: Asker): Decide {
+  return (found) => {
+    const { asked } = found
+    if (asked === undefined) return undefined
+    const { id, operation } = asked
+    return { operation: 'cancel', ...asker, to: found, ends: { id, operation } }
+  }
 }

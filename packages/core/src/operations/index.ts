@@ -1,11 +1,20 @@
-export { CheckpointBusyError, OperationRefusedError, WaitTimeoutError } from '../kernel/errors.ts'
+export {
+  CheckpointBusyError,
+  OperationPendingError,
+  OperationRefusedError,
+  WaitTimeoutError,
+} from '../kernel/errors.ts'
 export type {
+  AnsweredRequest,
   AuditEntry,
   ControlledUnit,
   Decision,
   DesiredState,
   OperatedState,
   OperationName,
+  PendingRequest,
+  RequestName,
+  UnitRequest,
 } from '../ports/control.ts'
 export type {
   DeadLetter,

@@ -1,12 +1,24 @@
+import { randomUUID } from 'node:crypto'
+import { systemClock } from '../kernel/clock.ts'
 import { neverAborted } from '../kernel/deferred.ts'
 import { hasCode, InvalidOptionError } from '../kernel/errors.ts'
-import type { AuditEntry, ControlFilter, ControlledUnit } from '../ports/control.ts'
+import type { AuditEntry, ControlFilter, ControlledUnit, RequestName } from '../ports/control.ts'
 import type { ListedLate } from '../ports/late-events.ts'
 import { isPosition, laterOf } from '../ports/position.ts'
 import type { Unit } from '../ports/unit.ts'
+import { answerOf } from './answer.ts'
 import { choose, requireNoneLeft } from './choice.ts'
 import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.ts'
-import { type Decide, toBe, toBeForgotten, toBeRetired, toStandAt } from './decisions.ts'
+import {
+  type Asking,
+  type Decide,
+  toBe,
+  toBeAsked,
+  toBeForgotten,
+  toBeRetired,
+  toBeWithdrawn,
+  toStandAt,
+} from './decisions.ts'
 import { Evidence, type PassedRun } from './evidence.ts'
 import type {
   LateDecisionRequest,
@@ -35,7 +47,10 @@ import {
 export interface Outcome {
   /** `already`: it was so before, and nothing was changed. */
   readonly outcome: 'done' | 'already'
-  /** The audit entry of what was done; with `already`, none was written. */
+  /**
+   * The audit entry of what was done. With `already`, none was written for this call: `undefined`, or, of a request to the node
+   * that runs the projection, that of who had asked for it before.
+   */
   readonly entry: AuditEntry | undefined
 }
 
@@ -69,6 +84,17 @@ export interface Operations<P> {
    * any more: one that still has it begins it anew, from the first event. The live version is kept as long as there is another.
    */
   forget(request: OperationRequest): Promise<Outcome>
+  /**
+   * The node that runs the projection calls its `reset` and begins it anew from the first event, in one transaction; the batch at
+   * hand is finished first. Resolves when that is done; then the events are handled again, and `status()` says how far it is. With
+   * no daemon at work, the next one does it when it starts. A paused projection is reset too, and stays paused. What it has
+   * skipped before counts no more. Rejects with `OperationRefusedError` where it has no `reset`, or that has thrown; nothing was
+   * changed then. Rejects with `OperationPendingError` after `timeoutMs`: it stays asked for. Asked again meanwhile, it is the
+   * same rebuild; asked after it was done, it is another one.
+   */
+  rebuild(request: OperationRequest): Promise<Outcome>
+  /** Withdraws what was asked of the node that runs the projection and is not done yet; whoever waits for it is told. */
+  cancel(request: OperationRequest): Promise<Outcome>
   /** Who has done what, when and why: the newest first. */
   audit(request?: AuditRequest): Promise<readonly AuditEntry[]>
   /** What operators do about events that were given up. */
@@ -174,7 +200,7 @@ class StoreOperations<P> implements Operations<P> {
     const resolved = resolveRequest(request)
     try {
       const { projection, signal } = resolved
-      requireNoneLeft(await this.#units({ projection }, signal), await this.#unitOf(resolved))
+      requireNoneLeft(await this.#units({ projection }, signal), (await this.#unitOf(resolved)).unit)
       return await this.#change(resolved, toBeForgotten(resolved))
     } catch (error) {
       if (hasCode(error, 'TIDEMARK_OPERATION_REFUSED') && (await this.#isForgotten(resolved))) {
@@ -184,6 +210,15 @@ class StoreOperations<P> implements Operations<P> {
     }
   }
 
+  async rebuild(request: OperationRequest): Promise<Outcome> {
+    return await this.#ask('rebuild', resolveRequest(request))
+  }
+
+  async cancel(request: OperationRequest): Promise<Outcome> {
+    const resolved = resolveRequest(request)
+    return await this.#change(resolved, toBeWithdrawn(resolved))
+  }
+
   async audit(request: AuditRequest = {}): Promise<readonly AuditEntry[]> {
     const { control, source } = this.#options
     const filter = { ...resolveAudit(request), ...(source === undefined ? {} : { source: source.name }) }
@@ -191,7 +226,7 @@ class StoreOperations<P> implements Operations<P> {
   }
 
   async #change(request: ResolvedRequest, decide: Decide): Promise<Outcome> {
-    const unit = await this.#unitOf(request)
+    const { unit } = await this.#unitOf(request)
     let isGone = false
     const entry = await this.#options.control.change(
       unit,
@@ -206,6 +241,29 @@ class StoreOperations<P> implements Operations<P> {
     return { outcome: entry === undefined ? 'already' : 'done', entry }
   }
 
+  /** What only a node can do: it is asked, and its audit entry is waited for. */
+  async #ask(operation: RequestName, request: ResolvedRequest): Promise<Outcome> {
+    const { control } = this.#options
+    const { who, why, timeoutMs, signal } = request
+    const sinceMs = systemClock.nowMs()
+    const { unit, answered } = await this.#unitOf(request)
+    const asking = toBeAsked({ id: randomUUID(), operation, who, why }, answered)
+    let asked: Asking | undefined
+    await control.change(
+      unit,
+      (found) => {
+        asked = found && asking(found)
+        return asked?.change
+      },
+      request,
+    )
+    // Somebody has forgotten it since it was looked up.
+    if (asked === undefined) return await this.#ask(operation, request)
+    const leftMs = Math.max(0, sinceMs + timeoutMs - systemClock.nowMs())
+    const entry = await answerOf({ control, unit, operation, id: asked.id, timeoutMs, leftMs, signal })
+    return { outcome: asked.change === undefined ? 'already' : 'done', entry }
+  }
+
   /** Whether that was the last that was done to it, and it is not there again. */
   async #isForgotten({ projection, version, signal }: ResolvedRequest): Promise<boolean> {
     const isIt = ({ unit }: { readonly unit: Unit }): boolean =>
@@ -216,7 +274,7 @@ class StoreOperations<P> implements Operations<P> {
   }
 
   /** Throws `OperationRefusedError`, which says what there is, where it is not one. */
-  async #unitOf({ projection, version, signal }: ResolvedRequest): Promise<Unit> {
+  async #unitOf({ projection, version, signal }: ResolvedRequest): Promise<ControlledUnit> {
     const units = await this.#units({}, signal)
     return choose(units, { projection, version, source: this.#options.source?.name })
   }

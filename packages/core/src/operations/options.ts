@@ -1,14 +1,14 @@
 import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
-import type { Control } from '../ports/control.ts'
+import type { OperatorControl } from '../ports/control.ts'
 import type { LetterStore } from './dead-letters.ts'
 import type { EvidenceSource, EvidenceStore } from './evidence.ts'
 
 /** The part of a checkpoint store that operations use, whatever its handlers are given. */
-type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'progress' | 'control'> &
+type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'progress'> &
   LetterStore &
-  EvidenceStore
+  EvidenceStore & { readonly control?: OperatorControl }
 
 export interface OperationsOptions<P> {
   /** The checkpoints that the daemons have: `postgresCheckpoints(...)` with the same database and schema. */
@@ -29,7 +29,7 @@ const OPERATIONS_OPTIONS: Readonly<Record<keyof OperationsOptions<unknown>, true
 }
 
 export interface ResolvedOperationsOptions<P> extends OperationsOptions<P> {
-  readonly control: Control
+  readonly control: OperatorControl
 }
 
 export function resolveOperationsOptions<P>(options: OperationsOptions<P>): ResolvedOperationsOptions<P> {

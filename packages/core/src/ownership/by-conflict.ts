@@ -35,8 +35,8 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
   }
 
   async acquire(request: AcquireRequest<P>): Promise<Grant<Tx>> {
-    const { signal } = request
-    if (this.#isAnothers) await this.#standBy(request)
+    const { signal, hurry } = request
+    if (this.#isAnothers) await this.#standBy({ ...request, signal: AbortSignal.any([signal, hurry]) })
     signal.throwIfAborted()
     this.#isAnothers = false
     const lost = new AbortController()

@@ -15,6 +15,8 @@ export interface AcquireRequest<P> {
   /** Resolves when that may have become so. */
   readonly nextAsked: () => Promise<void>
   readonly signal: AbortSignal
+  /** Fires when the right is wanted now, whatever another owner does. */
+  readonly hurry: AbortSignal
 }
 
 /** The right to move a checkpoint. */

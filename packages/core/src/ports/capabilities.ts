@@ -68,12 +68,10 @@ export function requireDeadLetters(
 }
 
 /** Throws `UnsupportedByStoreError` where a projection is one of several versions and the store keeps no roles. */
-export function requireRoles(option: string, store: Pick<CheckpointStore<never>, 'name' | 'control'>): void {
-  if (store.control !== undefined) return
-  throw new UnsupportedByStoreError(
+export function requireRoles(option: string, store: OperatedStore): void {
+  requireControl(
     option,
-    store.name,
-    'control',
+    store,
     'which version of a projection is live is kept there, and changed in one transaction',
     'keep the checkpoints in postgresCheckpoints, or give the new version another name',
   )
@@ -104,11 +102,31 @@ export function requireLateEvents(
   }
 }
 
+/** Throws `UnsupportedByStoreError` where a projection can be rebuilt and nobody can ask for it. */
+export function requireRequests(option: string, store: OperatedStore): void {
+  requireControl(
+    option,
+    store,
+    'a rebuild is asked for there, and the checkpoint begins anew in the transaction of reset',
+    'keep the checkpoints in postgresCheckpoints, or clear what the handler has written by hand, with the daemon stopped',
+  )
+}
+
+interface OperatedStore {
+  readonly name: string
+  readonly control?: unknown
+}
+
+function requireControl(option: string, store: OperatedStore, why: string, instead: string): void {
+  if (store.control !== undefined) return
+  throw new UnsupportedByStoreError(option, store.name, 'control', why, instead)
+}
+
 /** Throws `UnsupportedByStoreError` where the source needs what the store lacks. */
 export function requireCapabilities(
   source: Source,
-  store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled' | 'control'> &
-    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'tenures'>>,
+  store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled'> &
+    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'tenures'>> & { readonly control?: unknown },
 ): void {
   for (const { port, need } of Object.values(STORE_CAPABILITIES)) {
     if (need?.of(source) && store[port] === undefined) {

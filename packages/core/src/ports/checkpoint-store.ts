@@ -71,7 +71,7 @@ export interface CheckpointStore<Tx> {
   /** For stores that keep which events came late, at positions that a mark had passed. */
   readonly lateEvents?: LateEvents<Tx>
   /** For stores that keep what operators want of units. */
-  readonly control?: Control
+  readonly control?: Control<Tx>
   /** For stores that keep the events that a policy gave up. */
   readonly deadLetters?: DeadLetters<Tx>
   /** For stores that keep who works at a unit, so that an event which ends the process is found and counted. */

@@ -28,26 +28,57 @@ export interface ControlledUnit extends StoredUnit {
   readonly decision: Decision | undefined
   /** Whether a retry of dead letters of it is asked for, and not done yet. */
   readonly isRetryAsked: boolean
+  /** What was asked of the node that runs it, and is not carried out yet. One at a time. */
+  readonly asked: PendingRequest | undefined
+  /** The last request that has ended, carried out or not. */
+  readonly answered: AnsweredRequest | undefined
 }
+
+/** What only a node that runs the unit can do, since it takes the user's code. */
+export type RequestName = 'rebuild'
+
+/** A request to the node that runs the unit. */
+export interface UnitRequest {
+  /** No two requests have the same. */
+  readonly id: string
+  readonly operation: RequestName
+  readonly who: string
+  readonly why: string
+}
+
+export interface PendingRequest extends UnitRequest {
+  /** By the store's clock. */
+  readonly sinceMs: number
+}
+
+export type AnsweredRequest = Pick<UnitRequest, 'id' | 'operation'>
 
 export interface ControlFilter extends UnitFilter {
   readonly desired?: DesiredState
 }
 
-/** What operators do to a unit. */
-export type OperationName = 'pause' | 'resume' | 'move' | 'retire' | 'forget'
+/** What operators do to a unit. `cancel`: a request was withdrawn. */
+export type OperationName = 'pause' | 'resume' | 'move' | 'retire' | 'forget' | 'cancel' | RequestName
 
 /** What an operation may change of a unit. */
 export type OperatedState = Pick<ControlledUnit, 'role' | 'desired' | 'position' | 'skipped'>
 
-/** One operation that is to be done. */
-export interface UnitChange {
+/** One operation that is to be done at once. */
+export interface StateChange {
   readonly operation: OperationName
   readonly who: string
   readonly why: string
   /** `undefined`: its row is deleted. */
   readonly to: OperatedState | undefined
+  /** The request that ends with it. */
+  readonly ends?: AnsweredRequest
 }
+
+/** Either what is done at once, with its audit entry, or what a node is asked to do: its audit entry is written then. */
+export type UnitChange = StateChange | { readonly ask: UnitRequest }
+
+/** What has come of a request: what the unit is changed to, or why it is not. */
+export type Fulfilment = { readonly to: OperatedState } | { readonly refused: string }
 
 /** One operation that was done. */
 export interface AuditEntry {
@@ -63,14 +94,30 @@ export interface AuditEntry {
   readonly before: OperatedState
   /** `undefined`: the unit was forgotten. */
   readonly after: OperatedState | undefined
+  /** The id of the request that has ended with it. */
+  readonly request: string | undefined
+  /** Why what was asked was not done; `undefined` where it was. */
+  readonly refused: string | undefined
 }
 
 export interface AuditFilter {
   readonly projection?: string
   readonly source?: string
+  /** The entry with which that request has ended. */
+  readonly request?: string
   /** Entries with a smaller id: the next page. */
   readonly before?: bigint
   readonly limit: number
+}
+
+export interface FulfilRequest {
+  readonly unit: Unit
+  /** Of the request. */
+  readonly id: string
+  /** The newest run of the events' store that this process knows; `undefined` before its first poll. */
+  readonly incarnation: string | undefined
+  /** Fires when nobody waits for the work any more: the transaction's connection is destroyed. */
+  readonly signal: AbortSignal
 }
 
 export interface ChangeLimits {
@@ -79,15 +126,12 @@ export interface ChangeLimits {
   readonly signal: AbortSignal
 }
 
-/**
- * What operators want of units, kept with their checkpoints, and what they have done. `advance` moves no checkpoint of a
- * unit that is not to run: it rejects with `ProjectionPausedError` before its work.
- */
-export interface Control {
+/** What operators need of `Control`. */
+export interface OperatorControl {
   /** The units that match, in no order. Writes nothing. */
   units(filter: ControlFilter, signal: AbortSignal): Promise<readonly ControlledUnit[]>
   /**
-   * Changes a unit and writes the audit entry: both, or neither. `decide` is given the unit as it stands, and nothing else
+   * Changes a unit and writes the audit entry: both, or neither. Where a node is asked for something, only that is stored. `decide` is given the unit as it stands, and nothing else
    * changes it until the change is stored; with `undefined` nothing is changed. Waits for the batch at hand, so that no
    * later one can commit against the answer; rejects with `CheckpointBusyError` when that takes too long, and with the
    * error of `decide`.
@@ -99,4 +143,23 @@ export interface Control {
   ): Promise<AuditEntry | undefined>
   /** The newest first. */
   audit(filter: AuditFilter, signal: AbortSignal): Promise<readonly AuditEntry[]>
+}
+
+/**
+ * What operators want of units, kept with their checkpoints, and what they have done. `advance` moves no checkpoint of a
+ * unit that is not to run: it rejects with `ProjectionPausedError` before its work.
+ *
+ * @typeParam Tx - as of `advance`
+ */
+export interface Control<Tx> extends OperatorControl {
+  /**
+   * Runs `work` for a pending request, changes the unit to what it has come to, ends the request and writes its audit entry:
+   * all of it, or nothing. The unit is locked before `work`, as by `advance`, and may be paused: done once, whichever node
+   * comes first. `undefined`, without `work`, where the request is not pending any more, or another owner works on the unit.
+   * Rejects with the error of `work`.
+   */
+  fulfil(
+    request: FulfilRequest,
+    work: (tx: Tx, found: ControlledUnit) => Promise<Fulfilment>,
+  ): Promise<AuditEntry | undefined>
 }

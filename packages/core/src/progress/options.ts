@@ -3,11 +3,14 @@ import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { withoutUndefined } from '../kernel/validation.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { OperatorControl } from '../ports/control.ts'
 import type { EventSource } from '../ports/event-source.ts'
 
 export interface ProgressReaderOptions<P> {
   /** Where the daemon keeps its progress. Of it, checkpoints are read: nothing is written, and no row or table is made. */
-  readonly checkpoints: Pick<CheckpointStore<never>, 'name' | 'read' | 'isTransient' | 'control'>
+  readonly checkpoints: Pick<CheckpointStore<never>, 'name' | 'read' | 'isTransient'> & {
+    readonly control?: OperatorControl
+  }
   /**
    * The source of the daemon. It is asked for its name and for the order of its positions, and reads nothing: make it with the
    * options that the daemon has.

@@ -1,7 +1,7 @@
 import type { FailedBatch, FailureStage, ProjectionFailure } from '../failures/classify.ts'
 import type { Burial } from '../failures/letter.ts'
 import type { Decide } from '../failures/on-failure.ts'
-import type { ControlledUnit, Decision } from '../ports/control.ts'
+import type { ControlledUnit, Decision, PendingRequest } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { Role, SkipTotals } from '../ports/stored-unit.ts'
@@ -9,7 +9,7 @@ import type { PageRequest, ReadPage } from '../reading/own-pages.ts'
 import type { KnownCheckpoint, Standing } from './standing.ts'
 import type { ProjectionState } from './status.ts'
 
-/** What happens to a projection. Each command but `wait`, `doubt` and `report` is answered once. */
+/** What happens to a projection. Each command but `hurry`, `wait`, `doubt` and `report` is answered once. */
 export type Input<P, E> =
   /** There may be another reading. */
   | { readonly kind: 'reading' }
@@ -43,8 +43,9 @@ export type Input<P, E> =
   /** A `wait` is over. */
   | { readonly kind: 'due' }
   /**
-   * What an operator wants, and the role of this version. `pausedBy`: `undefined` where it is to run. `isNews`: something was decided since this was last
-   * told, so that the checkpoint may have been moved. Never told while the checkpoint is being read.
+   * What an operator wants, and the role of this version. `pausedBy`: `undefined` where it is to run. `isNews`: something was
+   * decided since this was last told, so that the checkpoint may have been moved. `asked`: what this node is to do, told again
+   * and again until it is done. Never told while the checkpoint is being read.
    */
   | {
       readonly kind: 'desired'
@@ -53,12 +54,16 @@ export type Input<P, E> =
       readonly isNews: boolean
       /** Whether a retry of dead letters is asked for. */
       readonly isRetryAsked: boolean
+      readonly asked: PendingRequest | undefined
     }
+  /** Answers `fulfil`. `checkpoint`: where the unit stands now; `undefined`: nothing was changed. */
+  | { readonly kind: 'fulfilled'; readonly checkpoint: KnownCheckpoint<P> | undefined }
   /** `isLate`: nobody waits for the end any more. */
   | { readonly kind: 'stop'; readonly isLate: boolean }
 
 /** What an operator wants of a unit. `role`: `undefined` where it has no row. */
-export interface Wanted extends Pick<ControlledUnit, 'desired' | 'decision' | 'isRetryAsked'> {
+export interface Wanted
+  extends Pick<ControlledUnit, 'desired' | 'decision' | 'isRetryAsked' | 'asked' | 'answered'> {
   readonly role: Role | undefined
 }
 
@@ -80,6 +85,14 @@ export interface RetryFailure {
 
 export type Command<P, E> =
   | { readonly kind: 'acquire' }
+  /** The right that is being asked for is taken now, whatever another owner does. */
+  | { readonly kind: 'hurry' }
+  /** Does what an operator has asked this node to do, in a transaction of its own. Its failures are told, not answered. */
+  | {
+      readonly kind: 'fulfil'
+      readonly request: PendingRequest
+      readonly incarnation: string | undefined
+    }
   | ({ readonly kind: 'open' } & Opening<P>)
   | ({ readonly kind: 'load' } & PageRequest<P>)
   /** Handles a page and moves the checkpoint to its end: both, or neither. */

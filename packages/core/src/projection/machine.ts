@@ -3,9 +3,11 @@ import { NOT_STARTED, type Phase, type Standing, toldState } from './standing.ts
 import {
   applied,
   desired,
+  desiredAtStandby,
   desiredAtWork,
   dueAtPause,
   failed,
+  fulfilled,
   goOn,
   granted,
   loaded,
@@ -72,7 +74,8 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     suspected: stay,
     failed,
     due: stay,
-    desired: desiredAtWork,
+    desired: desiredAtStandby,
+    fulfilled: stay,
     stop: stopAtWork,
   },
   opening: {
@@ -87,6 +90,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     failed,
     due: stay,
     desired: desiredAtWork,
+    fulfilled: stay,
     stop: stopAtWork,
   },
   following: {
@@ -101,6 +105,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     failed: stay,
     due: goOn,
     desired,
+    fulfilled: stay,
     stop: stopAtRest,
   },
   loading: {
@@ -115,6 +120,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     failed,
     due: stay,
     desired: desiredAtWork,
+    fulfilled: stay,
     stop: stopAtWork,
   },
   applying: {
@@ -129,6 +135,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     failed,
     due: stay,
     desired: desiredAtWork,
+    fulfilled: stay,
     stop: stopAtWork,
   },
   mending: {
@@ -143,6 +150,22 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     failed,
     due: stay,
     desired: desiredAtWork,
+    fulfilled: stay,
+    stop: stopAtWork,
+  },
+  fulfilling: {
+    reading: stay,
+    granted: stay,
+    revoked: revokedAtWork,
+    opened: stay,
+    loaded: stay,
+    applied: stay,
+    retried: stay,
+    suspected: stay,
+    failed: stay,
+    due: stay,
+    desired: desiredAtWork,
+    fulfilled,
     stop: stopAtWork,
   },
   resting: {
@@ -157,6 +180,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     failed: stay,
     due: goOn,
     desired,
+    fulfilled: stay,
     stop: stopAtRest,
   },
   paused: {
@@ -171,6 +195,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     failed: stay,
     due: dueAtPause,
     desired,
+    fulfilled: stay,
     stop: stopAtEnd,
   },
   stopped: {
@@ -185,6 +210,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     failed: stay,
     due: stay,
     desired: stay,
+    fulfilled: stay,
     stop: stopAtEnd,
   },
 }

@@ -114,6 +114,20 @@ export interface Projection<E, Tx, Type extends string = string> {
    * @default none: late events stay open
    */
   readonly onLateEvent?: (events: readonly E[], context: HandlerContext<Tx>) => Promise<void> | void
+  /**
+   * Clears what the handler has written, for a rebuild in place (`operations.rebuild`): the tables are emptied and the
+   * checkpoint begins anew in one transaction, through `tx`. Do not end the transaction. What it throws rolls that back, and ends
+   * the rebuild: whoever asked for it gets the error. `handlerTimeoutMs` does not bound it; its signal fires when the daemon's
+   * `stop()` has waited `drainTimeoutMs`. Needs a checkpoint store with `control`.
+   * - Change it when: what the handler writes can be made anew from the events.
+   * @default none: `operations.rebuild` is refused for this projection
+   */
+  readonly reset?: (tx: Tx, context: ResetContext) => Promise<void> | void
+}
+
+export interface ResetContext {
+  /** Fires when nobody waits any more: what is done after that is rolled back. */
+  readonly signal: AbortSignal
 }
 
 export interface HandlerContext<Tx> {
@@ -139,6 +153,7 @@ export interface ResolvedProjection<E, Tx> {
   readonly onLateEvent: Projection<E, Tx>['handle'] | undefined
   /** Whether events may be given up. */
   readonly maySkip: boolean
+  readonly reset: Projection<E, Tx>['reset'] | undefined
 }
 
 /**
@@ -165,6 +180,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   handlerTimeoutMs: true,
   onFailure: true,
   onLateEvent: true,
+  reset: true,
 }
 
 /** Of an integer in Postgres. */
@@ -215,6 +231,7 @@ function resolveProjection<E, Tx>(
     handlerTimeoutMs,
     onFailure = 'pause',
     onLateEvent,
+    reset,
   } = projection
   requireName(`${option}.name`, name)
   requireInteger(`${option}.version`, version, 1)
@@ -246,6 +263,9 @@ function resolveProjection<E, Tx>(
       )
     }
   }
+  if (reset !== undefined && typeof reset !== 'function') {
+    throw new InvalidOptionError(`${option}.reset`, 'a function', reset)
+  }
   requireInteger(`${option}.batchSize`, batchSize, 1)
   requireInteger(`${option}.attempts`, attempts, 1)
   requireTimerMs(`${option}.longestPauseMs`, longestPauseMs, 1_000)
@@ -265,5 +285,6 @@ function resolveProjection<E, Tx>(
     decide: decideBy(onFailure, `${option}.onFailure`),
     onLateEvent: onLateEvent?.bind(projection),
     maySkip: onFailure !== 'pause',
+    reset: reset?.bind(projection),
   })
 }

@@ -9,6 +9,7 @@ import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'
+import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import { UNKNOWN_DECISION } from '../ports/control.ts'
 import type { OpenLate } from '../ports/late-events.ts'
 import type { Unit } from '../ports/unit.ts'
@@ -17,6 +18,7 @@ import { inBackground } from '../telemetry/background.ts'
 import { type BatchParts, failedBatch, handleBatch } from './batch.ts'
 import { buryEvents } from './burial.ts'
 import type { Command, Input, Opening, Step, Wanted } from './commands.ts'
+import { Fulfilments } from './fulfilment.ts'
 import { lagMs } from './lag.ts'
 import { LateBatches, type LateDue } from './late-batch.ts'
 import { begin, next } from './machine.ts'
@@ -32,6 +34,7 @@ export interface RunnerParts<P, E, Tx>
   extends BatchParts<P, E, Tx>,
     CallParts<P, E, Tx>,
     Pick<TenureParts<P, Tx>, 'sessionId'> {
+  readonly checkpoints: CallParts<P, E, Tx>['checkpoints'] & Pick<CheckpointStore<Tx>, 'control'>
   readonly ownership: Ownership<P, Tx>
   readonly agent: PollingAgent<P>
   /** A change of this projection that `waitUntilProjected` looks at. */
@@ -45,6 +48,7 @@ export class ProjectionRunner<P, E, Tx> {
   readonly #parts: RunnerParts<P, E, Tx>
   readonly #calls: StoreCalls<P, E, Tx>
   readonly #handlerCalls: HandlerCalls
+  readonly #fulfilments: Fulfilments<E, Tx>
   readonly #reports: ProjectionReports<P>
   readonly #tenure: UnitTenure<P, Tx>
   readonly #stopping = new AbortController()
@@ -56,8 +60,10 @@ export class ProjectionRunner<P, E, Tx> {
   #standing: Standing<P> = NOT_STARTED
   #grant: Grant<Tx> | undefined
   #wait = new AbortController()
-  /** The newest decision of an operator that this process has heard of. */
-  #heard: { readonly decidedAtMs: number | undefined } | undefined
+  /** Ends standing by. */
+  #hurry = new AbortController()
+  /** The newest of what an operator has decided, and what some node has done for one, that this process has heard of. */
+  #heard: { readonly decidedAtMs: number | undefined; readonly answered: string | undefined } | undefined
   readonly #late: LateBatches<P, E, Tx>
   #lateDue: LateDue = 'none'
 
@@ -68,6 +74,7 @@ export class ProjectionRunner<P, E, Tx> {
     this.#handlerCalls = new HandlerCalls(parts, this.#givenUp.signal)
     this.#late = new LateBatches(parts)
     this.#tenure = new UnitTenure(parts)
+    this.#fulfilments = new Fulfilments(parts)
     this.#vitals = new VitalSigns(parts.source.order, parts.clock.nowMs())
   }
 
@@ -84,7 +91,10 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   /** Where it stands, for who shows it. */
-  get shown(): Pick<Standing<P>, 'checkpoint' | 'role' | 'handledEvents' | 'error' | 'failure' | 'pausedBy'> {
+  get shown(): Pick<
+    Standing<P>,
+    'checkpoint' | 'role' | 'handledEvents' | 'error' | 'failure' | 'pausedBy' | 'asked'
+  > {
     return this.#standing
   }
 
@@ -113,19 +123,20 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   /** What an operator wants, and the last that was decided. */
-  follow({ desired, decision, role, isRetryAsked: isAsked }: Wanted): void {
+  follow({ desired, decision, role, isRetryAsked: isAsked, asked, answered }: Wanted): void {
     // Late events are mended as dead letters are: between batches, the checkpoint where it is.
     const isRetryAsked = isAsked || this.#lateDue !== 'none'
     const { phase } = this.#standing
     // The answer that is on its way may be of before or after it: the next look comes in a second.
     if (phase === 'opening') return
-    const heard = { decidedAtMs: decision?.sinceMs }
+    const heard = { decidedAtMs: decision?.sinceMs, answered: answered?.id }
     // What may have been decided before this process began lets nothing go on that has failed in it.
     const isSettled = this.#heard === undefined && (phase === 'resting' || phase === 'paused')
-    const isNews = !isSettled && heard.decidedAtMs !== this.#heard?.decidedAtMs
+    const isSame = heard.decidedAtMs === this.#heard?.decidedAtMs && heard.answered === this.#heard?.answered
+    const isNews = !isSettled && !isSame
     this.#heard = heard
     const pausedBy = desired === 'running' ? undefined : (decision ?? UNKNOWN_DECISION)
-    inBackground(() => this.#next({ kind: 'desired', pausedBy, role, isNews, isRetryAsked }))
+    inBackground(() => this.#next({ kind: 'desired', pausedBy, role, isNews, isRetryAsked, asked }))
     if (isRetryAsked) this.#asked.tell()
   }
 
@@ -189,6 +200,11 @@ export class ProjectionRunner<P, E, Tx> {
     switch (command.kind) {
       case 'acquire':
         return await this.#acquire()
+      case 'hurry':
+        this.#hurry.abort()
+        break
+      case 'fulfil':
+        return await this.#fulfil(command)
       case 'open':
         return await this.#open(command)
       case 'load':
@@ -227,11 +243,13 @@ export class ProjectionRunner<P, E, Tx> {
       if (agent.reading) this.#next(await this.#open(agent.reading))
       return this.#standing.checkpoint?.position
     }
+    this.#hurry = new AbortController()
     const grant = await ownership.acquire({
       look,
       isAsked: () => this.#standing.letters !== 'none',
       nextAsked: () => this.#asked.next(),
       signal: this.#stopping.signal,
+      hurry: this.#hurry.signal,
     })
     grant.lost.addEventListener('abort', () => this.#next({ kind: 'revoked' }), { once: true })
     this.#grant = grant
@@ -241,6 +259,14 @@ export class ProjectionRunner<P, E, Tx> {
 
   async #open({ incarnation, head }: Opening<P>): Promise<Input<P, E>> {
     return { kind: 'opened', ...(await this.#calls.openCheckpoint(head)), incarnation }
+  }
+
+  /** What was read ahead is of where it stood before. */
+  async #fulfil(asked: Parameters<Fulfilments<E, Tx>['fulfil']>[0]): Promise<Input<P, E>> {
+    this.#calls.dropPages()
+    await this.#handlerCalls.ended()
+    const stored = await this.#fulfilments.fulfil(asked, this.#givenUp.signal)
+    return { kind: 'fulfilled', checkpoint: stored && this.#calls.known(stored) }
   }
 
   async #handle(page: ReadPage<P, E>, from: P | undefined): Promise<Input<P, E>> {

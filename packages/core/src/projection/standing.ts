@@ -1,7 +1,7 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
 import type { Burial } from '../failures/letter.ts'
 import { type BatchExtent, batchLimit, isParting, type Narrowing, narrowedAt } from '../failures/narrow.ts'
-import type { Decision } from '../ports/control.ts'
+import type { Decision, PendingRequest } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { Role, SkipTotals } from '../ports/stored-unit.ts'
@@ -19,6 +19,8 @@ export type Phase =
   | 'applying'
   /** The events of a dead letter are handled. */
   | 'mending'
+  /** What an operator has asked this node to do is being done. */
+  | 'fulfilling'
   /** Something failed, and is tried again after a wait. */
   | 'resting'
   /** As `resting`, for longer; where trying again would do harm, until the end; where an operator wants it, until it is resumed. */
@@ -71,6 +73,10 @@ export interface Standing<P> {
   readonly letters: 'none' | 'after_batch' | 'now'
   /** The operator who wants it to stand still. What is at hand is finished first. */
   readonly pausedBy: Decision | undefined
+  /** What an operator has asked for, as the last look has told. */
+  readonly asked: PendingRequest | undefined
+  /** Whether it was not tried since that look. */
+  readonly isAskedDue: boolean
   /** Attempts are used up: how often it was tried again since then. */
   readonly pause: Pause | undefined
   readonly error: unknown
@@ -124,6 +130,8 @@ export const NOT_STARTED: Standing<never> = {
   failuresInARow: 0,
   letters: 'none',
   pausedBy: undefined,
+  asked: undefined,
+  isAskedDue: false,
   pause: undefined,
   error: undefined,
   failure: undefined,
@@ -137,6 +145,7 @@ const STATE_OF: Readonly<Record<Phase, ProjectionState>> = {
   loading: 'catching_up',
   applying: 'catching_up',
   mending: 'catching_up',
+  fulfilling: 'catching_up',
   resting: 'retrying',
   paused: 'paused',
   stopped: 'stopped',

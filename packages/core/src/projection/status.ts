@@ -1,6 +1,6 @@
 import type { ProjectionFailure } from '../failures/classify.ts'
 import { errorJson, withJson } from '../kernel/json.ts'
-import type { Decision } from '../ports/control.ts'
+import type { Decision, PendingRequest } from '../ports/control.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { Role, SkipTotals } from '../ports/stored-unit.ts'
 
@@ -42,6 +42,8 @@ export interface ProjectionStatus<P> {
   readonly skipped: SkipTotals | undefined
   /** The operator who has paused it; `undefined` where none has. */
   readonly pausedBy: Decision | undefined
+  /** What an operator has asked the node that runs it to do, until it is done (`rebuild`). */
+  readonly asked: PendingRequest | undefined
   /** What was thrown, as it was thrown. */
   readonly error: unknown
   /** Where `error` came from and what to do about it; `undefined` while nothing fails. */

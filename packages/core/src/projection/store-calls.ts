@@ -5,7 +5,7 @@ import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'
 import type { Advanced, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
 import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
-import type { OpenedCheckpoint } from '../ports/stored-unit.ts'
+import type { Checkpoint, OpenedCheckpoint } from '../ports/stored-unit.ts'
 import type { Tenure } from '../ports/tenures.ts'
 import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -60,11 +60,16 @@ export class StoreCalls<P, E, Tx> {
     head: P | undefined,
   ): Promise<{ readonly checkpoint: KnownCheckpoint<P>; readonly role: OpenedCheckpoint['role'] }> {
     const { projection, checkpoints, source } = this.#parts
-    const { format, parse } = source.order
+    const { format } = source.order
     const first = { source: source.name, head: head === undefined ? undefined : format(head) }
     const opened = checkpoints.open(projection.unit, first, this.#stopping)
-    const { position, skipped, role } = await this.#answered('it asks for its checkpoint', opened)
-    return { checkpoint: { position: position === undefined ? undefined : parse(position), skipped }, role }
+    const stored = await this.#answered('it asks for its checkpoint', opened)
+    return { checkpoint: this.known(stored), role: stored.role }
+  }
+
+  known({ position, skipped }: Checkpoint): KnownCheckpoint<P> {
+    const { parse } = this.#parts.source.order
+    return { position: position === undefined ? undefined : parse(position), skipped }
   }
 
   async nextPage(request: PageRequest<P>): Promise<ReadPage<P, E>> {
@@ -132,7 +137,7 @@ export class StoreCalls<P, E, Tx> {
 }
 
 /** What cannot even be looked at is no fault of the store: a handler may throw anything, also what throws when it is read. */
-function isTransient(store: Pick<CheckpointStore<never>, 'isTransient'>, error: unknown): boolean {
+export function isTransient(store: Pick<CheckpointStore<never>, 'isTransient'>, error: unknown): boolean {
   try {
     return store.isTransient(error)
   } catch {

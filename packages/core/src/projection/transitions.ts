@@ -1,5 +1,5 @@
 import { hasCode } from '../kernel/errors.ts'
-import type { Decision } from '../ports/control.ts'
+import type { Decision, PendingRequest } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 import type { Role } from '../ports/stored-unit.ts'
@@ -32,6 +32,10 @@ export const stay = <P, E>(standing: Standing<P>): Step<P, E> => ({ standing, co
 function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
   const { nowMs, order, reading, policy } = context
   if (standing.stopping !== 'no') return finish(standing, context)
+  const { asked, isAskedDue, pausedBy, right } = standing
+  const isStill = pausedBy !== undefined || isPausedForGood(standing)
+  const isAskedOfThis = isAskedDue && (isStill || right === 'held')
+  if (asked !== undefined && isAskedOfThis) return fulfil(standing, asked, context)
   if (standing.pausedBy !== undefined) return hold(standing)
   if (standing.right === 'lost') return standBy(standing)
   if (standing.right === 'none')
@@ -71,6 +75,15 @@ function mending<P, E>(
   return {
     standing: attempting({ ...standing, letters: 'after_batch' }, 'mending'),
     commands: [{ kind: 'retry', at, reading }],
+  }
+}
+
+/** Whether it comes to anything or not, the next look tells what is still asked for. */
+function fulfil<P, E>(standing: Standing<P>, request: PendingRequest, { reading }: Context<P>): Step<P, E> {
+  const incarnation = reading?.incarnation ?? standing.cursorIncarnation
+  return {
+    standing: attempting({ ...standing, isAskedDue: false, moving: undefined }, 'fulfilling'),
+    commands: [{ kind: 'fulfil', request, incarnation }],
   }
 }
 
@@ -115,6 +128,7 @@ function standBy<P, E>(standing: Standing<P>): Step<P, E> {
     failuresInARow: 0,
     isCheckpointRead: false,
     moving: undefined,
+    isAskedDue: false,
   } as const
   return {
     standing: entered(lost, 'unowned'),
@@ -294,25 +308,76 @@ const withRole = <P>(standing: Standing<P>, role: Role | undefined): Standing<P>
   role === undefined || standing.role === role ? standing : { ...standing, role }
 
 /** The same object where it is as it was before. */
-function asked<P>(standing: Standing<P>, isRetryAsked: boolean): Standing<P> {
+function retryAskedFor<P>(standing: Standing<P>, isRetryAsked: boolean): Standing<P> {
   if (isRetryAsked === (standing.letters !== 'none')) return standing
   return { ...standing, letters: isRetryAsked ? 'after_batch' : 'none' }
 }
 
-export const desiredAtWork: Transition<'desired'> = (standing, { pausedBy, role, isNews, isRetryAsked }) => {
-  const after = asked(wanted(withRole(standing, role), pausedBy), isRetryAsked)
+/** The same object where nothing is asked for, as before. */
+function askedFor<P>(standing: Standing<P>, asked: PendingRequest | undefined): Standing<P> {
+  if (asked === undefined && standing.asked === undefined) return standing
+  return { ...standing, asked, isAskedDue: asked !== undefined }
+}
+
+export const desiredAtWork: Transition<'desired'> = (
+  standing,
+  { pausedBy, role, isNews, isRetryAsked, asked },
+) => {
+  const told = askedFor(retryAskedFor(withRole(standing, role), isRetryAsked), asked)
+  const after = wanted(told, pausedBy)
   return stay(isNews ? { ...after, isCheckpointRead: false } : after)
 }
 
+/** Whoever works on it does what was asked; where that has not come to anything by the next look, this node takes over. */
+export const desiredAtStandby: Transition<'desired'> = (standing, input, context) => {
+  const { standing: after } = desiredAtWork(standing, input, context)
+  const isStillAsked = input.asked !== undefined && standing.asked?.id === input.asked.id
+  return { standing: after, commands: isStillAsked ? [{ kind: 'hurry' }] : [] }
+}
+
 /** Whoever resumes it wants what failed to be tried again at once, and may have moved the checkpoint. */
-export const desired: Transition<'desired'> = (before, { pausedBy, role, isNews, isRetryAsked }, context) => {
-  const standing = asked(withRole(before, role), isRetryAsked)
+export const desired: Transition<'desired'> = (
+  before,
+  { pausedBy, role, isNews, isRetryAsked, asked },
+  context,
+) => {
+  const standing = askedFor(retryAskedFor(withRole(before, role), isRetryAsked), asked)
+  if (standing.stopping !== 'no') return stay(standing)
   const after = wanted(standing, pausedBy)
   const isAsBefore = after === standing && (pausedBy !== undefined || !isNews)
-  if (standing.stopping !== 'no') return stay(standing)
-  if (isAsBefore) return isRetryAsked && isIdle(standing) ? proceed(standing, context) : stay(standing)
+  if (isAsBefore) {
+    const isToDo = standing.isAskedDue || (isRetryAsked && isIdle(standing))
+    return isToDo ? proceed(standing, context) : stay(standing)
+  }
   if (pausedBy !== undefined) return proceed(after, context)
-  return proceed({ ...triedNow(blamingNone(after), context.nowMs), isCheckpointRead: false }, context)
+  return proceed(triedAnew(after, context.nowMs), context)
+}
+
+/** Nothing counts against what comes, and the checkpoint is read again. */
+function triedAnew<P>(standing: Standing<P>, nowMs: number): Standing<P> {
+  return { ...triedNow(blamingNone(standing), nowMs), isCheckpointRead: false }
+}
+
+const isPausedForGood = ({ pause, failure }: Standing<unknown>): boolean =>
+  pause !== undefined && failure !== undefined && failure.nextTryAtMs === undefined
+
+/** What was paused until a restart stays so, unless the request has changed where it stands. */
+export const fulfilled: Transition<'fulfilled'> = (standing, { checkpoint }, context) => {
+  if (checkpoint === undefined) {
+    return isPausedForGood(standing) && standing.stopping === 'no'
+      ? hold(standing)
+      : proceed(standing, context)
+  }
+  const changed = {
+    ...standing,
+    checkpoint,
+    cursor: checkpoint.position,
+    narrowed: undefined,
+    asked: undefined,
+    isAskedDue: false,
+    oldestAppendedAtMs: undefined,
+  }
+  return proceed(triedAnew(changed, context.nowMs), context)
 }
 
 /** Nothing is at hand, and what failed, if anything, is tried again later by itself. */

@@ -69,5 +69,6 @@ const WAITS_FOR: Readonly<Record<Exclude<Phase, 'mending' | 'resting' | 'paused'
   following: 'events',
   loading: 'answer',
   applying: 'answer',
+  fulfilling: 'handler',
   stopped: 'nothing',
 }

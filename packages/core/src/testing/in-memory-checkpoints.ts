@@ -75,7 +75,12 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   readonly #settled = new Map<string, Evidence<string>>()
   readonly #busy = new Map<string, Deferred>()
   readonly deadLetters: InMemoryDeadLetters<Tx> = new InMemoryDeadLetters()
-  readonly control: Control = new InMemoryControl(this.#rows, this.#busy, this.deadLetters)
+  readonly control: Control<Tx> = new InMemoryControl<Row, Tx>({
+    rows: this.#rows,
+    busy: this.#busy,
+    letters: this.deadLetters,
+    locked: (unit, work, signal) => this.#locked(unit, () => abortable(() => work(this.#tx), signal)),
+  })
   readonly lateEvents: InMemoryLateEvents<Tx> = new InMemoryLateEvents(this.#rows)
   readonly skips: SkipLedger = this.lateEvents.skips
 
@@ -90,7 +95,12 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     if (row && row.source !== source) throw new ProjectionSourceError(unitName(unit), row.source, source)
     if (row) return { position: row.position, skipped: row.skipped, role: row.role }
     const fresh = { position: undefined, skipped: {}, role: this.#firstRole(unit) }
-    const desired = { desired: 'running', decision: undefined } as const
+    const desired = {
+      desired: 'running',
+      decision: undefined,
+      asked: undefined,
+      answered: undefined,
+    } as const
     this.#rows.set(key, {
       ...fresh,
       ...desired,
@@ -127,11 +137,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     const key = unitKey(unit)
     if (this.#busy.has(key))
       throw new CheckpointConflictError(unitName(unit), 'another owner is working on it')
-    const over = deferred()
-    this.#busy.set(key, over)
-    this.deadLetters.begin(unit)
-    this.lateEvents.begin(unit)
-    try {
+    return await this.#locked(unit, async () => {
       const row = this.#rows.get(key)
       if (row?.desired === 'paused' && row.decision !== undefined) {
         throw new ProjectionPausedError(unitName(unit), row.decision)
@@ -148,9 +154,21 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       const skipped = addCrossed(row.skipped, crossed)
       const kept = tenure === undefined ? row.tenure : { ...tenure, begunAtMs: Date.now() }
       this.#rows.set(key, { ...row, position: to, skipped, evidence, tenure: kept })
-      this.deadLetters.keep(unit)
       this.lateEvents.keep(unit, source, positions)
       return { position: to, skipped, crossed }
+    })
+  }
+
+  async #locked<T>(unit: Unit, work: () => Promise<T>): Promise<T> {
+    const key = unitKey(unit)
+    const over = deferred()
+    this.#busy.set(key, over)
+    this.deadLetters.begin(unit)
+    this.lateEvents.begin(unit)
+    try {
+      const result = await work()
+      this.deadLetters.keep(unit)
+      return result
     } finally {
       this.deadLetters.end(unit)
       this.lateEvents.end(unit)
@@ -183,7 +201,7 @@ function storedUnit({ unit, source, position, skipped }: Row): StoredUnit {
 }
 
 /** What `work` does after `signal` has fired no longer counts. */
-async function abortable(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+async function abortable<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted()
   let stop = (): void => {}
   const aborted = new Promise<never>((_, reject) => {
@@ -191,7 +209,7 @@ async function abortable(work: () => Promise<void>, signal: AbortSignal): Promis
   })
   signal.addEventListener('abort', stop)
   try {
-    await Promise.race([work(), aborted])
+    return await Promise.race([work(), aborted])
   } finally {
     signal.removeEventListener('abort', stop)
   }

@@ -7,7 +7,10 @@ import type {
   Control,
   ControlFilter,
   ControlledUnit,
+  Fulfilment,
+  FulfilRequest,
   OperatedState,
+  StateChange,
   UnitChange,
 } from '../ports/control.ts'
 import type { Tenure } from '../ports/tenures.ts'
@@ -17,22 +20,24 @@ interface OperatedRow extends Omit<ControlledUnit, 'isRetryAsked'> {
   readonly tenure: Tenure | undefined
 }
 
-/** What operators want, in the rows of a checkpoint store in memory. */
-export class InMemoryControl<Row extends OperatedRow> implements Control {
-  readonly #rows: Map<string, Row>
+interface ControlParts<Row, Tx> {
+  readonly rows: Map<string, Row>
   /** Of the units at work: settles when that is over. */
-  readonly #busy: ReadonlyMap<string, Deferred>
-  readonly #letters: { isAsked(unit: Unit): boolean }
+  readonly busy: ReadonlyMap<string, Deferred>
+  readonly letters: { isAsked(unit: Unit): boolean }
+  /** Runs with the unit locked. */
+  readonly locked: <T>(unit: Unit, work: (tx: Tx) => Promise<T>, signal: AbortSignal) => Promise<T>
+}
+
+/** What operators want, in the rows of a checkpoint store in memory. */
+export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx> {
+  readonly #parts: ControlParts<Row, Tx>
+  readonly #rows: Map<string, Row>
   readonly #audit: AuditEntry[] = []
 
-  constructor(
-    rows: Map<string, Row>,
-    busy: ReadonlyMap<string, Deferred>,
-    letters: { isAsked(unit: Unit): boolean },
-  ) {
-    this.#rows = rows
-    this.#busy = busy
-    this.#letters = letters
+  constructor(parts: ControlParts<Row, Tx>) {
+    this.#parts = parts
+    this.#rows = parts.rows
   }
 
   async units(
@@ -57,42 +62,81 @@ export class InMemoryControl<Row extends OperatedRow> implements Control {
     const row = this.#rows.get(key)
     const change = decide(row && this.#controlled(row))
     if (row === undefined || change === undefined) return undefined
-    const { operation, who, why, to } = change
-    // No two at the same time.
-    const atMs = Math.max(Date.now(), (this.#audit.at(-1)?.atMs ?? 0) + 1)
-    const isDecision = to !== undefined && (to.desired !== row.desired || to.role !== row.role)
-    const decision = isDecision ? { who, why, sinceMs: atMs } : row.decision
-    if (to === undefined) this.#rows.delete(key)
-    else
-      this.#rows.set(key, {
-        ...row,
-        ...to,
-        decision,
-        ...(isDecision && to.desired === 'running' ? triedAnew(row) : {}),
-      })
+    if (!('ask' in change)) return this.#change(key, row, change)
+    this.#rows.set(key, { ...row, asked: { ...change.ask, sinceMs: this.#now() } })
+    return undefined
+  }
+
+  async fulfil(
+    { unit, id, signal }: FulfilRequest,
+    work: (tx: Tx, found: ControlledUnit) => Promise<Fulfilment>,
+  ): Promise<AuditEntry | undefined> {
+    signal.throwIfAborted()
+    const key = unitKey(unit)
+    const row = this.#rows.get(key)
+    if (row?.asked?.id !== id || this.#parts.busy.has(key)) return undefined
+    const { operation, who, why } = row.asked
+    const fulfilled = await this.#parts.locked(unit, (tx) => work(tx, this.#controlled(row)), signal)
+    const by = { operation, who, why, ends: { id, operation } }
+    if ('refused' in fulfilled) return this.#change(key, row, { ...by, to: row }, fulfilled.refused)
+    return this.#change(key, row, { ...by, to: fulfilled.to })
+  }
+
+  /** No two at the same time. */
+  #now(): number {
+    return Math.max(Date.now(), (this.#audit.at(-1)?.atMs ?? 0) + 1)
+  }
+
+  #change(
+    key: string,
+    row: Row,
+    { operation, who, why, to, ends }: StateChange,
+    refused?: string,
+  ): AuditEntry {
+    const atMs = this.#now()
     const [before, after] = [stateOf(row), to && stateOf(to)]
+    const isDecision = after !== undefined && (after.desired !== row.desired || after.role !== row.role)
+    const decision = isDecision ? { who, why, sinceMs: atMs } : row.decision
+    const answer = ends === undefined ? {} : { asked: undefined, answered: ends }
+    if (after === undefined) this.#rows.delete(key)
+    else {
+      const isAnew = (isDecision && after.desired === 'running') || operation === 'rebuild'
+      this.#rows.set(key, { ...row, ...after, decision, ...answer, ...(isAnew ? triedAnew(row) : {}) })
+    }
     const id = BigInt(this.#audit.length + 1)
-    const entry = { id, unit, source: row.source, operation, who, why, atMs, before, after }
+    const of = { unit: row.unit, source: row.source, operation, who, why, atMs }
+    const entry = { id, ...of, before, after, request: ends?.id, refused }
     this.#audit.push(entry)
     return entry
   }
 
   async audit(
-    { projection, source, before, limit }: AuditFilter,
+    { projection, source, request, before, limit }: AuditFilter,
     signal: AbortSignal,
   ): Promise<readonly AuditEntry[]> {
     signal.throwIfAborted()
     return this.#audit
       .filter((entry) => projection === undefined || entry.unit.projection === projection)
       .filter((entry) => source === undefined || entry.source === source)
+      .filter((entry) => request === undefined || entry.request === request)
       .filter((entry) => before === undefined || entry.id < before)
       .reverse()
       .slice(0, limit)
   }
 
-  #controlled({ unit, source, position, skipped, role, desired, decision }: Row): ControlledUnit {
-    const isRetryAsked = this.#letters.isAsked(unit)
-    return { unit, source, position, skipped, role, desired, decision, isRetryAsked }
+  #controlled({
+    unit,
+    source,
+    position,
+    skipped,
+    role,
+    desired,
+    decision,
+    asked,
+    answered,
+  }: Row): ControlledUnit {
+    const isRetryAsked = this.#parts.letters.isAsked(unit)
+    return { unit, source, position, skipped, role, desired, decision, isRetryAsked, asked, answered }
   }
 
   async #untilIdle(unit: Unit, { timeoutMs, signal }: ChangeLimits): Promise<void> {
@@ -102,7 +146,7 @@ export class InMemoryControl<Row extends OperatedRow> implements Control {
     try {
       for (;;) {
         signal.throwIfAborted()
-        const work = this.#busy.get(unitKey(unit))
+        const work = this.#parts.busy.get(unitKey(unit))
         if (work === undefined) return
         if (tooLate.signal.aborted) {
           throw new CheckpointBusyError(unitName(unit), timeoutMs, 'the batch at hand')

@@ -185,6 +185,18 @@ comment on column ${schema}.checkpoints.session is 'the run of a daemon that wor
 comment on column ${schema}.checkpoints.begun_at is 'when session or suspicion were last written before any work';
 comment on column ${schema}.checkpoints.suspicion is 'which events may have ended a process, and how often; NULL where none is suspected';`,
   },
+  {
+    version: 9,
+    sql: (schema) => `alter table ${schema}.checkpoints
+  add column asked jsonb,
+  add column answered jsonb;
+comment on column ${schema}.checkpoints.asked is 'what the node that runs the unit is asked to do';
+comment on column ${schema}.checkpoints.answered is 'the last such request that has ended';
+alter table ${schema}.audit
+  add column request text,
+  add column refused text;
+comment on column ${schema}.audit.refused is 'why what was asked was not done; NULL where it was';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

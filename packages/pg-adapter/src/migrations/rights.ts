@@ -24,6 +24,7 @@ export function checkpointRightsSql(schema: string): string {
       select from pg_class c
       join (values ('migrations', 'SELECT'), ('skips', 'SELECT'), ('skips', 'INSERT'),
         ('checkpoints', 'SELECT'), ('checkpoints', 'INSERT'), ('checkpoints', 'UPDATE'),
+        ('audit', 'SELECT'), ('audit', 'INSERT'),
         ('settled', 'SELECT'), ('settled', 'INSERT'), ('settled', 'UPDATE'),
         ('dead_letters', 'SELECT'), ('dead_letters', 'INSERT'), ('dead_letters', 'UPDATE'),
         ('dead_letter_counts', 'SELECT'), ('dead_letter_counts', 'INSERT'), ('dead_letter_counts', 'UPDATE'),

@@ -1,5 +1,11 @@
 import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
-import type { AuditEntry, Control, ControlledUnit, UnitChange } from '../../../ports/control.ts'
+import type {
+  AuditEntry,
+  Control,
+  ControlledUnit,
+  OperatorControl,
+  UnitChange,
+} from '../../../ports/control.ts'
 import { wholeUnit } from '../../../ports/unit.ts'
 import { expectCode, expectEqual, expectThat, rejectionOf, within } from '../expectations.ts'
 import { needed } from '../suite.ts'
@@ -21,7 +27,7 @@ const BUSY = 'TIDEMARK_CHECKPOINT_BUSY'
 const PAUSED = 'TIDEMARK_PROJECTION_PAUSED'
 const BY = { who: "o'neill", why: 'the mail server \\ "mx1" is down' }
 
-export function controlOf<Tx>(store: CheckpointStore<Tx>): Control {
+export function controlOf<Tx>(store: CheckpointStore<Tx>): Control<Tx> {
   return needed(store.control, 'control', NEEDS)
 }
 
@@ -40,6 +46,12 @@ function resuming(found: ControlledUnit | undefined): UnitChange | undefined {
   if (found === undefined || found.desired === 'running') return undefined
   return { operation: 'resume', ...BY, to: { ...found, desired: 'running' } }
 }
+
+const REQUEST = { id: 'r-1', operation: 'rebuild', ...BY } as const
+const FULFIL = { unit: ALL, id: REQUEST.id, incarnation: undefined, signal: never() } as const
+const PASSED = { reason: 'apply_error', stored: '2', current: '2', count: 1n } as const
+
+const asking = (found: ControlledUnit | undefined): UnitChange | undefined => found && { ask: REQUEST }
 
 /** `control`, and how `advance` follows it. */
 export const CONTROL_RULES: readonly CheckpointStoreRule[] = [
@@ -94,7 +106,7 @@ export const CONTROL_RULES: readonly CheckpointStoreRule[] = [
       await store.open(elsewhere, { ...FIRST, source: 'other events' }, never())
       for (const unit of [second, elsewhere]) await controlOf(store).change(unit, pausing, limits())
       await store.advance(move(undefined, '3'), noWork)
-      const found = async (filter: Parameters<Control['units']>[0]): Promise<string[]> =>
+      const found = async (filter: Parameters<OperatorControl['units']>[0]): Promise<string[]> =>
         (await controlOf(store).units(filter, never())).map(({ unit }) => unit.projection).sort()
       expectEqual(await found({}), ['all', 'elsewhere', 'second'], 'every unit')
       expectEqual(await found({ desired: 'paused' }), ['elsewhere', 'second'], 'the paused ones')
@@ -218,7 +230,7 @@ export const CONTROL_RULES: readonly CheckpointStoreRule[] = [
       for (const change of [pausing, resuming]) {
         for (const unit of [ALL, second]) await controlOf(store).change(unit, change, limits())
       }
-      const page = async (filter: Parameters<Control['audit']>[0]): Promise<readonly AuditEntry[]> =>
+      const page = async (filter: Parameters<OperatorControl['audit']>[0]): Promise<readonly AuditEntry[]> =>
         await controlOf(store).audit(filter, never())
       const told = (entries: readonly AuditEntry[]): string[] =>
         entries.map(({ unit, operation }) => `${operation} ${unit.projection}`)
@@ -230,6 +242,93 @@ export const CONTROL_RULES: readonly CheckpointStoreRule[] = [
       expectEqual(ofOne, ['resume all', 'pause all'], 'that of one projection')
       const ofSource = told(await page({ limit: 9, source: 'other events' }))
       expectEqual(ofSource, ['resume second', 'pause second'], 'that of one source')
+    },
+  },
+  {
+    name: 'what a node is asked to do is kept until one has done it, once, with its audit entry',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      await store.advance(move(undefined, '3', { passed: [PASSED] }), noWork)
+      await controlOf(other).change(ALL, asking, limits())
+      expectEqual(await controlOf(store).audit({ limit: 10 }, never()), [], 'the audit while it is pending')
+      const [pending] = await controlOf(store).units({}, never())
+      const { sinceMs = 0, ...asked } = pending?.asked ?? {}
+      expectEqual(asked, REQUEST, 'what is asked of the unit')
+      expectThat(sinceMs > 1_600_000_000_000, 'it says since when', sinceMs)
+      const found: (string | undefined)[] = []
+      const done = [store, other, store].map(async (each) =>
+        controlOf(each).fulfil(FULFIL, async (_, unit) => {
+          found.push(unit.position)
+          return { to: { ...unit, position: undefined, skipped: {} } }
+        }),
+      )
+      const entries = (await within(Promise.all(done), 'three nodes at once')).filter(Boolean)
+      expectEqual(found, ['3'], 'where the unit stood when it was done')
+      const [entry] = await controlOf(other).audit({ limit: 10, request: REQUEST.id }, never())
+      expectEqual(
+        [entry?.id],
+        entries.map((each) => each?.id),
+        'the audit',
+      )
+      expectEqual(
+        [entry?.operation, entry?.who, entry?.why, entry?.request, entry?.refused],
+        [REQUEST.operation, REQUEST.who, REQUEST.why, REQUEST.id, undefined],
+        'its audit entry',
+      )
+      const after = await expectPosition(other, undefined, 'the checkpoint after it')
+      expectEqual(after?.skipped, {}, 'what it has skipped')
+      const [unit] = await controlOf(store).units({}, never())
+      const { id, operation } = REQUEST
+      expectEqual([unit?.asked, unit?.answered], [undefined, { id, operation }], 'what is asked after it')
+      await store.advance(move(undefined, '1'), noWork)
+    },
+  },
+  {
+    name: 'what is asked of a paused unit is done, and the unit stays paused',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store] = await owners(fixture)
+      for (const change of [pausing, asking]) await controlOf(store).change(ALL, change, limits())
+      await controlOf(store).fulfil(FULFIL, async (_, unit) => ({ to: unit }))
+      const [unit] = await controlOf(store).units({}, never())
+      expectEqual([unit?.desired, unit?.asked], ['paused', undefined], 'what is wanted of it')
+    },
+  },
+  {
+    name: 'where doing it fails nothing is changed, and it is still asked for; refused, it is not, and the audit says why',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      await store.advance(move(undefined, '3'), noWork)
+      await controlOf(other).change(ALL, asking, limits())
+      const failed = new Error('no such table')
+      const failing = controlOf(store).fulfil(FULFIL, async () => {
+        throw failed
+      })
+      const error = await rejectionOf(failing, 'work that fails')
+      expectThat(Object.is(error, failed), 'it is the very error of the work', error)
+      const [unit] = await controlOf(other).units({}, never())
+      expectEqual([unit?.position, unit?.asked?.id], ['3', REQUEST.id], 'the unit after it')
+      const entry = await controlOf(other).fulfil(FULFIL, async () => ({ refused: "no table o'clock" }))
+      expectEqual([entry?.refused, entry?.after?.position], ["no table o'clock", '3'], 'its audit entry')
+      const again = await controlOf(other).fulfil(FULFIL, async (_, found) => ({ to: found }))
+      expectEqual(again, undefined, 'what is done of a request that has ended')
+    },
+  },
+  {
+    name: 'nothing that was asked is done while another owner works on the unit',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      await controlOf(other).change(ALL, asking, limits())
+      let done: unknown = 'not tried'
+      await store.advance(move(undefined, '3'), async () => {
+        done = await controlOf(other).fulfil(FULFIL, async (_, unit) => ({ to: unit }))
+      })
+      expectEqual(done, undefined, 'what was done while the unit was at work')
+      const [unit] = await controlOf(store).units({}, never())
+      expectEqual(unit?.asked?.id, REQUEST.id, 'what is asked of it')
     },
   },
 ]
