@@ -51,7 +51,7 @@ export {}
 
 test('every snippet about operating is typed', () => {
   const snippets = snippetsOf('docs/operating.md')
-  expect(snippets.length).toBe(10)
+  expect(snippets.length).toBeGreaterThan(9)
   expect(typeErrors(snippets, OPERATING)).toEqual([])
 }, 120_000)
 
