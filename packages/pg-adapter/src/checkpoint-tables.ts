@@ -17,7 +17,7 @@ export interface CheckpointTables {
 }
 
 export type Row = Readonly<Record<string, unknown>>
-/** Asks them in a transaction of its own. */
+/** Asks them in a transaction of their own; the rows of all of them. */
 export type Query = (sql: string, signal: AbortSignal) => Promise<Row[]>
 
 export function checkpointTables(schema: string): CheckpointTables {

@@ -249,6 +249,6 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
 
   async #query(sql: string, signal: AbortSignal): Promise<Row[]> {
     const results = await withConnection(this.#ownPool, signal, (client) => transact(client, sql))
-    return results.at(-1)?.rows ?? []
+    return results.flatMap(({ rows }) => rows)
   }
 }

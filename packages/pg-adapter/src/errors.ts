@@ -196,3 +196,9 @@ export class CommitRefusedError extends TidemarkError {
     this.projection = projection
   }
 }
+
+/** Whether the server said how a COMMIT ended; what the driver or this adapter says of the connection does not. */
+export function isAnswer(error: unknown): boolean {
+  if (error instanceof QueryTimeoutError) return error.cause !== undefined
+  return error instanceof TidemarkError || sqlState(error)?.length === 5
+}

@@ -11,6 +11,7 @@ import {
 import { textOf } from './checkpoint-rows.ts'
 import { type CheckpointTables, isUnitSql, type Query, type Row } from './checkpoint-tables.ts'
 import { type BoundedClient, type BoundedPool, withConnection } from './client.ts'
+import { isAnswer, QueryTimeoutError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { begin } from './transaction.ts'
 import type { UnendedTransactions } from './unended-transactions.ts'
@@ -59,15 +60,21 @@ async function beginTenure(
         `another owner moved its checkpoint to ${position ?? 'none'}, expected ${from ?? 'none'}`,
       )
     }
-    await client.query(`${keepSql(tables, unit, decide(toFound(row)))}; commit`)
+    const own = { transaction: String(row.transaction), pid: String(row.pid), incarnation }
+    await client.query(`${keepSql(tables, unit, decide(toFound(row)))}; commit`).catch((error: unknown) => {
+      if (!isAnswer(error)) unended.commitSent(unit, own)
+      throw error
+    })
   } catch (error) {
-    await client.query('rollback').catch(() => {})
+    // The connection is destroyed after an error; this ends the transaction at once, where it still can.
+    if (!(error instanceof QueryTimeoutError)) await client.query('rollback').catch(() => {})
     throw error
   }
 }
 
 function lockTenureSql({ checkpoints }: CheckpointTables, unit: Unit): string {
-  return `select c.position, c.session, c.suspicion::text as suspicion,
+  return `select c.position, c.session, c.suspicion::text as suspicion, pg_current_xact_id()::text as transaction,
+       pg_backend_pid()::text as pid,
        coalesce(extract(epoch from clock_timestamp() - c.begun_at) * 1000, 0)::text as "ageMs"
      from ${checkpoints} c
      where ${isUnitSql('c', unit)}

@@ -1,7 +1,7 @@
-import { HandlerEndedTransactionError, TidemarkError, type Unit, unitName } from '@tidemark/core/adapter'
+import { HandlerEndedTransactionError, type Unit, unitName } from '@tidemark/core/adapter'
 import { TRANSACTION_ENDED } from './advance-sql.ts'
 import type { BoundedClient, Connection, PgResult } from './client.ts'
-import { CommitRefusedError, QueryTimeoutError, TransactionFailedError } from './errors.ts'
+import { CommitRefusedError, isAnswer, TransactionFailedError } from './errors.ts'
 import { errorOfHandler, errorOfStatement } from './handler-end.ts'
 import { INVALID_TEXT_REPRESENTATION } from './server/backends.ts'
 import { IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
@@ -80,12 +80,6 @@ function explain(projection: string, error: unknown): never {
   if (error instanceof Error && REFUSALS.has(sqlState(error)?.slice(0, 2)))
     throw new CommitRefusedError(projection, error)
   throw error
-}
-
-/** Whether the server said how a COMMIT ended; what the driver or this adapter says of the connection does not. */
-function isAnswer(error: unknown): boolean {
-  if (error instanceof QueryTimeoutError) return error.cause !== undefined
-  return error instanceof TidemarkError || sqlState(error)?.length === 5
 }
 
 /** Classes of what deferred constraints and triggers raise: integrity_constraint_violation, PL/pgSQL's RAISE. */

@@ -126,7 +126,9 @@ function requireControl(option: string, store: OperatedStore, why: string, inste
 export function requireCapabilities(
   source: Source,
   store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled'> &
-    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'tenures'>> & { readonly control?: unknown },
+    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'tenures'>> & {
+      readonly control?: unknown
+    },
 ): void {
   for (const { port, need } of Object.values(STORE_CAPABILITIES)) {
     if (need?.of(source) && store[port] === undefined) {
