@@ -801,6 +801,15 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /the letter; found/,
   },
   {
+    name: 'no key is ever parked',
+    breaks: letters(({ parkedKeys }) => ({
+      parkedKeys: async (tx, unit, keys) => ({ ...(await parkedKeys(tx, unit, keys)), keys: new Set() }),
+    })),
+    caughtBy:
+      'a key is parked while a dead letter of it is open, and what is parked behind the last one is asked for when that is closed',
+    says: /the keys that are parked/,
+  },
+  {
     name: 'a dead letter forgets its key',
     breaks: letters(({ bury }) => ({
       bury: (tx, unit, letter) => bury(tx, unit, { ...letter, key: undefined }),

@@ -227,6 +227,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         askRetry: (choice, asker, signal) => after(signal, () => deadLetters.askRetry(choice, asker, signal)),
         retryStates: (ids, signal) => after(signal, () => deadLetters.retryStates(ids, signal)),
         nextRetry: (unit, signal) => after(signal, () => deadLetters.nextRetry(unit, signal)),
+        parkedKeys: (tx, unit, keys) => deadLetters.parkedKeys(tx, unit, keys),
         takeRetry: (tx, unit, id) => deadLetters.takeRetry(tx, unit, id),
         retryFailed: (tx, unit, id, error) => deadLetters.retryFailed(tx, unit, id, error),
       },

@@ -242,7 +242,7 @@ describe("onFailure 'skip'", () => {
       const make = () => daemon([{ name: 'orders', handle: () => {}, onFailure }], { checkpoints: bare })
       expect(make).toThrow(UnsupportedByStoreError)
       expect(make).toThrow(
-        /^projections\[0\]\.onFailure: bareCheckpoints has no `deadLetters`, and an event is skipped only together with .+; keep the checkpoints in postgresCheckpoints, or leave it at 'pause'$/,
+        /^projections\[0\]\.onFailure: bareCheckpoints has no `deadLetters`, and an event is skipped or parked only together with .+; keep the checkpoints in postgresCheckpoints, or leave onFailure at 'pause' and keyOf out$/,
       )
     }
   })
@@ -318,14 +318,14 @@ describe('a function as onFailure', () => {
     [
       'answers nonsense',
       () => 'ignore',
-      /onFailure: expected it to return 'pause', 'skip' or 'retry', found "ignore"; mend/,
+      /onFailure: expected it to return 'pause', 'skip', 'park_key' or 'retry', found "ignore"; mend/,
     ],
     [
       'is async',
       async () => {
         throw new Error('late')
       },
-      /expected it to return 'pause', 'skip' or 'retry', found an object; mend/,
+      /expected it to return 'pause', 'skip', 'park_key' or 'retry', found an object; mend/,
     ],
   ])('that %s pauses the projection, and the log says so', async (_, onFailure, said) => {
     const { clock, running, letters, errors } = await failing(onFailure as OnFailure<Event>)

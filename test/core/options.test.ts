@@ -66,7 +66,7 @@ describe('an option that cannot work is refused at construction, by its name and
     [
       'projections[0].onFailure',
       { projections: [{ ...good, onFailure: 'ignore' }] },
-      "expected 'pause', 'skip' or a function, found \"ignore\"",
+      "expected 'pause', 'skip', 'park_key' or a function, found \"ignore\"",
     ],
     ['projections[0].longestPauseMs', { projections: [{ ...good, longestPauseMs: 999 }] }, 'found 999'],
     [

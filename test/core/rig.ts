@@ -65,6 +65,7 @@ export function alteredCheckpoints<Tx>(
 export function alteredLetters<Tx>(letters: DeadLetters<Tx>, by: Partial<DeadLetters<Tx>>): DeadLetters<Tx> {
   return {
     bury: (...args) => letters.bury(...args),
+    parkedKeys: (...args) => letters.parkedKeys(...args),
     list: (...args) => letters.list(...args),
     find: (...args) => letters.find(...args),
     close: (...args) => letters.close(...args),

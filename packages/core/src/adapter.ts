@@ -79,6 +79,7 @@ export type {
   LetterPage,
   NewDeadLetter,
   OpenLetters,
+  ParkedKeys,
   RetryState,
   TakenLetter,
 } from './ports/dead-letters.ts'

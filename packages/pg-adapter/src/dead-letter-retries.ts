@@ -71,7 +71,7 @@ export function retryFailedSql(
   id: string,
   error: LetterError,
 ): string {
-  return `update ${deadLetters} d set tries = tries + 1, error = ${quoteLiteral(JSON.stringify(error))}::json,
+  return `update ${deadLetters} d set tries = tries + 1, stage = case stage when 'parked' then 'handle' else stage end, error = ${quoteLiteral(JSON.stringify(error))}::json,
       retry_asked_at = null, retry_asked_by = null, retry_asked_why = null
     where d.id = ${idSql(id)} and ${isOfSql('d', unit)} and d.asked_id is not null`
 }

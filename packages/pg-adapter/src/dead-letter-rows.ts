@@ -140,7 +140,7 @@ export function toDeadLetter(row: Row): DeadLetter {
     lastPosition: String(row.lastPosition),
     events: Number(row.events),
     eventTypes: JSON.parse(String(row.eventTypes)),
-    stage: row.stage === 'map' ? 'map' : 'handle',
+    stage: row.stage as DeadLetter['stage'],
     error: JSON.parse(String(row.error)),
     tries: Number(row.tries),
     key: textOf(row.key),

@@ -12,6 +12,7 @@ import {
   toRetryState,
 } from './dead-letter-retries.ts'
 import { burySql, closingSql, countsSql, findSql, listSql, toDeadLetter } from './dead-letter-rows.ts'
+import { parkedKeysSql, parkSql, TRANSACTION } from './parked-letters.ts'
 import { boundedClient } from './query-timeout.ts'
 import { limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
 
@@ -25,6 +26,18 @@ export function deadLetters<C extends PgClient>(
     bury: async (tx, unit, letter) => {
       const client = boundedClient(tx, queryTimeoutMs)
       await client.query(`${limitSql(client)}; ${burySql(tables, unit, letter)}`)
+    },
+    parkedKeys: async (tx, unit, keys) => {
+      const client = boundedClient(tx, queryTimeoutMs)
+      const sent = `${limitSql(client)}; ${parkedKeysSql(tables, unit, keys)}; select ${THEIR_LIMIT}, ${TRANSACTION}`
+      const [, found, own] = manyResults(await client.query(sent))
+      const transaction = String(own?.rows[0]?.transaction)
+      return {
+        keys: new Set(found?.rows.map(({ key }) => String(key))),
+        park: async (letters) => {
+          await client.query(`${limitSql(client)}; ${parkSql(tables, unit, letters, transaction)}`)
+        },
+      }
     },
     list: async (filter, page, signal) =>
       (await query(listSql(tables, filter, page), signal)).map(toDeadLetter),

@@ -186,9 +186,9 @@ test('while its table of dead letters is gone a projection passes nothing, and i
   expect(await lettersOf(events)).toHaveLength(1)
 })
 
-test('a batch that nothing fails in sends no statement more, whatever the policy', async () => {
+test('a batch that nothing fails in sends no statement more, whatever the policy; with keys it sends one', async () => {
   const sent: Record<string, number> = {}
-  for (const onFailure of ['pause', 'skip'] as const) {
+  for (const onFailure of ['pause', 'skip', 'park_key'] as const) {
     const all = await given(onFailure, new Map())
     const { events } = all
     const statements: string[] = []
@@ -205,7 +205,8 @@ test('a batch that nothing fails in sends no statement more, whatever the policy
     await checkpointsOf(events).prepare?.(never())
     const source = postgresEvents({ pool: db.pool, table: events.name, eventType: 'type' })
     const checkpoints = postgresCheckpoints<PoolClient>({ pool, schema: events.schema })
-    const daemon = await startDaemon({ source, checkpoints, projections: [all.projection] })
+    const keys = onFailure === 'park_key' ? { keyOf: ({ type }: PostgresRow) => String(type) } : {}
+    const daemon = await startDaemon({ source, checkpoints, projections: [{ ...all.projection, ...keys }] })
     await daemon.waitUntilProjected()
     await daemon.stop()
     sent[onFailure] = statements.filter(
@@ -213,5 +214,5 @@ test('a batch that nothing fails in sends no statement more, whatever the policy
       (text) => !/has_schema_privilege|relpersistence|isRetryAsked/.test(text),
     ).length
   }
-  expect(sent).toEqual({ pause: 0, skip: 0 })
+  expect(sent).toEqual({ pause: 0, skip: 0, park_key: EVENTS / 1_000 })
 })

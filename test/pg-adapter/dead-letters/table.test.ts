@@ -169,6 +169,11 @@ describe('with a million letters', () => {
         '{"name":"Error","message":"boom"}', 5, 'host/1',
         case when n % 2 = 0 and n <= ${LETTERS - 20} then 'resolved' end
       from generate_series(1, ${LETTERS}) n;
+      insert into ${schema}.dead_letters
+        (projection, version, source, first_position, last_position, events, event_types, stage, error, tries, node, key)
+      select 'parking', 1, 'events', n, n, 1, '{OrderPlaced}', 'parked', '{"name":"Parked","message":""}', 0, 'host/1',
+        'k' || n % 10000
+      from generate_series(1, 50000) n;
       insert into ${schema}.dead_letter_counts values ('orders', 1, 10), ('mails', 1, ${LETTERS / 2})`)
     await db.pool.query(`vacuum analyze ${schema}.dead_letters`)
   }, 120_000)
@@ -219,6 +224,23 @@ describe('with a million letters', () => {
     })
     expect(scans).not.toContain('Seq Scan')
     expect(blocks).toBeLessThan(10 * MOST_BLOCKS)
+  })
+
+  test('which of a thousand keys are parked, of 10,000 that are, reads a few blocks for each', async () => {
+    const { schema } = letters
+    const parking = wholeUnit('parking')
+    const keys = Array.from({ length: 1_000 }, (_, n) => (n < 100 ? `k${n}` : `other ${n}`))
+    let found = 0
+    const { blocks, scans } = await planOf(async (pool) => {
+      const store = postgresCheckpoints<PoolClient>({ pool, schema })
+      await store.open(parking, { source: 'events', head: undefined }, never())
+      await store.advance({ ...letters.move(undefined, '1'), unit: parking }, async (tx) => {
+        found = (await store.deadLetters?.parkedKeys(tx, parking, keys))?.keys.size ?? 0
+      })
+    })
+    expect(found).toBe(100)
+    expect(new Set(scans)).toEqual(new Set(['Index Only Scan']))
+    expect(blocks).toBeLessThan(6 * keys.length)
   })
 
   test('the look for what operators want reads a few blocks of them', async () => {

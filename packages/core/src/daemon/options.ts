@@ -97,10 +97,11 @@ export function resolveDaemonOptions<P, E, Tx>(
     throw new InvalidOptionError('traceContext', 'a function', traceContext)
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
   const resolvedProjections = resolveProjections(projections, source)
-  for (const [index, { maySkip, reset, unit, onLateEvent }] of resolvedProjections.entries()) {
+  for (const [index, { maySkip, keyOf, reset, unit, onLateEvent }] of resolvedProjections.entries()) {
     if (onLateEvent !== undefined) requireLateEvents(`projections[${index}].onLateEvent`, source, checkpoints)
     if (reset !== undefined) requireRequests(`projections[${index}].reset`, checkpoints)
     if (maySkip) requireDeadLetters(`projections[${index}].onFailure`, checkpoints)
+    if (keyOf) requireDeadLetters(`projections[${index}].keyOf`, checkpoints)
     if (unit.version !== 1) requireRoles(`projections[${index}].version`, checkpoints)
   }
   return Object.freeze({

@@ -11,11 +11,13 @@ export interface Burial {
   readonly error: unknown
   readonly batch: FailedBatch
   readonly tries: number
+  /** Later events of this key follow it. */
+  readonly key?: string | undefined
 }
 
 /** @param node - names the process */
 export function letterOf(
-  { stage, error, batch, tries }: Burial,
+  { stage, error, batch, tries, key }: Burial,
   source: string,
   node: string,
 ): NewDeadLetter {
@@ -29,7 +31,25 @@ export function letterOf(
     stage,
     error: letterError(errorJson(error)),
     tries,
-    key: undefined,
+    key,
+    node,
+  }
+}
+
+/** The dead letter of events that were never tried: one of their key stands before them. */
+export function parkedLetter(batch: FailedBatch, key: string, source: string, node: string): NewDeadLetter {
+  const { firstPosition, lastPosition, events, eventTypes } = batch
+  const error = { name: 'Parked', message: 'an earlier event of its key has a dead letter that is open' }
+  return {
+    source,
+    firstPosition,
+    lastPosition,
+    events,
+    eventTypes,
+    stage: 'parked',
+    error,
+    tries: 0,
+    key,
     node,
   }
 }
@@ -50,14 +70,16 @@ export function describeRetry(
 /** The entry of the log about events that were given up. */
 export function describeBurial(
   projection: string,
-  { stage, error, batch, tries }: Burial,
+  { stage, error, batch, tries, key }: Burial,
   others: number,
 ): string {
+  const parked =
+    key === undefined ? '' : ` Later events of its key ${JSON.stringify(key)} follow it until it is closed.`
   const more = others === 0 ? '' : ` ${others} further events were skipped since the line before this one.`
   return (
     `tidemark: projection "${projection}" has skipped ${batch.events === 1 ? 'the event' : 'events'}` +
     `${describeBatch(batch)} after ${tries} ${tries === 1 ? 'try' : 'tries'}: ${SUBJECT[stage]}: ${messageOf(error)}.${more} ` +
-    'A dead letter says where it is and why; the event is still in its source. Mend the cause, bring its effect about, then ' +
-    `close the dead letter\n${describeError(error)}`
+    `A dead letter says where it is and why; the event is still in its source.${parked} Mend the cause, then retry the dead ` +
+    `letter, or bring its effect about and close it\n${describeError(error)}`
   )
 }

@@ -13,7 +13,7 @@ export type FailureAction =
   /** Tried often enough: from now on it is tried seldom. `undefined`: trying again would do harm, so it is not. */
   | { readonly kind: 'pause'; readonly waitMs: number | undefined; readonly fault?: unknown }
   /** Tried often enough: a dead letter is written, and the events are passed. */
-  | { readonly kind: 'bury'; readonly waitMs: undefined }
+  | { readonly kind: 'bury'; readonly waitMs: undefined; readonly key: string | undefined }
 
 export interface Failure {
   readonly error: unknown
@@ -50,8 +50,8 @@ export function onFailure(failure: Failure): FailureAction {
   if (transient || !isOwnFault(stage)) return { kind: 'retry', waitMs: backOff, counted: false }
   if (isNarrowable) return { kind: 'narrow', waitMs: NARROW_WAIT_MS }
   if (attempt >= attempts) {
-    const { decision, fault } = failure.decide()
-    if (decision === 'skip') return { kind: 'bury', waitMs: undefined }
+    const { decision, key, fault } = failure.decide()
+    if (decision === 'skip') return { kind: 'bury', waitMs: undefined, key }
     if (decision === 'pause') {
       return { kind: 'pause', waitMs: pauseMs(failure), ...(fault === undefined ? {} : { fault }) }
     }

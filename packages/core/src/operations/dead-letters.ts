@@ -39,7 +39,7 @@ export interface DeadLetterOperations {
 
 /** The part of a checkpoint store that they are kept in. */
 export interface LetterStore extends Pick<CheckpointStore<never>, 'name'> {
-  readonly deadLetters?: Omit<DeadLetters<never>, 'bury' | 'takeRetry' | 'retryFailed'>
+  readonly deadLetters?: Omit<DeadLetters<never>, 'bury' | 'parkedKeys' | 'takeRetry' | 'retryFailed'>
 }
 
 export function deadLetterOperations({ name, deadLetters }: LetterStore): DeadLetterOperations {

@@ -62,8 +62,8 @@ export function requireDeadLetters(
     option,
     store.name,
     'deadLetters',
-    'an event is skipped only together with a dead letter that says where it is and why',
-    "keep the checkpoints in postgresCheckpoints, or leave it at 'pause'",
+    'an event is skipped or parked only together with a dead letter that says where it is and why',
+    "keep the checkpoints in postgresCheckpoints, or leave onFailure at 'pause' and keyOf out",
   )
 }
 

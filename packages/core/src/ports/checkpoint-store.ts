@@ -93,7 +93,7 @@ export interface AdvanceRequest {
   /** The poll behind the page. */
   readonly evidence: Evidence<string>
   /**
-   * What the projection itself gives up: totalled in `skipped` as this advance moves the checkpoint. Stores without
+   * What the projection itself gives up, complete once `work` has ended: totalled in `skipped` as this advance moves the checkpoint. Stores without
    * `deadLetters` are never given any.
    */
   readonly passed?: readonly CrossedRun[]

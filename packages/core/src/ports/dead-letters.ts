@@ -7,6 +7,11 @@ export interface DeadLetters<Tx> {
    * is thrown by the work of that advance, so that the checkpoint stands.
    */
   bury(tx: Tx, unit: Unit, letter: NewDeadLetter): Promise<void>
+  /**
+   * Through the transaction of an `advance` of this unit: which of these keys have a letter that is open. Never from memory:
+   * another owner may have parked a key.
+   */
+  parkedKeys(tx: Tx, unit: Unit, keys: readonly string[]): Promise<ParkedKeys>
   /** In the order in which they were buried, at most `limit`. */
   list(filter: LetterFilter, page: LetterPage, signal: AbortSignal): Promise<readonly DeadLetter[]>
   find(id: string, signal: AbortSignal): Promise<DeadLetter | undefined>
@@ -33,6 +38,15 @@ export interface DeadLetters<Tx> {
    * error, and is asked for no more.
    */
   retryFailed(tx: Tx, unit: Unit, id: string, error: LetterError): Promise<void>
+}
+
+export interface ParkedKeys {
+  readonly keys: ReadonlySet<string>
+  /**
+   * Writes letters of these keys in the same transaction, in this order. One in front of which the last was closed meanwhile is
+   * asked for at once, as `close` would have done.
+   */
+  park(letters: readonly NewDeadLetter[]): Promise<void>
 }
 
 /** A letter that is being retried. */
@@ -68,7 +82,8 @@ export interface NewDeadLetter {
   readonly events: number
   /** Each once, where the source knows them. */
   readonly eventTypes: readonly string[]
-  readonly stage: 'map' | 'handle'
+  /** `parked`: they were never tried, since an earlier event of their key has a letter that is open. */
+  readonly stage: 'map' | 'handle' | 'parked'
   readonly error: LetterError
   /** How often they were tried. */
   readonly tries: number

@@ -94,8 +94,13 @@ export function afterFailure<P, E>(
       },
     },
   ]
-  if (isGivenUp && given?.evidence)
-    return bury({ ...counted, error, failure }, given, given.evidence, commands)
+  if (action.kind === 'bury' && given?.evidence)
+    return bury(
+      { ...counted, error, failure },
+      { ...given, burial: { ...given.burial, key: action.key } },
+      given.evidence,
+      commands,
+    )
   const { cursorIncarnation: incarnation } = standing
   if (action.kind === 'drop_page' && incarnation !== undefined) commands.push({ kind: 'doubt', incarnation })
   if (action.waitMs !== undefined) commands.push({ kind: 'wait', ms: action.waitMs })

@@ -6,6 +6,7 @@ import { appendSpan } from '../reading/append-span.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { traced } from '../telemetry/background.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
+import type { Parking } from './parking.ts'
 import type { ResolvedProjection } from './projection.ts'
 
 export interface BatchParts<P, E, Tx> {
@@ -20,6 +21,8 @@ interface BatchWork<P, E, Tx, Moved> {
   readonly calls: HandlerCalls
   /** Moves the checkpoint to the end of the page, in one transaction with `work`, until the signal fires. */
   readonly move: (work: (tx: Tx) => Promise<void>, signal: AbortSignal) => Promise<Moved>
+  /** `undefined`: every event is handed out. */
+  readonly parking?: Parking<E, Tx> | undefined
   /** The handler has been called, and its first statement is on its way. */
   readonly onCalled: () => void
 }
@@ -40,7 +43,7 @@ export function failedBatch<P, E>(
 /** Handles one page in the transaction that moves the checkpoint, under a span, and tells how it went. */
 export async function handleBatch<P, E, Tx, Moved>(
   parts: BatchParts<P, E, Tx>,
-  { page, calls, move, onCalled }: BatchWork<P, E, Tx, Moved>,
+  { page, calls, move, parking, onCalled }: BatchWork<P, E, Tx, Moved>,
 ): Promise<Moved> {
   const { projection, source, session, clock } = parts
   const { format } = source.order
@@ -49,11 +52,19 @@ export async function handleBatch<P, E, Tx, Moved>(
   const batch = failedBatch(source, page)
   const call = calls.next(batch)
   const { signal } = call
+  let handledEvents = 0
   let thrown: { readonly error: unknown } | undefined
   const work = async (tx: Tx): Promise<void> => {
+    const parted = await parking?.part(tx)
+    const events = parted?.handed ?? page.events
+    if (events.length > 0) await handle(tx, events)
+    await parted?.bury()
+  }
+  const handle = async (tx: Tx, events: readonly E[]): Promise<void> => {
+    handledEvents = events.length
     try {
       await call.run(() => {
-        const handled = traced(() => projection.handle(page.events, { tx, signal }))
+        const handled = traced(() => projection.handle(events, { tx, signal }))
         onCalled()
         return handled
       })
@@ -68,7 +79,7 @@ export async function handleBatch<P, E, Tx, Moved>(
     const { firstMs } = appendSpan(page)
     session.telemetry.batchProcessed({
       projection: projection.name,
-      events: page.events.length,
+      events: handledEvents,
       durationMs: now - startedMs,
       through: format(page.through),
       // The clock of who appended may be ahead.

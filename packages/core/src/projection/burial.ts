@@ -12,7 +12,8 @@ interface BurialParts<Tx> {
   readonly checkpoints: Pick<CheckpointStore<Tx>, 'deadLetters'>
 }
 
-const NODE = `${hostname()}/${pid}`
+/** Names this process. */
+export const NODE: string = `${hostname()}/${pid}`
 
 /** Writes a dead letter in the transaction that passes its events: `move` moves the checkpoint, and counts them. */
 export async function buryEvents<Tx, Moved>(

@@ -28,9 +28,11 @@ export type Input<P, E> =
   /** Answers `load`. */
   | { readonly kind: 'loaded'; readonly page: ReadPage<P, E> }
   /** Answers `apply`, `bury` and `checkpoint`. */
+  /** `parked`: so many of the events were not handed out, since an earlier one of their key has a dead letter. */
   | {
       readonly kind: 'applied'
       readonly skipped: SkipTotals
+      readonly parked?: number
       /** See `Standing.suspectedLimit`. */
       readonly suspectedLimit?: number | undefined
     }
@@ -141,6 +143,8 @@ export type Report<P> =
     }
   /** Events were given up, and the checkpoint has passed them. */
   | { readonly kind: 'buried'; readonly burial: Burial }
+  /** So many events follow a dead letter of their key. */
+  | { readonly kind: 'parked'; readonly events: number }
   /** The events of a dead letter have failed again; it stays. */
   | { readonly kind: 'retry_failed'; readonly failure: RetryFailure }
   /** Nothing fails any more. `isWorking`: it is this process that goes on. */

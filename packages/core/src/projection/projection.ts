@@ -1,3 +1,4 @@
+import type { KeyOf } from '../failures/keys.ts'
 import { type Decide, decideBy, type OnFailure } from '../failures/on-failure.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
@@ -92,14 +93,17 @@ export interface Projection<E, Tx, Type extends string = string> {
   /**
    * What becomes of the events of one position once they have failed `attempts` times. `'pause'`: the projection stands
    * still, and tries them again at growing intervals. `'skip'`: they are passed, and a dead letter in the checkpoint
-   * store says where they are, what failed and how often; they are counted as skipped under `apply_error`. Or a
-   * function that looks at the failure and returns one of the two, or `'retry'`: then it is asked again after the next
-   * try. It must return at once. If it throws or returns anything else, the projection is paused, and the log says so.
+   * store says where they are, what failed and how often; they are counted as skipped under `apply_error`. `'park_key'`:
+   * the same, and later events of the same key (`keyOf`) follow it, each with a dead letter, and are not handled: order per
+   * key holds. They are retried in order once the first is retried, resolved or discarded. What cannot be mapped has no key
+   * and pauses. Or a function that looks at the failure and returns one of the three, or `'retry'`: then it is asked again
+   * after the next try. It must return at once. If it throws or returns anything else, the projection is paused, and the log says so.
    * In an outage of what the handler calls, `'skip'` gives up one event after another, each after its `attempts`: return
    * `'retry'` for such errors. With `attempts: 1` it is asked from the first failure on. A handler that has ended its
    * transaction pauses it whatever is said here.
    * - Change it when: later events do not depend on earlier ones, and it is worse to stand still than to leave one out
-   *   (mails, a search index). Keep `'pause'` where a missing event makes what follows wrong (balances).
+   *   (mails, a search index). Take `'park_key'` where events of one key depend on
+   *   each other and keys do not (orders, accounts). Keep `'pause'` where a missing event makes all that follows wrong.
    * @default 'pause'
    */
   readonly onFailure?: OnFailure<E>
@@ -114,6 +118,16 @@ export interface Projection<E, Tx, Type extends string = string> {
    * @default none: late events stay open
    */
   readonly onLateEvent?: (events: readonly E[], context: HandlerContext<Tx>) => Promise<void> | void
+  /**
+   * What events that belong together have in common, as the id of an order: a text of 1 to 1,000 characters. Needed by
+   * `'park_key'`, and read in each batch then, with one statement more that looks which keys are parked. Keep it for as long as
+   * dead letters of keys are open, whatever `onFailure` is: without it their later events are handled before them. If it throws,
+   * or returns something else, or several keys for events that share a position, that is a failure of the handler; with
+   * `'park_key'` it pauses.
+   * - Change it when: `onFailure` is or may return `'park_key'`.
+   * @default none: no event is parked
+   */
+  readonly keyOf?: (event: E) => string
   /**
    * Clears what the handler has written, for a rebuild in place (`operations.rebuild`): the tables are emptied and the
    * checkpoint begins anew in one transaction, through `tx`. Do not end the transaction. What it throws rolls that back, and ends
@@ -153,6 +167,7 @@ export interface ResolvedProjection<E, Tx> {
   readonly onLateEvent: Projection<E, Tx>['handle'] | undefined
   /** Whether events may be given up. */
   readonly maySkip: boolean
+  readonly keyOf: KeyOf<E> | undefined
   readonly reset: Projection<E, Tx>['reset'] | undefined
 }
 
@@ -180,6 +195,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   handlerTimeoutMs: true,
   onFailure: true,
   onLateEvent: true,
+  keyOf: true,
   reset: true,
 }
 
@@ -231,6 +247,7 @@ function resolveProjection<E, Tx>(
     handlerTimeoutMs,
     onFailure = 'pause',
     onLateEvent,
+    keyOf,
     reset,
   } = projection
   requireName(`${option}.name`, name)
@@ -272,6 +289,12 @@ function resolveProjection<E, Tx>(
   if (handlerTimeoutMs !== undefined) requireTimerMs(`${option}.handlerTimeoutMs`, handlerTimeoutMs, 1)
   if (onLateEvent !== undefined && typeof onLateEvent !== 'function')
     throw new InvalidOptionError(`${option}.onLateEvent`, 'a function', onLateEvent)
+  if (keyOf !== undefined && typeof keyOf !== 'function') {
+    throw new InvalidOptionError(`${option}.keyOf`, 'a function', keyOf)
+  }
+  if (onFailure === 'park_key' && keyOf === undefined) {
+    throw new InvalidOptionError(`${option}.keyOf`, "a function, since onFailure is 'park_key'", keyOf)
+  }
   const unit = wholeUnit(name, version)
   return Object.freeze({
     name: unitName(unit),
@@ -282,9 +305,10 @@ function resolveProjection<E, Tx>(
     attempts,
     longestPauseMs,
     handlerTimeoutMs,
-    decide: decideBy(onFailure, `${option}.onFailure`),
+    decide: decideBy(onFailure, `${option}.onFailure`, keyOf?.bind(projection)),
     onLateEvent: onLateEvent?.bind(projection),
     maySkip: onFailure !== 'pause',
+    keyOf: keyOf?.bind(projection),
     reset: reset?.bind(projection),
   })
 }

@@ -24,6 +24,8 @@ export class ProjectionReports<P> {
   readonly #log = new FailureLog()
   readonly #burials = new FailureLog()
   readonly #retries = new FailureLog()
+  readonly #parked = new FailureLog()
+  #unsaidParked = 0
   /** Events that were given up since it was last said. */
   #unsaid = 0
 
@@ -41,6 +43,7 @@ export class ProjectionReports<P> {
     } else if (report.kind === 'resumed') logger.info(`tidemark: projection "${name}" is resumed`)
     else if (report.kind === 'conflict') session.telemetry.checkpointConflict({ projection: name })
     else if (report.kind === 'buried') this.#tellBurial(report.burial)
+    else if (report.kind === 'parked') this.#tellParked(report.events)
     else if (report.kind === 'retry_failed') this.#tellRetry(report.failure)
     else if (report.kind === 'over') this.#tellOver(report.isWorking)
     else this.#tellFailure(report)
@@ -77,6 +80,18 @@ export class ProjectionReports<P> {
       logger.error(describeBurial(projection.name, burial, this.#unsaid))
       this.#unsaid = 0
     } else this.#unsaid += events
+  }
+
+  /** The first one, then one a minute. */
+  #tellParked(events: number): void {
+    const { projection, logger, clock } = this.#parts
+    this.#unsaidParked += events
+    if (!this.#parked.failed(clock.nowMs())) return
+    logger.warn(
+      `tidemark: projection "${projection.name}": ${this.#unsaidParked} events follow a dead letter of their key, each with one of ` +
+        'its own; they are retried by themselves, in order, once those before them are retried, resolved or discarded',
+    )
+    this.#unsaidParked = 0
   }
 
   /** The first one, then one a minute. */

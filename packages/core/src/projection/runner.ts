@@ -22,6 +22,7 @@ import { Fulfilments } from './fulfilment.ts'
 import { lagMs } from './lag.ts'
 import { LateBatches, type LateDue } from './late-batch.ts'
 import { begin, next } from './machine.ts'
+import { type Parking, parkingOf } from './parking.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
 import { NOT_STARTED, pageLimit, type Standing, shownState } from './standing.ts'
@@ -285,18 +286,35 @@ export class ProjectionRunner<P, E, Tx> {
       })
     if (begun.kind === 'smaller') return { kind: 'suspected', limit: begun.limit }
     try {
-      return await handleBatch(this.#parts, {
+      const parking = this.#parkingOf(page)
+      const passed = parking?.passed
+      const applied = await handleBatch(this.#parts, {
         page,
         calls: this.#handlerCalls,
-        move: (work, signal) => this.#moveBegun({ from, to, evidence, page, signal }, work),
+        move: (work, signal) =>
+          this.#moveBegun(
+            { from, to, evidence, page, ...(passed === undefined ? {} : { passed }), signal },
+            work,
+          ),
+        parking,
         // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
         onCalled: () => this.#prefetch(page),
       })
+      const parked = passed?.reduce((sum, { count }) => sum + Number(count), 0) ?? 0
+      return parked === 0 ? applied : { ...applied, parked }
     } catch (error) {
       await this.#tenure.failed(start)
       throw error
     } finally {
       begun.end()
+    }
+  }
+
+  #parkingOf(page: ReadPage<P, E>): Parking<E, Tx> | undefined {
+    try {
+      return parkingOf(this.#parts, page)
+    } catch (error) {
+      throw stagedError('handle', error, failedBatch(this.#parts.source, page))
     }
   }
 
@@ -352,12 +370,18 @@ export class ProjectionRunner<P, E, Tx> {
     this.#calls.prefetch({ after, reading, limit: batchLimit(next, batchSize) })
   }
 
-  async #move(movement: Movement<P, E>, work: (tx: Tx) => Promise<void>): Promise<Input<P, E>> {
+  async #move(
+    movement: Movement<P, E>,
+    work: (tx: Tx) => Promise<void>,
+  ): Promise<Extract<Input<P, E>, { readonly kind: 'applied' }>> {
     await this.#tenure.beginMove(this.#startOf(movement))
     return await this.#moveBegun(movement, work)
   }
 
-  async #moveBegun(movement: Movement<P, E>, work: (tx: Tx) => Promise<void>): Promise<Input<P, E>> {
+  async #moveBegun(
+    movement: Movement<P, E>,
+    work: (tx: Tx) => Promise<void>,
+  ): Promise<Extract<Input<P, E>, { readonly kind: 'applied' }>> {
     const { to, page, passed = [] } = movement
     const givenUp = passed.reduce((total, { count }) => total + Number(count), 0)
     const tenure = this.#tenure.after(to, page?.events.length ?? givenUp)

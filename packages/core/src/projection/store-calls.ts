@@ -95,7 +95,7 @@ export class StoreCalls<P, E, Tx> {
 
   async advance(
     grant: Grant<Tx>,
-    { from, to, evidence, page, passed = [], positions, tenure, signal }: Movement<P, E>,
+    { from, to, evidence, page, passed, positions, tenure, signal }: Movement<P, E>,
     work: (tx: Tx) => Promise<void>,
   ): Promise<Advanced> {
     const { projection, source } = this.#parts
@@ -106,7 +106,7 @@ export class StoreCalls<P, E, Tx> {
       from: from === undefined ? undefined : format(from),
       to: format(to),
       evidence: formatEvidence(format, evidence),
-      ...(passed.length === 0 ? {} : { passed }),
+      ...(passed === undefined ? {} : { passed }),
       ...(source.passesUnproven === true
         ? { positions: positions ?? page?.positions.map(format) ?? [] }
         : {}),

@@ -211,7 +211,7 @@ export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
 
 export const applied: Transition<'applied'> = <P, E>(
   standing: Standing<P>,
-  { skipped, suspectedLimit }: Extract<Input<P, E>, { readonly kind: 'applied' }>,
+  { skipped, suspectedLimit, parked = 0 }: Extract<Input<P, E>, { readonly kind: 'applied' }>,
   context: Context<P>,
 ): Step<P, E> => {
   const { moving } = standing
@@ -229,13 +229,17 @@ export const applied: Transition<'applied'> = <P, E>(
       moving: undefined,
       suspectedLimit,
       isDared: false,
-      handledEvents: standing.handledEvents + (page?.events ?? 0),
+      handledEvents: standing.handledEvents + (page?.events ?? 0) - parked,
       oldestAppendedAtMs: page ? page.lastAppendedAtMs : standing.oldestAppendedAtMs,
     }),
     context,
   )
-  if (burial === undefined) return goesOn
   const { standing: next, commands } = goesOn
+  if (parked > 0) {
+    const report = { kind: 'parked', events: parked } as const
+    return { standing: next, commands: [{ kind: 'report', report }, ...commands] }
+  }
+  if (burial === undefined) return goesOn
   return { standing: next, commands: [{ kind: 'report', report: { kind: 'buried', burial } }, ...commands] }
 }
 

@@ -9,10 +9,14 @@ import type {
   LetterPage,
   NewDeadLetter,
   OpenLetters,
+  ParkedKeys,
   RetryState,
   TakenLetter,
 } from '../ports/dead-letters.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
+
+/** Who asks for what was parked behind a letter that was closed meanwhile. */
+const META = { who: 'tidemark', why: 'the one before it was closed meanwhile' }
 
 /** Dead letters in memory. What an advance has buried or retried counts once it has moved the checkpoint. */
 export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
@@ -43,6 +47,25 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
         closed: undefined,
       })
     })
+  }
+
+  async parkedKeys(tx: Tx, unit: Unit, keys: readonly string[]): Promise<ParkedKeys> {
+    const open = this.#letters.filter(
+      ({ projection, version, closed }) =>
+        closed === undefined && projection === unit.projection && version === unit.version,
+    )
+    return {
+      keys: new Set(keys.filter((key) => open.some((letter) => letter.key === key))),
+      park: async (letters) => {
+        for (const letter of letters) await this.bury(tx, unit, letter)
+        this.#atCommit(unit).push(() => {
+          for (const { key } of letters) {
+            const first = this.#letters.find((each) => each.key === key && each.closed === undefined)
+            if (first?.stage === 'parked' && first.tries === 0) this.#ask([first], META)
+          }
+        })
+      },
+    }
   }
 
   #atCommit(unit: Unit): (() => void)[] {

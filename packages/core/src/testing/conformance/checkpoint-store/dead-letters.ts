@@ -303,6 +303,60 @@ export const DEAD_LETTER_RULES: readonly CheckpointStoreRule[] = [
       expectEqual(retried, [second, third], 'the next one after each of its key was closed')
     },
   },
+  {
+    name: 'a key is parked while a dead letter of it is open, and what is parked behind the last one is asked for when that is closed',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      const letters = deadLettersOf(store)
+      await buryAt(store, undefined, '1', { ...LETTER, key: `it's` })
+      const park = async (from: string, to: string, keys: readonly string[]): Promise<readonly string[]> => {
+        let found: readonly string[] = []
+        await other.advance(move(from, to), async (tx) => {
+          const parked = await deadLettersOf(other).parkedKeys(tx, ALL, [`it's`, 'b'])
+          found = [...parked.keys]
+          const parts = keys.map((key) => ({
+            ...LETTER,
+            stage: 'parked' as const,
+            tries: 0,
+            key,
+            firstPosition: to,
+          }))
+          if (parts.length > 0) await parked.park(parts)
+        })
+        return found
+      }
+      expectEqual(await park('1', '2', [`it's`, `it's`]), [`it's`], 'the keys that are parked')
+      const [first = '', second = '', third = ''] = await idsOf(store)
+      expectEqual(
+        await letters.nextRetry(ALL, never()),
+        undefined,
+        'the next one to retry, before any is asked for',
+      )
+      const parked = await letters.find(second, never())
+      expectEqual(
+        [parked?.stage, parked?.tries, parked?.key],
+        ['parked', 0, `it's`],
+        'the letter that is parked',
+      )
+      await letters.close([first], CLOSING, never())
+      expectEqual(
+        (await letters.nextRetry(ALL, never()))?.id,
+        second,
+        'the next one to retry, after the first is closed',
+      )
+      await letters.close([second, third], CLOSING, never())
+      expectEqual(await park('2', '3', ['b', 'b']), [], 'the keys that are parked, after all are closed')
+      const states = await letters.retryStates((await idsOf(store)).slice(3), never())
+      expectEqual(
+        states.map(({ state }) => state),
+        ['asked', 'asked'],
+        'the states of what is parked while nothing of its key is open',
+      )
+      const [open] = await letters.counts(never())
+      expectEqual(open?.open, 2, 'how many are open')
+    },
+  },
 ]
 
 const ASKER = { who: 'Ada "L"', why: `it's mended` }
