@@ -57,7 +57,7 @@ test.each(Object.keys(FAULTS))(
       `grant usage on schema ${events.schema} to :role;
      grant select on all tables in schema ${events.schema} to :role;
      grant select on all sequences in schema ${events.schema} to :role;
-     grant insert, update on ${['checkpoints', 'settled', 'skips', 'dead_letters', 'dead_letter_counts', 'late_events', 'late_event_units', 'handled'].map((table) => `${events.schema}.${table}`).join(', ')} to :role;
+     grant insert, update on ${['checkpoints', 'settled', 'skips', 'audit', 'dead_letters', 'dead_letter_counts', 'late_events', 'late_event_units', 'handled'].map((table) => `${events.schema}.${table}`).join(', ')} to :role;
      grant usage on all sequences in schema ${events.schema} to :role`,
     )
     const pool = db.newPool(asRole(db.url, role))
