@@ -117,6 +117,7 @@ export default {
         'reading/',
         'failures/',
         'ownership/',
+        'rebuild/',
       ],
     ),
     never(

@@ -3,6 +3,7 @@ import { killInMidBatch, rollingRestarts } from './kills.ts'
 import { randomFaults } from './random-faults.ts'
 import { seeded } from './seed.ts'
 import { killInStaleThresholdMode } from './stale.ts'
+import { killInSwitch } from './switches.ts'
 
 test('a daemon process killed in mid-batch 20 times loses and repeats nothing', async () => {
   await killInMidBatch(seeded('killed daemon'), 20)
@@ -22,3 +23,10 @@ test.each(['shared', 'elsewhere'] as const)(
 test('stale-threshold mode counts each skip once over 10 kills', async () => {
   await killInStaleThresholdMode(seeded('killed in stale-threshold mode'), 10)
 })
+
+test.each([1, 2, 3, 4])(
+  'a process killed 25 times while it switches versions leaves all as before, or as after: %s of 4',
+  async (part) => {
+    await killInSwitch(seeded(`killed in a switch, part ${part}`), 25)
+  },
+)

@@ -597,7 +597,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     breaks: controls((control) => ({
       fulfil: async (request, work) => {
         const [found] = await control.units({}, request.signal)
-        if (found !== undefined) await work([], found)
+        if (found !== undefined) await work([], found, undefined)
         return await control.fulfil(request, work)
       },
     })),
@@ -627,6 +627,14 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     caughtBy:
       'where doing it fails nothing is changed, and it is still asked for; refused, it is not, and the audit says why',
     says: /the unit after it; found/,
+  },
+  {
+    name: 'a request is done for an owner that has not begun',
+    breaks: controls((control) => ({
+      fulfil: ({ session: _, ...request }, work) => control.fulfil(request, work),
+    })),
+    caughtBy: 'nothing is done for an owner that has not begun, or that another one has followed',
+    says: /whether it was done before anybody has begun; found/,
   },
   {
     name: 'a request is done while another owner works',
@@ -681,6 +689,39 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     })),
     caughtBy: 'each version moves by itself, and the audit keeps what role one had before and after',
     says: /what the audit says; found/,
+  },
+  {
+    name: 'a version becomes live whatever the live one does',
+    breaks: controls((control) => ({
+      fulfil: ({ liveWithinMs: _, ...request }, work) => control.fulfil(request, work),
+    })),
+    caughtBy:
+      'a version becomes live, and the one that was is beside, in one step at one position, with both locked',
+    says: /an advance of the live version/,
+  },
+  {
+    name: 'a request ends whatever has come of it',
+    breaks: controls((control) => ({
+      fulfil: (request, work) =>
+        control.fulfil(
+          request,
+          async (tx, found, live) => (await work(tx, found, live)) ?? { refused: 'nothing' },
+        ),
+    })),
+    caughtBy: 'what comes to nothing now changes nothing, and is still asked for',
+    says: /what was done; found/,
+  },
+  {
+    name: 'the live version is looked at before its batch at hand has ended',
+    breaks: controls((control) => ({
+      fulfil: async (request, work) => {
+        const before = await control.units({}, request.signal)
+        const live = before.find(({ role }) => role === 'live')
+        return await control.fulfil(request, (tx, found) => work(tx, found, live))
+      },
+    })),
+    caughtBy: 'a live version at work is waited for, and not for longer than is said',
+    says: /where the live version stood after its batch; found/,
   },
   {
     name: 'an operation is done whatever its signal says',

@@ -212,7 +212,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         change: (unit, decide, limits) => after(limits.signal, () => control.change(unit, decide, limits)),
         fulfil: async (request, work) => {
           const writes: Writes = []
-          const entry = await control.fulfil(request, (_, found) => work(writes, found))
+          const entry = await control.fulfil(request, (_, found, live) => work(writes, found, live))
           committed.push(...writes)
           return entry
         },

@@ -1,6 +1,8 @@
 import { createProgressReader } from '@tidemark/core'
+import { wholeUnit } from '@tidemark/core/adapter'
 import { createOperations } from '@tidemark/core/operations'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { untilAborted } from '../../packages/core/src/kernel/deferred.ts'
 import { gate, recording, rig, stopAll } from './rig.ts'
 
 afterEach(async () => {
@@ -105,6 +107,134 @@ describe('a version beside the live one', () => {
     await clock.until(() => of(2).position === 6n)
     expect(of(2).role).toBe('beside')
     expect(second.seen).toEqual([1n, 2n, 3n, 4n, 5n, 6n])
+  })
+})
+
+describe('a switch', () => {
+  test('makes the version beside the live one, at one position, and back; who waits for the projection then waits for it', async () => {
+    const { clock, events, daemon, first, second, held, of, operations } = await twoVersions()
+    held.open()
+    await clock.until(() => of(2).position === 5n)
+    events.append('b', 6)
+    for (const version of [2, 1]) {
+      const switched = operations.switchTo({ ...BESIDE, version })
+      expect(await clock.run(switched)).toMatchObject({ outcome: 'done', entry: { unit: { version } } })
+      await clock.until(() => of(version).role === 'live' && of(3 - version).role === 'beside')
+    }
+    events.append('c', 7)
+    await clock.run(daemon.waitUntilProjected())
+    await clock.until(() => of(2).position === 7n)
+    for (const { seen } of [first, second]) expect(seen).toEqual([1n, 2n, 3n, 4n, 5n, 6n, 7n])
+  })
+
+  test('handles nothing itself where an event may have ended the process: that is found batch by batch first', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    for (let i = 0; i < 5; i++) events.append('a', i)
+    const first = daemon([recording('orders')])
+    await first.start()
+    await clock.run(first.waitUntilProjected())
+    await clock.run(first.stop())
+    const unit = wholeUnit('orders', 2)
+    const signal = new AbortController().signal
+    await checkpoints.open(unit, { source: events.name, head: undefined }, signal)
+    await checkpoints.tenures?.begin({ unit, from: undefined, incarnation: '', signal }, () => ({
+      session: 'one that has died',
+      suspicion: undefined,
+    }))
+    const operations = createOperations({ checkpoints, source: events })
+    const switching = operations.switchTo(BESIDE)
+    await vi.waitFor(async () => expect((await operations.list())[1]?.asked).toBeDefined())
+    const batches: number[] = []
+    const second = daemon([
+      {
+        ...recording('orders', { version: 2 }),
+        batchSize: 5,
+        handle: (batch) => void batches.push(batch.length),
+      },
+    ])
+    await second.start()
+    expect(await clock.run(switching)).toMatchObject({ entry: { after: { role: 'live', position: '5' } } })
+    expect(batches).toEqual([1, 1, 1, 1, 1])
+  })
+
+  test('parks what follows a dead letter of its key, as a batch does', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    events.append('a', 1)
+    const second = recording('orders', { version: 2 })
+    let isBroken = true
+    const both = daemon([
+      recording('orders'),
+      {
+        ...second,
+        attempts: 1,
+        keyOf: ({ type }) => type,
+        onFailure: ({ events: [event] }) => (event?.position === 1n ? 'park_key' : 'pause'),
+        handle: async (batch, context) => {
+          if (isBroken) throw new Error('not now')
+          await second.handle(batch, context)
+        },
+      },
+    ])
+    await both.start()
+    const of = (version: number) => both.status().projections.find((each) => each.version === version)
+    await clock.until(() => of(2)?.position === 1n)
+    events.append('b', 2)
+    events.append('a', 3)
+    await clock.until(() => of(1)?.position === 3n && of(2)?.state === 'paused')
+    isBroken = false
+    const operations = createOperations({ checkpoints, source: events })
+    expect(await clock.run(operations.switchTo(BESIDE))).toMatchObject({
+      entry: { after: { role: 'live', position: '3', skipped: { apply_error: 2n } } },
+    })
+    expect(second.seen).toEqual([2n])
+  })
+
+  test('ends the call of a handler that takes too long, and changes nothing', async () => {
+    const { clock, events, checkpoints, daemon } = rig()
+    events.append('a', 1)
+    const second = recording('orders', { version: 2 })
+    let calls = 0
+    const both = daemon([
+      recording('orders'),
+      {
+        ...second,
+        attempts: 1,
+        handlerTimeoutMs: 1_000,
+        handle: async (batch, context) => {
+          if (batch.every(({ position }) => position === 1n)) return await second.handle(batch, context)
+          calls++
+          await untilAborted(new Promise(() => {}), context.signal)
+          throw context.signal.reason
+        },
+      },
+    ])
+    await both.start()
+    const of = (version: number) => both.status().projections.find((each) => each.version === version)
+    await clock.until(() => of(2)?.position === 1n)
+    events.append('b', 2)
+    await clock.until(() => of(1)?.position === 2n && of(2)?.state === 'paused')
+    const before = calls
+    const operations = createOperations({ checkpoints, source: events })
+    await expect(clock.run(operations.switchTo(BESIDE))).rejects.toThrow(
+      /its handle has failed: .*took longer than handlerTimeoutMs \(1000\)/,
+    )
+    expect(calls).toBeGreaterThan(before)
+    expect(of(2)).toMatchObject({ role: 'beside', position: 1n })
+  })
+
+  test('is refused for a version that is paused or retired, and says so', async () => {
+    const { held, operations } = await twoVersions()
+    held.open()
+    await operations.pause(BESIDE)
+    await expect(operations.switchTo(BESIDE)).rejects.toThrow(
+      'projection "orders@2": it is paused; resume it before it becomes the live version; nothing was changed',
+    )
+    await operations.retire(BESIDE)
+    await expect(operations.switchTo(BESIDE)).rejects.toThrow('it is retired; resume it before')
+    expect(await operations.switchTo({ ...BESIDE, version: 1 })).toEqual({
+      outcome: 'already',
+      entry: undefined,
+    })
   })
 })
 

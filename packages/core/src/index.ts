@@ -90,6 +90,7 @@ export {
   PROJECTION_DEFAULTS,
   type Projection,
   type ResetContext,
+  type SwitchContext,
 } from './projection/projection.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
 export { type HandlerMonitor, monitorHandler } from './subscription/monitor-handler.ts'

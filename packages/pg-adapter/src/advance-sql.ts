@@ -1,4 +1,4 @@
-import type { AdvanceRequest, CrossedRun } from '@tidemark/core/adapter'
+import type { AdvanceRequest, CrossedRun, Evidence } from '@tidemark/core/adapter'
 import { DESIRED_COLUMNS } from './checkpoint-rows.ts'
 import { type CheckpointTables, isUnitSql } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
@@ -47,8 +47,7 @@ export function moveSql(
        ${inOrder.length === 0 ? '' : `${inOrderSql(tables, unit, source, inOrder)};`}
        with moved as (
          update ${checkpoints} c
-         set position = ${quoteLiteral(to)}, settled = ${quoteLiteral(evidence.settled)},
-           incarnation = ${quoteLiteral(evidence.incarnation)}, log_position = ${quoteLiteral(evidence.logPosition)},
+         set position = ${quoteLiteral(to)}, ${provenSql(evidence)},
            skipped = ${quoteLiteral(skipped)}::jsonb, updated_at = clock_timestamp()${tenure === undefined ? '' : `, ${tenureSql(tenure)}`}
          where ${isUnitSql('c', unit)} and pg_current_xact_id()::text = ${quoteLiteral(transaction)}
          returning true
@@ -56,6 +55,11 @@ export function moveSql(
        select case when (select count(*) from moved) = 1 then true
          else ('${TRANSACTION_ENDED}' || pg_current_xact_id())::boolean end;
        commit`
+}
+
+/** How far the store was proven when a checkpoint moves, and in which run of it. */
+export function provenSql({ settled, incarnation, logPosition }: Evidence<string>): string {
+  return `settled = ${quoteLiteral(settled)}, incarnation = ${quoteLiteral(incarnation)}, log_position = ${quoteLiteral(logPosition)}`
 }
 
 /** What fails, as a cast, where the checkpoint was not moved in the transaction that locked it. */

@@ -11,7 +11,7 @@ import {
 } from '@tidemark/core/adapter'
 import { lockSql, moveSql, toRuns } from './advance-sql.ts'
 import { toDesired } from './checkpoint-rows.ts'
-import type { CheckpointTables } from './checkpoint-tables.ts'
+import type { CheckpointTables, Row } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
 import { QueryTimeoutError } from './errors.ts'
 import { compareBackend, type KnownBackends } from './server/backends.ts'
@@ -43,13 +43,7 @@ export async function advanceCheckpoint(
   const { evidence, unit, signal } = request
   try {
     const locked = await beginAndLock(parts, request)
-    if (backends && !locked.isKnownBackend) await compareBackend(client, backends, evidence.incarnation)
-    if (backends && !locked.isAtOrAboveLsn) {
-      throw new IncarnationChangedError(
-        evidence.incarnation,
-        `a server below log position ${evidence.logPosition}`,
-      )
-    }
+    if (backends) await compareRun(client, backends, evidence, locked.answer)
     const given = { client, connection, unended, unit, locked }
     await workIn(given, signal, work)
     const crossed = [...locked.crossed, ...(request.passed ?? [])]
@@ -64,10 +58,23 @@ export async function advanceCheckpoint(
   }
 }
 
+/** Throws where this is not the run of the server that the page was read from, or one that went back. */
+export async function compareRun(
+  client: BoundedClient,
+  backends: KnownBackends,
+  { incarnation, logPosition }: AdvanceRequest['evidence'],
+  { isKnownBackend, isAtOrAboveLsn }: Row,
+): Promise<void> {
+  if (isKnownBackend !== 'true') await compareBackend(client, backends, incarnation)
+  if (isAtOrAboveLsn !== 'true') {
+    throw new IncarnationChangedError(incarnation, `a server below log position ${logPosition}`)
+  }
+}
+
 /** The transaction's id also tells that a handler has ended it. */
 interface LockedCheckpoint extends OwnTransaction {
-  readonly isKnownBackend: boolean
-  readonly isAtOrAboveLsn: boolean
+  /** Of the statement that has locked it. */
+  readonly answer: Row
   readonly skipped: unknown
   readonly crossed: readonly CrossedRun[]
   /** Of the positions that are handled, those that a mark has passed before. */
@@ -105,8 +112,7 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
     transaction: String(row.transaction),
     pid: String(row.pid),
     incarnation: evidence.incarnation,
-    isKnownBackend: row.isKnownBackend === 'true',
-    isAtOrAboveLsn: row.isAtOrAboveLsn === 'true',
+    answer: row,
     skipped: row.skipped,
     ...toRuns(row.runs, request.positions ?? []),
   }

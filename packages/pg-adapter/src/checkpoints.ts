@@ -147,6 +147,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
       query: this.#operatorQuery,
       tables: this.#tables,
       unended: this.#unended,
+      backendsOf: (incarnation, signal) => this.#backendsOf(incarnation, signal),
     })
     this.tenures = tenures({ pool: this.#ownPool, query, tables: this.#tables, unended: this.#unended })
     this.deadLetters = deadLetters(this.#operatorQuery, this.#tables, queryTimeoutMs)
@@ -194,7 +195,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
 
   async advance(request: AdvanceRequest, work: (tx: C) => Promise<void>): Promise<Advanced> {
     const { evidence, signal } = request
-    const backends = (await this.sharesLogWith(evidence.incarnation, signal)) ? this.#backends : undefined
+    const backends = await this.#backendsOf(evidence.incarnation, signal)
     const [tables, unended] = [this.#tables, this.#unended]
     return await withConnection(this.#pool, signal, (handlers, connection) => {
       const client = boundedClient(handlers, this.#pool.queryTimeoutMs)
@@ -240,6 +241,11 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
 
   isTransient(error: unknown): boolean {
     return isTransientPostgresError(error)
+  }
+
+  /** Where the events are in the same log. */
+  async #backendsOf(incarnation: string, signal: AbortSignal): Promise<KnownBackends | undefined> {
+    return (await this.sharesLogWith(incarnation, signal)) ? this.#backends : undefined
   }
 
   async #readRow(unit: Unit, signal: AbortSignal): Promise<Row | undefined> {

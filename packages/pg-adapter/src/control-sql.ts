@@ -4,6 +4,7 @@ import type {
   AuditFilter,
   ControlledUnit,
   DesiredState,
+  Evidence,
   OperatedState,
   OperationName,
   PendingRequest,
@@ -12,7 +13,7 @@ import type {
   Unit,
   UnitRequest,
 } from '@tidemark/core/adapter'
-import { TRANSACTION_ENDED } from './advance-sql.ts'
+import { provenSql, TRANSACTION_ENDED } from './advance-sql.ts'
 import {
   DESIRED_COLUMNS,
   filterSql,
@@ -24,7 +25,7 @@ import {
   toUnit,
   UNIT_COLUMNS,
 } from './checkpoint-rows.ts'
-import { type CheckpointTables, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
+import { type CheckpointTables, integerSql, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
 import { isRetryAskedSql } from './dead-letter-retries.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
@@ -49,9 +50,28 @@ export function forControlSql(tables: CheckpointTables, unit: Unit): string {
 
 /** The same where the user's function goes on: it does not wait, and gives that its own limit back. */
 export function forFulfilmentSql(tables: CheckpointTables, unit: Unit): string {
-  return `select ${columnsSql(tables)}, pg_current_xact_id()::text as transaction, pg_backend_pid()::text as pid,
+  return `select ${columnsSql(tables)}, session, pg_current_xact_id()::text as transaction, pg_backend_pid()::text as pid,
         ${THEIR_LIMIT} as limit
       from ${tables.checkpoints} c where ${isUnitSql('c', unit)} for update of c skip locked`
+}
+
+/** Waits for the batch at hand of the live version, and gives the user's function its own limit of waits back. */
+export function forLiveSql(tables: CheckpointTables, unit: Unit, waitMs: number): string {
+  const { projection, version, slots } = unit
+  return `select set_config('${KEPT_WAIT}', current_setting('lock_timeout'), true),
+        set_config('lock_timeout', '${integerSql(waitMs)}', true);
+      select ${columnsSql(tables)} from ${tables.checkpoints} c
+      where c.projection = ${quoteLiteral(projection)} and c.role = 'live' and c.version <> ${integerSql(version)}
+        and c.slot_from = ${integerSql(slots.from)} and c.slot_to = ${integerSql(slots.to)}
+      for update of c;
+      select set_config('lock_timeout', current_setting('${KEPT_WAIT}'), true)`
+}
+
+const KEPT_WAIT = 'tidemark.lock_timeout'
+
+/** Before another version becomes live: an index lets no two be it. */
+export function besideSql({ checkpoints }: CheckpointTables, unit: Unit): string {
+  return `update ${checkpoints} c set role = 'beside', updated_at = clock_timestamp() where ${isUnitSql('c', unit)}`
 }
 
 /** Changes the row, and notes that. Both repeat the state that was decided on: of another one nothing is changed. */
@@ -71,10 +91,18 @@ export function fulfilledSql(
   tables: CheckpointTables,
   found: ControlledUnit,
   change: StateChange,
-  { transaction, refused }: { readonly transaction: string; readonly refused: string | undefined },
+  {
+    transaction,
+    refused,
+    evidence,
+  }: {
+    readonly transaction: string
+    readonly refused: string | undefined
+    readonly evidence: Evidence<string> | undefined
+  },
 ): string {
   const isSame = ` and pg_current_xact_id()::text = ${quoteLiteral(transaction)}`
-  return `with ${changedSql(tables, found, change, isSame)}, entry as (
+  return `with ${changedSql(tables, found, change, { more: isSame, evidence })}, entry as (
          ${noteSql(tables, found, change, refused)}
          returning ${AUDIT_COLUMNS}
        )
@@ -88,13 +116,15 @@ function changedSql(
   { checkpoints }: CheckpointTables,
   found: ControlledUnit,
   { who, why, to, ends }: StateChange,
-  more = '',
+  { more = '', evidence }: { readonly more?: string; readonly evidence?: Evidence<string> | undefined } = {},
 ): string {
   const isAsFound = `${isUnitSql('c', found.unit)} and c.desired = ${quoteLiteral(found.desired)}
            and c.role = ${quoteLiteral(found.role)}
            and c.position is not distinct from ${quoteLiteral(found.position)}${more}`
   const set = to && setSql(found, to, { who, why }, ends)
-  const changed = set === undefined ? `delete from ${checkpoints} c` : `update ${checkpoints} c set ${set}`
+  const proven = evidence === undefined ? '' : `, ${provenSql(evidence)}`
+  const changed =
+    set === undefined ? `delete from ${checkpoints} c` : `update ${checkpoints} c set ${set}${proven}`
   return `changed as (
          ${changed}
          where ${isAsFound}

@@ -25,7 +25,7 @@ import {
   toAuditEntry,
   toControlledUnit,
 } from './control-sql.ts'
-import { fulfilRequest } from './fulfil.ts'
+import { type FulfilParts, fulfilRequest } from './fulfil.ts'
 import { explained } from './operator-errors.ts'
 import { boundedClient } from './query-timeout.ts'
 import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
@@ -39,6 +39,7 @@ interface ControlParts<C extends PgClient> {
   readonly query: Query
   readonly tables: CheckpointTables
   readonly unended: UnendedTransactions
+  readonly backendsOf: FulfilParts['backendsOf']
 }
 
 /** What operators want, in the rows of the checkpoints, and in the table `audit`. */
@@ -48,13 +49,15 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
   readonly #query: Query
   readonly #tables: CheckpointTables
   readonly #unended: UnendedTransactions
+  readonly #backendsOf: FulfilParts['backendsOf']
 
-  constructor({ pool, handlersPool, query, tables, unended }: ControlParts<C>) {
+  constructor({ pool, handlersPool, query, tables, unended, backendsOf }: ControlParts<C>) {
     this.#pool = pool
     this.#handlersPool = handlersPool
     this.#query = query
     this.#tables = tables
     this.#unended = unended
+    this.#backendsOf = backendsOf
   }
 
   async units(
@@ -91,12 +94,15 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
 
   async fulfil(
     request: FulfilRequest,
-    work: (tx: C, found: ControlledUnit) => Promise<Fulfilment>,
+    work: (tx: C, found: ControlledUnit, live: ControlledUnit | undefined) => Promise<Fulfilment | undefined>,
   ): Promise<AuditEntry | undefined> {
-    const [pool, tables, unended] = [this.#handlersPool, this.#tables, this.#unended]
+    const pool = this.#handlersPool
+    const shared = { tables: this.#tables, unended: this.#unended, backendsOf: this.#backendsOf }
     return await withConnection(pool, request.signal, (handlers, connection) => {
       const client = boundedClient(handlers, pool.queryTimeoutMs)
-      return fulfilRequest({ client, connection, tables, unended }, request, (found) => work(handlers, found))
+      return fulfilRequest({ client, connection, ...shared }, request, (found, live) =>
+        work(handlers, found, live),
+      )
     })
   }
 

@@ -1,15 +1,29 @@
-import type {
-  AuditEntry,
-  ControlledUnit,
-  Fulfilment,
-  FulfilRequest,
-  PendingRequest,
-  StateChange,
+import {
+  type AuditEntry,
+  addCrossed,
+  type ControlledUnit,
+  type Fulfilment,
+  type FulfilRequest,
+  type PendingRequest,
+  type StateChange,
 } from '@tidemark/core/adapter'
+import { compareRun } from './advance.ts'
+import { lockSql, toRuns } from './advance-sql.ts'
+import { textOf } from './checkpoint-rows.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
-import { forFulfilmentSql, fulfilledSql, toAuditEntry, toControlledUnit } from './control-sql.ts'
+import {
+  besideSql,
+  forFulfilmentSql,
+  forLiveSql,
+  fulfilledSql,
+  toAuditEntry,
+  toControlledUnit,
+} from './control-sql.ts'
 import { QueryTimeoutError } from './errors.ts'
+import { inOrderSql } from './late-event-rows.ts'
+import type { KnownBackends } from './server/backends.ts'
+import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { beginForOthers, limitSql } from './transaction.ts'
 import type { OwnTransaction, UnendedTransactions } from './unended-transactions.ts'
 import { commitIn, workIn } from './user-transaction.ts'
@@ -19,13 +33,15 @@ export interface FulfilParts {
   readonly connection: Connection
   readonly tables: CheckpointTables
   readonly unended: UnendedTransactions
+  /** Given when the events are in the same log. */
+  readonly backendsOf: (incarnation: string, signal: AbortSignal) => Promise<KnownBackends | undefined>
 }
 
 /** One transaction: lock the row, let the user's function work, change the row, end the request and note that, commit. */
 export async function fulfilRequest(
   parts: FulfilParts,
   request: FulfilRequest,
-  work: (found: ControlledUnit) => Promise<Fulfilment>,
+  work: (found: ControlledUnit, live: ControlledUnit | undefined) => Promise<Fulfilment | undefined>,
 ): Promise<AuditEntry | undefined> {
   const { client, connection, tables, unended } = parts
   const { unit, id, signal } = request
@@ -36,10 +52,14 @@ export async function fulfilRequest(
       await client.query('rollback')
       return undefined
     }
-    const { found } = locked
+    const { found, live } = locked
     const given = { client, connection, unended, unit, locked }
-    const fulfilled = await workIn(given, signal, () => work(found))
-    const ended = endSql(tables, found, asked, fulfilled, locked)
+    const fulfilled = await workIn(given, signal, () => work(found, live))
+    if (fulfilled === undefined) {
+      await client.query('rollback')
+      return undefined
+    }
+    const ended = endSql(tables, locked, asked, await withCrossed(parts, found, fulfilled, signal))
     const results = await commitIn(given, `${limitSql(client)}; ${ended}`)
     const entry = results.at(-2)?.rows[0]
     if (entry === undefined) throw new TypeError('a request has ended without its entry')
@@ -47,42 +67,79 @@ export async function fulfilRequest(
   } catch (error) {
     // The connection is destroyed after an error; this ends the transaction at once, where it still can.
     if (!(error instanceof QueryTimeoutError)) await client.query('rollback').catch(() => {})
+    // The batch of the live version takes longer.
+    if (error instanceof LiveBusy) return undefined
     throw error
   }
 }
 
+class LiveBusy extends Error {}
+
 interface LockedUnit extends OwnTransaction {
   readonly found: ControlledUnit
+  readonly live: ControlledUnit | undefined
 }
 
-/** `undefined`: another owner has it, or it is gone. */
+/** `undefined`: another owner has it or has begun, or it is gone. */
 async function beginAndLock(
   { client, tables, unended }: FulfilParts,
-  { unit, incarnation }: FulfilRequest,
+  { unit, incarnation, liveWithinMs, session }: FulfilRequest,
 ): Promise<LockedUnit | undefined> {
-  const [locked] = await beginForOthers(client, forFulfilmentSql(tables, unit))
-  const row = locked?.rows[0]
+  // The live one first, in every process: who waits for it holds nothing, and the other is not waited for.
+  const first = liveWithinMs === undefined ? '' : `${forLiveSql(tables, unit, liveWithinMs)}; `
+  const results = await beginForOthers(client, `${first}${forFulfilmentSql(tables, unit)}`).catch(
+    (error: unknown) => {
+      throw liveWithinMs !== undefined && sqlState(error) === LOCK_NOT_AVAILABLE ? new LiveBusy() : error
+    },
+  )
+  const row = results.at(-1)?.rows[0]
+  const live = liveWithinMs === undefined ? undefined : results.at(1)?.rows[0]
   // Nothing was begun by this process before it knew a run of the server.
   if (incarnation !== undefined) await unended.requireEnded(client, unit, incarnation)
   if (row === undefined) return undefined
+  if (session !== undefined && textOf(row.session) !== session) return undefined
   const { transaction, pid } = row
   return {
     transaction: String(transaction),
     pid: String(pid),
     incarnation: incarnation ?? '',
     found: toControlledUnit(row),
+    live: live && toControlledUnit(live),
   }
+}
+
+/** What an `advance` looks at: the run of the server that the page was read from, and the runs that are crossed. */
+async function withCrossed(
+  { client, tables, backendsOf }: FulfilParts,
+  { unit, source, position }: ControlledUnit,
+  fulfilled: Fulfilment,
+  signal: AbortSignal,
+): Promise<Fulfilment> {
+  if (!('to' in fulfilled) || fulfilled.evidence === undefined || fulfilled.to.position === undefined) {
+    return fulfilled
+  }
+  const { to, evidence, positions = [] } = fulfilled
+  const backends = await backendsOf(evidence.incarnation, signal)
+  const request = { unit, source, from: position, to: fulfilled.to.position, positions, evidence, signal }
+  const { rows } = await client.query(lockSql(tables, request, backends?.of(evidence.incarnation) ?? []))
+  const row = rows[0]
+  if (row === undefined) throw new TypeError('a unit that was locked is gone')
+  if (backends) await compareRun(client, backends, evidence, row)
+  const { crossed, inOrder } = toRuns(row.runs, positions)
+  if (inOrder.length > 0) await client.query(inOrderSql(tables, unit, source, inOrder))
+  return { to: { ...to, skipped: addCrossed(to.skipped, crossed) }, evidence }
 }
 
 function endSql(
   tables: CheckpointTables,
-  found: ControlledUnit,
+  { found, live, transaction }: LockedUnit,
   { id, operation, who, why }: PendingRequest,
   fulfilled: Fulfilment,
-  { transaction }: OwnTransaction,
 ): string {
   const refused = 'refused' in fulfilled ? fulfilled.refused : undefined
   const to = 'to' in fulfilled ? fulfilled.to : found
   const change: StateChange = { operation, who, why, to, ends: { id, operation } }
-  return fulfilledSql(tables, found, change, { transaction, refused })
+  const evidence = 'to' in fulfilled ? fulfilled.evidence : undefined
+  const ended = fulfilledSql(tables, found, change, { transaction, refused, evidence })
+  return live !== undefined && to.role === 'live' ? `${besideSql(tables, live.unit)}; ${ended}` : ended
 }

@@ -97,9 +97,11 @@ export function resolveDaemonOptions<P, E, Tx>(
     throw new InvalidOptionError('traceContext', 'a function', traceContext)
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
   const resolvedProjections = resolveProjections(projections, source)
-  for (const [index, { maySkip, keyOf, reset, unit, onLateEvent }] of resolvedProjections.entries()) {
+  for (const [index, each] of resolvedProjections.entries()) {
+    const { maySkip, keyOf, reset, onSwitch, unit, onLateEvent } = each
     if (onLateEvent !== undefined) requireLateEvents(`projections[${index}].onLateEvent`, source, checkpoints)
     if (reset !== undefined) requireRequests(`projections[${index}].reset`, checkpoints)
+    if (onSwitch !== undefined) requireRoles(`projections[${index}].onSwitch`, checkpoints)
     if (maySkip) requireDeadLetters(`projections[${index}].onFailure`, checkpoints)
     if (keyOf) requireDeadLetters(`projections[${index}].keyOf`, checkpoints)
     if (unit.version !== 1) requireRoles(`projections[${index}].version`, checkpoints)

@@ -133,9 +133,10 @@ export class CheckpointBusyError extends TidemarkError {
 export class OperationPendingError extends TidemarkError {
   readonly code = 'TIDEMARK_OPERATION_PENDING'
   readonly projection: string
-  constructor(projection: string, operation: string, timeoutMs: number) {
+  /** @param where - what is in the way, as far as that is known */
+  constructor(projection: string, operation: string, timeoutMs: number, where = '') {
     super(
-      `projection "${projection}": its ${operation} was not carried out within ${timeoutMs} ms. It stays asked for, and the next ` +
+      `projection "${projection}": its ${operation} was not carried out within ${timeoutMs} ms${where}. It stays asked for, and the next ` +
         'daemon that has the projection does it: see that one runs, and what it logs. Ask again to wait for it, or cancel it',
     )
     this.projection = projection

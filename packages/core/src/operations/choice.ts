@@ -1,6 +1,6 @@
 import { OperationRefusedError } from '../kernel/errors.ts'
 import type { ControlledUnit } from '../ports/control.ts'
-import { type Unit, unitKey, unitName } from '../ports/unit.ts'
+import { type Unit, unitName } from '../ports/unit.ts'
 
 interface Wanted {
   readonly projection: string
@@ -38,13 +38,26 @@ export function choose<U extends { readonly unit: Unit }>(
 }
 
 /** Throws where readers would be left with versions of which none is live. */
-export function requireNoneLeft(units: readonly ControlledUnit[], forgotten: Unit): void {
+export function requireNoneLeft(
+  units: readonly ControlledUnit[],
+  { unit: forgotten, role }: ControlledUnit,
+): void {
   const others = units.filter(({ unit }) => unit.version !== forgotten.version)
-  const isLive = units.some(({ unit, role }) => unitKey(unit) === unitKey(forgotten) && role === 'live')
-  if (!isLive || others.length === 0) return
+  if (role !== 'live' || others.length === 0) return
   const versions = others.map(({ unit }) => unit.version).join(', ')
   throw new OperationRefusedError(
     unitName(forgotten),
     `it is the live version, and there are others: ${versions}; switch to one of them first, or forget them`,
   )
+}
+
+/** Where each stands, for a switch that has not been done yet. */
+export function describeVersions(units: readonly ControlledUnit[]): string {
+  const each = [...units]
+    .sort((a, b) => a.unit.version - b.unit.version)
+    .map(({ unit, role, desired, position }) => {
+      const state = desired === 'paused' ? `${role}, paused` : role
+      return `version ${unit.version} (${state}) is at ${position ?? 'no position yet'}`
+    })
+  return `: ${each.join(', ')}`
 }

@@ -4,12 +4,14 @@ import type {
   ControlledUnit,
   DesiredState,
   OperationName,
+  PendingRequest,
   UnitChange,
   UnitRequest,
 } from '../ports/control.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
-import type { SkipTotals } from '../ports/stored-unit.ts'
-import { unitName } from '../ports/unit.ts'
+import type { Role, SkipTotals } from '../ports/stored-unit.ts'
+import { type Unit, unitName } from '../ports/unit.ts'
+import { requireNoneLeft } from './choice.ts'
 
 /** Who asks for something, and why. */
 export interface Asker {
@@ -34,8 +36,9 @@ export function toBe(desired: DesiredState, asker: Asker): Decide {
 /** Stands still until it is forgotten, or resumed. What readers use does not. */
 export function toBeRetired(asker: Asker): Decide {
   return (found) => {
-    const { role, unit } = found
+    const { role, unit, asked } = found
     if (role === 'retired') return undefined
+    if (asked !== undefined) throw isPending(unit, asked)
     if (role === 'live') {
       throw new OperationRefusedError(
         unitName(unit),
@@ -86,8 +89,9 @@ function withMoved<P>(
 }
 
 /** What a daemon still has would begin anew: a unit is paused first, so that nobody forgets one by a slip. */
-export function toBeForgotten(asker: Asker): Decide {
+export function toBeForgotten(asker: Asker, versions: readonly ControlledUnit[]): Decide {
   return (found) => {
+    requireNoneLeft(versions, found)
     if (found.desired !== 'paused') throw notPaused(found, 'is forgotten')
     return { operation: 'forget', ...asker, to: undefined }
   }
@@ -97,6 +101,13 @@ function notPaused({ unit, position }: ControlledUnit, what: string): OperationR
   return new OperationRefusedError(
     unitName(unit),
     `it runs, at ${position ?? 'no position yet'}; pause it before it ${what}`,
+  )
+}
+
+function isPending(unit: Unit, { operation, who, why }: PendingRequest): OperationRefusedError {
+  return new OperationRefusedError(
+    unitName(unit),
+    `a ${operation} is pending, which ${who} has asked for (${why}); wait until it is done, or cancel it`,
   )
 }
 
@@ -111,18 +122,25 @@ export function toBeAsked(
   request: UnitRequest,
   seen: AnsweredRequest | undefined,
 ): (found: ControlledUnit) => Asking {
-  return ({ unit, asked, answered }) => {
+  return ({ unit, role, desired, asked, answered }) => {
     if (asked !== undefined && asked.operation !== request.operation) {
-      throw new OperationRefusedError(
-        unitName(unit),
-        `a ${asked.operation} is pending, which ${asked.who} has asked for (${asked.why}); wait until it is done, or cancel it`,
-      )
+      throw isPending(unit, asked)
     }
     if (asked !== undefined) return { id: asked.id, change: undefined }
+    if (request.operation === 'switch') requireFollowing(unit, role, desired)
     const isSame = answered?.operation === request.operation
     if (isSame && answered.id !== seen?.id) return { id: answered.id, change: undefined }
     return { id: request.id, change: { ask: request } }
   }
+}
+
+function requireFollowing(unit: Unit, role: Role, desired: DesiredState): void {
+  if (desired === 'running') return
+  const state = role === 'retired' ? 'retired' : 'paused'
+  throw new OperationRefusedError(
+    unitName(unit),
+    `it is ${state}; resume it before it becomes the live version`,
+  )
 }
 
 /** Nothing is asked of the unit any more. */

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../kernel/clock.ts'
 import { neverAborted } from '../kernel/deferred.ts'
-import { hasCode, InvalidOptionError } from '../kernel/errors.ts'
+import { hasCode, InvalidOptionError, OperationPendingError } from '../kernel/errors.ts'
 import type { AuditEntry, ControlFilter, ControlledUnit, RequestName } from '../ports/control.ts'
 import type { ListedLate } from '../ports/late-events.ts'
 import { isPosition, laterOf } from '../ports/position.ts'
-import type { Unit } from '../ports/unit.ts'
+import { type Unit, unitName } from '../ports/unit.ts'
 import { answerOf } from './answer.ts'
-import { choose, requireNoneLeft } from './choice.ts'
+import { choose, describeVersions } from './choice.ts'
 import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.ts'
 import {
   type Asking,
@@ -74,6 +74,15 @@ export interface Operations<P> {
    * (`moved`). Backward: they are handled again. What handlers have written stays as it is.
    */
   moveTo(request: MoveRequest<P>): Promise<Outcome>
+  /**
+   * Makes that version the live one. The node that runs it does so: at one position of both, it calls `onSwitch` and changes the
+   * roles, in one transaction. The version that was live goes on beside it, so that switching back is the same step. It waits
+   * until the version has come up to the live one, and stands still for it where it is ahead. Rejects with
+   * `OperationRefusedError` where the version is paused or retired, or its handler or `onSwitch` has thrown; nothing was changed
+   * then. Rejects with `OperationPendingError` after `timeoutMs`, which says where both stand: it stays asked for, until it is
+   * done or `cancel` withdraws it.
+   */
+  switchTo(request: OperationRequest & { readonly version: number }): Promise<Outcome>
   /**
    * Stops a version that is not live, for good: it stands still as if it were paused, and its row says so. `resume` brings it
    * back beside the live one, from where it stands; `forget` deletes its checkpoint.
@@ -191,6 +200,21 @@ class StoreOperations<P> implements Operations<P> {
     return await this.#change(resolved, toStandAt({ order, position, settled }, resolved))
   }
 
+  async switchTo(request: OperationRequest & { readonly version: number }): Promise<Outcome> {
+    const resolved = resolveRequest(request)
+    const { projection, version, timeoutMs } = resolved
+    if (version === undefined) throw new InvalidOptionError('version', 'the version to switch to', version)
+    const { role } = await this.#unitOf(resolved)
+    if (role === 'live') return { outcome: 'already', entry: undefined }
+    try {
+      return await this.#ask('switch', resolved)
+    } catch (error) {
+      if (!hasCode(error, 'TIDEMARK_OPERATION_PENDING')) throw error
+      const stand = describeVersions(await this.#units({ projection }, resolved.signal))
+      throw new OperationPendingError(unitName({ projection, version }), 'switch', timeoutMs, stand)
+    }
+  }
+
   async retire(request: OperationRequest): Promise<Outcome> {
     const resolved = resolveRequest(request)
     return await this.#change(resolved, toBeRetired(resolved))
@@ -200,8 +224,7 @@ class StoreOperations<P> implements Operations<P> {
     const resolved = resolveRequest(request)
     try {
       const { projection, signal } = resolved
-      requireNoneLeft(await this.#units({ projection }, signal), (await this.#unitOf(resolved)).unit)
-      return await this.#change(resolved, toBeForgotten(resolved))
+      return await this.#change(resolved, toBeForgotten(resolved, await this.#units({ projection }, signal)))
     } catch (error) {
       if (hasCode(error, 'TIDEMARK_OPERATION_REFUSED') && (await this.#isForgotten(resolved))) {
         return { outcome: 'already', entry: undefined }

@@ -1,3 +1,4 @@
+import type { Evidence } from './event-source.ts'
 import type { Role, StoredUnit, UnitFilter } from './stored-unit.ts'
 import type { Unit } from './unit.ts'
 
@@ -35,7 +36,7 @@ export interface ControlledUnit extends StoredUnit {
 }
 
 /** What only a node that runs the unit can do, since it takes the user's code. */
-export type RequestName = 'rebuild'
+export type RequestName = 'rebuild' | 'switch'
 
 /** A request to the node that runs the unit. */
 export interface UnitRequest {
@@ -77,8 +78,19 @@ export interface StateChange {
 /** Either what is done at once, with its audit entry, or what a node is asked to do: its audit entry is written then. */
 export type UnitChange = StateChange | { readonly ask: UnitRequest }
 
-/** What has come of a request: what the unit is changed to, or why it is not. */
-export type Fulfilment = { readonly to: OperatedState } | { readonly refused: string }
+/**
+ * What has come of a request: what the unit is changed to, or why it is not. `evidence`: the poll behind events that were
+ * handled with it; the runs that a mark has skipped up to there are counted. One that becomes live ends the role of the one
+ * that was, which is beside from then on.
+ */
+export type Fulfilment =
+  | {
+      readonly to: OperatedState
+      readonly evidence?: Evidence<string>
+      /** As of `advance`. */
+      readonly positions?: readonly string[]
+    }
+  | { readonly refused: string }
 
 /** One operation that was done. */
 export interface AuditEntry {
@@ -116,6 +128,10 @@ export interface FulfilRequest {
   readonly id: string
   /** The newest run of the events' store that this process knows; `undefined` before its first poll. */
   readonly incarnation: string | undefined
+  /** Locks the live version of the projection too, and before the unit; waits at most that long for its batch at hand. `work` is given both. */
+  readonly liveWithinMs?: number
+  /** The session that this process has begun at the unit: nothing is done where another one is kept (`tenures`). */
+  readonly session?: string
   /** Fires when nobody waits for the work any more: the transaction's connection is destroyed. */
   readonly signal: AbortSignal
 }
@@ -155,11 +171,16 @@ export interface Control<Tx> extends OperatorControl {
   /**
    * Runs `work` for a pending request, changes the unit to what it has come to, ends the request and writes its audit entry:
    * all of it, or nothing. The unit is locked before `work`, as by `advance`, and may be paused: done once, whichever node
-   * comes first. `undefined`, without `work`, where the request is not pending any more, or another owner works on the unit.
+   * comes first. `undefined`, without `work`, where the request is not pending any more, or another owner works on the unit or
+   * has begun to; and where `work` comes to nothing now, which it says by `undefined`.
    * Rejects with the error of `work`.
    */
   fulfil(
     request: FulfilRequest,
-    work: (tx: Tx, found: ControlledUnit) => Promise<Fulfilment>,
+    work: (
+      tx: Tx,
+      found: ControlledUnit,
+      live: ControlledUnit | undefined,
+    ) => Promise<Fulfilment | undefined>,
   ): Promise<AuditEntry | undefined>
 }

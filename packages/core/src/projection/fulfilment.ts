@@ -1,20 +1,27 @@
-import type { Clock } from '../kernel/clock.ts'
 import { describeError } from '../kernel/describe-error.ts'
-import { messageOf } from '../kernel/errors.ts'
+import { hasCode, messageOf } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
-import type { AuditEntry, Control, ControlledUnit, Fulfilment, PendingRequest } from '../ports/control.ts'
+import type {
+  AuditEntry,
+  Control,
+  ControlledUnit,
+  Fulfilment,
+  FulfilRequest,
+  PendingRequest,
+} from '../ports/control.ts'
 import type { Checkpoint } from '../ports/stored-unit.ts'
-import { traced } from '../telemetry/background.ts'
+import type { ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { ResolvedProjection } from './projection.ts'
+import type { TelemetrySession } from '../telemetry/session.ts'
 import { isTransient } from './store-calls.ts'
+import { Switches, type SwitchParts } from './switching.ts'
+import { UserCode, type UserCodeParts } from './user-code.ts'
 
-interface FulfilmentParts<E, Tx> {
-  readonly projection: ResolvedProjection<E, Tx>
-  readonly checkpoints: Pick<CheckpointStore<Tx>, 'control' | 'isTransient'>
-  readonly clock: Clock
+interface FulfilmentParts<P, E, Tx> extends SwitchParts<P, E, Tx>, UserCodeParts<P, E, Tx> {
+  readonly checkpoints: Pick<CheckpointStore<Tx>, 'control' | 'isTransient' | 'deadLetters'>
   readonly logger: Logger
+  readonly session: Pick<TelemetrySession<P, E>, 'telemetry'>
 }
 
 interface Asked {
@@ -22,41 +29,59 @@ interface Asked {
   readonly incarnation: string | undefined
 }
 
-type Work<Tx> = (tx: Tx, found: ControlledUnit) => Promise<Fulfilment>
+type Work<Tx> = Parameters<Control<Tx>['fulfil']>[1]
 
+/** How long the batch of a live version may take that is to be live no longer; then it is tried again at the next look. */
+const LIVE_WITHIN_MS = 2_000
 /** The longest that is kept of an error. */
 const LONGEST_REASON = 2_000
 
 /** Does what operators ask of this node, and tells what came of it. Never rejects: what passes by itself is tried again. */
-export class Fulfilments<E, Tx> {
-  readonly #parts: FulfilmentParts<E, Tx>
+export class Fulfilments<P, E, Tx> {
+  readonly #parts: FulfilmentParts<P, E, Tx>
+  readonly #switches: Switches<P, E, Tx>
   readonly #log = new FailureLog()
 
-  constructor(parts: FulfilmentParts<E, Tx>) {
+  constructor(parts: FulfilmentParts<P, E, Tx>) {
     this.#parts = parts
+    this.#switches = new Switches(parts)
   }
 
-  /** Where the unit stands now; `undefined` where nothing was changed. */
-  async fulfil(asked: Asked, signal: AbortSignal): Promise<Checkpoint | undefined> {
+  /**
+   * Where the unit stands now; `undefined` where nothing was changed.
+   *
+   * @param begun - `undefined` where no events may be handled with it
+   */
+  async fulfil(
+    asked: Asked,
+    begun: Pick<FulfilRequest, 'session'> | undefined,
+    signal: AbortSignal,
+  ): Promise<Checkpoint | undefined> {
     const { checkpoints, clock, logger } = this.#parts
     const { control } = checkpoints
     if (control === undefined) return undefined
-    let ofUser: { readonly error: unknown } | undefined
-    const work: Work<Tx> = async (tx, found) => {
-      try {
-        return await this.#work(tx, found, signal)
-      } catch (error) {
-        ofUser = { error }
-        throw error
-      }
+    const user = new UserCode(this.#parts)
+    const within = AbortSignal.any([signal, user.tooLong])
+    let handled: ReadPage<P, E> | undefined
+    const work: Work<Tx> = async (tx, found, live) => {
+      if (asked.request.operation === 'rebuild') return await this.#reset(tx, found, user, within)
+      const both = { own: found, live, mayHandle: begun !== undefined }
+      const switched = await this.#switches.switch(tx, both, user, within)
+      handled = switched?.handled
+      return switched?.fulfilment
     }
     try {
-      return this.#told(await this.#end(control, asked, work, signal))
-    } catch (error) {
+      const isSwitch = asked.request.operation === 'switch'
+      if (isSwitch && !(await this.#switches.isNear(control, begun !== undefined, signal))) return undefined
+      const session = isSwitch ? begun : {}
+      const after = this.#told(await this.#end(control, { ...asked, ...session }, work, within))
+      if (after !== undefined && handled !== undefined) this.#count(handled)
+      return after
+    } catch (thrown) {
       if (signal.aborted) return undefined
-      const isOfUser = ofUser !== undefined && Object.is(ofUser.error, error)
-      const isToPass = !isOfUser && isTransient(checkpoints, error)
-      if (!isToPass && (await this.#refuse(control, asked, error, signal))) return undefined
+      const { name, error } = user.failureOf(thrown)
+      const isToPass = name === undefined && this.#passes(error)
+      if (!isToPass && (await this.#refuse(control, asked, { error, name }, signal))) return undefined
       if (this.#log.failed(clock.nowMs())) {
         logger.warn(
           `tidemark: ${describeRequest(this.#parts.projection.name, asked.request)} could not be carried out yet: ` +
@@ -68,10 +93,15 @@ export class Fulfilments<E, Tx> {
   }
 
   /** Whether that is stored. */
-  async #refuse(control: Control<Tx>, asked: Asked, error: unknown, signal: AbortSignal): Promise<boolean> {
+  async #refuse(
+    control: Control<Tx>,
+    asked: Asked,
+    { error, name }: { readonly error: unknown; readonly name: string | undefined },
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { projection, logger } = this.#parts
     const reason = messageOf(error).replaceAll('\0', '').slice(0, LONGEST_REASON)
-    const refused = `its ${FUNCTION_OF[asked.request.operation]} has failed: ${reason}`
+    const refused = `its ${name ?? FUNCTION_OF[asked.request.operation]} has failed: ${reason}`
     try {
       const entry = await this.#end(control, asked, async () => ({ refused }), signal)
       this.#told(entry)
@@ -89,24 +119,52 @@ export class Fulfilments<E, Tx> {
 
   async #end(
     control: Control<Tx>,
-    { request, incarnation }: Asked,
+    { request, incarnation, session }: Asked & Pick<FulfilRequest, 'session'>,
     work: Work<Tx>,
     signal: AbortSignal,
   ): Promise<AuditEntry | undefined> {
     const { unit } = this.#parts.projection
-    return await control.fulfil({ unit, id: request.id, incarnation, signal }, work)
+    const live = request.operation === 'switch' ? { liveWithinMs: LIVE_WITHIN_MS } : {}
+    const own = session === undefined ? {} : { session }
+    return await control.fulfil({ unit, id: request.id, incarnation, ...live, ...own, signal }, work)
   }
 
   /** The projection begins anew: nothing that it has skipped before counts. */
-  async #work(tx: Tx, found: ControlledUnit, signal: AbortSignal): Promise<Fulfilment> {
+  async #reset(
+    tx: Tx,
+    found: ControlledUnit,
+    user: UserCode<P, E, Tx>,
+    signal: AbortSignal,
+  ): Promise<Fulfilment> {
     const { name, reset } = this.#parts.projection
     if (reset === undefined) {
       return {
         refused: `the daemon that has it was given no \`reset\`: give the projection "${name}" that option, deploy, and ask again`,
       }
     }
-    await traced(() => reset(tx, { signal }))
+    await user.call('reset', () => reset(tx, { signal }))
     return { to: { ...found, position: undefined, skipped: {} } }
+  }
+
+  /** What passes by itself: also a store that was restarted between the page and the transaction. */
+  #passes(error: unknown): boolean {
+    const { checkpoints, source } = this.#parts
+    return (
+      isTransient(checkpoints, error) ||
+      isTransient(source, error) ||
+      hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')
+    )
+  }
+
+  #count({ events, through }: ReadPage<P, E>): void {
+    const { projection, source, session } = this.#parts
+    session.telemetry.batchProcessed({
+      projection: projection.name,
+      events: events.length,
+      durationMs: 0,
+      through: source.order.format(through),
+      delayMs: undefined,
+    })
   }
 
   #told(entry: AuditEntry | undefined): Checkpoint | undefined {
@@ -120,7 +178,10 @@ export class Fulfilments<E, Tx> {
   }
 }
 
-const FUNCTION_OF: Readonly<Record<PendingRequest['operation'], string>> = { rebuild: 'reset' }
+const FUNCTION_OF: Readonly<Record<PendingRequest['operation'], string>> = {
+  rebuild: 'reset',
+  switch: 'onSwitch',
+}
 
 function describeRequest(
   projection: string,

@@ -137,6 +137,26 @@ export interface Projection<E, Tx, Type extends string = string> {
    * @default none: `operations.rebuild` is refused for this projection
    */
   readonly reset?: (tx: Tx, context: ResetContext) => Promise<void> | void
+  /**
+   * Lets readers use what this version writes: it renames tables, or replaces a view, through `tx`. It is called when this version
+   * becomes the live one (`operations.switchTo`), in the transaction that changes the roles, with both versions at one position.
+   * The version that was live goes on with its own tables: after a rename its handler has to find them by their new names. Give
+   * the earlier version one too, so that it can be switched back to. Do not end the transaction. What it throws rolls everything
+   * back, and ends the switch: whoever asked for it gets the error. `handlerTimeoutMs` does not bound it, and both versions stand
+   * still meanwhile: set a `lock_timeout` before DDL. Needs a checkpoint store with `control`.
+   * - Change it when: there are two versions, and readers find their tables by a name that both share.
+   * @default none: only the roles change
+   */
+  readonly onSwitch?: (tx: Tx, context: SwitchContext) => Promise<void> | void
+}
+
+export interface SwitchContext {
+  /** The version that was live; `undefined` where there was none. */
+  readonly from: number | undefined
+  /** This version. */
+  readonly to: number
+  /** Fires when nobody waits any more: what is done after that is rolled back. */
+  readonly signal: AbortSignal
 }
 
 export interface ResetContext {
@@ -169,6 +189,7 @@ export interface ResolvedProjection<E, Tx> {
   readonly maySkip: boolean
   readonly keyOf: KeyOf<E> | undefined
   readonly reset: Projection<E, Tx>['reset'] | undefined
+  readonly onSwitch: Projection<E, Tx>['onSwitch'] | undefined
 }
 
 /**
@@ -197,6 +218,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   onLateEvent: true,
   keyOf: true,
   reset: true,
+  onSwitch: true,
 }
 
 /** Of an integer in Postgres. */
@@ -249,6 +271,7 @@ function resolveProjection<E, Tx>(
     onLateEvent,
     keyOf,
     reset,
+    onSwitch,
   } = projection
   requireName(`${option}.name`, name)
   requireInteger(`${option}.version`, version, 1)
@@ -283,6 +306,9 @@ function resolveProjection<E, Tx>(
   if (reset !== undefined && typeof reset !== 'function') {
     throw new InvalidOptionError(`${option}.reset`, 'a function', reset)
   }
+  if (onSwitch !== undefined && typeof onSwitch !== 'function') {
+    throw new InvalidOptionError(`${option}.onSwitch`, 'a function', onSwitch)
+  }
   requireInteger(`${option}.batchSize`, batchSize, 1)
   requireInteger(`${option}.attempts`, attempts, 1)
   requireTimerMs(`${option}.longestPauseMs`, longestPauseMs, 1_000)
@@ -310,5 +336,6 @@ function resolveProjection<E, Tx>(
     maySkip: onFailure !== 'pause',
     keyOf: keyOf?.bind(projection),
     reset: reset?.bind(projection),
+    onSwitch: onSwitch?.bind(projection),
   })
 }

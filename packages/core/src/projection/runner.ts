@@ -49,7 +49,7 @@ export class ProjectionRunner<P, E, Tx> {
   readonly #parts: RunnerParts<P, E, Tx>
   readonly #calls: StoreCalls<P, E, Tx>
   readonly #handlerCalls: HandlerCalls
-  readonly #fulfilments: Fulfilments<E, Tx>
+  readonly #fulfilments: Fulfilments<P, E, Tx>
   readonly #reports: ProjectionReports<P>
   readonly #tenure: UnitTenure<P, Tx>
   readonly #stopping = new AbortController()
@@ -75,7 +75,7 @@ export class ProjectionRunner<P, E, Tx> {
     this.#handlerCalls = new HandlerCalls(parts, this.#givenUp.signal)
     this.#late = new LateBatches(parts)
     this.#tenure = new UnitTenure(parts)
-    this.#fulfilments = new Fulfilments(parts)
+    this.#fulfilments = new Fulfilments({ ...parts, calls: this.#handlerCalls })
     this.#vitals = new VitalSigns(parts.source.order, parts.clock.nowMs())
   }
 
@@ -263,10 +263,12 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   /** What was read ahead is of where it stood before. */
-  async #fulfil(asked: Parameters<Fulfilments<E, Tx>['fulfil']>[0]): Promise<Input<P, E>> {
+  async #fulfil(asked: Parameters<Fulfilments<P, E, Tx>['fulfil']>[0]): Promise<Input<P, E>> {
     this.#calls.dropPages()
     await this.#handlerCalls.ended()
-    const stored = await this.#fulfilments.fulfil(asked, this.#givenUp.signal)
+    const stored = await this.#fulfilments.fulfil(asked, this.#tenure.begun, this.#givenUp.signal)
+    // Another owner may have begun, and what was suspected may be behind.
+    this.#tenure.forget()
     return { kind: 'fulfilled', checkpoint: stored && this.#calls.known(stored) }
   }
 

@@ -70,10 +70,16 @@ export class UnitTenure<P, Tx> {
     return this.#kept?.suspicion?.limit
   }
 
+  /** What this process has begun here; `undefined` where something is to be kept before events may be handled. */
+  get begun(): { readonly session?: string } | undefined {
+    const { checkpoints, sessionId } = this.#parts
+    if (checkpoints.tenures === undefined) return {}
+    return this.#kept === undefined || this.#kept.suspicion !== undefined ? undefined : { session: sessionId }
+  }
+
   /** Before a batch is handled. Throws `ProcessEndedError` where its handler is not to be called any more. */
   async beginBatch(start: BatchStart<P>): Promise<BatchBegun> {
-    const isKnown = this.#kept !== undefined && this.#kept.suspicion === undefined
-    if (this.#parts.checkpoints.tenures === undefined || isKnown) return { kind: 'go', end: () => {} }
+    if (this.begun !== undefined) return { kind: 'go', end: () => {} }
     let endTurn: (() => void) | undefined
     const takeTurn = async (): Promise<void> => {
       endTurn ??= await TURNS.take(this.#parts.clock, start.stopping)

@@ -2,7 +2,7 @@ import { type Deferred, deferred } from '../kernel/deferred.ts'
 import { CheckpointConflictError, ProjectionPausedError, ProjectionSourceError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import type { Advanced, AdvanceRequest, CheckpointStore, FirstStart } from '../ports/checkpoint-store.ts'
-import type { Control, ControlledUnit } from '../ports/control.ts'
+import type { Control, ControlledUnit, OperatedState } from '../ports/control.ts'
 import type { Evidence, StoredProgress } from '../ports/event-source.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
@@ -10,7 +10,7 @@ import { addCrossed } from '../ports/skip-totals.ts'
 import type { OpenedCheckpoint, Role, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
 import type { Tenure, Tenures } from '../ports/tenures.ts'
 import { type Unit, unitKey, unitName } from '../ports/unit.ts'
-import { InMemoryControl } from './in-memory-control.ts'
+import { type Fulfilled, InMemoryControl } from './in-memory-control.ts'
 import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
 import { InMemoryLateEvents } from './in-memory-late-events.ts'
 
@@ -80,6 +80,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     busy: this.#busy,
     letters: this.deadLetters,
     locked: (unit, work, signal) => this.#locked(unit, () => abortable(() => work(this.#tx), signal)),
+    moved: (row, fulfilled) => this.#moved(row, fulfilled),
   })
   readonly lateEvents: InMemoryLateEvents<Tx> = new InMemoryLateEvents(this.#rows)
   readonly skips: SkipLedger = this.lateEvents.skips
@@ -157,6 +158,17 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       this.lateEvents.keep(unit, source, positions)
       return { position: to, skipped, crossed }
     })
+  }
+
+  #moved(
+    row: Row,
+    { to, evidence, positions = [] }: Fulfilled,
+  ): { readonly row: Row; readonly to: OperatedState } {
+    if (evidence === undefined || to.position === undefined) return { row, to }
+    const { unit, source, position, startedAtHead } = row
+    const crossed = this.lateEvents.skips.crossed(source, position, to.position, startedAtHead)
+    this.lateEvents.keep(unit, source, positions)
+    return { row: { ...row, evidence }, to: { ...to, skipped: addCrossed(to.skipped, crossed) } }
   }
 
   async #locked<T>(unit: Unit, work: () => Promise<T>): Promise<T> {

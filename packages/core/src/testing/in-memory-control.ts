@@ -20,6 +20,8 @@ interface OperatedRow extends Omit<ControlledUnit, 'isRetryAsked'> {
   readonly tenure: Tenure | undefined
 }
 
+export type Fulfilled = Extract<Fulfilment, { readonly to: OperatedState }>
+
 interface ControlParts<Row, Tx> {
   readonly rows: Map<string, Row>
   /** Of the units at work: settles when that is over. */
@@ -27,6 +29,8 @@ interface ControlParts<Row, Tx> {
   readonly letters: { isAsked(unit: Unit): boolean }
   /** Runs with the unit locked. */
   readonly locked: <T>(unit: Unit, work: (tx: Tx) => Promise<T>, signal: AbortSignal) => Promise<T>
+  /** With what an advance keeps, where events were handled. */
+  readonly moved: (row: Row, fulfilled: Fulfilled) => { readonly row: Row; readonly to: OperatedState }
 }
 
 /** What operators want, in the rows of a checkpoint store in memory. */
@@ -68,18 +72,54 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
   }
 
   async fulfil(
-    { unit, id, signal }: FulfilRequest,
-    work: (tx: Tx, found: ControlledUnit) => Promise<Fulfilment>,
+    { unit, id, liveWithinMs, session, signal }: FulfilRequest,
+    work: (
+      tx: Tx,
+      found: ControlledUnit,
+      live: ControlledUnit | undefined,
+    ) => Promise<Fulfilment | undefined>,
   ): Promise<AuditEntry | undefined> {
     signal.throwIfAborted()
     const key = unitKey(unit)
+    if (liveWithinMs !== undefined && !(await this.#isLiveIdle(unit, liveWithinMs, signal))) return undefined
+    const live = liveWithinMs === undefined ? undefined : this.#liveBeside(unit)
     const row = this.#rows.get(key)
     if (row?.asked?.id !== id || this.#parts.busy.has(key)) return undefined
+    if (session !== undefined && row.tenure?.session !== session) return undefined
     const { operation, who, why } = row.asked
-    const fulfilled = await this.#parts.locked(unit, (tx) => work(tx, this.#controlled(row)), signal)
+    const own = (): Promise<Fulfilment | undefined> =>
+      this.#parts.locked(
+        unit,
+        (tx) => work(tx, this.#controlled(row), live && this.#controlled(live)),
+        signal,
+      )
+    const fulfilled = live === undefined ? await own() : await this.#parts.locked(live.unit, own, signal)
+    if (fulfilled === undefined) return undefined
+    if ('to' in fulfilled && fulfilled.to.role === 'live' && live !== undefined) {
+      this.#rows.set(unitKey(live.unit), { ...live, role: 'beside' })
+    }
     const by = { operation, who, why, ends: { id, operation } }
     if ('refused' in fulfilled) return this.#change(key, row, { ...by, to: row }, fulfilled.refused)
-    return this.#change(key, row, { ...by, to: fulfilled.to })
+    const moved = this.#parts.moved(row, fulfilled)
+    return this.#change(key, moved.row, { ...by, to: moved.to })
+  }
+
+  #liveBeside({ projection, version }: Unit): Row | undefined {
+    return [...this.#rows.values()].find(
+      ({ unit, role }) => unit.projection === projection && unit.version !== version && role === 'live',
+    )
+  }
+
+  async #isLiveIdle(unit: Unit, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const live = this.#liveBeside(unit)
+    if (live === undefined) return true
+    try {
+      await this.#untilIdle(live.unit, { timeoutMs, signal })
+      return true
+    } catch (error) {
+      if (error instanceof CheckpointBusyError) return false
+      throw error
+    }
   }
 
   /** No two at the same time. */

@@ -1,12 +1,35 @@
+import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
+import type { ControlledUnit, Fulfilment, FulfilRequest, UnitRequest } from '../../../ports/control.ts'
 import type { Role } from '../../../ports/stored-unit.ts'
 import { type Unit, wholeUnit } from '../../../ports/unit.ts'
-import { expectCode, expectEqual } from '../expectations.ts'
+import { expectCode, expectEqual, within } from '../expectations.ts'
 import { controlOf } from './control.ts'
-import { ALL, type CheckpointStoreRule, FIRST, move, never, noWork, owner, owners } from './fixture.ts'
+import {
+  ALL,
+  type CheckpointStoreFixture,
+  type CheckpointStoreRule,
+  CONFLICT,
+  EVIDENCE,
+  FIRST,
+  move,
+  never,
+  noWork,
+  owner,
+  owners,
+  SOURCE,
+} from './fixture.ts'
 
 const NEEDS = 'follows_operators'
 const SECOND: Unit = wholeUnit('all', 2)
 const BY = { who: 'ada', why: 'a new layout' }
+const REQUEST: UnitRequest = { id: 'a switch', operation: 'switch', ...BY }
+const SWITCH: FulfilRequest = {
+  unit: SECOND,
+  id: REQUEST.id,
+  incarnation: undefined,
+  liveWithinMs: 10_000,
+  signal: never(),
+}
 
 /** Which version of a projection is live. */
 export const ROLE_RULES: readonly CheckpointStoreRule[] = [
@@ -68,4 +91,110 @@ export const ROLE_RULES: readonly CheckpointStoreRule[] = [
       await store.advance(move('9', '10'), noWork)
     },
   },
+  {
+    name: 'a version becomes live, and the one that was is beside, in one step at one position, with both locked',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await asked(fixture)
+      const stood: (string | undefined)[] = []
+      const entry = await controlOf(store).fulfil(SWITCH, async (_, found, live) => {
+        stood.push(found.position, live?.position)
+        await expectCode(other.advance(move('9', '10'), noWork), CONFLICT, 'an advance of the live version')
+        return { to: { ...found, role: 'live', position: '9' }, evidence: EVIDENCE }
+      })
+      expectEqual(stood, ['3', '9'], 'where the two stood')
+      expectEqual(
+        [entry?.before.role, entry?.after?.role, entry?.after?.position],
+        ['beside', 'live', '9'],
+        'what the audit says',
+      )
+      expectEqual(await rolesOf(other), ['1 beside', '2 live'], 'the roles after it')
+      const stored = await store.progress(SOURCE, never())
+      const { settled, incarnation } = stored.find(({ unit }) => unit?.version === 2) ?? {}
+      expectEqual([settled, incarnation], [EVIDENCE.settled, EVIDENCE.incarnation], 'how far it was proven')
+      for (const unit of [ALL, SECOND]) await other.advance(move('9', '10', { unit }), noWork)
+    },
+  },
+  {
+    name: 'what comes to nothing now changes nothing, and is still asked for',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await asked(fixture)
+      expectEqual(await controlOf(store).fulfil(SWITCH, async () => undefined), undefined, 'what was done')
+      expectEqual(await rolesOf(other), ['1 live', '2 beside'], 'the roles after it')
+      const units = await controlOf(other).units({}, never())
+      expectEqual(
+        units.map(({ asked: pending }) => pending?.id).filter(Boolean),
+        [REQUEST.id],
+        'what is still asked for',
+      )
+      await other.advance(move('9', '10'), noWork)
+    },
+  },
+  {
+    name: 'nothing is done for an owner that has not begun, or that another one has followed',
+    needs: NEEDS,
+    check: async <Tx>(fixture: CheckpointStoreFixture<Tx>) => {
+      const [store] = await asked(fixture)
+      const { tenures } = store
+      if (tenures === undefined) return
+      const begin = async (session: string): Promise<void> => {
+        const at = { unit: SECOND, from: '3', incarnation: EVIDENCE.incarnation, signal: never() }
+        await tenures.begin(at, () => ({ session, suspicion: undefined }))
+      }
+      const fulfil = async (): Promise<boolean> => {
+        const asking = { ...SWITCH, session: 'first' }
+        const work = async (_: Tx, found: ControlledUnit): Promise<Fulfilment> => ({
+          to: { ...found, role: 'live' },
+        })
+        return (await controlOf(store).fulfil(asking, work)) !== undefined
+      }
+      expectEqual(await fulfil(), false, 'whether it was done before anybody has begun')
+      await begin('second')
+      expectEqual(await fulfil(), false, 'whether it was done after another owner has begun')
+      await begin('first')
+      expectEqual(await fulfil(), true, 'whether it was done for the owner that has begun')
+    },
+  },
+  {
+    name: 'a live version at work is waited for, and not for longer than is said',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await asked(fixture)
+      let done: unknown = 'not tried'
+      let stood: string | undefined
+      let switching: Promise<unknown> | undefined
+      await store.advance(move('9', '10'), async () => {
+        const short = { ...SWITCH, liveWithinMs: 50 }
+        done = await controlOf(other).fulfil(short, async (_, found) => ({ to: { ...found, role: 'live' } }))
+        switching = controlOf(other).fulfil(SWITCH, async (_, found, live) => {
+          stood = live?.position
+          return { to: { ...found, role: 'live' } }
+        })
+        switching.catch(() => {})
+      })
+      expectEqual(done, undefined, 'what was done while the live version was at work')
+      await within(switching ?? Promise.resolve(), 'a switch behind the batch at hand')
+      expectEqual(stood, '10', 'where the live version stood after its batch')
+      expectEqual(await rolesOf(store), ['1 beside', '2 live'], 'the roles after it')
+    },
+  },
 ]
+
+/** Two owners, with version 1 live at 9, version 2 beside it at 3, and a switch to that asked for. */
+async function asked<Tx>(
+  fixture: CheckpointStoreFixture<Tx>,
+): Promise<readonly [CheckpointStore<Tx>, CheckpointStore<Tx>]> {
+  const pair = await owners(fixture)
+  const [store] = pair
+  await store.open(SECOND, FIRST, never())
+  await store.advance(move(undefined, '9'), noWork)
+  await store.advance(move(undefined, '3', { unit: SECOND }), noWork)
+  await controlOf(store).change(SECOND, () => ({ ask: REQUEST }), { timeoutMs: 10_000, signal: never() })
+  return pair
+}
+
+async function rolesOf<Tx>(store: CheckpointStore<Tx>): Promise<readonly string[]> {
+  const units = await controlOf(store).units({ projection: 'all' }, never())
+  return units.map(({ unit, role }) => `${unit.version} ${role}`).sort()
+}
