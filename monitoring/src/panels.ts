@@ -135,7 +135,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Late events',
-        whenEmpty: NOTHING_RUNS,
+        whenEmpty: 'Only of daemons whose source passes gaps without proof',
         description:
           'Events that became visible behind the checkpoint, as they were found. Anything above 0: open the runbook, late events.',
         width: 6,
