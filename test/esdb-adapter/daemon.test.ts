@@ -1,5 +1,6 @@
 import { type CheckpointStore, createDaemon, type Daemon, type EventSource } from '@tidemark/core'
 import { wholeUnit } from '@tidemark/core/adapter'
+import { createOperations } from '@tidemark/core/operations'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { type EsdbEvent, esdbCheckpoints, esdbEvents } from '@tidemark/esdb-adapter'
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
@@ -83,6 +84,37 @@ describe('into Postgres tables', () => {
     await untilSeen(10)
     expect(await seen()).toEqual(numbersUpTo(9))
   })
+
+  test.each([
+    ['$all', () => esdbEvents({ client: esdb.client }) as EventSource<unknown, EsdbEvent>],
+    [
+      'a stream',
+      () => esdbEvents({ client: esdb.client, stream: own('orders') }) as EventSource<unknown, EsdbEvent>,
+    ],
+  ])(
+    'an event of %s that was given up is handled once, when its dead letter is retried',
+    async (of, open) => {
+      if (of === '$all') await beginAtHead(postgres())
+      await esdb.server.write(own('orders'), numbered(0, 9))
+      let isMended = false
+      await started(open(), {
+        checkpoints: postgres(),
+        onFailure: 'skip',
+        handle: async (events, tx) => {
+          if (!isMended && events.some((event) => isOwnEvent(event) && numberOf(event) === 4))
+            throw new Error('it fails at 4')
+          await insert(events, tx)
+        },
+      })
+      await untilSeen(9)
+      isMended = true
+      const { deadLetters } = createOperations({ checkpoints: postgres() })
+      const retry = () => deadLetters.retry({ projection: own('numbers'), who: 'ann', why: 'mended' })
+      expect(await retry()).toEqual({ retried: [expect.any(String)], failed: [], left: [] })
+      expect(await retry()).toEqual({ retried: [], failed: [], left: [] })
+      expect(await seen()).toEqual([...numbersUpTo(9).filter((n) => n !== 4), 4])
+    },
+  )
 
   steered('positions of $all are kept with commit and prepare', async () => {
     await esdb.server.write(own('orders'), numbered(0, 2), { transaction: true })
@@ -318,18 +350,28 @@ interface DaemonParts<Tx> {
   readonly checkpoints?: CheckpointStore<Tx>
   readonly client?: typeof esdb.client
   readonly batchSize?: number
+  readonly onFailure?: 'pause' | 'skip'
   readonly pollIntervalMs?: number
 }
 
 function daemonOf<P, E extends EsdbEvent, Tx = undefined>(
   source: EventSource<P, E>,
-  { handle, checkpoints, client = esdb.client, batchSize = 1_000, pollIntervalMs = 1_000 }: DaemonParts<Tx>,
+  {
+    handle,
+    checkpoints,
+    client = esdb.client,
+    batchSize = 1_000,
+    onFailure = 'pause',
+    pollIntervalMs = 1_000,
+  }: DaemonParts<Tx>,
 ): Daemon<P> {
   const daemon = createDaemon({
     source,
     checkpoints:
       checkpoints ?? (esdbCheckpoints({ client }) as CheckpointStore<unknown> as CheckpointStore<Tx>),
-    projections: [{ name: own('numbers'), batchSize, handle: (events, { tx }) => handle(events, tx) }],
+    projections: [
+      { name: own('numbers'), batchSize, onFailure, handle: (events, { tx }) => handle(events, tx) },
+    ],
     pollIntervalMs,
     logger: silent,
   })
