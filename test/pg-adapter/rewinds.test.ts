@@ -39,6 +39,7 @@ test.each([
   const status = withCheckpoints
     ? () => daemon.status().highWater
     : await agentOver({ pool: db.pool, table: events.name }).then((agent) => () => agent.status())
+  await eventually(status).toMatchObject({ mark: 5n })
   await events.run("select setval('events_position_seq', 2)")
   await eventually(status).toMatchObject({ ...HALTED, mark: 5n })
   expect(String(status().error)).toMatch(/went back from 5 to 2 \(setval\?\); numbers up to 5 are settled/)
