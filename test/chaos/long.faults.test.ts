@@ -24,9 +24,6 @@ test('stale-threshold mode counts each skip once over 10 kills', async () => {
   await killInStaleThresholdMode(seeded('killed in stale-threshold mode'), 10)
 })
 
-test.each([1, 2, 3, 4])(
-  'a process killed 25 times while it switches versions leaves all as before, or as after: %s of 4',
-  async (part) => {
-    await killInSwitch(seeded(`killed in a switch, part ${part}`), 25)
-  },
-)
+test('a process killed 25 times while it switches versions leaves all as before, or as after', async () => {
+  await killInSwitch(seeded('killed in a switch'), 25)
+})
