@@ -139,7 +139,7 @@ export default defineConfig({
         ),
       ),
       ...MAJORS.map((major) =>
-        onPostgres(`extra-postgres-${major}`, ['test/pg-adapter/**/*.test.ts'], undefined, major),
+        together(onPostgres(`extra-postgres-${major}`, ['test/pg-adapter/**/*.test.ts'], undefined, major)),
       ),
     ],
   },
