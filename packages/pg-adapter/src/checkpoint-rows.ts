@@ -12,8 +12,12 @@ import { quoteLiteral } from './identifiers.ts'
 import { parseSkipTotals } from './skip-totals.ts'
 
 /** The key of a row, as text whatever parsers the pool has. */
-export const UNIT_COLUMNS: string =
-  'projection, version::text as version, slot_from::text as "slotFrom", slot_to::text as "slotTo"'
+export const UNIT_COLUMNS: string = unitColumnsSql('')
+
+/** The same, of one of several rows: `o.` */
+export function unitColumnsSql(row: '' | `${string}.`): string {
+  return `${row}projection, ${row}version::text as version, ${row}slot_from::text as "slotFrom", ${row}slot_to::text as "slotTo"`
+}
 
 /** Milliseconds since 1970, as text whatever parsers the pool has. */
 export function msSql(time: string): string {

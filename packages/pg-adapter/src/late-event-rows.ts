@@ -15,7 +15,7 @@ import type {
   WatchedRun,
   WatchPage,
 } from '@tidemark/core/adapter'
-import { msSql, textOf, toUnit, UNIT_COLUMNS } from './checkpoint-rows.ts'
+import { msSql, textOf, toUnit, UNIT_COLUMNS, unitColumnsSql } from './checkpoint-rows.ts'
 import { type CheckpointTables, integerSql, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
 import { quoteLiteral, quoteTexts } from './identifiers.ts'
 import { hasPassedSql, parsed } from './skip-rows.ts'
@@ -100,7 +100,7 @@ export function openSql(
       on conflict do nothing
       returning ${KEY}, closed_as
     )
-    select ${unitColumnsSql('o')}, o.position::text as position, l.type
+    select ${unitColumnsSql('o.')}, o.position::text as position, l.type
     from opened o join ${lateEvents} l on l.source = o.source and l.position = o.position
     where o.closed_as is null order by o.position`
 }
@@ -292,10 +292,6 @@ function toLateOfUnit(stored: StoredOfUnit): LateOfUnit {
 
 const isSameSql = (a: string, b: string): string =>
   ['projection', 'version', 'slot_from', 'slot_to'].map((key) => `${a}.${key} = ${b}.${key}`).join(' and ')
-
-/** As `UNIT_COLUMNS`, of one of several rows. */
-const unitColumnsSql = (row: string): string =>
-  `${row}.projection, ${row}.version::text as version, ${row}.slot_from::text as "slotFrom", ${row}.slot_to::text as "slotTo"`
 
 const numeric = (position: string): string => `${quoteLiteral(position)}::numeric`
 const numerics = (positions: readonly string[]): string => `${quoteTexts(positions)}::numeric[]`

@@ -1,6 +1,5 @@
 import type { Clock } from '../kernel/clock.ts'
-import { describeError } from '../kernel/describe-error.ts'
-import { FailureLog } from '../kernel/failure-log.ts'
+import { lookRepeatedly } from '../kernel/repeated-look.ts'
 import type { Decision, OperatorControl } from '../ports/control.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
 import type { Wanted } from '../projection/commands.ts'
@@ -42,28 +41,21 @@ export async function watchDesired(
   { control, source, units, clock, logger, pollIntervalMs }: Watched,
   signal: AbortSignal,
 ): Promise<void> {
-  const failures = new FailureLog()
-  while (!signal.aborted) {
+  const look = async (): Promise<void> => {
     const before = units.map(({ shown }) => shown.pausedBy)
-    try {
-      const stored = await control.units({ source }, signal)
-      if (signal.aborted) return
-      const byKey = new Map(stored.map((unit) => [unitKey(unit.unit), unit]))
-      for (const [index, unit] of units.entries()) {
-        // Its store has told it more since this look began.
-        if (unit.shown.pausedBy !== before[index]) continue
-        unit.follow(byKey.get(unitKey(unit.unit)) ?? UNDECIDED)
-      }
-      failures.ended(clock.nowMs())
-    } catch (error) {
-      if (signal.aborted) return
-      if (failures.failed(clock.nowMs())) {
-        logger.warn(
-          `tidemark: what operators want of projections cannot be read: ${describeError(error)}; a pause holds all the ` +
-            'same, and what is resumed goes on when it can be read again',
-        )
-      }
+    const stored = await control.units({ source }, signal)
+    if (signal.aborted) return
+    const byKey = new Map(stored.map((unit) => [unitKey(unit.unit), unit]))
+    for (const [index, unit] of units.entries()) {
+      // Its store has told it more since this look began.
+      if (unit.shown.pausedBy !== before[index]) continue
+      unit.follow(byKey.get(unitKey(unit.unit)) ?? UNDECIDED)
     }
-    await clock.sleep(Math.max(pollIntervalMs, LEAST_PAUSE_MS), signal)
   }
+  const warn = (error: string): void =>
+    logger.warn(
+      `tidemark: what operators want of projections cannot be read: ${error}; a pause holds all the ` +
+        'same, and what is resumed goes on when it can be read again',
+    )
+  await lookRepeatedly({ look, everyMs: Math.max(pollIntervalMs, LEAST_PAUSE_MS), clock, warn }, signal)
 }

@@ -1,5 +1,5 @@
 import { describeError } from '../kernel/describe-error.ts'
-import { FailureLog } from '../kernel/failure-log.ts'
+import { lookRepeatedly } from '../kernel/repeated-look.ts'
 import { type KeepParts, open, record } from '../late/keep.ts'
 import { LateWatch } from '../late/watch.ts'
 import type { LateEvent, OpenLate } from '../ports/late-events.ts'
@@ -35,20 +35,12 @@ export class LateWork<P, E, Tx> {
     if (lateEvents === undefined) return
     const isWatched = source.lateEventWindowMs !== undefined
     const everyMs = Math.max(highWater.pollIntervalMs, isWatched ? 1_000 : 10_000)
-    const failures = new FailureLog()
-    while (!signal.aborted) {
-      try {
-        tell(await lateEvents.counts(source.name, signal))
-        failures.ended(clock.nowMs())
-      } catch (error) {
-        if (signal.aborted) return
-        if (failures.failed(clock.nowMs()))
-          highWater.logger.warn(
-            `tidemark: ${source.name}: open late events cannot be read: ${describeError(error)}; they are handled once they can be`,
-          )
-      }
-      await clock.sleep(everyMs, signal)
-    }
+    const look = async (): Promise<void> => tell(await lateEvents.counts(source.name, signal))
+    const warn = (error: string): void =>
+      highWater.logger.warn(
+        `tidemark: ${source.name}: open late events cannot be read: ${error}; they are handled once they can be`,
+      )
+    await lookRepeatedly({ look, everyMs, clock, warn }, signal)
   }
 
   /** Nothing is looked at where nothing is passed without proof. */

@@ -1,6 +1,5 @@
 import type { Clock } from '../kernel/clock.ts'
-import { describeError } from '../kernel/describe-error.ts'
-import { FailureLog } from '../kernel/failure-log.ts'
+import { lookRepeatedly } from '../kernel/repeated-look.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import type { WatchedRun } from '../ports/late-events.ts'
 import { findAll } from './find-all.ts'
@@ -38,22 +37,13 @@ export class LateWatch<P> {
 
   async run(signal: AbortSignal): Promise<void> {
     const { source, clock, logger, pollIntervalMs } = this.#parts
-    const failures = new FailureLog()
-    while (!signal.aborted) {
-      try {
-        await this.#round(signal)
-        failures.ended(clock.nowMs())
-      } catch (error) {
-        if (signal.aborted) return
-        if (failures.failed(clock.nowMs())) {
-          logger.warn(
-            `tidemark: ${source.name}: what was passed without proof cannot be looked at again: ${describeError(error)}; ` +
-              'it is tried again, and the work goes on',
-          )
-        }
-      }
-      await clock.sleep(Math.max(pollIntervalMs, LEAST_PAUSE_MS), signal)
-    }
+    const warn = (error: string): void =>
+      logger.warn(
+        `tidemark: ${source.name}: what was passed without proof cannot be looked at again: ${error}; ` +
+          'it is tried again, and the work goes on',
+      )
+    const everyMs = Math.max(pollIntervalMs, LEAST_PAUSE_MS)
+    await lookRepeatedly({ look: () => this.#round(signal), everyMs, clock, warn }, signal)
   }
 
   async #round(signal: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@ import { messageOf } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { LateEvents } from '../ports/late-events.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
@@ -56,7 +57,7 @@ export class LateBatches<P, E, Tx> {
     const positions = this.#turns.choose(open, clock.nowMs())
     if (positions.length === 0) return false
     try {
-      await this.#handle(due, positions, work)
+      await this.#handle(lateEvents, due, positions, work)
       this.#turns.handled(positions)
       this.#tellOver()
     } catch (thrown) {
@@ -72,11 +73,12 @@ export class LateBatches<P, E, Tx> {
   }
 
   async #handle(
+    lateEvents: LateEvents<Tx>,
     due: Exclude<LateDue, 'none'>,
     positions: readonly string[],
     { calls, at, read, commit, givenUp }: LateWork<P, E, Tx>,
   ): Promise<void> {
-    const { projection, source, checkpoints } = this.#parts
+    const { projection, source } = this.#parts
     const { parse, format } = source.order
     const page = await this.#load(positions, at, read)
     const there = new Set(page?.positions.map(format))
@@ -84,14 +86,13 @@ export class LateBatches<P, E, Tx> {
     const { onLateEvent } = projection
     const isAsked = due === 'asked' || onLateEvent === undefined
     const closed = async (tx: Tx): Promise<void> => {
-      const close = checkpoints.lateEvents?.close.bind(checkpoints.lateEvents)
-      if (close === undefined) throw new TypeError('late events come from a store that keeps them')
-      const as = isAsked ? 'reprocessed' : 'on_late_event'
+      const close = (
+        which: readonly string[],
+        as: Parameters<LateEvents<Tx>['close']>[4],
+      ): Promise<readonly string[]> => lateEvents.close(tx, projection.unit, source.name, which, as)
       const closing = positions.filter((position) => there.has(format(parse(position))))
-      const [own, others] = [
-        await close(tx, projection.unit, source.name, closing, as),
-        await close(tx, projection.unit, source.name, gone, 'not_wanted'),
-      ]
+      const own = await close(closing, isAsked ? 'reprocessed' : 'on_late_event')
+      const others = await close(gone, 'not_wanted')
       if (own.length + others.length < positions.length) throw TOO_LATE
     }
     if (page === undefined) return await commit(closed, givenUp)
