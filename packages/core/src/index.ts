@@ -85,13 +85,13 @@ export type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from './ports/type
 export type { SlotRange, Unit } from './ports/unit.ts'
 export type { ProgressReaderOptions } from './progress/options.ts'
 export { createProgressReader, type ProgressReader, type WaitForOptions } from './progress/progress-reader.ts'
-export {
-  type HandlerContext,
-  PROJECTION_DEFAULTS,
-  type Projection,
-  type ResetContext,
-  type SwitchContext,
+export type {
+  HandlerContext,
+  Projection,
+  ResetContext,
+  SwitchContext,
 } from './projection/projection.ts'
+export { PROJECTION_DEFAULTS } from './projection/resolve-projections.ts'
 export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
 export { type HandlerMonitor, monitorHandler } from './subscription/monitor-handler.ts'
 export { monitorSubscription, type SubscriptionMonitor } from './subscription/monitor-subscription.ts'

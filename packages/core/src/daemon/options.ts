@@ -17,7 +17,8 @@ import {
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from '../ports/typed-events.ts'
-import { type Projection, type ResolvedProjection, resolveProjections } from '../projection/projection.ts'
+import type { Projection, ResolvedProjection } from '../projection/projection.ts'
+import { resolveProjections } from '../projection/resolve-projections.ts'
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
 
 /**

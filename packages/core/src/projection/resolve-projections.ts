@@ -1,0 +1,155 @@
+import { decideBy } from '../failures/on-failure.ts'
+import { InvalidOptionError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
+import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
+import type { EventSource } from '../ports/event-source.ts'
+import { unitName, wholeUnit } from '../ports/unit.ts'
+import type { Projection, ResolvedProjection } from './projection.ts'
+
+/**
+ * batchSize: large enough that the cost of a transaction is shared. attempts: some 3 s with the waits of
+ * `failures/policy.ts`. longestPauseMs: seldom enough to cost nobody anything, and soon enough after an outage.
+ */
+export const PROJECTION_DEFAULTS: Pick<
+  ResolvedProjection<never, never>,
+  'batchSize' | 'attempts' | 'longestPauseMs'
+> = Object.freeze({
+  batchSize: 1_000,
+  attempts: 5,
+  longestPauseMs: 300_000,
+})
+
+const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, true>> = {
+  name: true,
+  version: true,
+  handle: true,
+  eventTypes: true,
+  batchSize: true,
+  attempts: true,
+  longestPauseMs: true,
+  handlerTimeoutMs: true,
+  onFailure: true,
+  onLateEvent: true,
+  keyOf: true,
+  reset: true,
+  onSwitch: true,
+}
+
+/** Of an integer in Postgres. */
+const LARGEST_VERSION = 2_147_483_647
+
+type TypedSource = Pick<EventSource<unknown, unknown>, 'filtersByType' | 'placeholderTypes'>
+
+export function resolveProjections<E, Tx>(
+  projections: readonly Projection<E, Tx>[],
+  source: TypedSource,
+): readonly ResolvedProjection<E, Tx>[] {
+  if (!Array.isArray(projections) || projections.length === 0) {
+    throw new InvalidOptionError('projections', 'at least one projection', projections)
+  }
+  const names = new Set<string>()
+  return projections.map((projection, index) => {
+    const resolved = resolveProjection(projection, `projections[${index}]`, source)
+    if (names.has(resolved.name)) {
+      throw new InvalidOptionError(
+        `projections[${index}].name`,
+        'a name and version used once',
+        resolved.name,
+      )
+    }
+    names.add(resolved.name)
+    return resolved
+  })
+}
+
+function resolveProjection<E, Tx>(
+  projection: Projection<E, Tx>,
+  option: string,
+  { filtersByType, placeholderTypes = [] }: TypedSource,
+): ResolvedProjection<E, Tx> {
+  if (typeof projection !== 'object' || projection === null) {
+    throw new InvalidOptionError(option, 'a projection', projection)
+  }
+  requireKnownOptions(projection, PROJECTION_OPTIONS, option)
+  // Read one by one, because the methods of a class instance are on its prototype.
+  const {
+    name,
+    version = 1,
+    handle,
+    eventTypes,
+    batchSize = PROJECTION_DEFAULTS.batchSize,
+    attempts = PROJECTION_DEFAULTS.attempts,
+    longestPauseMs = PROJECTION_DEFAULTS.longestPauseMs,
+    handlerTimeoutMs,
+    onFailure = 'pause',
+    onLateEvent,
+    keyOf,
+    reset,
+    onSwitch,
+  } = projection
+  requireName(`${option}.name`, name)
+  requireInteger(`${option}.version`, version, 1)
+  if (version > LARGEST_VERSION) {
+    throw new InvalidOptionError(`${option}.version`, `at most ${LARGEST_VERSION}`, version)
+  }
+  if (typeof handle !== 'function') throw new InvalidOptionError(`${option}.handle`, 'a function', handle)
+  if (eventTypes !== undefined) {
+    if (
+      !Array.isArray(eventTypes) ||
+      eventTypes.length === 0 ||
+      eventTypes.some((type) => typeof type !== 'string')
+    ) {
+      throw new InvalidOptionError(`${option}.eventTypes`, 'a non-empty array of strings', eventTypes)
+    }
+    if (!filtersByType) {
+      throw new InvalidOptionError(
+        `${option}.eventTypes`,
+        'a source that knows the types of its events (its option eventType names their column)',
+        eventTypes,
+      )
+    }
+    const placeholder = eventTypes.find((type) => placeholderTypes.includes(type))
+    if (placeholder !== undefined) {
+      throw new InvalidOptionError(
+        `${option}.eventTypes`,
+        "types of events, none of the source's placeholderTypes, which are never handed out",
+        placeholder,
+      )
+    }
+  }
+  if (reset !== undefined && typeof reset !== 'function') {
+    throw new InvalidOptionError(`${option}.reset`, 'a function', reset)
+  }
+  if (onSwitch !== undefined && typeof onSwitch !== 'function') {
+    throw new InvalidOptionError(`${option}.onSwitch`, 'a function', onSwitch)
+  }
+  requireInteger(`${option}.batchSize`, batchSize, 1)
+  requireInteger(`${option}.attempts`, attempts, 1)
+  requireTimerMs(`${option}.longestPauseMs`, longestPauseMs, 1_000)
+  if (handlerTimeoutMs !== undefined) requireTimerMs(`${option}.handlerTimeoutMs`, handlerTimeoutMs, 1)
+  if (onLateEvent !== undefined && typeof onLateEvent !== 'function')
+    throw new InvalidOptionError(`${option}.onLateEvent`, 'a function', onLateEvent)
+  if (keyOf !== undefined && typeof keyOf !== 'function') {
+    throw new InvalidOptionError(`${option}.keyOf`, 'a function', keyOf)
+  }
+  if (onFailure === 'park_key' && keyOf === undefined) {
+    throw new InvalidOptionError(`${option}.keyOf`, "a function, since onFailure is 'park_key'", keyOf)
+  }
+  const unit = wholeUnit(name, version)
+  return Object.freeze({
+    name: unitName(unit),
+    unit,
+    handle: handle.bind(projection),
+    eventTypes,
+    batchSize,
+    attempts,
+    longestPauseMs,
+    handlerTimeoutMs,
+    decide: decideBy(onFailure, `${option}.onFailure`, keyOf?.bind(projection)),
+    onLateEvent: onLateEvent?.bind(projection),
+    maySkip: onFailure !== 'pause',
+    keyOf: keyOf?.bind(projection),
+    reset: reset?.bind(projection),
+    onSwitch: onSwitch?.bind(projection),
+  })
+}
