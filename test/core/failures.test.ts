@@ -125,7 +125,7 @@ describe('a poison event', () => {
     await clock.until(() => stateOf(running, 'orders') === 'paused')
     expect(lines('error')).toEqual([
       expect.stringMatching(
-        /is paused: an event could not be mapped at position 4 \(Deposited\), attempt 2 of 2: .*no JSON\. .*mend the mapping/,
+        /is paused: an event could not be mapped at position 4 \(Deposited\), attempt 2 of 2: .*no JSON \(TIDEMARK_EVENT_MAPPING\)\. .*mend the mapping/,
       ),
     ])
     expect(handlerFailed.mock.lastCall?.[0]).toMatchObject({

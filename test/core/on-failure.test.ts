@@ -56,7 +56,20 @@ async function failing(
   const letters = async (): Promise<readonly DeadLetter[]> =>
     (await checkpoints.deadLetters?.list({}, { limit: 100 }, never())) ?? []
   const errors = () => logger.error.mock.calls.map(([message]) => message)
-  return { clock, events, running, seen: recorded.seen, bad, letters, errors, logger, actions, skipped }
+  const lines = () => [logger.info, logger.warn, logger.error].flatMap(({ mock }) => mock.calls)
+  return {
+    clock,
+    events,
+    running,
+    seen: recorded.seen,
+    bad,
+    letters,
+    errors,
+    lines,
+    logger,
+    actions,
+    skipped,
+  }
 }
 
 describe("onFailure 'skip'", () => {
@@ -96,7 +109,7 @@ describe("onFailure 'skip'", () => {
     expect(skipped.mock.calls).toEqual([[{ projection: 'orders', crossed, totals: { apply_error: 1n } }]])
   })
 
-  test('is said in one line, with what was skipped; of many one line a minute', async () => {
+  test('is said in one line, with what was skipped; of many two lines a minute, the second with their number', async () => {
     const poison = upTo(10)
     const { clock, events, running, bad, errors, letters } = await failing('skip', { count: 10, poison })
     await clock.run(running.waitUntilProjected())
@@ -107,11 +120,29 @@ describe("onFailure 'skip'", () => {
       ),
     ])
     await clock.advance(60_000)
+    expect(errors().slice(1)).toEqual([
+      'tidemark: projection "orders" has skipped 9 more events; operations.deadLetters.list() says which, and why',
+    ])
     bad.add(events.append('late', 11))
     await clock.run(running.waitUntilProjected())
-    expect(errors()).toHaveLength(2)
-    expect(errors()[1]).toContain('the event at position 11 (late)')
-    expect(errors()[1]).toContain('9 further events were skipped since')
+    expect(errors()).toHaveLength(3)
+    expect(errors()[2]).toContain('the event at position 11 (late)')
+    bad.add(events.append('late', 12))
+    await clock.run(running.waitUntilProjected())
+    expect(errors()).toHaveLength(3)
+    await running.stop()
+    expect(errors().slice(3), 'what was not said yet').toEqual([
+      expect.stringContaining('has skipped 1 more event;'),
+    ])
+  })
+
+  test('fills the log with no more than a few lines a minute, however many events fail', async () => {
+    const poison = upTo(300)
+    const { clock, running, lines } = await failing('skip', { count: 300, poison })
+    const begunAtMs = clock.nowMs()
+    await clock.run(running.waitUntilProjected())
+    const minutes = Math.ceil((clock.nowMs() - begunAtMs) / 60_000)
+    expect(lines().length).toBeLessThanOrEqual(5 * minutes)
   })
 
   test('keeps the events of one position together', async () => {

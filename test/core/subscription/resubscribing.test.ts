@@ -665,11 +665,12 @@ describe('all is one series', () => {
 })
 
 describe('the log', () => {
-  test('has one line for a drop and one when it goes on', async () => {
+  test('has one line for a drop and one when it goes on; of drops that follow each other, of one a minute', async () => {
     const { clock, server, events, logger } = resubscribingRig()
     consume(events)
     await clock.settle()
-    for (let n = 0; n < 2; n++) {
+    for (let n = 0; n < 3; n++) {
+      if (n === 2) await clock.advance(60_000)
       server.drop()
       await clock.advance(NEXT_TRY_MS)
       server.tell('caughtUp')

@@ -42,6 +42,32 @@ describe('a mark that goes stale', () => {
     expect(warning).toContain('look closer: select * from pg_stat_activity where pid in (4711)')
   })
 
+  test('does not say that nobody holds it where nobody looks for that', async () => {
+    const made = rig()
+    const logger = spied()
+    const store = new TimedStore(made.clock)
+    store.append()
+    const source = { ...store.source, passesUnproven: true, holders: [] }
+    const read = store.source.readHighWater.bind(store.source)
+    const blind = {
+      ...source,
+      readHighWater: async (...request: Parameters<typeof read>) => ({
+        ...(await read(...request)),
+        holders: [],
+      }),
+    }
+    await startOn(made.clock, made.daemon([recording('all')], { source: blind, logger }))
+    await made.clock.advance(100)
+    store.begin().append('a', {})
+    store.append()
+    await made.clock.advance(10_000)
+    expect(logger.warn.mock.calls.map(([message]) => message)).toEqual([
+      expect.stringMatching(
+        /position 2 has been open for .*; in this mode nobody looks who holds it before it is skipped/,
+      ),
+    ])
+  })
+
   test('and recovers is one more, and so on the next time', async () => {
     const { clock, holder, warnings } = await held()
     await clock.advance(10_000)

@@ -112,6 +112,7 @@ export function describeFailure(
   { stage, batch, attempt, attempts, inARow, pausedSinceMs, nextTryAtMs, whatToDo }: ProjectionFailure,
   checkpoint: string | undefined,
   error: unknown,
+  maySkip: boolean,
 ): string {
   const tries =
     isOwnFault(stage) && attempt > 0
@@ -124,10 +125,18 @@ export function describeFailure(
   const since = pausedSinceMs === undefined ? '' : `, it is paused since ${isoTime(pausedSinceMs)}`
   const next =
     state === 'paused' && nextTryAtMs !== undefined ? `, its next try is at ${isoTime(nextTryAtMs)}` : ''
+  const skipped = maySkip ? 'It is not skipped so far' : 'Nothing is skipped'
+  // Pages for operators name codes.
+  const code = codeOf(error)
   return (
-    `tidemark: projection "${projection}" is ${state}: ${SUBJECT[stage]}${describeBatch(batch)}${tries}: ${messageOf(error)}. ` +
-    `Nothing is skipped, its checkpoint is ${checkpoint ?? 'none yet'}${since}${next}; ${whatToDo}\n${describeError(error)}`
+    `tidemark: projection "${projection}" is ${state}: ${SUBJECT[stage]}${describeBatch(batch)}${tries}: ${messageOf(error)}` +
+    `${code === undefined ? '' : ` (${code})`}. ${skipped}, its checkpoint is ${checkpoint ?? 'none yet'}${since}${next}; ${whatToDo}\n${describeError(error)}`
   )
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error && 'code' in error)) return undefined
+  return typeof error.code === 'string' && error.code.startsWith('TIDEMARK_') ? error.code : undefined
 }
 
 function isoTime(ms: number): string {

@@ -68,17 +68,12 @@ export function describeRetry(
 }
 
 /** The entry of the log about events that were given up. */
-export function describeBurial(
-  projection: string,
-  { stage, error, batch, tries, key }: Burial,
-  others: number,
-): string {
+export function describeBurial(projection: string, { stage, error, batch, tries, key }: Burial): string {
   const parked =
     key === undefined ? '' : ` Later events of its key ${JSON.stringify(key)} follow it until it is closed.`
-  const more = others === 0 ? '' : ` ${others} further events were skipped since the line before this one.`
   return (
     `tidemark: projection "${projection}" has skipped ${batch.events === 1 ? 'the event' : 'events'}` +
-    `${describeBatch(batch)} after ${tries} ${tries === 1 ? 'try' : 'tries'}: ${SUBJECT[stage]}: ${messageOf(error)}.${more} ` +
+    `${describeBatch(batch)} after ${tries} ${tries === 1 ? 'try' : 'tries'}: ${SUBJECT[stage]}: ${messageOf(error)}. ` +
     `A dead letter says where it is and why; the event is still in its source.${parked} Mend the cause, then retry the dead ` +
     `letter, or bring its effect about and close it\n${describeError(error)}`
   )

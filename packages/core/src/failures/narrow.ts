@@ -38,7 +38,7 @@ export function isNarrowable<P>(
 }
 
 /** Whether a batch is larger than what works, which has been tried to find out whether that works by now. */
-export function isGrown(
+function isGrown(
   narrowing: Narrowing<unknown> | undefined,
   { events }: Pick<BatchExtent<unknown>, 'events'>,
 ): boolean {

@@ -16,7 +16,7 @@ export function whatToDo(stage: FailureStage, action: FailureAction, error: unkn
         ? ''
         : `onFailure did not decide, so it is paused: ${messageOf(action.fault)}; `
     if (isDeadly)
-      return `${undecided}mend the handler or what it needs, then pause and resume the projection by operations: neither this process nor a restart tries it before that`
+      return `${undecided}mend the handler or what it needs, then pause and resume the projection by operations: no process has tried it since, or will before that`
     return `${undecided}mend ${mend}; it is tried again by itself, at growing intervals, and at once after a restart`
   }
   if (action.kind === 'narrow' && stage === 'map')

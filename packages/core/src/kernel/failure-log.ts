@@ -1,14 +1,12 @@
-/** How often the same row of failures is told of. */
-const SAY_EVERY_MS = 60_000
+/** How often failures are told of. */
+export const SAY_EVERY_MS = 60_000
 
 interface FailureKind {
   /** It is said, whatever was said before. */
   readonly isNews?: boolean
-  /** It is said at most once a minute, also where it is the first of its row. */
-  readonly isExpected?: boolean
 }
 
-/** Which of the failures in a row are said: the first, then at most one a minute. */
+/** Which failures are said: the first, then at most one a minute, also where it went well in between. */
 export class FailureLog {
   #first: { readonly atMs: number } | undefined
   #saidAtMs = Number.NEGATIVE_INFINITY
@@ -16,12 +14,10 @@ export class FailureLog {
   #failures = 0
 
   /** Counts one more; whether it is to be said. */
-  failed(nowMs: number, { isNews = false, isExpected = false }: FailureKind = {}): boolean {
+  failed(nowMs: number, { isNews = false }: FailureKind = {}): boolean {
     this.#failures++
-    const isFirst = this.#first === undefined
     this.#first ??= { atMs: nowMs }
-    const isDue = (isFirst && !isExpected) || nowMs - this.#saidAtMs >= SAY_EVERY_MS
-    if (!isNews && !isDue) return false
+    if (!isNews && nowMs - this.#saidAtMs < SAY_EVERY_MS) return false
     this.#saidAtMs = nowMs
     this.#isSaid = true
     return true

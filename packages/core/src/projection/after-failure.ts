@@ -1,7 +1,6 @@
 import { isOwnFault } from '../failures/classify.ts'
 import {
   type BatchExtent,
-  isGrown,
   isNarrowable,
   isParting,
   type Narrowing,
@@ -84,10 +83,8 @@ export function afterFailure<P, E>(
       report: {
         kind: 'failed',
         state: isGivenUp ? 'skipping' : counted.pause === undefined ? 'retrying' : 'paused',
-        isNews: isPaused
-          ? pause === undefined || action.waitMs === undefined
-          : !isGivenUp && isCounted && attempts === 1 && isParting(standing.narrowed),
-        isGrowth: action.kind === 'narrow' && extent !== undefined && isGrown(standing.narrowed, extent),
+        isNews: isPaused && (pause === undefined || action.waitMs === undefined),
+        isFound: !isPaused && !isGivenUp && isCounted && attempts === 1 && isParting(standing.narrowed),
         failure,
         error,
         checkpoint,

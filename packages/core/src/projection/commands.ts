@@ -135,8 +135,8 @@ export type Report<P> =
       readonly state: 'paused' | 'retrying' | 'skipping'
       /** Said even where something was said shortly before. */
       readonly isNews: boolean
-      /** A larger batch was tried, to find out whether it works by now. It does not, which is no news. */
-      readonly isGrowth: boolean
+      /** A batch has failed, and this is the event in it that fails. */
+      readonly isFound: boolean
       readonly failure: ProjectionFailure
       readonly error: unknown
       readonly checkpoint: P | undefined

@@ -2,14 +2,15 @@ import { describeFailure } from '../failures/classify.ts'
 import { type Burial, describeBurial, describeRetry } from '../failures/letter.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { ProjectionPausedError } from '../kernel/errors.ts'
-import { FailureLog } from '../kernel/failure-log.ts'
+import { FailureLog, SAY_EVERY_MS } from '../kernel/failure-log.ts'
 import type { PositionOrder } from '../ports/position.ts'
+import { inBackground } from '../telemetry/background.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 import type { Report, RetryFailure } from './commands.ts'
 
 interface Reporting<P> {
-  readonly projection: { readonly name: string }
+  readonly projection: { readonly name: string; readonly maySkip: boolean }
   readonly source: { readonly order: PositionOrder<P> }
   readonly session: Pick<TelemetrySession<P, never>, 'telemetry'>
   readonly logger: Logger
@@ -22,15 +23,22 @@ const ACTION = { paused: 'pause', retrying: 'retry', skipping: 'skip' } as const
 export class ProjectionReports<P> {
   readonly #parts: Reporting<P>
   readonly #log = new FailureLog()
+  readonly #found = new FailureLog()
   readonly #burials = new FailureLog()
   readonly #retries = new FailureLog()
   readonly #parked = new FailureLog()
   #unsaidParked = 0
   /** Events that were given up since it was last said. */
   #unsaid = 0
+  #isSummaryDue = false
+  /** Since it last went on. */
+  #hasSkipped = false
+  readonly #signal: AbortSignal
 
-  constructor(parts: Reporting<P>) {
+  /** @param signal - what was not said yet is said when it fires */
+  constructor(parts: Reporting<P>, signal: AbortSignal) {
     this.#parts = parts
+    this.#signal = signal
   }
 
   tell(report: Report<P>): void {
@@ -50,7 +58,7 @@ export class ProjectionReports<P> {
   }
 
   #tellFailure(report: Extract<Report<P>, { readonly kind: 'failed' }>): void {
-    const { state, isNews, isGrowth, failure, error, checkpoint } = report
+    const { state, isNews, isFound, failure, error, checkpoint } = report
     const { projection, source, session, logger, clock } = this.#parts
     const { name } = projection
     const { stage, attempt, batch } = failure
@@ -67,19 +75,42 @@ export class ProjectionReports<P> {
       })
     }
     // Said once its dead letter is written.
-    if (state === 'skipping' || !this.#log.failed(clock.nowMs(), { isNews, isExpected: isGrowth })) return
+    if (state === 'skipping') return
+    const nowMs = clock.nowMs()
+    const isFirstFound = isFound && this.#found.failed(nowMs)
+    if (!this.#log.failed(nowMs, { isNews: isNews || isFirstFound })) return
     const at = checkpoint === undefined ? undefined : source.order.format(checkpoint)
-    logger[state === 'paused' ? 'error' : 'warn'](describeFailure(name, state, failure, at, error))
+    logger[state === 'paused' ? 'error' : 'warn'](
+      describeFailure(name, state, failure, at, error, projection.maySkip),
+    )
   }
 
-  /** The first one, then one a minute. */
+  /** The first one, then one a minute, and how many others there were. */
   #tellBurial(burial: Burial): void {
     const { projection, logger, clock } = this.#parts
     const { events } = burial.batch
+    this.#hasSkipped = true
     if (this.#burials.failed(clock.nowMs())) {
-      logger.error(describeBurial(projection.name, burial, this.#unsaid))
-      this.#unsaid = 0
-    } else this.#unsaid += events
+      logger.error(describeBurial(projection.name, burial))
+      return
+    }
+    this.#unsaid += events
+    if (this.#isSummaryDue) return
+    this.#isSummaryDue = true
+    inBackground(() => this.#summarize())
+  }
+
+  /** So that the last events of a row are told of too, also where no more follow. */
+  async #summarize(): Promise<void> {
+    const { projection, logger, clock } = this.#parts
+    await clock.sleep(SAY_EVERY_MS, this.#signal)
+    this.#isSummaryDue = false
+    if (this.#unsaid === 0) return
+    const events = this.#unsaid === 1 ? '1 more event' : `${this.#unsaid} more events`
+    this.#unsaid = 0
+    logger.error(
+      `tidemark: projection "${projection.name}" has skipped ${events}; operations.deadLetters.list() says which, and why`,
+    )
   }
 
   /** The first one, then one a minute. */
@@ -113,10 +144,13 @@ export class ProjectionReports<P> {
   #tellOver(isWorking: boolean): void {
     const { projection, logger, clock } = this.#parts
     const row = this.#log.ended(clock.nowMs())
+    const hasSkipped = this.#hasSkipped
+    this.#hasSkipped = false
     if (row === undefined || !isWorking) return
     const times = row.failures === 1 ? 'one failure' : `${row.failures} failures`
+    const past = hasSkipped ? ' past what it has skipped' : ''
     logger.info(
-      `tidemark: projection "${projection.name}" goes on, after ${times} within ${(row.forMs / 1_000).toFixed(1)} s`,
+      `tidemark: projection "${projection.name}" goes on${past}, after ${times} within ${(row.forMs / 1_000).toFixed(1)} s`,
     )
   }
 }

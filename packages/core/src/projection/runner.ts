@@ -70,7 +70,7 @@ export class ProjectionRunner<P, E, Tx> {
 
   constructor(parts: RunnerParts<P, E, Tx>) {
     this.#parts = parts
-    this.#reports = new ProjectionReports(parts)
+    this.#reports = new ProjectionReports(parts, this.#stopping.signal)
     this.#calls = new StoreCalls(parts, this.#stopping.signal)
     this.#handlerCalls = new HandlerCalls(parts, this.#givenUp.signal)
     this.#late = new LateBatches(parts)

@@ -37,8 +37,14 @@ export function reportSkips<P, E>(
   const [first] = lost
   if (first === undefined) return
   const count = lost.reduce((sum, run) => sum + run.count, 0n)
+  const { lateEventWindowMs } = source
+  const later =
+    lateEventWindowMs === undefined
+      ? 'events committed there later are lost to it'
+      : `events committed there during the next ${lateEventWindowMs / 1_000} s are kept for it as late events; what comes after ` +
+        'that is lost to it'
   logger.warn(
-    `tidemark: projection "${projection}" skipped ${count} positions without proof, the first after ${first.stored}; ` +
-      'events committed there later are lost to it',
+    `tidemark: projection "${projection}" skipped ${count === 1n ? '1 position' : `${count} positions`} without proof, ` +
+      `the first after ${first.stored}; ${later}`,
   )
 }

@@ -9,6 +9,7 @@ export class StaleWarning<P> {
   readonly #logger: Logger
   readonly #format: (position: P) => string
   readonly #lookCloser: ((holders: readonly Holder[]) => string) | undefined
+  readonly #passesUnproven: boolean
   #warnedAtMs: number | undefined
 
   constructor(
@@ -16,11 +17,13 @@ export class StaleWarning<P> {
     logger: Logger,
     format: (position: P) => string,
     lookCloser: ((holders: readonly Holder[]) => string) | undefined,
+    passesUnproven: boolean,
   ) {
     this.#source = source
     this.#logger = logger
     this.#format = format
     this.#lookCloser = lookCloser
+    this.#passesUnproven = passesUnproven
   }
 
   look(status: HighWaterStatus<P>, nowMs: number): void {
@@ -46,6 +49,9 @@ export class StaleWarning<P> {
     const open = oldest
       ? `; position ${position(oldest.from)} has been open for ${(oldest.openForMs / 1_000).toFixed(1)} s`
       : ''
+    if (holders.length === 0 && this.#passesUnproven) {
+      return `${where}${open}; in this mode nobody looks who holds it before it is skipped`
+    }
     if (holders.length === 0) return `${where}${open}; nobody is seen to hold it`
     const held = holders.map((holder) => describeHolder(holder, nowMs)).join(', ')
     const closer = this.#lookCloser ? `; look closer: ${this.#lookCloser(holders)}` : ''
