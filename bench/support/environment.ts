@@ -5,9 +5,10 @@ import { type EmbeddedPostgres, startPostgres } from '@tidemark-internal/embedde
  * A server of the benchmark's own. Commits are flushed as they are by default; no checkpoint of the server and no
  * vacuum falls into a measurement.
  */
-async function startServer(): Promise<EmbeddedPostgres> {
+async function startServer(settings: Readonly<Record<string, string>>): Promise<EmbeddedPostgres> {
   const server = await startPostgres({
     settings: {
+      ...settings,
       shared_buffers: '512MB',
       max_wal_size: '16GB',
       checkpoint_timeout: '1h',
@@ -27,8 +28,11 @@ export function describeMachine(): string {
 }
 
 /** Disposes of the server however `use` ends. */
-export async function withServer(use: (server: EmbeddedPostgres) => Promise<void>): Promise<void> {
-  const server = await startServer()
+export async function withServer(
+  use: (server: EmbeddedPostgres) => Promise<void>,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const server = await startServer(settings)
   try {
     await use(server)
   } finally {

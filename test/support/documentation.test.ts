@@ -40,6 +40,12 @@ test('every snippet about health is typed', () => {
   expect(typeErrors(snippets, HEALTH)).toEqual([])
 }, 120_000)
 
+test('every snippet of what readers have lost is typed', () => {
+  const snippets = snippetsOf('docs/doctor.md')
+  expect(snippets.length).toBeGreaterThan(0)
+  expect(typeErrors(snippets)).toEqual([])
+}, 120_000)
+
 const OPERATING = `
 declare global {
   const operations: import('@tidemark/core/operations').Operations<bigint>

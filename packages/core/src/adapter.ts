@@ -37,6 +37,7 @@ export {
   StoreRewoundError,
   TidemarkError,
 } from './kernel/errors.ts'
+export { withJson } from './kernel/json.ts'
 export { requireKnownOptions } from './kernel/known-options.ts'
 export { SOCKET_FAULTS } from './kernel/socket-faults.ts'
 export type {

@@ -19,3 +19,14 @@ export { postgresCheckpointsSql } from './migrations/migrations.ts'
 export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow } from './options.ts'
 export { postgresEvents } from './source.ts'
 export { isTransientPostgresError } from './transience.ts'
+
+// About tables and readers that Tidemark does not run.
+
+export type { CommitAudit } from './audit/answer.ts'
+export { auditCommits } from './audit/audit-commits.ts'
+export { formatAudit } from './audit/format-audit.ts'
+export type { Inversion, Inversions } from './audit/inversions.ts'
+export type { Live } from './audit/live.ts'
+export { AUDIT_COMMITS_DEFAULTS, type AuditCommitsOptions } from './audit/options.ts'
+export type { LeftOut } from './audit/page-sql.ts'
+export type { BehindXmin, Past } from './audit/past.ts'
