@@ -629,6 +629,18 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /the unit after it; found/,
   },
   {
+    name: 'a request forgets the position that it is about',
+    breaks: controls((control) => ({
+      units: async (...args) =>
+        (await control.units(...args)).map((unit) =>
+          unit.asked === undefined ? unit : { ...unit, asked: { ...unit.asked, position: '' } },
+        ),
+    })),
+    caughtBy:
+      'a request keeps the position that it is about; what is buried with it counts where it is done, not where that fails',
+    says: /the position that it is about; found/,
+  },
+  {
     name: 'a request is done for an owner that has not begun',
     breaks: controls((control) => ({
       fulfil: ({ session: _, ...request }, work) => control.fulfil(request, work),

@@ -150,9 +150,10 @@ function noteSql(
 export function askSql(
   { checkpoints }: CheckpointTables,
   unit: Unit,
-  { id, operation, who, why }: UnitRequest,
+  { id, operation, who, why, position }: UnitRequest,
 ): string {
-  const told = Object.entries({ id, operation, who, why }).flatMap((entry) => entry.map(quoteLiteral))
+  const of = position === undefined ? {} : { position }
+  const told = Object.entries({ id, operation, who, why, ...of }).flatMap((entry) => entry.map(quoteLiteral))
   return `update ${checkpoints} c
        set asked = jsonb_build_object(${told.join(', ')}, 'sinceMs', ${msSql('clock_timestamp()')}::bigint)
        where ${isUnitSql('c', unit)}`

@@ -16,17 +16,29 @@ export function burySql(
   { projection, version }: Unit,
   letter: NewDeadLetter,
 ): string {
-  const { source, firstPosition, lastPosition, events, eventTypes, stage, error, tries, key, node } = letter
+  const {
+    source,
+    firstPosition,
+    lastPosition,
+    events,
+    eventTypes,
+    stage,
+    error,
+    tries,
+    key,
+    node,
+    skippedBy,
+  } = letter
   const of = `${quoteLiteral(projection)}, ${integerSql(version)}`
   return `with counted as (
       insert into ${deadLetterCounts} as c (projection, version, open) values (${of}, 1)
       on conflict (projection, version) do update set open = c.open + 1
     )
     insert into ${deadLetters} (projection, version, source, first_position, last_position, events, event_types, stage,
-      error, tries, key, node)
+      error, tries, key, node, skipped_by, skipped_why)
     values (${of}, ${[source, firstPosition, lastPosition].map(quoteLiteral).join(', ')}, ${integerSql(events)},
       ${quoteTexts(eventTypes)}, ${quoteLiteral(stage)}, ${quoteLiteral(JSON.stringify(error))}::json,
-      ${integerSql(tries)}, ${quoteLiteral(key)}, ${quoteLiteral(node)})`
+      ${integerSql(tries)}, ${[key, node, skippedBy?.who, skippedBy?.why].map(quoteLiteral).join(', ')})`
 }
 
 /**
@@ -72,6 +84,7 @@ export function findSql({ deadLetters }: CheckpointTables, id: string): string {
 export const COLUMNS: string = `d.id::text as id, d.projection, d.version::text as version, d.source,
       d.first_position as "firstPosition", d.last_position as "lastPosition", d.events::text as events,
       to_json(d.event_types)::text as "eventTypes", d.stage, d.error::text as error, d.tries::text as tries, d.key, d.node,
+      d.skipped_by as "skippedBy", d.skipped_why as "skippedWhy",
       d.retry_asked_by as "retryAskedBy", d.retry_asked_why as "retryAskedWhy", ${msSql('d.retry_asked_at')} as "retryAskedAtMs",
       ${msSql('d.buried_at')} as "buriedAtMs", d.closed_as as "closedAs", d.closed_by as "closedBy",
       d.closed_why as "closedWhy", ${msSql('d.closed_at')} as "closedAtMs"`
@@ -130,7 +143,17 @@ export function countsSql({ deadLetters, deadLetterCounts }: CheckpointTables): 
 }
 
 export function toDeadLetter(row: Row): DeadLetter {
-  const { closedAs, closedWhy, closedBy, closedAtMs, retryAskedBy, retryAskedWhy, retryAskedAtMs } = row
+  const {
+    skippedBy,
+    skippedWhy,
+    closedAs,
+    closedWhy,
+    closedBy,
+    closedAtMs,
+    retryAskedBy,
+    retryAskedWhy,
+    retryAskedAtMs,
+  } = row
   return {
     id: String(row.id),
     projection: String(row.projection),
@@ -145,6 +168,8 @@ export function toDeadLetter(row: Row): DeadLetter {
     tries: Number(row.tries),
     key: textOf(row.key),
     node: String(row.node),
+    skippedBy:
+      textOf(skippedBy) === undefined ? undefined : { who: String(skippedBy), why: String(skippedWhy) },
     buriedAtMs: Number(row.buriedAtMs),
     retryAsked:
       textOf(retryAskedAtMs) === undefined

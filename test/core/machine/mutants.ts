@@ -1,6 +1,6 @@
 export interface MachineMutant {
   readonly name: string
-  readonly file: 'machine' | 'transitions' | 'standing' | 'after-failure' | 'giving-up' | 'narrow'
+  readonly file: 'machine' | 'proceed' | 'transitions' | 'standing' | 'after-failure' | 'giving-up' | 'narrow'
   readonly replace: string
   readonly by: string
 }
@@ -21,7 +21,7 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   },
   {
     name: 'goes on in another incarnation without reading its checkpoint',
-    file: 'transitions',
+    file: 'proceed',
     replace: '!(standing.isCheckpointRead && reading.incarnation === standing.cursorIncarnation)',
     by: '!standing.isCheckpointRead',
   },
@@ -51,13 +51,13 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   },
   {
     name: 'never lets its checkpoint follow the cursor',
-    file: 'transitions',
+    file: 'proceed',
     replace: 'if (ms === 0 && standing.cursor !== undefined) return followTo(idle, standing.cursor, reading)',
     by: '',
   },
   {
     name: 'lets its checkpoint follow the mark past what it has not loaded',
-    file: 'transitions',
+    file: 'proceed',
     replace: 'if (reading?.mark === undefined || isReached(order, reading.mark, standing.cursor)) {',
     by: 'if (reading?.mark === undefined || standing.cursor !== undefined) { standing = { ...standing, cursor: reading?.mark }',
   },
@@ -81,13 +81,13 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   },
   {
     name: 'goes on after its end',
-    file: 'transitions',
+    file: 'proceed',
     replace: "if (standing.stopping !== 'no') return finish(standing, context)\n",
     by: '',
   },
   {
     name: 'moves its checkpoint when nobody waits for the end',
-    file: 'transitions',
+    file: 'proceed',
     replace: "stopping === 'draining' && isBehindCursor",
     by: 'isBehindCursor',
   },
@@ -100,8 +100,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'counts attempts at the batch before',
     file: 'standing',
-    replace: 'return { ...standing, attempts: 0, failuresInARow: 0, pause: undefined }',
-    by: 'return { ...standing, failuresInARow: 0, pause: undefined }',
+    replace: 'return { ...standing, attempts: 0, failing: undefined, failuresInARow: 0, pause: undefined }',
+    by: 'return { ...standing, failing: undefined, failuresInARow: 0, pause: undefined }',
   },
   {
     name: 'pauses at a batch that can be parted',
@@ -129,7 +129,7 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   },
   {
     name: 'asks for as large a batch as the one that failed',
-    file: 'transitions',
+    file: 'proceed',
     replace: 'pageLimit(standing, policy.batchSize)',
     by: 'policy.batchSize',
   },
@@ -166,7 +166,7 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'parts a batch that another owner has handled',
     file: 'standing',
-    replace: '{ attempts: 0, pause: undefined, narrowed: undefined }',
+    replace: '{ attempts: 0, failing: undefined, pause: undefined, narrowed: undefined }',
     by: '{ attempts: 0, pause: undefined }',
   },
   {
@@ -183,13 +183,13 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   },
   {
     name: 'asks for a whole batch again after another owner has failed at it',
-    file: 'transitions',
+    file: 'proceed',
     replace: '    failuresInARow: 0,\n    isCheckpointRead: false,',
     by: '    failuresInARow: 0,\n    narrowed: undefined,\n    isCheckpointRead: false,',
   },
   {
     name: 'forgets at a takeover that it is paused',
-    file: 'transitions',
+    file: 'proceed',
     replace: '    failuresInARow: 0,\n    isCheckpointRead: false,',
     by: '    failuresInARow: 0,\n    pause: undefined,\n    isCheckpointRead: false,',
   },
@@ -226,7 +226,7 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'waits longer and longer, from one pause to the next',
     file: 'standing',
-    replace: 'return { ...standing, attempts: 0, failuresInARow: 0, pause: undefined }',
+    replace: 'return { ...standing, attempts: 0, failing: undefined, failuresInARow: 0, pause: undefined }',
     by: 'return { ...standing, attempts: 0, failuresInARow: 0 }',
   },
   {
@@ -243,7 +243,7 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   },
   {
     name: 'works on though an operator has paused it',
-    file: 'transitions',
+    file: 'proceed',
     replace: '  if (standing.pausedBy !== undefined) return hold(standing)\n',
     by: '',
   },
@@ -291,19 +291,19 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   },
   {
     name: 'never does what it is asked to do',
-    file: 'transitions',
-    replace: '  if (asked !== undefined && isAskedOfThis) return fulfil(standing, asked, context)\n',
+    file: 'proceed',
+    replace: '    if (fulfilling !== undefined) return fulfilling\n',
     by: '',
   },
   {
     name: 'does what it is asked to do without the right',
-    file: 'transitions',
+    file: 'proceed',
     replace: "isAskedDue && (isStill || right === 'held')",
     by: 'isAskedDue',
   },
   {
     name: 'asks again and again for what is not done',
-    file: 'transitions',
+    file: 'proceed',
     replace: "attempting({ ...standing, isAskedDue: false, moving: undefined }, 'fulfilling')",
     by: "attempting({ ...standing, moving: undefined }, 'fulfilling')",
   },

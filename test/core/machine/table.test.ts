@@ -663,6 +663,24 @@ describe('what an operator asks of this node', () => {
     expect(kinds(step(step(forGood, ASKING).standing, INPUT.fulfilled))).toEqual(['open'])
   })
 
+  test('to skip waits for a mark, and does not let what is paused until a restart be tried before that', () => {
+    const { failure, pause } = STANDING.paused
+    if (failure === undefined || pause === undefined) throw new Error('a paused projection has a failure')
+    const batch = { firstPosition: '6', lastPosition: '6', events: 1, eventTypes: [] }
+    const burial = { stage: 'handle', error: PAUSED_FOR.error, batch, tries: ATTEMPTS } as const
+    const forGood = {
+      ...STANDING.paused,
+      failure: { ...failure, nextTryAtMs: undefined },
+      failing: { to: 6n, evidence: READING, burial },
+    }
+    const asked = { ...REQUEST, operation: 'skip', position: '6' } as const
+    const waiting = step(forGood, { ...ASKING, asked }, { reading: undefined })
+    expect(waiting).toMatchObject({ standing: { phase: 'paused', shows: 'paused' }, commands: [] })
+    expect(step(waiting.standing, { ...ASKING, asked }).commands).toMatchObject([
+      { kind: 'fulfil', skip: { from: 5n, to: 6n, burial: { by: { who: 'ann', why: 'wrong sums' } } } },
+    ])
+  })
+
   test('is left to whoever works on it, by one that stands by: it takes over at the next look', () => {
     const first = step(STANDING.unowned, ASKING)
     expect(kinds(first)).toEqual([])

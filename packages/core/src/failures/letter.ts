@@ -1,7 +1,7 @@
 import { describeError } from '../kernel/describe-error.ts'
 import { messageOf } from '../kernel/errors.ts'
 import { errorJson } from '../kernel/json.ts'
-import type { NewDeadLetter } from '../ports/dead-letters.ts'
+import type { LetterAsker, NewDeadLetter } from '../ports/dead-letters.ts'
 import { describeBatch, type FailedBatch, SUBJECT } from './classify.ts'
 import { letterError } from './letter-error.ts'
 
@@ -13,11 +13,13 @@ export interface Burial {
   readonly tries: number
   /** Later events of this key follow it. */
   readonly key?: string | undefined
+  /** The operator who has asked for that. */
+  readonly by?: LetterAsker | undefined
 }
 
 /** @param node - names the process */
 export function letterOf(
-  { stage, error, batch, tries, key }: Burial,
+  { stage, error, batch, tries, key, by }: Burial,
   source: string,
   node: string,
 ): NewDeadLetter {
@@ -33,6 +35,7 @@ export function letterOf(
     tries,
     key,
     node,
+    ...(by === undefined ? {} : { skippedBy: by }),
   }
 }
 
@@ -68,12 +71,13 @@ export function describeRetry(
 }
 
 /** The entry of the log about events that were given up. */
-export function describeBurial(projection: string, { stage, error, batch, tries, key }: Burial): string {
+export function describeBurial(projection: string, { stage, error, batch, tries, key, by }: Burial): string {
   const parked =
     key === undefined ? '' : ` Later events of its key ${JSON.stringify(key)} follow it until it is closed.`
+  const asked = by === undefined ? '' : ` ${by.who} has asked for that (${by.why}).`
   return (
     `tidemark: projection "${projection}" has skipped ${batch.events === 1 ? 'the event' : 'events'}` +
-    `${describeBatch(batch)} after ${tries} ${tries === 1 ? 'try' : 'tries'}: ${SUBJECT[stage]}: ${messageOf(error)}. ` +
+    `${describeBatch(batch)} after ${tries} ${tries === 1 ? 'try' : 'tries'}: ${SUBJECT[stage]}: ${messageOf(error)}.${asked} ` +
     `A dead letter says where it is and why; the event is still in its source.${parked} Mend the cause, then retry the dead ` +
     `letter, or bring its effect about and close it\n${describeError(error)}`
   )

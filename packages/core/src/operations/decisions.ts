@@ -1,16 +1,18 @@
 import { OperationRefusedError } from '../kernel/errors.ts'
-import type {
-  AnsweredRequest,
-  ControlledUnit,
-  DesiredState,
-  OperationName,
-  PendingRequest,
-  UnitChange,
-  UnitRequest,
+import {
+  type AnsweredRequest,
+  type AuditEntry,
+  type ControlledUnit,
+  type DesiredState,
+  type OperationName,
+  type PendingRequest,
+  UNKNOWN_DECISION,
+  type UnitChange,
+  type UnitRequest,
 } from '../ports/control.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { Role, SkipTotals } from '../ports/stored-unit.ts'
-import { type Unit, unitName } from '../ports/unit.ts'
+import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { requireNoneLeft } from './choice.ts'
 
 /** Who asks for something, and why. */
@@ -132,6 +134,48 @@ export function toBeAsked(
     if (isSame && answered.id !== seen?.id) return { id: answered.id, change: undefined }
     return { id: request.id, change: { ask: request } }
   }
+}
+
+/** What has passed is not skipped again, whoever asks late; nor what would be handled later. */
+export function toBeSkipped<P>(
+  request: UnitRequest,
+  { order, position }: Pick<Target<P>, 'order' | 'position'>,
+): (found: ControlledUnit) => Asking {
+  return (found) => {
+    const { unit, asked, desired, decision } = found
+    const at = found.position
+    if (asked !== undefined && (asked.operation !== 'skip' || asked.position !== request.position)) {
+      throw isPending(unit, asked)
+    }
+    if (asked !== undefined) return { id: asked.id, change: undefined }
+    if (isReached(order, position, at === undefined ? undefined : order.parse(at))) {
+      throw new OperationRefusedError(
+        unitName(unit),
+        `${request.position} has passed, its checkpoint is ${at}`,
+      )
+    }
+    if (desired === 'paused') {
+      const { who, why } = decision ?? UNKNOWN_DECISION
+      throw new OperationRefusedError(
+        unitName(unit),
+        `${who} has paused it (${why}); resume it, or move it over ${request.position} by moveTo`,
+      )
+    }
+    return { id: request.id, change: { ask: request } }
+  }
+}
+
+/** Whether it was that entry which has passed the position. */
+export function hasSkipped<P>(
+  { unit, operation, refused, before, after }: AuditEntry,
+  of: Unit,
+  { order, position }: { readonly order: PositionOrder<P>; readonly position: P },
+): boolean {
+  if (operation !== 'skip' || refused !== undefined || unitKey(unit) !== unitKey(of)) return false
+  const [from, to] = [before.position, after?.position].map((at) =>
+    at === undefined ? undefined : order.parse(at),
+  )
+  return isReached(order, position, to) && !isReached(order, position, from)
 }
 
 function requireFollowing(unit: Unit, role: Role, desired: DesiredState): void {

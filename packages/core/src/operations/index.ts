@@ -38,4 +38,10 @@ export type { ClosingRequest, LettersRequest, RetryRequest } from './letter-requ
 export type { RetryOutcome } from './letter-retry.ts'
 export { createOperations, type Operations, type Outcome } from './operations.ts'
 export type { OperationsOptions } from './options.ts'
-export type { AuditRequest, MoveRequest, OperationRequest, UnitsRequest } from './requests.ts'
+export type {
+  AuditRequest,
+  MoveRequest,
+  OperationRequest,
+  SkipRequest,
+  UnitsRequest,
+} from './requests.ts'

@@ -2,9 +2,16 @@ import { randomUUID } from 'node:crypto'
 import { systemClock } from '../kernel/clock.ts'
 import { neverAborted } from '../kernel/deferred.ts'
 import { hasCode, InvalidOptionError, OperationPendingError } from '../kernel/errors.ts'
-import type { AuditEntry, ControlFilter, ControlledUnit, RequestName } from '../ports/control.ts'
+import { requireDeadLetters } from '../ports/capabilities.ts'
+import type {
+  AnsweredRequest,
+  AuditEntry,
+  ControlFilter,
+  ControlledUnit,
+  UnitRequest,
+} from '../ports/control.ts'
 import type { ListedLate } from '../ports/late-events.ts'
-import { isPosition, laterOf } from '../ports/position.ts'
+import { isPosition, laterOf, type PositionOrder } from '../ports/position.ts'
 import { type Unit, unitName } from '../ports/unit.ts'
 import { answerOf } from './answer.ts'
 import { choose, describeVersions } from './choice.ts'
@@ -12,10 +19,12 @@ import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.
 import {
   type Asking,
   type Decide,
+  hasSkipped,
   toBe,
   toBeAsked,
   toBeForgotten,
   toBeRetired,
+  toBeSkipped,
   toBeWithdrawn,
   toStandAt,
 } from './decisions.ts'
@@ -39,7 +48,9 @@ import {
   resolveAudit,
   resolveMove,
   resolveRequest,
+  resolveSkip,
   resolveUnits,
+  type SkipRequest,
   type UnitsRequest,
 } from './requests.ts'
 
@@ -74,6 +85,15 @@ export interface Operations<P> {
    * (`moved`). Backward: they are handled again. What handlers have written stays as it is.
    */
   moveTo(request: MoveRequest<P>): Promise<Outcome>
+  /**
+   * Passes the event at which a projection fails, as if its `onFailure` had answered `'skip'`: a dead letter with who and why,
+   * counted as skipped (`apply_error`), with the checkpoint behind it, in one transaction. For a projection that is paused by its
+   * own failure, or tries again. The node that runs it does it, within a second; after a start, once it fails there again. The
+   * call names the position that was seen to fail: nothing else is skipped. Rejects with `OperationRefusedError` where the
+   * projection fails elsewhere, runs, has passed the position, or an operator has paused it. Rejects with
+   * `OperationPendingError` after `timeoutMs`: it stays asked for, until it is done or `cancel` withdraws it. Needs `source`.
+   */
+  skipNext(request: SkipRequest<P>): Promise<Outcome>
   /**
    * Makes that version the live one. The node that runs it does so: at one position of both, it calls `onSwitch` and changes the
    * roles, in one transaction. The version that was live goes on beside it, so that switching back is the same step. It waits
@@ -182,22 +202,43 @@ class StoreOperations<P> implements Operations<P> {
 
   async moveTo(request: MoveRequest<P>): Promise<Outcome> {
     const resolved = resolveMove(request)
-    const { checkpoints, source } = this.#options
     const { position, signal } = resolved
-    if (source === undefined) {
-      throw new InvalidOptionError('source', 'the EventSource, since moveTo compares positions', source)
-    }
-    const { order } = source
-    if (position !== undefined && !isPosition(order, position)) {
-      throw new InvalidOptionError('position', 'a position of the source', position)
-    }
-    const settled = (await checkpoints.progress(source.name, signal))
+    const { name, order } = this.#sourceFor('moveTo')
+    if (position !== undefined) requirePosition(order, position)
+    const settled = (await this.#options.checkpoints.progress(name, signal))
       .flatMap((stored) => [stored.position, stored.settled])
       .reduce<P | undefined>(
         (furthest, text) => laterOf(order, furthest, text === undefined ? undefined : order.parse(text)),
         undefined,
       )
     return await this.#change(resolved, toStandAt({ order, position, settled }, resolved))
+  }
+
+  async skipNext(request: SkipRequest<P>): Promise<Outcome> {
+    const resolved = resolveSkip(request)
+    const { order } = this.#sourceFor('skipNext')
+    const { position } = resolved
+    requirePosition(order, position)
+    requireDeadLetters('skipNext', this.#options.checkpoints)
+    const target = { order, position }
+    const { unit } = await this.#unitOf(resolved)
+    try {
+      return await this.#ask({ operation: 'skip', position: order.format(position) }, resolved, (asked) =>
+        toBeSkipped(asked, target),
+      )
+    } catch (error) {
+      if (!hasCode(error, 'TIDEMARK_OPERATION_REFUSED')) throw error
+      const entries = await this.audit({ projection: unit.projection })
+      const entry = entries.find((each) => hasSkipped(each, unit, target))
+      if (entry === undefined) throw error
+      return { outcome: 'already', entry }
+    }
+  }
+
+  #sourceFor(operation: string): NonNullable<OperationsOptions<P>['source']> {
+    const { source } = this.#options
+    if (source !== undefined) return source
+    throw new InvalidOptionError('source', `the EventSource, since ${operation} compares positions`, source)
   }
 
   async switchTo(request: OperationRequest & { readonly version: number }): Promise<Outcome> {
@@ -207,7 +248,7 @@ class StoreOperations<P> implements Operations<P> {
     const { role } = await this.#unitOf(resolved)
     if (role === 'live') return { outcome: 'already', entry: undefined }
     try {
-      return await this.#ask('switch', resolved)
+      return await this.#ask({ operation: 'switch' }, resolved)
     } catch (error) {
       if (!hasCode(error, 'TIDEMARK_OPERATION_PENDING')) throw error
       const stand = describeVersions(await this.#units({ projection }, resolved.signal))
@@ -234,7 +275,7 @@ class StoreOperations<P> implements Operations<P> {
   }
 
   async rebuild(request: OperationRequest): Promise<Outcome> {
-    return await this.#ask('rebuild', resolveRequest(request))
+    return await this.#ask({ operation: 'rebuild' }, resolveRequest(request))
   }
 
   async cancel(request: OperationRequest): Promise<Outcome> {
@@ -265,12 +306,19 @@ class StoreOperations<P> implements Operations<P> {
   }
 
   /** What only a node can do: it is asked, and its audit entry is waited for. */
-  async #ask(operation: RequestName, request: ResolvedRequest): Promise<Outcome> {
+  async #ask(
+    wanted: Pick<UnitRequest, 'operation' | 'position'>,
+    request: ResolvedRequest,
+    decide: (
+      asked: UnitRequest,
+      seen: AnsweredRequest | undefined,
+    ) => (found: ControlledUnit) => Asking = toBeAsked,
+  ): Promise<Outcome> {
     const { control } = this.#options
     const { who, why, timeoutMs, signal } = request
     const sinceMs = systemClock.nowMs()
     const { unit, answered } = await this.#unitOf(request)
-    const asking = toBeAsked({ id: randomUUID(), operation, who, why }, answered)
+    const asking = decide({ id: randomUUID(), ...wanted, who, why }, answered)
     let asked: Asking | undefined
     await control.change(
       unit,
@@ -281,7 +329,8 @@ class StoreOperations<P> implements Operations<P> {
       request,
     )
     // Somebody has forgotten it since it was looked up.
-    if (asked === undefined) return await this.#ask(operation, request)
+    if (asked === undefined) return await this.#ask(wanted, request, decide)
+    const { operation } = wanted
     const leftMs = Math.max(0, sinceMs + timeoutMs - systemClock.nowMs())
     const entry = await answerOf({ control, unit, operation, id: asked.id, timeoutMs, leftMs, signal })
     return { outcome: asked.change === undefined ? 'already' : 'done', entry }
@@ -308,6 +357,12 @@ class StoreOperations<P> implements Operations<P> {
       { ...filter, ...(source === undefined ? {} : { source: source.name }) },
       signal,
     )
+  }
+}
+
+function requirePosition<P>(order: PositionOrder<P>, position: P): void {
+  if (!isPosition(order, position)) {
+    throw new InvalidOptionError('position', 'a position of the source', position)
   }
 }
 

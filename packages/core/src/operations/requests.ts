@@ -39,6 +39,11 @@ export interface MoveRequest<P> extends OperationRequest {
   readonly position: P | undefined
 }
 
+export interface SkipRequest<P> extends OperationRequest {
+  /** Where the event is: the `firstPosition` of the failure that was seen. What fails elsewhere by now is not skipped. */
+  readonly position: P
+}
+
 export interface UnitsRequest {
   /**
    * The projection that is wanted.
@@ -80,7 +85,7 @@ const OPERATION_REQUEST: Readonly<Record<keyof OperationRequest, true>> = {
   timeoutMs: true,
   signal: true,
 }
-const MOVE_REQUEST: Readonly<Record<keyof MoveRequest<unknown>, true>> = {
+const POSITION_REQUEST: Readonly<Record<keyof MoveRequest<unknown> | keyof SkipRequest<unknown>, true>> = {
   ...OPERATION_REQUEST,
   position: true,
 }
@@ -108,11 +113,16 @@ export function resolveRequest(request: OperationRequest): ResolvedRequest {
 export function resolveMove<P>(
   request: MoveRequest<P>,
 ): ResolvedRequest & { readonly position: P | undefined } {
-  requireKnownOptions(request, MOVE_REQUEST)
+  requireKnownOptions(request, POSITION_REQUEST)
   // A slip must not begin a projection anew.
   if (!('position' in request)) {
     throw new InvalidOptionError('position', 'a position, or undefined for before the first event', 'nothing')
   }
+  return { ...checked(request), position: request.position }
+}
+
+export function resolveSkip<P>(request: SkipRequest<P>): ResolvedRequest & { readonly position: P } {
+  requireKnownOptions(request, POSITION_REQUEST)
   return { ...checked(request), position: request.position }
 }
 

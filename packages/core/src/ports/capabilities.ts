@@ -55,7 +55,7 @@ export const STORE_CAPABILITIES: Readonly<
 /** Throws `UnsupportedByStoreError` where a projection may skip events and the store keeps no dead letters. */
 export function requireDeadLetters(
   option: string,
-  store: Pick<CheckpointStore<never>, 'name' | 'deadLetters'>,
+  store: { readonly name: string; readonly deadLetters?: unknown },
 ): void {
   if (store.deadLetters !== undefined) return
   throw new UnsupportedByStoreError(

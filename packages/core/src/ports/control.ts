@@ -35,8 +35,8 @@ export interface ControlledUnit extends StoredUnit {
   readonly answered: AnsweredRequest | undefined
 }
 
-/** What only a node that runs the unit can do, since it takes the user's code. */
-export type RequestName = 'rebuild' | 'switch'
+/** What only a node that runs the unit can do: it takes the user's code, or knows what fails there. */
+export type RequestName = 'rebuild' | 'switch' | 'skip'
 
 /** A request to the node that runs the unit. */
 export interface UnitRequest {
@@ -45,6 +45,8 @@ export interface UnitRequest {
   readonly operation: RequestName
   readonly who: string
   readonly why: string
+  /** Where the event is that is to be skipped; of a `skip` alone. */
+  readonly position?: string
 }
 
 export interface PendingRequest extends UnitRequest {

@@ -59,7 +59,7 @@ export type LetterChoice =
   | { readonly ids: readonly string[] }
   | { readonly filter: Omit<LetterFilter, 'state'>; readonly page: LetterPage }
 
-/** Who wants letters to be retried, and why. */
+/** Who wants events to be skipped, or letters to be retried, and why. */
 export interface LetterAsker {
   readonly who: string
   readonly why: string
@@ -91,6 +91,8 @@ export interface NewDeadLetter {
   readonly key: string | undefined
   /** The process that gave them up. */
   readonly node: string
+  /** The operator who has asked for that; `undefined` where the projection's `onFailure` has decided it. */
+  readonly skippedBy?: LetterAsker | undefined
 }
 
 /** What was thrown, without its other fields: they may hold what is in the event. */

@@ -68,8 +68,10 @@ export function afterFailure<P, E>(
   }
   const isOfEvents = extent !== undefined && isCounted
   const afterIt = isOfEvents ? narrowed(standing.narrowed, extent, policy.batchSize) : standing.narrowed
+  const isKnown = isCounted && halved === undefined && isOfOnePosition(batch, error)
   const counted = {
     ...standing,
+    failing: isKnown && given !== undefined ? given : standing.failing,
     isDared: deaths !== undefined && action.kind === 'retry',
     attempts,
     failuresInARow: inARow,
@@ -104,6 +106,12 @@ export function afterFailure<P, E>(
   const resting = entered(counted, isPaused ? 'paused' : 'resting', { error, failure })
   // Whatever fails while it is paused, it is paused until the event has passed.
   return { standing: counted.pause === undefined ? resting : { ...resting, shows: 'paused' }, commands }
+}
+
+/** A source may part no further; but a batch that has ended its transaction is never parted. */
+function isOfOnePosition(batch: FailedWork['batch'], error: unknown): boolean {
+  if (!hasCode(error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')) return true
+  return batch !== undefined && batch.firstPosition === batch.lastPosition
 }
 
 /** How often the process has ended at these events; `undefined` where that is not what failed. */

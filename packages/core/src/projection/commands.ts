@@ -58,8 +58,12 @@ export type Input<P, E> =
       readonly isRetryAsked: boolean
       readonly asked: PendingRequest | undefined
     }
-  /** Answers `fulfil`. `checkpoint`: where the unit stands now; `undefined`: nothing was changed. */
-  | { readonly kind: 'fulfilled'; readonly checkpoint: KnownCheckpoint<P> | undefined }
+  /** Answers `fulfil`. `checkpoint`: where the unit stands now; `undefined`: nothing was changed. `buried`: what was skipped. */
+  | {
+      readonly kind: 'fulfilled'
+      readonly checkpoint: KnownCheckpoint<P> | undefined
+      readonly buried?: Burial | undefined
+    }
   /** `isLate`: nobody waits for the end any more. */
   | { readonly kind: 'stop'; readonly isLate: boolean }
 
@@ -94,6 +98,8 @@ export type Command<P, E> =
       readonly kind: 'fulfil'
       readonly request: PendingRequest
       readonly incarnation: string | undefined
+      /** What has become of the request, of a `skip`. */
+      readonly skip: SkipOrder<P> | undefined
     }
   | ({ readonly kind: 'open' } & Opening<P>)
   | ({ readonly kind: 'load' } & PageRequest<P>)
@@ -123,6 +129,16 @@ export type Command<P, E> =
   | { readonly kind: 'report'; readonly report: Report<P> }
   /** Gives the right back; nothing follows. */
   | { readonly kind: 'end' }
+
+/** What an operator wants to be skipped, in one transaction with its dead letter; or why nothing is. */
+export type SkipOrder<P> =
+  | {
+      readonly from: P | undefined
+      readonly to: P
+      readonly evidence: Evidence<P>
+      readonly burial: Burial
+    }
+  | { readonly refused: string }
 
 /** The newest incarnation, and where the head stood when this projection started. */
 export type Opening<P> = Pick<HighWaterReading<P>, 'incarnation' | 'head'>

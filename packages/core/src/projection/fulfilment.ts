@@ -1,3 +1,4 @@
+import type { Burial } from '../failures/letter.ts'
 import { describeError } from '../kernel/describe-error.ts'
 import { hasCode, messageOf } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
@@ -14,6 +15,8 @@ import type { Checkpoint } from '../ports/stored-unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
+import type { SkipOrder } from './commands.ts'
+import { skipEvents, tellSkip } from './skipping.ts'
 import { isTransient } from './store-calls.ts'
 import { Switches, type SwitchParts } from './switching.ts'
 import { UserCode, type UserCodeParts } from './user-code.ts'
@@ -21,13 +24,23 @@ import { UserCode, type UserCodeParts } from './user-code.ts'
 interface FulfilmentParts<P, E, Tx> extends SwitchParts<P, E, Tx>, UserCodeParts<P, E, Tx> {
   readonly checkpoints: Pick<CheckpointStore<Tx>, 'control' | 'isTransient' | 'deadLetters'>
   readonly logger: Logger
-  readonly session: Pick<TelemetrySession<P, E>, 'telemetry'>
+  readonly session: TelemetrySession<P, E>
 }
 
-interface Asked {
+interface Asked<P> {
   readonly request: PendingRequest
   readonly incarnation: string | undefined
+  readonly skip: SkipOrder<P> | undefined
 }
+
+/** A request has ended: where the unit stands now, and what was skipped. */
+interface Done {
+  /** `undefined`: it was refused, and nothing was changed. */
+  readonly checkpoint: Checkpoint | undefined
+  readonly buried: Burial | undefined
+}
+
+const REFUSED: Done = { checkpoint: undefined, buried: undefined }
 
 type Work<Tx> = Parameters<Control<Tx>['fulfil']>[1]
 
@@ -48,15 +61,15 @@ export class Fulfilments<P, E, Tx> {
   }
 
   /**
-   * Where the unit stands now; `undefined` where nothing was changed.
+   * `undefined` where the request has not ended.
    *
    * @param begun - `undefined` where no events may be handled with it
    */
   async fulfil(
-    asked: Asked,
+    asked: Asked<P>,
     begun: Pick<FulfilRequest, 'session'> | undefined,
     signal: AbortSignal,
-  ): Promise<Checkpoint | undefined> {
+  ): Promise<Done | undefined> {
     const { checkpoints, clock, logger } = this.#parts
     const { control } = checkpoints
     if (control === undefined) return undefined
@@ -65,6 +78,8 @@ export class Fulfilments<P, E, Tx> {
     let handled: ReadPage<P, E> | undefined
     const work: Work<Tx> = async (tx, found, live) => {
       if (asked.request.operation === 'rebuild') return await this.#reset(tx, found, user, within)
+      if (asked.request.operation === 'skip')
+        return await skipEvents(this.#parts, { tx, found, skip: asked.skip })
       const both = { own: found, live, mayHandle: begun !== undefined }
       const switched = await this.#switches.switch(tx, both, user, within)
       handled = switched?.handled
@@ -74,14 +89,20 @@ export class Fulfilments<P, E, Tx> {
       const isSwitch = asked.request.operation === 'switch'
       if (isSwitch && !(await this.#switches.isNear(control, begun !== undefined, signal))) return undefined
       const session = isSwitch ? begun : {}
-      const after = this.#told(await this.#end(control, { ...asked, ...session }, work, within))
-      if (after !== undefined && handled !== undefined) this.#count(handled)
-      return after
+      const entry = await this.#end(control, { ...asked, ...session }, work, within)
+      if (entry === undefined) return undefined
+      const after = this.#told(entry)
+      if (after === undefined) return REFUSED
+      if (handled !== undefined) this.#count(handled)
+      return { checkpoint: after, buried: tellSkip(this.#parts, asked.skip, after) }
     } catch (thrown) {
       if (signal.aborted) return undefined
       const { name, error } = user.failureOf(thrown)
       const isToPass = name === undefined && this.#passes(error)
-      if (!isToPass && (await this.#refuse(control, asked, { error, name }, signal))) return undefined
+      if (!isToPass) {
+        const refused = await this.#refuse(control, asked, { error, name }, signal)
+        if (refused !== undefined) return refused
+      }
       if (this.#log.failed(clock.nowMs())) {
         logger.warn(
           `tidemark: ${describeRequest(this.#parts.projection.name, asked.request)} could not be carried out yet: ` +
@@ -92,34 +113,39 @@ export class Fulfilments<P, E, Tx> {
     }
   }
 
-  /** Whether that is stored. */
+  /** `undefined` where that is not stored. */
   async #refuse(
     control: Control<Tx>,
-    asked: Asked,
+    asked: Asked<P>,
     { error, name }: { readonly error: unknown; readonly name: string | undefined },
     signal: AbortSignal,
-  ): Promise<boolean> {
+  ): Promise<Done | undefined> {
     const { projection, logger } = this.#parts
-    const reason = messageOf(error).replaceAll('\0', '').slice(0, LONGEST_REASON)
-    const refused = `its ${name ?? FUNCTION_OF[asked.request.operation]} has failed: ${reason}`
+    const isLetter = hasCode(error, 'TIDEMARK_DEAD_LETTER_NOT_WRITTEN')
+    const reason = messageOf(isLetter ? error.cause : error)
+      .replaceAll('\0', '')
+      .slice(0, LONGEST_REASON)
+    const what = isLetter
+      ? 'a dead letter could not be written'
+      : `its ${name ?? WORK_OF[asked.request.operation]} has failed`
+    const refused = `${what}: ${reason}`
     try {
       const entry = await this.#end(control, asked, async () => ({ refused }), signal)
+      if (entry === undefined) return undefined
       this.#told(entry)
-      if (entry !== undefined) {
-        const request = describeRequest(projection.name, asked.request)
-        logger.error(
-          `tidemark: ${request} was not carried out, and nothing was changed:\n${describeError(error)}`,
-        )
-      }
-      return true
+      const request = describeRequest(projection.name, asked.request)
+      logger.error(
+        `tidemark: ${request} was not carried out, and nothing was changed:\n${describeError(error)}`,
+      )
+      return REFUSED
     } catch {
-      return false
+      return undefined
     }
   }
 
   async #end(
     control: Control<Tx>,
-    { request, incarnation, session }: Asked & Pick<FulfilRequest, 'session'>,
+    { request, incarnation, session }: Omit<Asked<P>, 'skip'> & Pick<FulfilRequest, 'session'>,
     work: Work<Tx>,
     signal: AbortSignal,
   ): Promise<AuditEntry | undefined> {
@@ -147,8 +173,9 @@ export class Fulfilments<P, E, Tx> {
   }
 
   /** What passes by itself: also a store that was restarted between the page and the transaction. */
-  #passes(error: unknown): boolean {
+  #passes(thrown: unknown): boolean {
     const { checkpoints, source } = this.#parts
+    const error = hasCode(thrown, 'TIDEMARK_DEAD_LETTER_NOT_WRITTEN') ? thrown.cause : thrown
     return (
       isTransient(checkpoints, error) ||
       isTransient(source, error) ||
@@ -167,20 +194,25 @@ export class Fulfilments<P, E, Tx> {
     })
   }
 
-  #told(entry: AuditEntry | undefined): Checkpoint | undefined {
+  /** Where the unit stands now; `undefined` where it was refused. */
+  #told(entry: AuditEntry): Checkpoint | undefined {
     const { projection, clock, logger } = this.#parts
-    if (entry === undefined) return undefined
     this.#log.ended(clock.nowMs())
     const { operation, who, why, after, refused } = entry
     const request = describeRequest(projection.name, { operation, who, why })
-    if (refused === undefined) logger.info(`tidemark: ${request} is carried out`)
-    return refused === undefined ? after : undefined
+    if (refused !== undefined) {
+      logger.info(`tidemark: ${request} is refused: ${refused}`)
+      return undefined
+    }
+    logger.info(`tidemark: ${request} is carried out`)
+    return after
   }
 }
 
-const FUNCTION_OF: Readonly<Record<PendingRequest['operation'], string>> = {
+const WORK_OF: Readonly<Record<PendingRequest['operation'], string>> = {
   rebuild: 'reset',
   switch: 'onSwitch',
+  skip: 'skip',
 }
 
 function describeRequest(

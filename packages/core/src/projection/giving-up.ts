@@ -1,19 +1,9 @@
 import type { FailedBatch } from '../failures/classify.ts'
-import type { Burial } from '../failures/letter.ts'
 import type { Decided } from '../failures/on-failure.ts'
 import type { Evidence } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { Command, Context, FailedWork, Step } from './commands.ts'
-import { attempting, type Standing } from './standing.ts'
-
-/** What is given up where the projection decides so. */
-export interface GivenUp<P> {
-  /** Where the checkpoint moves. */
-  readonly to: P
-  /** `undefined`: nothing holds at the moment that says how far it is safe to go, so it is tried again. */
-  readonly evidence: Evidence<P> | undefined
-  readonly burial: Burial
-}
+import { attempting, type GivenUp, type Standing } from './standing.ts'
 
 interface Failed<P> extends Pick<FailedWork, 'stage' | 'error' | 'batch'> {
   readonly moving: Standing<P>['moving']

@@ -2,6 +2,7 @@ import type { PendingRequest } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 import type { Context, Step } from './commands.ts'
+import { skipAsked } from './skip-asked.ts'
 import { attempting, blamingNone, entered, followDueInMs, pageLimit, type Standing } from './standing.ts'
 
 /** The next thing to do, once nothing is at hand. */
@@ -11,7 +12,12 @@ export function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<
   const { asked, isAskedDue, pausedBy, right } = standing
   const isStill = pausedBy !== undefined || isPausedForGood(standing)
   const isAskedOfThis = isAskedDue && (isStill || right === 'held')
-  if (asked !== undefined && isAskedOfThis) return fulfil(standing, asked, context)
+  if (asked !== undefined && isAskedOfThis) {
+    const fulfilling = fulfil<P, E>(standing, asked, context)
+    if (fulfilling !== undefined) return fulfilling
+    // Nothing but the request would try it again.
+    if (isPausedForGood(standing)) return hold(standing)
+  }
   if (standing.pausedBy !== undefined) return hold(standing)
   if (standing.right === 'lost') return standBy(standing)
   if (standing.right === 'none')
@@ -54,12 +60,19 @@ function mending<P, E>(
   }
 }
 
-/** Whether it comes to anything or not, the next look tells what is still asked for. */
-function fulfil<P, E>(standing: Standing<P>, request: PendingRequest, { reading }: Context<P>): Step<P, E> {
-  const incarnation = reading?.incarnation ?? standing.cursorIncarnation
+/** Whether it comes to anything or not, the next look tells what is still asked for. `undefined`: it has to work first. */
+function fulfil<P, E>(
+  standing: Standing<P>,
+  request: PendingRequest,
+  context: Context<P>,
+): Step<P, E> | undefined {
+  const isSkip = request.operation === 'skip'
+  const skip = isSkip ? skipAsked(standing, request, context) : undefined
+  if (isSkip && skip === undefined) return undefined
+  const incarnation = context.reading?.incarnation ?? standing.cursorIncarnation
   return {
     standing: attempting({ ...standing, isAskedDue: false, moving: undefined }, 'fulfilling'),
-    commands: [{ kind: 'fulfil', request, incarnation }],
+    commands: [{ kind: 'fulfil', request, incarnation, skip }],
   }
 }
 

@@ -266,10 +266,16 @@ export class ProjectionRunner<P, E, Tx> {
   async #fulfil(asked: Parameters<Fulfilments<P, E, Tx>['fulfil']>[0]): Promise<Input<P, E>> {
     this.#calls.dropPages()
     await this.#handlerCalls.ended()
-    const stored = await this.#fulfilments.fulfil(asked, this.#tenure.begun, this.#givenUp.signal)
+    const done = await this.#fulfilments.fulfil(asked, this.#tenure.begun, this.#givenUp.signal)
     // Another owner may have begun, and what was suspected may be behind.
     this.#tenure.forget()
-    return { kind: 'fulfilled', checkpoint: stored && this.#calls.known(stored) }
+    // Its own answer is no news.
+    if (done && this.#heard) this.#heard = { ...this.#heard, answered: asked.request.id }
+    return {
+      kind: 'fulfilled',
+      checkpoint: done?.checkpoint && this.#calls.known(done.checkpoint),
+      buried: done?.buried,
+    }
   }
 
   async #handle(page: ReadPage<P, E>, from: P | undefined): Promise<Input<P, E>> {

@@ -4,7 +4,7 @@ import type { ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 
-interface Reporting<P, E> {
+export interface SkipReporting<P, E> {
   readonly source: EventSource<P, E>
   readonly session: TelemetrySession<P, E>
   readonly logger: Logger
@@ -12,7 +12,7 @@ interface Reporting<P, E> {
 
 /** Tells of the runs that one advance has crossed: a count, a span each, and a warning where events may be lost. */
 export function reportSkips<P, E>(
-  { source, session, logger }: Reporting<P, E>,
+  { source, session, logger }: SkipReporting<P, E>,
   projection: string,
   { crossed, skipped }: Advanced,
   page: ReadPage<P, E> | undefined,

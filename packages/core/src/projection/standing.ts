@@ -67,6 +67,10 @@ export interface Standing<P> {
   readonly isDared: boolean
   /** How often handler or mapping have failed at this batch. */
   readonly attempts: number
+  /** What has failed there, once it is known which events those are. */
+  readonly failing: GivenUp<P> | undefined
+  /** Whether events have passed since the checkpoint was read. */
+  readonly hasPassed: boolean
   /** How often in a row anything has failed. */
   readonly failuresInARow: number
   /** Whether dead letters are to be retried: `now`, or once a batch has passed or none is there, so that each has its turn. */
@@ -108,6 +112,15 @@ interface MovingPage<P> {
   readonly lastAppendedAtMs: number | undefined
 }
 
+/** What is given up where the projection decides so. */
+export interface GivenUp<P> {
+  /** Where the checkpoint moves. */
+  readonly to: P
+  /** `undefined`: nothing holds at the moment that says how far it is safe to go, so it is tried again. */
+  readonly evidence: Evidence<P> | undefined
+  readonly burial: Burial
+}
+
 export const NOT_STARTED: Standing<never> = {
   phase: 'stopped',
   shows: 'stopped',
@@ -127,6 +140,8 @@ export const NOT_STARTED: Standing<never> = {
   suspectedLimit: undefined,
   isDared: false,
   attempts: 0,
+  failing: undefined,
+  hasPassed: false,
   failuresInARow: 0,
   letters: 'none',
   pausedBy: undefined,
@@ -209,7 +224,7 @@ export function pageLimit({ narrowed, suspectedLimit }: Standing<unknown>, batch
 export function blamingNone<P>(standing: Standing<P>): Standing<P> {
   const { attempts, failuresInARow, pause } = standing
   if (attempts === 0 && failuresInARow === 0 && pause === undefined) return standing
-  return { ...standing, attempts: 0, failuresInARow: 0, pause: undefined }
+  return { ...standing, attempts: 0, failing: undefined, failuresInARow: 0, pause: undefined }
 }
 
 /** What is shown whatever there is to read. */
@@ -251,8 +266,9 @@ export function withCheckpoint<P>(
     ...standing,
     checkpoint,
     isCheckpointRead: true,
+    hasPassed: false,
     ...(isMoved ? { failuresInARow: 0 } : {}),
-    ...(isAnotherBatch ? { attempts: 0, pause: undefined, narrowed: undefined } : {}),
+    ...(isAnotherBatch ? { attempts: 0, failing: undefined, pause: undefined, narrowed: undefined } : {}),
     // A cursor above the checkpoint is in memory only, and means nothing in another incarnation.
     cursor: position,
     cursorIncarnation: incarnation,

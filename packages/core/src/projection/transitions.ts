@@ -91,6 +91,7 @@ export const applied: Transition<'applied'> = <P, E>(
       letters: mendingNext(standing).letters,
       checkpoint: { position: to, skipped },
       checkpointedAtMs: context.nowMs,
+      hasPassed: standing.hasPassed || page !== undefined,
       moving: undefined,
       suspectedLimit,
       isDared: false,
@@ -228,7 +229,11 @@ function triedAnew<P>(standing: Standing<P>, nowMs: number): Standing<P> {
 }
 
 /** What was paused until a restart stays so, unless the request has changed where it stands. */
-export const fulfilled: Transition<'fulfilled'> = (standing, { checkpoint }, context) => {
+export const fulfilled: Transition<'fulfilled'> = <P, E>(
+  standing: Standing<P>,
+  { checkpoint, buried }: Extract<Input<P, E>, { readonly kind: 'fulfilled' }>,
+  context: Context<P>,
+): Step<P, E> => {
   if (checkpoint === undefined) {
     return isPausedForGood(standing) && standing.stopping === 'no'
       ? hold(standing)
@@ -243,7 +248,10 @@ export const fulfilled: Transition<'fulfilled'> = (standing, { checkpoint }, con
     isAskedDue: false,
     oldestAppendedAtMs: undefined,
   }
-  return proceed(triedAnew(changed, context.nowMs), context)
+  const goesOn = proceed<P, E>(triedAnew(changed, context.nowMs), context)
+  if (buried === undefined) return goesOn
+  const report = { kind: 'buried', burial: buried } as const
+  return { standing: goesOn.standing, commands: [{ kind: 'report', report }, ...goesOn.commands] }
 }
 
 /** Nothing is at hand, and what failed, if anything, is tried again later by itself. */

@@ -1,4 +1,5 @@
 import type { HandlerCalls } from '../failures/handler-timeout.ts'
+import { hasCode } from '../kernel/errors.ts'
 import type { CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
@@ -34,6 +35,8 @@ export class UserCode<P, E, Tx> implements UserCalls<P, E, Tx> {
   failureOf(thrown: unknown): { readonly name: string | undefined; readonly error: unknown } {
     const { aborted, reason } = this.#tooLong.signal
     if (aborted) return { name: 'handle', error: reason }
+    // It was not the handler that could not write it.
+    if (hasCode(thrown, 'TIDEMARK_DEAD_LETTER_NOT_WRITTEN')) return { name: undefined, error: thrown }
     const failure = this.#failure
     return failure !== undefined && Object.is(failure.error, thrown)
       ? failure

@@ -197,6 +197,13 @@ alter table ${schema}.audit
   add column refused text;
 comment on column ${schema}.audit.refused is 'why what was asked was not done; NULL where it was';`,
   },
+  {
+    version: 10,
+    sql: (schema) => `alter table ${schema}.dead_letters
+  add column skipped_by text,
+  add column skipped_why text;
+comment on column ${schema}.dead_letters.skipped_by is 'the operator who has asked for it; NULL where onFailure decided';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -9,6 +9,7 @@ import type {
 import { wholeUnit } from '../../../ports/unit.ts'
 import { expectCode, expectEqual, expectThat, rejectionOf, within } from '../expectations.ts'
 import { needed } from '../suite.ts'
+import { LETTER } from './dead-letters.ts'
 import {
   ALL,
   type CheckpointStoreRule,
@@ -314,6 +315,39 @@ export const CONTROL_RULES: readonly CheckpointStoreRule[] = [
       expectEqual([entry?.refused, entry?.after?.position], ["no table o'clock", '3'], 'its audit entry')
       const again = await controlOf(other).fulfil(FULFIL, async (_, found) => ({ to: found }))
       expectEqual(again, undefined, 'what is done of a request that has ended')
+    },
+  },
+  {
+    name: 'a request keeps the position that it is about; what is buried with it counts where it is done, not where that fails',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      await store.advance(move(undefined, '3'), noWork)
+      const request = { ...REQUEST, operation: 'skip', position: '4' } as const
+      await controlOf(other).change(ALL, (found) => found && { ask: request }, limits())
+      const [pending] = await controlOf(store).units({}, never())
+      expectEqual(pending?.asked?.position, '4', 'the position that it is about')
+      const failed = new Error('no such table')
+      const passed = { reason: 'apply_error', stored: '4', current: '4', count: 1n } as const
+      const skip = async (isFailing: boolean): Promise<AuditEntry | undefined> =>
+        await controlOf(store).fulfil(FULFIL, async (tx, found) => {
+          await store.deadLetters?.bury(tx, ALL, LETTER)
+          if (isFailing) throw failed
+          return { to: { ...found, position: '4', skipped: { apply_error: passed.count } } }
+        })
+      await rejectionOf(skip(true), 'a skip that fails')
+      const letters = async (): Promise<unknown> => await store.deadLetters?.list({}, { limit: 9 }, never())
+      expectEqual(await letters(), store.deadLetters && [], 'the letters after a skip that has failed')
+      const entry = await skip(false)
+      expectEqual(
+        [entry?.operation, entry?.before.position, entry?.after?.position],
+        ['skip', '3', '4'],
+        'its audit entry',
+      )
+      const after = await expectPosition(other, '4', 'the checkpoint after it')
+      expectEqual(after?.skipped, { apply_error: 1n }, 'what it has skipped')
+      const found = (await store.deadLetters?.list({}, { limit: 9 }, never())) ?? []
+      expectEqual(found.length, store.deadLetters === undefined ? 0 : 1, 'how many letters there are')
     },
   },
   {

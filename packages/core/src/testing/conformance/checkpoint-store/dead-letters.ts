@@ -18,7 +18,7 @@ import {
 
 const NEEDS = 'keeps_dead_letters'
 
-const LETTER: NewDeadLetter = {
+export const LETTER: NewDeadLetter = {
   source: SOURCE,
   firstPosition: '007',
   lastPosition: 'C:12/P:12',
@@ -70,12 +70,13 @@ export const DEAD_LETTER_RULES: readonly CheckpointStoreRule[] = [
     needs: NEEDS,
     check: async (fixture) => {
       const [store, other] = await owners(fixture)
-      await buryAt(store, undefined, '12', LETTER)
+      const letter = { ...LETTER, skippedBy: { who: "o'neill", why: 'a test customer' } }
+      await buryAt(store, undefined, '12', letter)
       const [found, ...more] = await deadLettersOf(other).list({}, { limit: 10 }, never())
       expectEqual(more, [], 'further letters')
       const { id, buriedAtMs, ...written } = found ?? { id: '', buriedAtMs: 0 }
       const expected = {
-        ...LETTER,
+        ...letter,
         projection: ALL.projection,
         version: ALL.version,
         retryAsked: undefined,
