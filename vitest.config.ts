@@ -63,6 +63,9 @@ const ESDB_GENERATIONS: readonly (readonly [GenerationName, string[]])[] = [
 ]
 const ESDB_CLIENTS = ['eventstore', 'kurrentdb'] as const
 
+// What the tests' own server does is told by one client; the other one tells it in `extra-esdb-server`.
+const ESDB_SERVER = 'test/esdb-adapter/server/**/*.test.ts'
+
 /** For tests that wait for servers and processes to come and go, on a machine that may be busy. */
 const patient = (
   project: TestProjectInlineConfiguration,
@@ -120,7 +123,13 @@ export default defineConfig({
       together(onPostgres('pg-adapter', ['test/pg-adapter/**/*.test.ts'])),
       onPostgres('pg-adapter-instrumented', [`test/pg-adapter/${INSTRUMENTED}`]),
       onEsdb('esdb-adapter-eventstore', 'eventstore', ['test/esdb-adapter/**/*.test.ts']),
-      onEsdb('esdb-adapter-kurrentdb', 'kurrentdb', ['test/esdb-adapter/**/*.test.ts']),
+      onEsdb(
+        'esdb-adapter-kurrentdb',
+        'kurrentdb',
+        ['test/esdb-adapter/**/*.test.ts'],
+        [FAULTS, ESDB_SERVER],
+      ),
+      onEsdb('extra-esdb-server', 'kurrentdb', [ESDB_SERVER]),
       together(onPostgres('conformance', ['test/conformance/**/*.test.ts'])),
       together(patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000)),
       onPostgres('demo', ['test/demo/**/*.test.ts']),

@@ -6,8 +6,8 @@ import { randomFaults } from './random-faults.ts'
 // How long a run takes depends on what else the machine does.
 const PATIENT = { timeout: 300_000 }
 
-steered('10 random faults during 4,000 events lose and repeat nothing', PATIENT, async () => {
-  await randomFaults(seeded('random faults'), 10, { events: 4_000, checkpoints: 'postgres' })
+steered('4 random faults during 1,500 events lose and repeat nothing', PATIENT, async () => {
+  await randomFaults(seeded('random faults'), 4, { events: 1_500, checkpoints: 'postgres' })
 })
 
 steered(
@@ -15,7 +15,7 @@ steered(
   PATIENT,
   async () => {
     const random = seeded('faults and kills, checkpoints in the store')
-    await randomFaults(random, 5, { events: 1_000, checkpoints: 'esdb' })
+    await randomFaults(random, 2, { events: 500, checkpoints: 'esdb' })
     await killInMidBatch(random, 1, { events: 300, checkpoints: 'esdb' })
   },
 )
