@@ -31,7 +31,7 @@ const DROPS_IN_A_ROW = 3
 
 const recordedSkips = `max by (${ofSkips}) (${gauge('skipped_events_recorded', [NOT_HISTORICAL])})`
 const skippedEvents = counter('skipped_events', [NOT_HISTORICAL])
-const running = `max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|live|retrying"'])}) >= 1`
+const running = `max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|replaying|live|retrying"'])}) >= 1`
 /** Of a daemon that was stopped in a process that lives on, OpenTelemetry shows 0 for every state. */
 const anyState = `max by (${ofProjection}) (${gauge('projection_state')}) >= 1`
 const furthestPosition = `max by (${ofProjection}) (${gauge('projection_position')})`
@@ -116,9 +116,13 @@ ${block(increaseInProcess('polls', '5m:15s', ['outcome!="failed"']))}
     for: '5m',
     summary: 'Projection {{ $labels.projection_name }} is {{ $value | humanizeDuration }} behind',
     description:
-      'Its oldest unprocessed event was appended that long ago. A new projection that catches up shows this too; then the lag falls. One that rises by a second a second stands still: look at its state, the mark and its handler.',
+      'Its oldest unprocessed event was appended that long ago. A new projection that catches up shows this too; then the lag falls. One that replays, and a version beside the live one, do not. One that rises by a second a second stands still: look at its state, the mark and its handler.',
     // Each process that could own it knows at most how far it got itself: the least lag is the true one.
-    expr: `min by (${ofProjection}) (${known('projection_lag_seconds')}) > ${LAG_SECONDS}`,
+    expr: `min by (${ofProjection}) (${known('projection_lag_seconds')}) > ${LAG_SECONDS}
+unless
+max by (${ofProjection}) (${gauge('projection_state', ['state="replaying"'])}) >= 1
+unless
+max by (${ofProjection}) (${gauge('projection_beside')}) >= 1`,
   },
   {
     name: 'TidemarkProjectionNotRunning',

@@ -123,6 +123,7 @@ const TEXT_COLORS: Readonly<Record<string, string>> = {
   moving: 'green',
   live: 'green',
   catching_up: 'blue',
+  replaying: 'blue',
   standby: 'text',
   retrying: 'orange',
   paused: 'red',

@@ -19,6 +19,7 @@ import { OF_SUBSCRIPTIONS } from './subscription-panels.ts'
 const MOST_ALIVE_FIRST: readonly (ProjectionState | SubscriptionState)[] = [
   'live',
   'catching_up',
+  'replaying',
   'retrying',
   'paused',
   'dropped',
@@ -260,6 +261,23 @@ export const ROWS: readonly Row[] = [
           perSource('mark', across('high_water_mark', 'source')),
           perProjection(across('projection_position', 'projection_name'), '{{projection_name}} checkpoint'),
         ],
+      },
+      {
+        title: 'Replays: time left',
+        whenEmpty: 'Nothing is replayed, or positions are sparse',
+        description:
+          'At the speed of the last half minute, of projections that handle events anew: rebuilt, moved back, or beside the live version.',
+        width: 8,
+        view: { kind: 'graph', unit: 's' },
+        queries: [perProjection(across('replay_seconds_left', 'projection_name'))],
+      },
+      {
+        title: 'Replays: speed',
+        whenEmpty: 'Nothing is replayed',
+        description: 'Events a second, over the last half minute.',
+        width: 8,
+        view: { kind: 'graph', unit: 'cps' },
+        queries: [perProjection(across('replay_events_per_second', 'projection_name'))],
       },
     ],
   },

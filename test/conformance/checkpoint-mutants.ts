@@ -703,6 +703,15 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /what the audit says; found/,
   },
   {
+    name: 'how far a version had come is forgotten',
+    breaks: opens((store) => ({
+      open: async (...args) => ({ ...(await store.open(...args)), furthest: undefined }),
+    })),
+    caughtBy:
+      'how far a version had come is kept where it is moved back or becomes live, and whoever opens it is told',
+    says: /what whoever opens it is told; found/,
+  },
+  {
     name: 'a version becomes live whatever the live one does',
     breaks: controls((control) => ({
       fulfil: ({ liveWithinMs: _, ...request }, work) => control.fulfil(request, work),

@@ -66,6 +66,7 @@ const projections: fc.Arbitrary<ProjectionFacts<bigint>> = fc.record({
     position: maybe(fc.bigInt({ min: 1n, max: 9n })),
     lagPositions: fc.constant(undefined),
     lagMs: maybe(fc.integer({ min: 0, max: 30 * MINUTE })),
+    replay: maybe(fc.constant({ target: 9n, eventsPerSecond: 10, secondsLeft: undefined })),
     handledEvents: fc.nat(),
     skipped: fc.constantFrom(undefined, {}),
     asked: fc.constant(undefined),

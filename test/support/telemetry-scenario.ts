@@ -23,7 +23,7 @@ export interface TelemetryScenario {
  * Makes everything happen that an instrument tells of, and stops the clock there: a gap is open and the mark is stale, a
  * projection is paused, another stands by. Takes no real time.
  *
- * - `orders`, in proof mode: `balances` (owned by one of two daemons), `mailer` (paused at an event), `search` (skips it), `shaky`
+ * - `orders`, in proof mode: `balances` (owned by one of two daemons), its version 2, which replays, `mailer` (paused at an event), `search` (skips it), `shaky`
  * - `legacy`, in stale-threshold mode: `ledger`, which skips
  * - `journal`, by wrapped subscriptions: see `subscription-scenario.ts`
  */
@@ -44,6 +44,7 @@ export async function telemetryScenario(
     checkpoints,
     projections: [
       balances,
+      { ...balances, version: 2, batchSize: 1, handle: () => takes(clock, 6_000) },
       {
         name: 'mailer',
         attempts: 2,

@@ -30,7 +30,7 @@ export const DESIRED_COLUMNS: string = `desired, desired_by, desired_why, ${msSq
 /** The rows that all of `conditions` hold for, as `toStoredUnit` takes them. */
 export function selectSql({ checkpoints }: CheckpointTables, conditions: readonly string[]): string {
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role,
+  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest,
         (position is null and started_at_head is null)::text as "isHeadUnknown"
       from ${checkpoints} c ${where}`
 }

@@ -181,7 +181,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     if (row.isHeadUnknown === 'true' && head !== undefined) {
       await this.#query(keepHeadSql(this.#tables, unit, head), signal)
     }
-    return { position, skipped, role: toRole(row) }
+    return { position, skipped, role: toRole(row), furthest: textOf(row.furthest) }
   }
 
   async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {

@@ -33,7 +33,7 @@ import { THEIR_LIMIT } from './transaction.ts'
 
 /** As `toControlledUnit` takes them. */
 function columnsSql(tables: CheckpointTables): string {
-  return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, ${DESIRED_COLUMNS},
+  return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, ${DESIRED_COLUMNS},
         ${isRetryAskedSql('c', tables)}::text as "isRetryAsked", asked::text as asked, answered::text as answered`
 }
 
@@ -161,7 +161,7 @@ export function askSql(
 
 function setSql(
   found: OperatedState,
-  { role, desired, position, skipped }: OperatedState,
+  { role, desired, position, skipped, furthest }: OperatedState,
   { who, why }: Pick<StateChange, 'who' | 'why'>,
   ends: AnsweredRequest | undefined,
 ): string {
@@ -172,6 +172,7 @@ function setSql(
     'updated_at = clock_timestamp()',
     // An index is on it: a row that keeps it stays where the index finds it.
     ...(role === found.role ? [] : [`role = ${quoteLiteral(role)}`]),
+    ...(furthest === found.furthest ? [] : [`furthest = ${quoteLiteral(furthest)}`]),
     ...(desired === found.desired && role === found.role
       ? []
       : [
@@ -214,9 +215,10 @@ export function holderSql({ checkpoints }: CheckpointTables, unit: Unit): string
        where ${isUnitSql('c', unit)} limit 1`
 }
 
-function stateSql({ role, desired, position, skipped }: OperatedState): string {
-  const [as, wanted, at] = [role, desired, position ?? null].map((value) => JSON.stringify(value))
-  return `${quoteLiteral(`{"role": ${as}, "desired": ${wanted}, "position": ${at}, "skipped": ${formatSkipTotals(skipped)}}`)}::jsonb`
+function stateSql({ role, desired, position, furthest, skipped }: OperatedState): string {
+  const told = Object.entries({ role, desired, position: position ?? null, furthest: furthest ?? null })
+  const state = told.map(([name, value]) => `"${name}": ${JSON.stringify(value)}`)
+  return `${quoteLiteral(`{${state.join(', ')}, "skipped": ${formatSkipTotals(skipped)}}`)}::jsonb`
 }
 
 export function toControlledUnit(row: Row): ControlledUnit {
@@ -226,6 +228,7 @@ export function toControlledUnit(row: Row): ControlledUnit {
     ...toStoredUnit(row),
     ...toDesired(row),
     role: toRole(row),
+    furthest: textOf(row.furthest),
     isRetryAsked: row.isRetryAsked === 'true',
     asked: asked === undefined ? undefined : (JSON.parse(asked) as PendingRequest),
     answered: answered === undefined ? undefined : (JSON.parse(answered) as AnsweredRequest),
@@ -255,12 +258,21 @@ function toState(json: string): OperatedState {
     role = 'live',
     desired,
     position,
+    furthest,
     skipped,
   } = JSON.parse(json) as {
     readonly role?: Role
     readonly desired: DesiredState
     readonly position: string | null
+    readonly furthest?: string | null
     readonly skipped: unknown
   }
-  return { role, desired, position: position ?? undefined, skipped: parseSkipTotals(JSON.stringify(skipped)) }
+  const totals = parseSkipTotals(JSON.stringify(skipped))
+  return {
+    role,
+    desired,
+    position: position ?? undefined,
+    furthest: furthest ?? undefined,
+    skipped: totals,
+  }
 }

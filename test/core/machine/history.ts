@@ -305,6 +305,7 @@ class History {
       possible.push({
         kind: 'opened',
         role: 'live',
+        furthest: undefined,
         checkpoint: { position: 1_000n, skipped: {} },
         incarnation: 'none',
       })
@@ -335,7 +336,13 @@ class History {
 
   #openedIn(incarnation: string): AnyInput {
     const position = this.#store.checkpoint
-    return { kind: 'opened', role: 'live', checkpoint: { position, skipped: {} }, incarnation }
+    return {
+      kind: 'opened',
+      role: 'live',
+      furthest: undefined,
+      checkpoint: { position, skipped: {} },
+      incarnation,
+    }
   }
 
   #succeed(asked: Asked): void {
@@ -361,7 +368,7 @@ class History {
     const draw = this.#random.next()
     if (draw < 0.2) this.#rebuildUnseen(id)
     if (draw < 0.4 || !this.#store.rebuild(id)) {
-      this.#hand({ kind: 'fulfilled', checkpoint: undefined })
+      this.#hand({ kind: 'fulfilled', unit: undefined })
       return
     }
     this.#blameNone()
@@ -370,7 +377,10 @@ class History {
     this.#isPausedForGood = false
     this.#known = { position: undefined }
     this.#isNews = true
-    this.#hand({ kind: 'fulfilled', checkpoint: { position: undefined, skipped: {} } })
+    this.#hand({
+      kind: 'fulfilled',
+      unit: { checkpoint: { position: undefined, skipped: {} }, role: 'live', furthest: undefined },
+    })
   }
 
   #commit(from: bigint | undefined, to: bigint, { events, evidence }: Handling): void {

@@ -310,7 +310,7 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'goes on from where it stood, when it begins anew',
     file: 'transitions',
-    replace: '    checkpoint,\n    cursor: checkpoint.position,\n    narrowed: undefined,\n    asked',
+    replace: '    ...unit,\n    cursor: unit.checkpoint.position,\n    narrowed: undefined,\n    asked',
     by: '    narrowed: undefined,\n    asked',
   },
   {

@@ -87,6 +87,7 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
   opened: {
     kind: 'opened',
     role: 'live',
+    furthest: undefined,
     checkpoint: { position: 5n, skipped: {} },
     incarnation: READING.incarnation,
   },
@@ -114,7 +115,10 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
     isRetryAsked: false,
     asked: undefined,
   },
-  fulfilled: { kind: 'fulfilled', checkpoint: { position: undefined, skipped: {} } },
+  fulfilled: {
+    kind: 'fulfilled',
+    unit: { checkpoint: { position: undefined, skipped: {} }, role: 'live', furthest: 5n },
+  },
   stop: { kind: 'stop', isLate: false },
 }
 
@@ -596,7 +600,7 @@ describe("an operator's pause", () => {
 describe('what an operator asks of this node', () => {
   const REQUEST = { id: 'r', operation: 'rebuild', who: 'ann', why: 'wrong sums', sinceMs: 990_000 } as const
   const ASKING = { ...RESUMED, isNews: false, asked: REQUEST } as const
-  const UNDONE = { kind: 'fulfilled', checkpoint: undefined } as const
+  const UNDONE = { kind: 'fulfilled', unit: undefined } as const
   const kinds = ({ commands }: ReturnType<typeof step>) =>
     commands.filter(({ kind }) => kind !== 'report').map(({ kind }) => kind)
 

@@ -89,7 +89,13 @@ export class ModelRunner {
 
   #open(incarnation: string): void {
     const position = this.#projection.checkpoint?.position
-    this.#next({ kind: 'opened', role: 'live', checkpoint: { position, skipped: {} }, incarnation })
+    this.#next({
+      kind: 'opened',
+      role: 'live',
+      furthest: undefined,
+      checkpoint: { position, skipped: {} },
+      incarnation,
+    })
   }
 
   #prefetch(after: bigint, random: Random): boolean {

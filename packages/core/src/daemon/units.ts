@@ -78,6 +78,7 @@ export class Units<P, E, Tx> {
       position: checkpoint?.position,
       lagPositions: lagPositions(order, highWater, checkpoint?.position),
       lagMs: runner.lagMs(highWater),
+      replay: runner.replay,
       handledEvents,
       skipped: checkpoint?.skipped,
       pausedBy,

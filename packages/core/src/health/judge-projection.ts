@@ -45,8 +45,8 @@ export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
   }
 }
 
-function verdict<P>({ facts, isStarting, thresholds, nowMs }: Judging<P>): Verdict {
-  const { state, pausedBy, failure, error, skipped, lagMs } = facts.status
+function verdict<P>({ facts, order, isStarting, thresholds, nowMs }: Judging<P>): Verdict {
+  const { state, pausedBy, failure, error, skipped, lagMs, replay } = facts.status
   if (state === 'stopped') {
     return isStarting
       ? say('starting', 'the daemon has not come to it yet')
@@ -65,6 +65,12 @@ function verdict<P>({ facts, isStarting, thresholds, nowMs }: Judging<P>): Verdi
   }
   if (state === 'standby') return say('standby', 'another process moves its checkpoint')
   if (skipped === undefined) return say('starting', 'its checkpoint was not read yet')
+  if (state === 'replaying') {
+    const { target, secondsLeft } = replay ?? {}
+    const left = secondsLeft === undefined ? '' : `, in some ${seconds(secondsLeft * 1_000)}`
+    const to = target === undefined ? '' : ` up to ${order.format(target)}`
+    return say('replaying', `it handles events anew${to}${left}`)
+  }
   if (lagMs !== undefined && lagMs >= thresholds.laggingAfterMs) {
     return say('lagging', `the oldest event that may wait is ${seconds(lagMs)} old`)
   }

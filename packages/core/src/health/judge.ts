@@ -18,6 +18,7 @@ export interface DaemonFacts<P> extends MarkFacts<P> {
 /** Whether work goes on, or is done elsewhere. */
 const IS_READY: Readonly<Record<ProjectionHealthStatus, boolean>> = {
   ok: true,
+  replaying: true,
   lagging: true,
   standby: true,
   stalled: false,

@@ -9,6 +9,7 @@ import type { ProjectionState } from '../projection/status.ts'
  * What the health of a projection can be.
  *
  * - `ok`: everything is handled, or what waits is younger than `laggingAfterMs`
+ * - `replaying`: it handles events anew: its checkpoint was moved back, or its version comes up beside the live one
  * - `lagging`: the oldest event that waits is older than that; work goes on, or the mark is held
  * - `stalled`: events wait, or something fails, and its checkpoint has not moved for `stalledAfterMs`
  * - `paused`: its handler or mapping failed too often; it tries again by itself. Or an operator has paused it (`pausedBy`)
@@ -19,6 +20,7 @@ import type { ProjectionState } from '../projection/status.ts'
  */
 export const PROJECTION_HEALTH: readonly [
   'ok',
+  'replaying',
   'lagging',
   'stalled',
   'paused',
@@ -26,7 +28,7 @@ export const PROJECTION_HEALTH: readonly [
   'standby',
   'starting',
   'stopped',
-] = ['ok', 'lagging', 'stalled', 'paused', 'failed', 'standby', 'starting', 'stopped']
+] = ['ok', 'replaying', 'lagging', 'stalled', 'paused', 'failed', 'standby', 'starting', 'stopped']
 export type ProjectionHealthStatus = (typeof PROJECTION_HEALTH)[number]
 
 /**

@@ -10,6 +10,7 @@ import {
   type UnitChange,
   type UnitRequest,
 } from '../ports/control.ts'
+import { furthestAsLive } from '../ports/furthest.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { Role, SkipTotals } from '../ports/stored-unit.ts'
 import { type Unit, unitKey, unitName } from '../ports/unit.ts'
@@ -73,7 +74,9 @@ export function toStandAt<P>({ order, position, settled }: Target<P>, asker: Ask
     }
     const from = found.position === undefined ? undefined : order.parse(found.position)
     const skipped = withMoved(order, found.skipped, from, position)
-    return { operation: 'move', ...asker, to: { ...found, position: to, skipped } }
+    const isBack = isReached(order, position, from)
+    const furthest = isBack ? furthestAsLive(order, found) : found.furthest
+    return { operation: 'move', ...asker, to: { ...found, position: to, skipped, furthest } }
   }
 }
 

@@ -24,6 +24,11 @@ export const UNKNOWN_DECISION: Decision = Object.freeze({
 export interface ControlledUnit extends StoredUnit {
   /** Of the versions of a projection at most one is live. */
   readonly role: Role
+  /**
+   * How far it had come as the live version before its checkpoint was moved back, or the live versions before it. Up to there its
+   * events are replayed. `undefined`: nothing was ever moved back.
+   */
+  readonly furthest: string | undefined
   readonly desired: DesiredState
   /** `undefined` where nobody has ever changed it. */
   readonly decision: Decision | undefined
@@ -64,7 +69,7 @@ export interface ControlFilter extends UnitFilter {
 export type OperationName = 'pause' | 'resume' | 'move' | 'retire' | 'forget' | 'cancel' | RequestName
 
 /** What an operation may change of a unit. */
-export type OperatedState = Pick<ControlledUnit, 'role' | 'desired' | 'position' | 'skipped'>
+export type OperatedState = Pick<ControlledUnit, 'role' | 'desired' | 'position' | 'skipped' | 'furthest'>
 
 /** One operation that is to be done at once. */
 export interface StateChange {

@@ -51,6 +51,8 @@ export type Role = 'live' | 'beside' | 'retired'
 export interface OpenedCheckpoint extends Checkpoint {
   /** `live` in a store that knows no roles. */
   readonly role: Role
+  /** See `ControlledUnit.furthest`. Only stores with `control` know one. */
+  readonly furthest?: string | undefined
 }
 
 export interface StoredUnit extends Checkpoint {

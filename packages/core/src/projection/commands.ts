@@ -6,7 +6,7 @@ import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { Role, SkipTotals } from '../ports/stored-unit.ts'
 import type { PageRequest, ReadPage } from '../reading/own-pages.ts'
-import type { KnownCheckpoint, Standing } from './standing.ts'
+import type { KnownCheckpoint, KnownUnit, Standing } from './standing.ts'
 import type { ProjectionState } from './status.ts'
 
 /** What happens to a projection. Each command but `hurry`, `wait`, `doubt` and `report` is answered once. */
@@ -22,6 +22,7 @@ export type Input<P, E> =
       readonly kind: 'opened'
       readonly checkpoint: KnownCheckpoint<P>
       readonly role: Role
+      readonly furthest: P | undefined
       /** The newest incarnation when the checkpoint was asked for. */
       readonly incarnation: string
     }
@@ -58,10 +59,10 @@ export type Input<P, E> =
       readonly isRetryAsked: boolean
       readonly asked: PendingRequest | undefined
     }
-  /** Answers `fulfil`. `checkpoint`: where the unit stands now; `undefined`: nothing was changed. `buried`: what was skipped. */
+  /** Answers `fulfil`. `unit`: where it stands now; `undefined`: nothing was changed. `buried`: what was skipped. */
   | {
       readonly kind: 'fulfilled'
-      readonly checkpoint: KnownCheckpoint<P> | undefined
+      readonly unit: KnownUnit<P> | undefined
       readonly buried?: Burial | undefined
     }
   /** `isLate`: nobody waits for the end any more. */

@@ -9,9 +9,10 @@ import type {
   ControlledUnit,
   Fulfilment,
   FulfilRequest,
+  OperatedState,
   PendingRequest,
 } from '../ports/control.ts'
-import type { Checkpoint } from '../ports/stored-unit.ts'
+import { furthestAsLive } from '../ports/furthest.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
@@ -36,11 +37,11 @@ interface Asked<P> {
 /** A request has ended: where the unit stands now, and what was skipped. */
 interface Done {
   /** `undefined`: it was refused, and nothing was changed. */
-  readonly checkpoint: Checkpoint | undefined
+  readonly unit: OperatedState | undefined
   readonly buried: Burial | undefined
 }
 
-const REFUSED: Done = { checkpoint: undefined, buried: undefined }
+const REFUSED: Done = { unit: undefined, buried: undefined }
 
 type Work<Tx> = Parameters<Control<Tx>['fulfil']>[1]
 
@@ -94,7 +95,7 @@ export class Fulfilments<P, E, Tx> {
       const after = this.#told(entry)
       if (after === undefined) return REFUSED
       if (handled !== undefined) this.#count(handled)
-      return { checkpoint: after, buried: tellSkip(this.#parts, asked.skip, after) }
+      return { unit: after, buried: tellSkip(this.#parts, asked.skip, after) }
     } catch (thrown) {
       if (signal.aborted) return undefined
       const { name, error } = user.failureOf(thrown)
@@ -162,14 +163,16 @@ export class Fulfilments<P, E, Tx> {
     user: UserCode<P, E, Tx>,
     signal: AbortSignal,
   ): Promise<Fulfilment> {
-    const { name, reset } = this.#parts.projection
+    const { projection, source } = this.#parts
+    const { name, reset } = projection
     if (reset === undefined) {
       return {
         refused: `the daemon that has it was given no \`reset\`: give the projection "${name}" that option, deploy, and ask again`,
       }
     }
     await user.call('reset', () => reset(tx, { signal }))
-    return { to: { ...found, position: undefined, skipped: {} } }
+    const furthest = furthestAsLive(source.order, found)
+    return { to: { ...found, position: undefined, skipped: {}, furthest } }
   }
 
   /** What passes by itself: also a store that was restarted between the page and the transaction. */
@@ -195,7 +198,7 @@ export class Fulfilments<P, E, Tx> {
   }
 
   /** Where the unit stands now; `undefined` where it was refused. */
-  #told(entry: AuditEntry): Checkpoint | undefined {
+  #told(entry: AuditEntry): OperatedState | undefined {
     const { projection, clock, logger } = this.#parts
     this.#log.ended(clock.nowMs())
     const { operation, who, why, after, refused } = entry

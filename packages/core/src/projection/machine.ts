@@ -30,7 +30,10 @@ type AnyTransition = <P, E>(standing: Standing<P>, input: Input<P, E>, context: 
 /** The first step of a projection. */
 export function begin<P, E>(): Step<P, E> {
   const begun: Standing<P> = { ...NOT_STARTED, phase: 'unowned', shows: 'catching_up' }
-  return { standing: begun, commands: [...changes<P, E>(NOT_STARTED, begun), { kind: 'acquire' }] }
+  return {
+    standing: begun,
+    commands: [{ kind: 'report', report: { kind: 'state', state: begun.shows } }, { kind: 'acquire' }],
+  }
 }
 
 /** What follows from one input. Pure. Reports stand before the other commands. */
@@ -42,11 +45,15 @@ export function next<P, E>(before: Standing<P>, input: Input<P, E>, context: Con
   const { standing, commands } = transition(from, input, context)
   const reports = commands.filter(({ kind }) => kind === 'report')
   const others = commands.filter(({ kind }) => kind !== 'report')
-  return { standing, commands: [...reports, ...changes<P, E>(before, standing), ...others] }
+  return { standing, commands: [...reports, ...changes<P, E>(before, standing, context), ...others] }
 }
 
 /** What operators are told of a step, whatever led to it. */
-function changes<P, E>(before: Standing<P>, after: Standing<P>): Command<P, E>[] {
+function changes<P, E>(
+  before: Standing<P>,
+  after: Standing<P>,
+  { order }: Pick<Context<P>, 'order'>,
+): Command<P, E>[] {
   const told: Report<P>[] = []
   if (before.failure !== undefined && after.failure === undefined) {
     told.push({ kind: 'over', isWorking: after.shows !== 'standby' })
@@ -55,8 +62,8 @@ function changes<P, E>(before: Standing<P>, after: Standing<P>): Command<P, E>[]
     const { pausedBy } = after
     told.push(pausedBy === undefined ? { kind: 'resumed' } : { kind: 'paused_by', decision: pausedBy })
   }
-  const state = toldState(after)
-  if (toldState(before) !== state) told.push({ kind: 'state', state })
+  const state = toldState(after, order)
+  if (toldState(before, order) !== state) told.push({ kind: 'state', state })
   return told.map((report) => ({ kind: 'report', report }))
 }
 

@@ -23,10 +23,11 @@ import { lagMs } from './lag.ts'
 import { LateBatches, type LateDue } from './late-batch.ts'
 import { begin, next } from './machine.ts'
 import { type Parking, parkingOf } from './parking.ts'
+import { ReplayMeter } from './replay-meter.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
 import { NOT_STARTED, pageLimit, type Standing, shownState } from './standing.ts'
-import type { ProjectionState } from './status.ts'
+import type { ProjectionState, ReplayStatus } from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
 import { type TenureParts, UnitTenure } from './unit-tenure.ts'
 import { VitalSigns, type Vitals } from './vitals.ts'
@@ -56,6 +57,7 @@ export class ProjectionRunner<P, E, Tx> {
   readonly #givenUp = new AbortController()
   readonly #ended: Deferred = deferred()
   readonly #vitals: VitalSigns<P>
+  readonly #replay: ReplayMeter<P>
   /** Something is asked of this unit. */
   readonly #asked = new Changes()
   #standing: Standing<P> = NOT_STARTED
@@ -77,6 +79,7 @@ export class ProjectionRunner<P, E, Tx> {
     this.#tenure = new UnitTenure(parts)
     this.#fulfilments = new Fulfilments({ ...parts, calls: this.#handlerCalls })
     this.#vitals = new VitalSigns(parts.source.order, parts.clock.nowMs())
+    this.#replay = new ReplayMeter(parts.source.order)
   }
 
   get name(): string {
@@ -107,6 +110,12 @@ export class ProjectionRunner<P, E, Tx> {
 
   get vitals(): Vitals {
     return this.#vitals.tell(this.#standing, this.#parts.agent)
+  }
+
+  /** See `ProjectionStatus.replay`. */
+  get replay(): ReplayStatus<P> | undefined {
+    const { agent, clock } = this.#parts
+    return this.#replay.tell(this.#standing, agent.reading?.mark, clock.nowMs())
   }
 
   /** See `ProjectionStatus.lagMs`. */
@@ -181,7 +190,9 @@ export class ProjectionRunner<P, E, Tx> {
       this.#wait.abort()
       if (standing.phase === 'paused') this.#calls.dropPages()
     }
-    this.#vitals.see(this.#standing, standing, this.#parts.clock.nowMs())
+    const nowMs = this.#parts.clock.nowMs()
+    this.#vitals.see(this.#standing, standing, nowMs)
+    this.#replay.see(standing, nowMs)
     this.#standing = standing
     this.#parts.onChange()
     for (const command of commands) void this.#carryOut(command)
@@ -273,7 +284,7 @@ export class ProjectionRunner<P, E, Tx> {
     if (done && this.#heard) this.#heard = { ...this.#heard, answered: asked.request.id }
     return {
       kind: 'fulfilled',
-      checkpoint: done?.checkpoint && this.#calls.known(done.checkpoint),
+      unit: done?.unit && this.#calls.known(done.unit),
       buried: done?.buried,
     }
   }

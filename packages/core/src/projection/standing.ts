@@ -34,6 +34,14 @@ export interface KnownCheckpoint<P> {
   readonly skipped: SkipTotals
 }
 
+/** The same, with what its version is to its readers. */
+export interface KnownUnit<P> {
+  readonly checkpoint: KnownCheckpoint<P>
+  readonly role: Role
+  /** How far the live version had come before it was moved back. */
+  readonly furthest: P | undefined
+}
+
 /** Where one projection stands, and all that its next step depends on. */
 export interface Standing<P> {
   readonly phase: Phase
@@ -48,6 +56,8 @@ export interface Standing<P> {
   readonly checkpoint: KnownCheckpoint<P> | undefined
   /** As last heard; `undefined` before the checkpoint was read. */
   readonly role: Role | undefined
+  /** Up to there its events are replayed; `undefined`: it was never moved back. */
+  readonly furthest: P | undefined
   /** Whether `checkpoint` was read from the store since the last failure. */
   readonly isCheckpointRead: boolean
   readonly checkpointedAtMs: number
@@ -129,6 +139,7 @@ export const NOT_STARTED: Standing<never> = {
   startedAt: undefined,
   checkpoint: undefined,
   role: undefined,
+  furthest: undefined,
   isCheckpointRead: false,
   checkpointedAtMs: 0,
   cursor: undefined,
@@ -228,11 +239,13 @@ export function blamingNone<P>(standing: Standing<P>): Standing<P> {
 }
 
 /** What is shown whatever there is to read. */
-export function toldState({ shows, phase, pausedBy }: Standing<unknown>): ProjectionState {
-  return pausedBy !== undefined && phase !== 'stopped' ? 'paused' : shows
+export function toldState<P>(standing: Standing<P>, order: PositionOrder<P>): ProjectionState {
+  const { shows, phase, pausedBy } = standing
+  if (pausedBy !== undefined && phase !== 'stopped') return 'paused'
+  return shows === 'catching_up' && isReplaying(standing, order) ? 'replaying' : shows
 }
 
-/** So that `catching_up` ends with the last event, not with the next step. */
+/** So that `catching_up` and `replaying` end with the last event, not with the next step. */
 export function shownState<P>(
   standing: Standing<P>,
   order: PositionOrder<P>,
@@ -243,8 +256,16 @@ export function shownState<P>(
     standing.isCheckpointRead &&
     reading.incarnation === standing.cursorIncarnation &&
     isReached(order, reading.mark, standing.cursor)
-  const told = toldState(standing)
-  return told === 'catching_up' && isCaughtUp ? 'live' : told
+  const told = toldState(standing, order)
+  return isCaughtUp && (told === 'catching_up' || told === 'replaying') ? 'live' : told
+}
+
+/** Whether what it handles next was handled for its readers before: by itself, or by the version that is live. */
+export function isReplaying<P>(
+  { role, furthest, cursor }: Pick<Standing<P>, 'role' | 'furthest' | 'cursor'>,
+  order: PositionOrder<P>,
+): boolean {
+  return role === 'beside' || !isReached(order, furthest, cursor)
 }
 
 /** After the checkpoint was read, when that incarnation was the newest. */

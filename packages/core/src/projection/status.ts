@@ -8,6 +8,8 @@ import type { Role, SkipTotals } from '../ports/stored-unit.ts'
  * The states a projection can be in.
  *
  * - `catching_up`: events are waiting behind the mark
+ * - `replaying`: the same, and they were handled for its readers before: its checkpoint was moved back, or its version is beside
+ *   the live one (`replay`)
  * - `live`: everything up to the mark is projected
  * - `standby`: another owner moves this checkpoint
  * - `retrying`: a fault is being retried with back-off (`error` and `failure` say which)
@@ -15,9 +17,26 @@ import type { Role, SkipTotals } from '../ports/stored-unit.ts'
  *   Or an operator has paused it (`pausedBy`); it stays so until it is resumed
  * - `stopped`: not started, or stopped
  */
-export const PROJECTION_STATES: readonly ['catching_up', 'live', 'standby', 'retrying', 'paused', 'stopped'] =
-  ['catching_up', 'live', 'standby', 'retrying', 'paused', 'stopped']
+export const PROJECTION_STATES: readonly [
+  'catching_up',
+  'replaying',
+  'live',
+  'standby',
+  'retrying',
+  'paused',
+  'stopped',
+] = ['catching_up', 'replaying', 'live', 'standby', 'retrying', 'paused', 'stopped']
 export type ProjectionState = (typeof PROJECTION_STATES)[number]
+
+/** Where a replay ends, and how fast it is. */
+export interface ReplayStatus<P> {
+  /** How far its events were handled before; of a version beside the live one, the mark. */
+  readonly target: P
+  /** Over the last half minute; `undefined` while that is not known. */
+  readonly eventsPerSecond: number | undefined
+  /** At that speed; `undefined` while it is not known, and where the positions of the source are no numbers without holes. */
+  readonly secondsLeft: number | undefined
+}
 
 export interface ProjectionStatus<P> {
   readonly name: string
@@ -36,6 +55,8 @@ export interface ProjectionStatus<P> {
    * before the first poll, before the checkpoint was read, and while transactions from before the first poll are open.
    */
   readonly lagMs: number | undefined
+  /** `undefined` where it replays nothing. */
+  readonly replay: ReplayStatus<P> | undefined
   /** Events handled by this process. */
   readonly handledEvents: number
   /** Totals stored with the checkpoint; `undefined` before that was read. */
@@ -58,6 +79,7 @@ export function projectionStatus<P>(
   return withJson(status, () => ({
     ...status,
     position: status.position === undefined ? undefined : order.format(status.position),
+    replay: status.replay && { ...status.replay, target: order.format(status.replay.target) },
     error: status.failure === undefined ? undefined : errorJson(status.error),
   }))
 }

@@ -5,7 +5,7 @@ import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'
 import type { Advanced, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
 import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
-import type { Checkpoint, OpenedCheckpoint } from '../ports/stored-unit.ts'
+import type { OpenedCheckpoint } from '../ports/stored-unit.ts'
 import type { Tenure } from '../ports/tenures.ts'
 import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -13,7 +13,7 @@ import type { TelemetrySession } from '../telemetry/session.ts'
 import type { FailedWork } from './commands.ts'
 import type { ResolvedProjection } from './projection.ts'
 import { reportSkips } from './skip-reports.ts'
-import type { KnownCheckpoint } from './standing.ts'
+import type { KnownUnit } from './standing.ts'
 
 export interface CallParts<P, E, Tx> {
   readonly projection: ResolvedProjection<E, Tx>
@@ -56,20 +56,19 @@ export class StoreCalls<P, E, Tx> {
   }
 
   /** `head`: that of the first reading. */
-  async openCheckpoint(
-    head: P | undefined,
-  ): Promise<{ readonly checkpoint: KnownCheckpoint<P>; readonly role: OpenedCheckpoint['role'] }> {
+  async openCheckpoint(head: P | undefined): Promise<KnownUnit<P>> {
     const { projection, checkpoints, source } = this.#parts
     const { format } = source.order
     const first = { source: source.name, head: head === undefined ? undefined : format(head) }
     const opened = checkpoints.open(projection.unit, first, this.#stopping)
     const stored = await this.#answered('it asks for its checkpoint', opened)
-    return { checkpoint: this.known(stored), role: stored.role }
+    return this.known(stored)
   }
 
-  known({ position, skipped }: Checkpoint): KnownCheckpoint<P> {
+  known({ position, skipped, role, furthest }: OpenedCheckpoint): KnownUnit<P> {
     const { parse } = this.#parts.source.order
-    return { position: position === undefined ? undefined : parse(position), skipped }
+    const parsed = (text: string | undefined): P | undefined => (text === undefined ? undefined : parse(text))
+    return { checkpoint: { position: parsed(position), skipped }, role, furthest: parsed(furthest) }
   }
 
   async nextPage(request: PageRequest<P>): Promise<ReadPage<P, E>> {

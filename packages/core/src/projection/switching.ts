@@ -4,6 +4,7 @@ import type { Clock } from '../kernel/clock.ts'
 import type { CrossedRun } from '../ports/checkpoint-store.ts'
 import type { ControlledUnit, Fulfilment, OperatorControl } from '../ports/control.ts'
 import type { EventSource } from '../ports/event-source.ts'
+import { furthestAfter } from '../ports/furthest.ts'
 import { addCrossed } from '../ports/skip-totals.ts'
 import { unitKey } from '../ports/unit.ts'
 import { PageReader, type ReadPage } from '../reading/own-pages.ts'
@@ -96,7 +97,9 @@ export class Switches<P, E, Tx> {
     }
     const { order, passesUnproven } = this.#parts.source
     const { format } = order
-    const to = { ...own, role: 'live', skipped: addCrossed(own.skipped, passed) } as const
+    const skipped = addCrossed(own.skipped, passed)
+    const furthest = furthestAfter(order, own, live)
+    const to = { ...own, role: 'live', skipped, furthest } as const
     if (handled === undefined) return { fulfilment: { to }, handled }
     const evidence = formatEvidence(format, handled.evidence)
     const positions = passesUnproven === true ? { positions: handled.positions.map(format) } : {}

@@ -38,15 +38,21 @@ export const revokedAtWork: Transition<'revoked'> = (standing) => ({
 export const revoked: Transition<'revoked'> = (standing, _, context) =>
   proceed({ ...standing, right: 'lost' }, context)
 
-export const opened: Transition<'opened'> = (standing, { checkpoint, role, incarnation }, context) =>
-  proceed(withCheckpoint({ ...standing, role }, context.order, checkpoint, incarnation), context)
+export const opened: Transition<'opened'> = (
+  standing,
+  { checkpoint, role, furthest, incarnation },
+  context,
+) => proceed(withCheckpoint({ ...standing, role, furthest }, context.order, checkpoint, incarnation), context)
 
 export const openedOfAnother: Transition<'opened'> = (
   standing,
-  { checkpoint, role, incarnation },
+  { checkpoint, role, furthest, incarnation },
   { order },
 ) => ({
-  standing: entered(withCheckpoint({ ...standing, role }, order, checkpoint, incarnation), 'unowned'),
+  standing: entered(
+    withCheckpoint({ ...standing, role, furthest }, order, checkpoint, incarnation),
+    'unowned',
+  ),
   commands: [],
 })
 
@@ -231,18 +237,18 @@ function triedAnew<P>(standing: Standing<P>, nowMs: number): Standing<P> {
 /** What was paused until a restart stays so, unless the request has changed where it stands. */
 export const fulfilled: Transition<'fulfilled'> = <P, E>(
   standing: Standing<P>,
-  { checkpoint, buried }: Extract<Input<P, E>, { readonly kind: 'fulfilled' }>,
+  { unit, buried }: Extract<Input<P, E>, { readonly kind: 'fulfilled' }>,
   context: Context<P>,
 ): Step<P, E> => {
-  if (checkpoint === undefined) {
+  if (unit === undefined) {
     return isPausedForGood(standing) && standing.stopping === 'no'
       ? hold(standing)
       : proceed(standing, context)
   }
   const changed = {
     ...standing,
-    checkpoint,
-    cursor: checkpoint.position,
+    ...unit,
+    cursor: unit.checkpoint.position,
     narrowed: undefined,
     asked: undefined,
     isAskedDue: false,

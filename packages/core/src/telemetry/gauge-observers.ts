@@ -8,6 +8,7 @@ const STATES_FROM_BAD_TO_GOOD: readonly string[] = [
   'ended',
   'retrying',
   'catching_up',
+  'replaying',
   'live',
 ]
 

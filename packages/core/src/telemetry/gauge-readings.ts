@@ -36,7 +36,7 @@ export function projectionGauges<P>(
   status: ProjectionStatus<P>,
   toNumber: ((position: P) => number) | undefined,
 ): readonly GaugeReading[] {
-  const { name, version, position, lagPositions, lagMs, skipped } = status
+  const { name, version, role, position, lagPositions, lagMs, replay, skipped } = status
   const gauge = readingsWith({ projection_name: unitName({ projection: name, version }) })
   const states = PROJECTION_STATES.flatMap((state) =>
     gauge('projection_state', Number(state === status.state), { state }),
@@ -47,6 +47,9 @@ export function projectionGauges<P>(
     ...gauge('projection_position', approximate(position, toNumber)),
     ...gauge('projection_lag_positions', lagPositions === undefined ? undefined : Number(lagPositions)),
     ...gauge('projection_lag_seconds', seconds(lagMs)),
+    ...gauge('projection_beside', role === undefined ? undefined : Number(role !== 'live')),
+    ...gauge('replay_events_per_second', replay?.eventsPerSecond),
+    ...gauge('replay_seconds_left', replay?.secondsLeft),
     ...(skipped === undefined
       ? []
       : MARK_SKIP_REASONS.flatMap((reason) =>

@@ -16,6 +16,9 @@ export type GaugeName =
   | 'projection_lag_positions'
   | 'projection_lag_seconds'
   | 'projection_state'
+  | 'projection_beside'
+  | 'replay_events_per_second'
+  | 'replay_seconds_left'
   | 'skipped_events_recorded'
   | 'dead_letters_open'
   | 'oldest_dead_letter_age_seconds'
@@ -153,6 +156,39 @@ export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
     help: '1 for the state that the projection is in, 0 for the others.',
     whenEnded: 0,
     usedBy: ['dashboard', 'alert'],
+  },
+  projection_beside: {
+    kind: 'gauge',
+    unit: '{boolean}',
+    scope: 'projection',
+    aggregator: 'max',
+    worse: 'less',
+    labels: PROJECTION,
+    help: '1 for a version of a projection that is not the live one, 0 for the live one: readers do not wait for it.',
+    whenEnded: 0,
+    usedBy: ['alert'],
+  },
+  replay_events_per_second: {
+    kind: 'gauge',
+    unit: '{event}/s',
+    scope: 'projection',
+    aggregator: 'max',
+    worse: 'less',
+    labels: PROJECTION,
+    help: 'How many events a second a projection handles anew, over the last half minute; absent where it replays nothing.',
+    whenEnded: -1,
+    usedBy: ['dashboard'],
+  },
+  replay_seconds_left: {
+    kind: 'gauge',
+    unit: 's',
+    scope: 'projection',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: PROJECTION,
+    help: 'How long a replay takes yet at the speed of the last half minute; absent where nothing is replayed, or it is not known.',
+    whenEnded: -1,
+    usedBy: ['dashboard'],
   },
   skipped_events_recorded: {
     kind: 'gauge',

@@ -94,8 +94,11 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     const key = unitKey(unit)
     const row = this.#rows.get(key)
     if (row && row.source !== source) throw new ProjectionSourceError(unitName(unit), row.source, source)
-    if (row) return { position: row.position, skipped: row.skipped, role: row.role }
-    const fresh = { position: undefined, skipped: {}, role: this.#firstRole(unit) }
+    if (row) {
+      const { position, skipped, role, furthest } = row
+      return { position, skipped, role, furthest }
+    }
+    const fresh = { position: undefined, skipped: {}, role: this.#firstRole(unit), furthest: undefined }
     const desired = {
       desired: 'running',
       decision: undefined,

@@ -170,13 +170,15 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     position,
     skipped,
     role,
+    furthest,
     desired,
     decision,
     asked,
     answered,
   }: Row): ControlledUnit {
     const isRetryAsked = this.#parts.letters.isAsked(unit)
-    return { unit, source, position, skipped, role, desired, decision, isRetryAsked, asked, answered }
+    const stored = { unit, source, position, skipped, role, furthest }
+    return { ...stored, desired, decision, isRetryAsked, asked, answered }
   }
 
   async #untilIdle(unit: Unit, { timeoutMs, signal }: ChangeLimits): Promise<void> {
@@ -205,6 +207,6 @@ function triedAnew({ tenure }: OperatedRow): Partial<OperatedRow> {
   return { tenure: { ...tenure, suspicion: { ...tenure.suspicion, tries: 0 } } }
 }
 
-function stateOf({ role, desired, position, skipped }: OperatedState): OperatedState {
-  return { role, desired, position, skipped }
+function stateOf({ role, desired, position, skipped, furthest }: OperatedState): OperatedState {
+  return { role, desired, position, skipped, furthest }
 }

@@ -204,6 +204,11 @@ comment on column ${schema}.audit.refused is 'why what was asked was not done; N
   add column skipped_why text;
 comment on column ${schema}.dead_letters.skipped_by is 'the operator who has asked for it; NULL where onFailure decided';`,
   },
+  {
+    version: 11,
+    sql: (schema) => `alter table ${schema}.checkpoints add column furthest text;
+comment on column ${schema}.checkpoints.furthest is 'how far the live version had come before it was moved back; NULL where it never was';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -116,6 +116,30 @@ export const ROLE_RULES: readonly CheckpointStoreRule[] = [
     },
   },
   {
+    name: 'how far a version had come is kept where it is moved back or becomes live, and whoever opens it is told',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await asked(fixture)
+      const back = await controlOf(store).change(
+        ALL,
+        (found) => found && { operation: 'move', ...BY, to: { ...found, position: '2', furthest: '9' } },
+        { timeoutMs: 10_000, signal: never() },
+      )
+      expectEqual([back?.before.furthest, back?.after?.furthest], [undefined, '9'], 'what the audit says')
+      expectEqual((await other.open(ALL, FIRST, never())).furthest, '9', 'what whoever opens it is told')
+      await store.advance(move('2', '3'), noWork)
+      await controlOf(other).fulfil(SWITCH, async (_, found, live) => ({
+        to: { ...found, role: 'live', furthest: live?.furthest },
+      }))
+      const units = await controlOf(store).units({ projection: 'all' }, never())
+      expectEqual(
+        units.map(({ unit, position, furthest }) => `${unit.version} ${position} ${furthest}`).sort(),
+        ['1 3 9', '2 3 9'],
+        'where both stand, and how far they had come',
+      )
+    },
+  },
+  {
     name: 'what comes to nothing now changes nothing, and is still asked for',
     needs: NEEDS,
     check: async (fixture) => {
