@@ -4,7 +4,7 @@ import { type CheckpointTables, isUnitSql } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { inOrderSql } from './late-event-rows.ts'
-import { isKnownSql } from './server/backends.ts'
+import { BACKEND_KEY_SQL } from './server/incarnation.ts'
 import { lsnOf } from './server/log-position.ts'
 import { tenureSql } from './tenures.ts'
 import { limitSql, THEIR_LIMIT } from './transaction.ts'
@@ -13,7 +13,6 @@ import { limitSql, THEIR_LIMIT } from './transaction.ts'
 export function lockSql(
   { checkpoints, skips }: CheckpointTables,
   { unit, source, from, to, evidence, positions = [] }: AdvanceRequest,
-  keys: readonly string[],
 ): string {
   const lsn = lsnOf(evidence.logPosition)
   // A page may end within a run.
@@ -21,7 +20,7 @@ export function lockSql(
               where n.source = ${quoteLiteral(source)} and n.current > ${integer(to)}::numeric), ${integer(to)}::numeric)`
   return `select c.position, c.session, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
        pg_backend_pid()::text as pid, ${THEIR_LIMIT} as limit,
-       ${isKnownSql(keys)}::text as "isKnownBackend",
+       ${BACKEND_KEY_SQL} as backend,
        (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${quoteLiteral(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
        (select json_agg(json_build_object('stored', s.stored::text, 'current', s.current::text, 'count', s.count::text,
             'isHistorical', s.current <= c.started_at_head::numeric, 'isCrossed', s.current <= ${integer(to)}::numeric)

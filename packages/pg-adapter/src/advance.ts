@@ -17,7 +17,7 @@ import { QueryTimeoutError } from './errors.ts'
 import { compareBackend, type KnownBackends } from './server/backends.ts'
 import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 import { beginForOthers } from './transaction.ts'
-import type { OwnTransaction, UnendedTransactions } from './unended-transactions.ts'
+import type { GivenTransaction, UnendedTransactions } from './unended-transactions.ts'
 import { commitIn, workIn } from './user-transaction.ts'
 
 export interface AdvanceParts {
@@ -63,16 +63,17 @@ export async function compareRun(
   client: BoundedClient,
   backends: KnownBackends,
   { incarnation, logPosition }: AdvanceRequest['evidence'],
-  { isKnownBackend, isAtOrAboveLsn }: Row,
+  { backend, isAtOrAboveLsn }: Row,
 ): Promise<void> {
-  if (isKnownBackend !== 'true') await compareBackend(client, backends, incarnation)
+  const isKnown = backends.of(incarnation).includes(String(backend))
+  if (!isKnown) await compareBackend(client, backends, incarnation)
   if (isAtOrAboveLsn !== 'true') {
     throw new IncarnationChangedError(incarnation, `a server below log position ${logPosition}`)
   }
 }
 
 /** The transaction's id also tells that a handler has ended it. */
-interface LockedCheckpoint extends OwnTransaction {
+interface LockedCheckpoint extends GivenTransaction {
   /** Of the statement that has locked it. */
   readonly answer: Row
   readonly skipped: unknown
@@ -83,10 +84,9 @@ interface LockedCheckpoint extends OwnTransaction {
 
 /** Before the handler runs, so that the loser of two owners does no work. */
 async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promise<LockedCheckpoint> {
-  const { client, tables, backends, unended } = parts
+  const { client, tables, unended } = parts
   const { unit, from, evidence, tenure } = request
-  const keys = backends?.of(evidence.incarnation) ?? []
-  const [locked] = await beginForOthers(client, lockSql(tables, request, keys))
+  const [locked] = await beginForOthers(client, lockSql(tables, request))
   const row = locked?.rows[0]
   const hasEnded = await unended.requireEnded(client, unit, evidence.incarnation)
   if (row === undefined) {
@@ -111,6 +111,7 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
   return {
     transaction: String(row.transaction),
     pid: String(row.pid),
+    backend: String(row.backend),
     incarnation: evidence.incarnation,
     answer: row,
     skipped: row.skipped,

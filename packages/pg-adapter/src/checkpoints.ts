@@ -125,7 +125,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly #pool: BoundedPool<C>
   readonly #ownPool: BoundedPool
   readonly #schema: string
-  readonly #unended = new UnendedTransactions()
+  readonly #unended: UnendedTransactions
   readonly #tables: CheckpointTables
   /** Of what operators ask too, from a process that has prepared nothing. */
   readonly #operatorQuery: Query
@@ -135,6 +135,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   constructor(pool: PgPool<C>, schema: string, queryTimeoutMs: number) {
     this.#pool = { connect: () => pool.connect(), pool, queryTimeoutMs }
     this.#ownPool = boundedPool(pool, queryTimeoutMs)
+    this.#unended = new UnendedTransactions(this.#ownPool)
     this.#schema = schema
     this.#tables = checkpointTables(schema)
     const query: Query = (sql, signal) => this.#query(sql, signal)

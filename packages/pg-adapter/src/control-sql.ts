@@ -28,6 +28,7 @@ import {
 import { type CheckpointTables, integerSql, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
 import { isRetryAskedSql } from './dead-letter-retries.ts'
 import { quoteLiteral } from './identifiers.ts'
+import { BACKEND_KEY_SQL } from './server/incarnation.ts'
 import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
 import { THEIR_LIMIT } from './transaction.ts'
 
@@ -51,7 +52,7 @@ export function forControlSql(tables: CheckpointTables, unit: Unit): string {
 /** The same where the user's function goes on: it does not wait, and gives that its own limit back. */
 export function forFulfilmentSql(tables: CheckpointTables, unit: Unit): string {
   return `select ${columnsSql(tables)}, session, pg_current_xact_id()::text as transaction, pg_backend_pid()::text as pid,
-        ${THEIR_LIMIT} as limit
+        ${BACKEND_KEY_SQL} as backend, ${THEIR_LIMIT} as limit
       from ${tables.checkpoints} c where ${isUnitSql('c', unit)} for update of c skip locked`
 }
 

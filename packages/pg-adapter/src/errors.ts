@@ -145,10 +145,11 @@ export class CommitPendingError extends TidemarkError {
 export class TransactionPendingError extends TidemarkError {
   readonly code = 'TIDEMARK_TRANSACTION_PENDING'
   readonly projection: string
-  constructor(projection: string, pid: string, waitsFor: string) {
+  constructor(projection: string, pid: string, waitsFor: string, options?: ErrorOptions) {
     super(
       `projection "${projection}": the transaction of its handler that was given up still goes on in the server process ` +
         `${pid}${waitsFor === '' ? '' : `, which waits for ${waitsFor}`}; it was told to end, and the projection goes on when it has ended`,
+      options,
     )
     this.projection = projection
   }

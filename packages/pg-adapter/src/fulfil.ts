@@ -25,7 +25,7 @@ import { inOrderSql } from './late-event-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
 import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { beginForOthers, limitSql } from './transaction.ts'
-import type { OwnTransaction, UnendedTransactions } from './unended-transactions.ts'
+import type { GivenTransaction, UnendedTransactions } from './unended-transactions.ts'
 import { commitIn, workIn } from './user-transaction.ts'
 
 export interface FulfilParts {
@@ -75,7 +75,7 @@ export async function fulfilRequest(
 
 class LiveBusy extends Error {}
 
-interface LockedUnit extends OwnTransaction {
+interface LockedUnit extends GivenTransaction {
   readonly found: ControlledUnit
   readonly live: ControlledUnit | undefined
 }
@@ -98,10 +98,11 @@ async function beginAndLock(
   if (incarnation !== undefined) await unended.requireEnded(client, unit, incarnation)
   if (row === undefined) return undefined
   if (session !== undefined && textOf(row.session) !== session) return undefined
-  const { transaction, pid } = row
+  const { transaction, pid, backend } = row
   return {
     transaction: String(transaction),
     pid: String(pid),
+    backend: String(backend),
     incarnation: incarnation ?? '',
     found: toControlledUnit(row),
     live: live && toControlledUnit(live),
@@ -121,7 +122,7 @@ async function withCrossed(
   const { to, evidence, positions = [] } = fulfilled
   const backends = await backendsOf(evidence.incarnation, signal)
   const request = { unit, source, from: position, to: fulfilled.to.position, positions, evidence, signal }
-  const { rows } = await client.query(lockSql(tables, request, backends?.of(evidence.incarnation) ?? []))
+  const { rows } = await client.query(lockSql(tables, request))
   const row = rows[0]
   if (row === undefined) throw new TypeError('a unit that was locked is gone')
   if (backends) await compareRun(client, backends, evidence, row)

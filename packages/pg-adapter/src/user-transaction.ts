@@ -6,7 +6,7 @@ import { errorOfHandler, errorOfStatement } from './handler-end.ts'
 import { INVALID_TEXT_REPRESENTATION } from './server/backends.ts'
 import { IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
 import { manyResults } from './transaction.ts'
-import type { OwnTransaction, UnendedTransactions } from './unended-transactions.ts'
+import type { GivenTransaction, UnendedTransactions } from './unended-transactions.ts'
 
 /** The transaction in which a unit is locked and the user's function writes. */
 export interface UserTransaction {
@@ -14,7 +14,7 @@ export interface UserTransaction {
   readonly connection: Connection
   readonly unended: UnendedTransactions
   readonly unit: Unit
-  readonly locked: OwnTransaction
+  readonly locked: GivenTransaction
 }
 
 /** Runs the user's function, until the signal fires. What it throws is told with what it has done to the transaction. */

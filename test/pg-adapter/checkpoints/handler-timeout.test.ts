@@ -1,9 +1,10 @@
 import type { Clock, Projection } from '@tidemark/core'
 import { type PgClient, type PostgresRow, postgresEvents } from '@tidemark/pg-adapter'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../../packages/core/src/kernel/clock.ts'
 import { wholeUnit } from '../../../packages/core/src/ports/unit.ts'
-import type { BoundedClient } from '../../../packages/pg-adapter/src/client.ts'
+import type { BoundedClient, BoundedPool } from '../../../packages/pg-adapter/src/client.ts'
+import { boundedClient, boundedPool } from '../../../packages/pg-adapter/src/query-timeout.ts'
 import { isTransientPostgresError } from '../../../packages/pg-adapter/src/transience.ts'
 import { UnendedTransactions } from '../../../packages/pg-adapter/src/unended-transactions.ts'
 import {
@@ -200,10 +201,90 @@ test('events at which a handler always hangs in a statement are skipped, each on
   expect(await handledBy(db.pool, events, 'tested')).toEqual([])
 })
 
+describe('what is given up in the middle of a statement is gone from the server without a further try,', () => {
+  /** One advance that is given up. */
+  async function givenUp(events: EventTable, work: (tx: PgClient) => Promise<unknown>) {
+    const store = checkpointsBeside(events, db.pool)
+    const { signal: never } = new AbortController()
+    await store.prepare?.(never)
+    const unit = wholeUnit('tested')
+    await store.open(unit, { source: 'events', head: undefined }, never)
+    const giving = new AbortController()
+    let pid: unknown
+    const evidence = { incarnation: 'of another store', settled: '1', logPosition: undefined }
+    const move = { unit, source: 'events', from: undefined, to: '1', evidence, signal: giving.signal }
+    const advancing = store.advance(move, async (tx) => {
+      pid = (await tx.query('select pg_backend_pid() as pid')).rows[0]?.pid
+      await work(tx)
+    })
+    advancing.catch(() => {})
+    const waits = async (): Promise<unknown> =>
+      (await db.pool.query('select wait_event from pg_stat_activity where pid = $1', [pid])).rows
+    return { advancing, giving, waits }
+  }
+
+  test('in a sleep of an hour', async () => {
+    const events = await db.events()
+    const { advancing, giving, waits } = await givenUp(events, (tx) => tx.query('select pg_sleep(3600)'))
+    await eventually(waits).toEqual([{ wait_event: 'PgSleep' }])
+    giving.abort(new Error('it took too long'))
+    await expect(advancing).rejects.toThrow('it took too long')
+    await eventually(waits).toEqual([])
+  })
+
+  test('waiting for a lock that somebody else holds', async () => {
+    const events = await db.events()
+    const other = await db.session()
+    await other.query('begin')
+    await other.query(`lock table ${events.name} in access exclusive mode`)
+    const { advancing, giving, waits } = await givenUp(events, (tx) => tx.query(`select from ${events.name}`))
+    await eventually(waits).toEqual([{ wait_event: 'relation' }])
+    giving.abort(new Error('it took too long'))
+    await expect(advancing).rejects.toThrow('it took too long')
+    await eventually(waits).toEqual([])
+    await other.query('rollback')
+  })
+
+  test('and nobody else is: neither another process of that number nor another transaction of that process', async () => {
+    const session = await db.session()
+    await session.query('begin')
+    const { rows } = await session.query(
+      `select pg_current_xact_id()::text as transaction, pg_backend_pid()::text as pid,
+        pg_backend_pid() || '@' || (extract(epoch from backend_start) * 1000000)::bigint as backend
+       from pg_stat_activity where pid = pg_backend_pid()`,
+    )
+    const [own] = rows
+    const ended = new UnendedTransactions(boundedPool(db.pool, 10_000))
+    const client = await db.pool.connect()
+    const unit = wholeUnit('tested')
+    for (const other of [
+      { ...own, backend: `${own.pid}@0` },
+      { ...own, transaction: String(BigInt(own.transaction) + 1n) },
+    ]) {
+      const unended = new UnendedTransactions(boundedPool(db.pool, 10_000))
+      unended.givenUp(unit, { ...other, incarnation: 'i' })
+      await unended.requireEnded(boundedClient(client, 10_000), unit, 'i').catch(() => {})
+      expect((await session.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+    }
+    session.on('error', () => {})
+    ended.givenUp(unit, { ...own, incarnation: 'i' })
+    await eventually(
+      async () => (await db.pool.query('select from pg_stat_activity where pid = $1', [own.pid])).rowCount,
+    ).toBe(0)
+    client.release()
+  })
+})
+
 test('a transaction that goes on though its server process was told to end is named, with what it waits for', async () => {
-  const unended = new UnendedTransactions()
+  const refused = new Error('remaining connection slots are reserved')
+  const pool: BoundedPool = {
+    connect: () => Promise.reject(refused),
+    pool: { connect: () => Promise.reject(refused) },
+    queryTimeoutMs: 1_000,
+  }
+  const unended = new UnendedTransactions(pool)
   const unit = wholeUnit('tested')
-  const of = { transaction: '77', pid: '4711', incarnation: 'first' }
+  const of = { transaction: '77', pid: '4711', backend: '4711@1', incarnation: 'first' }
   const sent: string[] = []
   const client: BoundedClient = {
     queryTimeoutMs: 3_000,
@@ -223,12 +304,13 @@ test('a transaction that goes on though its server process was told to end is na
   expect(error).toMatchObject({
     code: 'TIDEMARK_TRANSACTION_PENDING',
     projection: 'tested',
+    cause: refused,
     message: expect.stringMatching(
       /server process 4711, which waits for IO DataFileRead; it was told to end/,
     ),
   })
   expect(isTransientPostgresError(error)).toBe(true)
-  expect(sent[1]).toMatch(/pg_terminate_backend\(a\.pid, 1500\).*4711.*backend_xid = '77'/s)
+  expect(sent[1]).toMatch(/pg_terminate_backend\(a\.pid, 1500\).*4711.*backend_xid = '77'.*'4711@1'/s)
   expect(await unended.requireEnded(client, unit, 'a server that was restarted')).toBe(true)
   expect(await unended.requireEnded(client, unit, 'first'), 'it is forgotten').toBe(false)
 })

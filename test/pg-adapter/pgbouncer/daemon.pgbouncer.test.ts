@@ -157,6 +157,33 @@ describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
     expect(await handledBy(db.pool, events, 'hung')).toEqual([1n, 2n, 3n])
   })
 
+  test('a statement of a handler that is given up is ended at once, without a further try', async () => {
+    const events = await db.events()
+    await events.append(1)
+    const pool = pooled('given up')
+    let calls = 0
+    const daemon = await startDaemon({
+      source: postgresEvents({ pool, table: events.name }),
+      checkpoints: checkpointsBeside(events, pool),
+      drainTimeoutMs: 100,
+      projections: [
+        {
+          name: 'hung',
+          handle: async (_, { tx }) => {
+            calls++
+            await tx.query('select pg_sleep(3601)')
+          },
+        },
+      ],
+    })
+    const sleeping = async (): Promise<number | null> =>
+      (await db.pool.query("select from pg_stat_activity where query = 'select pg_sleep(3601)'")).rowCount
+    await eventually(sleeping).toBe(1)
+    await daemon.stop()
+    await eventually(sleeping).toBe(0)
+    expect(calls).toBe(1)
+  })
+
   /** Ends the backends behind the pooler, those of the writers' own connections excepted. */
   async function endBackends(): Promise<number[]> {
     const { rows } = await db.pool.query(

@@ -74,8 +74,8 @@ export interface Projection<E, Tx, Type extends string = string> {
    * How long one call of `handle` may take. After that its signal fires and the connection of its transaction is destroyed:
    * whatever it does later through `tx` throws, and nothing of it is committed. The call has failed (`HandlerTimeoutError`):
    * the batch is halved, and the event that takes too long uses up `attempts`. The next try begins once the old transaction
-   * has ended. In Postgres a statement that was running goes on, with its locks, until it ends or until the next try ends it,
-   * which may be `longestPauseMs` later; a `statement_timeout` of the role bounds it. On a checkpoint store without
+   * has ended. In Postgres a statement that was running is ended at once, on another connection of the pool
+   * (`pg_terminate_backend`, of this one transaction alone); where none is to be had within 5 s, the next try ends it. On a checkpoint store without
    * transactions the next try waits until the old call has ended, since nobody can end that; so does the dead letter of an
    * event that is given up. Give one to every handler that calls something outside of the database: ten times what its
    * slowest batch takes, and at least a minute (60000). From 1 to 2,147,483,647.
