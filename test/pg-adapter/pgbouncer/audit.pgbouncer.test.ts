@@ -1,4 +1,4 @@
-import { auditCommits } from '@tidemark/pg-adapter'
+import { auditCommits, diagnose } from '@tidemark/pg-adapter'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
 import { Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -37,5 +37,18 @@ describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
     const audit = await auditCommits({ pool: pooled(), table: events.name })
     expect(audit.past).toEqual((await auditCommits({ pool: db.pool, table: events.name })).past)
     expect(audit.past).toMatchObject({ rows: 45_901, inversions: { events: 45_901, inverted: 1 } })
+  })
+  test('a diagnosis notices the pooler, and reads through it all the same', async () => {
+    const events = await db.events()
+    const { findings } = await diagnose({
+      pool: pooled(),
+      table: events.name,
+      sampleMs: 20,
+      timeoutMs: 120_000,
+    })
+    expect(findings.find(({ code }) => code === 'pooler')).toMatchObject({ severity: 'note' })
+    expect(findings.filter(({ severity }) => severity === 'problem' || severity === 'unknown')).toEqual([])
+    const direct = await diagnose({ pool: db.pool, table: events.name, sampleMs: 20, timeoutMs: 120_000 })
+    expect(direct.findings.find(({ code }) => code === 'pooler')).toMatchObject({ severity: 'ok' })
   })
 })

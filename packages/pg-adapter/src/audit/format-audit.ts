@@ -1,4 +1,5 @@
 import type { CommitAudit } from './answer.ts'
+import { duration } from './duration.ts'
 import type { Inversions } from './inversions.ts'
 import type { Live } from './live.ts'
 import type { LeftOut } from './page-sql.ts'
@@ -86,14 +87,13 @@ function liveLines({
 
 function waitLines({ fixedWaits, longest }: Inversions, none: string): readonly string[] {
   const losing = fixedWaits.filter(({ lost }) => lost > 0)
-  const from = longest[0]?.delayMs ?? 0
+  const rows = [
+    ...losing.map(({ waitMs, lost }) => [waitMs === 0 ? 'no wait' : duration(waitMs), count(lost, 'event')]),
+    [`${duration(longest[0]?.delayMs ?? 0)} or more`, none],
+  ]
   return [
     'A reader that waits at a gap for a fixed time, and then passes it, would have lost:',
-    ...losing.map(
-      ({ waitMs, lost }) =>
-        `  ${(waitMs === 0 ? 'no wait' : duration(waitMs)).padStart(9)}  ${count(lost, 'event')}`,
-    ),
-    `  ${duration(from).padStart(9)}  ${none}, and with no longer wait`,
+    ...rows.map(([wait = '', lost]) => `  ${wait.padStart(16)}  ${lost}`),
   ]
 }
 
@@ -115,7 +115,9 @@ function behindXminLines({ events, atRisk, wereOpen }: BehindXmin): readonly str
     wereOpen === undefined
       ? []
       : [
-          `${count(wereOpen, 'of them')} ${was(wereOpen)} still open when that older transaction was committed: a reader that looked then has most likely lost them.`,
+          wereOpen === 0
+            ? 'None of them was still open when that older transaction was committed.'
+            : `${count(wereOpen, 'of them')} ${was(wereOpen)} still open when that older transaction was committed: a reader that looked then has most likely lost them.`,
         ]
   return [
     `${head} could have lost ${atRisk.toLocaleString('en-US')} of ${count(events, 'event')}: an older transaction has a higher position. This is an upper bound.`,
@@ -134,7 +136,7 @@ const LEFT_OUT: Readonly<Record<LeftOut, string>> = {
 function leftOutLines({ leftOut, withoutTimestamp, rows, inversions }: Past): readonly string[] {
   const reasons = Object.entries(LEFT_OUT) as readonly [LeftOut, string][]
   const lines = reasons.flatMap(([reason, words]) =>
-    leftOut[reason] === 0 ? [] : [`  ${leftOut[reason].toLocaleString('en-US')} ${words}`],
+    leftOut[reason] === 0 ? [] : [`- ${words}: ${leftOut[reason].toLocaleString('en-US')}`],
   )
   const unknown =
     withoutTimestamp === 0 || inversions.events === 0
@@ -150,12 +152,4 @@ function count(howMany: number | bigint, what: string): string {
   const number = howMany.toLocaleString('en-US')
   if (what.startsWith('of ')) return `${number} ${what}`
   return `${number} ${what}${BigInt(howMany) === 1n ? '' : 's'}`
-}
-
-/** Rounded up: no wait that is said to be long enough is shorter than the delay. */
-export function duration(ms: number): string {
-  if (ms < 1_000) return `${Math.ceil(ms)} ms`
-  if (ms < 60_000) return `${Math.ceil(ms / 100) / 10} s`
-  if (ms < 3_600_000) return `${Math.ceil(ms / 6_000) / 10} min`
-  return `${Math.ceil(ms / 360_000) / 10} h`
 }

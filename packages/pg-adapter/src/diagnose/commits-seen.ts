@@ -1,0 +1,28 @@
+import { duration } from '../audit/duration.ts'
+import { watchLive } from '../audit/live.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import type { Finding } from './finding.ts'
+
+/** How long commits take to become visible, of the events that come while this looks. */
+export async function commitsFinding(
+  events: ResolvedPostgresEventsOptions<unknown>,
+  forMs: number,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const { inversions, looks, stillMissing } = await watchLive(events, { forMs, waitsMs: [0], signal })
+  const told = { code: 'commits_seen', about: events.sql.table } as const
+  const [longest] = inversions.longest
+  const missing = stillMissing === 0 ? '' : `; ${stillMissing} positions were missing to the end`
+  const seen = `${inversions.events} events came in ${duration(forMs)} (${looks} looks)${missing}`
+  if (longest === undefined) {
+    return { ...told, severity: 'note', found: `${seen}; none was seen missing below a higher position` }
+  }
+  const late = `${inversions.inverted} of them after a higher position, the slowest more than ${duration(longest.delayMs)} later`
+  return {
+    ...told,
+    severity: 'warning',
+    found: `${seen}; ${late}`,
+    expected: 'readers that wait for writers',
+    toDo: 'A reader that remembers the highest position it has seen loses such events. auditCommits counts them.',
+  }
+}
