@@ -712,6 +712,13 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /what whoever opens it is told; found/,
   },
   {
+    name: 'letters stay where they are in a switch',
+    breaks: letters(() => ({ handOver: async () => {} })),
+    caughtBy:
+      'dead letters that a switch hands over are those of the other version, with the switch, or not at all',
+    says: /the letters after a switch; found/,
+  },
+  {
     name: 'a version becomes live whatever the live one does',
     breaks: controls((control) => ({
       fulfil: ({ liveWithinMs: _, ...request }, work) => control.fulfil(request, work),
@@ -941,6 +948,12 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     breaks: late(() => ({ close: async (_tx, _unit, _source, positions) => positions.slice(0, 1) })),
     caughtBy: 'a late event is closed with the advance that handles it, or not at all',
     says: /what is due in the end/,
+  },
+  {
+    name: 'nobody is told what another version was given',
+    breaks: late(() => ({ ofOthers: async () => [] })),
+    caughtBy: 'what another version was given is told, and not what is open, or of another projection',
+    says: /what is told once it was given/,
   },
   {
     name: 'what is discarded stays open',

@@ -176,7 +176,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
       list: (filter, signal) => after(signal, () => checkpoints.list(filter, signal)),
       advance: async (request, work) => {
         const writes: Writes = []
-        const advanced = await checkpoints.advance(request, () => work(writes))
+        const advanced = await checkpoints.advance(request, (_, locked) => work(writes, locked))
         committed.push(...writes)
         return advanced
       },
@@ -200,6 +200,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         counts: (source, signal) => after(signal, () => lateEvents.counts(source, signal)),
         due: (unit, source, of, signal) => after(signal, () => lateEvents.due(unit, source, of, signal)),
         close: (tx, ...rest) => lateEvents.close(tx, ...rest),
+        ofOthers: (tx, ...rest) => lateEvents.ofOthers(tx, ...rest),
         failed: (unit, source, positions, error, signal) =>
           after(signal, () => lateEvents.failed(unit, source, positions, error, signal)),
         ask: (range, decision, signal) => after(signal, () => lateEvents.ask(range, decision, signal)),
@@ -227,6 +228,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         askRetry: (choice, asker, signal) => after(signal, () => deadLetters.askRetry(choice, asker, signal)),
         retryStates: (ids, signal) => after(signal, () => deadLetters.retryStates(ids, signal)),
         nextRetry: (unit, signal) => after(signal, () => deadLetters.nextRetry(unit, signal)),
+        handOver: (tx, from, to) => deadLetters.handOver(tx, from, to),
         parkedKeys: (tx, unit, keys) => deadLetters.parkedKeys(tx, unit, keys),
         takeRetry: (tx, unit, id) => deadLetters.takeRetry(tx, unit, id),
         retryFailed: (tx, unit, id, error) => deadLetters.retryFailed(tx, unit, id, error),

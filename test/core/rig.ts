@@ -66,6 +66,7 @@ export function alteredLetters<Tx>(letters: DeadLetters<Tx>, by: Partial<DeadLet
   return {
     bury: (...args) => letters.bury(...args),
     parkedKeys: (...args) => letters.parkedKeys(...args),
+    handOver: (...args) => letters.handOver(...args),
     list: (...args) => letters.list(...args),
     find: (...args) => letters.find(...args),
     close: (...args) => letters.close(...args),

@@ -16,6 +16,7 @@ const { values: options } = parseArgs({
     'drain-timeout-ms': { type: 'string', default: '10000' },
     'stale-threshold-ms': { type: 'string' },
     'on-late-event': { type: 'boolean', default: false },
+    effects: { type: 'string', default: 'always' },
     hang: { type: 'boolean', default: false },
   },
 })
@@ -52,6 +53,7 @@ const daemon = createDaemon<bigint, Event, PoolClient>({
     return {
       name,
       batchSize: Number(options['batch-size']),
+      effects: options.effects as 'always' | 'live_only',
       ...(name.startsWith('rare') ? { eventTypes: ['rare'] } : {}),
       ...(options['on-late-event'] ? { onLateEvent: handle } : {}),
       handle,

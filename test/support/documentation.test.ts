@@ -49,6 +49,7 @@ test('every snippet of what readers have lost is typed', () => {
 const OPERATING = `
 declare global {
   const operations: import('@tidemark/core/operations').Operations<bigint>
+  const daemon: import('@tidemark/core').Daemon<bigint>
   const ordersHandler: () => Promise<void>
   const ordersHandler2: () => Promise<void>
 }

@@ -43,9 +43,11 @@ export { SOCKET_FAULTS } from './kernel/socket-faults.ts'
 export type {
   Advanced,
   AdvanceRequest,
+  AdvanceWork,
   CheckpointStore,
   CrossedRun,
   FirstStart,
+  LockedUnit,
 } from './ports/checkpoint-store.ts'
 export type {
   AnsweredRequest,

@@ -18,7 +18,7 @@ export function lockSql(
   // A page may end within a run.
   const upToNextRun = `coalesce((select min(n.current) from ${skips} n
               where n.source = ${quoteLiteral(source)} and n.current > ${integer(to)}::numeric), ${integer(to)}::numeric)`
-  return `select c.position, c.session, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
+  return `select c.position, c.role, c.furthest, c.session, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
        pg_backend_pid()::text as pid, ${THEIR_LIMIT} as limit,
        ${BACKEND_KEY_SQL} as backend,
        (${lsn === undefined} or pg_current_wal_insert_lsn() >= ${quoteLiteral(lsn)}::pg_lsn)::text as "isAtOrAboveLsn",
@@ -72,19 +72,19 @@ interface LockedRun {
   readonly isCrossed: boolean
 }
 
-/** Of the runs that `lockSql` has read, those that the advance crosses, and which of its positions lie in any of them. */
-export function toRuns(
-  json: unknown,
-  positions: readonly string[],
-): { readonly crossed: readonly CrossedRun[]; readonly inOrder: readonly string[] } {
-  if (typeof json !== 'string') return { crossed: [], inOrder: [] }
+/** Of the runs that `lockSql` has read, those that the advance crosses, and which positions lie in any of them. */
+export function toRuns(json: unknown): {
+  readonly crossed: readonly CrossedRun[]
+  readonly inOrder: (positions: readonly string[]) => readonly string[]
+} {
+  if (typeof json !== 'string') return { crossed: [], inOrder: () => [] }
   const runs = JSON.parse(json) as LockedRun[]
   const bounds = runs.map(({ stored, current }) => ({ stored: BigInt(stored), current: BigInt(current) }))
   const isIn = (position: bigint): boolean =>
     bounds.some(({ stored, current }) => stored < position && position < current)
   return {
     crossed: runs.filter(({ isCrossed }) => isCrossed).map(toCrossed),
-    inOrder: [...new Set(positions)].filter((position) => isIn(BigInt(position))),
+    inOrder: (positions) => [...new Set(positions)].filter((position) => isIn(BigInt(position))),
   }
 }
 

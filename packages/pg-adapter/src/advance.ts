@@ -5,12 +5,13 @@ import {
   CheckpointConflictError,
   type CrossedRun,
   IncarnationChangedError,
+  type LockedUnit,
   ProjectionPausedError,
   UNKNOWN_DECISION,
   unitName,
 } from '@tidemark/core/adapter'
 import { lockSql, moveSql, toRuns } from './advance-sql.ts'
-import { toDesired } from './checkpoint-rows.ts'
+import { textOf, toDesired, toRole } from './checkpoint-rows.ts'
 import type { CheckpointTables, Row } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
 import { QueryTimeoutError } from './errors.ts'
@@ -37,7 +38,7 @@ export interface AdvanceParts {
 export async function advanceCheckpoint(
   parts: AdvanceParts,
   request: AdvanceRequest,
-  work: () => Promise<void>,
+  work: (locked: LockedUnit) => Promise<void>,
 ): Promise<Advanced> {
   const { client, connection, tables, backends, unended } = parts
   const { evidence, unit, signal } = request
@@ -45,10 +46,13 @@ export async function advanceCheckpoint(
     const locked = await beginAndLock(parts, request)
     if (backends) await compareRun(client, backends, evidence, locked.answer)
     const given = { client, connection, unended, unit, locked }
-    await workIn(given, signal, work)
+    await workIn(given, signal, () =>
+      work({ role: toRole(locked.answer), furthest: textOf(locked.answer.furthest) }),
+    )
     const crossed = [...locked.crossed, ...(request.passed ?? [])]
     const skipped = addCrossed(parseSkipTotals(locked.skipped), crossed)
-    const changed = { skipped: formatSkipTotals(skipped), inOrder: locked.inOrder }
+    const inOrder = locked.inOrder(request.positions ?? [])
+    const changed = { skipped: formatSkipTotals(skipped), inOrder }
     await commitIn(given, moveSql(client, tables, request, locked.transaction, changed))
     return { position: request.to, skipped, crossed }
   } catch (error) {
@@ -78,8 +82,8 @@ interface LockedCheckpoint extends GivenTransaction {
   readonly answer: Row
   readonly skipped: unknown
   readonly crossed: readonly CrossedRun[]
-  /** Of the positions that are handled, those that a mark has passed before. */
-  readonly inOrder: readonly string[]
+  /** Of positions that are handled, those that a mark has passed before. */
+  readonly inOrder: (positions: readonly string[]) => readonly string[]
 }
 
 /** Before the handler runs, so that the loser of two owners does no work. */
@@ -115,6 +119,6 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
     incarnation: evidence.incarnation,
     answer: row,
     skipped: row.skipped,
-    ...toRuns(row.runs, request.positions ?? []),
+    ...toRuns(row.runs),
   }
 }

@@ -1,6 +1,7 @@
 import {
   type Advanced,
   type AdvanceRequest,
+  type AdvanceWork,
   CheckpointConflictError,
   type CheckpointStore,
   type Control,
@@ -194,14 +195,14 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return (await this.#query(selectSql(this.#tables, filterSql(filter)), signal)).map(toStoredUnit)
   }
 
-  async advance(request: AdvanceRequest, work: (tx: C) => Promise<void>): Promise<Advanced> {
+  async advance(request: AdvanceRequest, work: AdvanceWork<C>): Promise<Advanced> {
     const { evidence, signal } = request
     const backends = await this.#backendsOf(evidence.incarnation, signal)
     const [tables, unended] = [this.#tables, this.#unended]
     return await withConnection(this.#pool, signal, (handlers, connection) => {
       const client = boundedClient(handlers, this.#pool.queryTimeoutMs)
-      return advanceCheckpoint({ client, connection, tables, backends, unended }, request, () =>
-        work(handlers),
+      return advanceCheckpoint({ client, connection, tables, backends, unended }, request, (locked) =>
+        work(handlers, locked),
       )
     })
   }

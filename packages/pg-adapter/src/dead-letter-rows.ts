@@ -130,6 +130,27 @@ export function closingSql(
     select id::text as id from closed order by closed.id`
 }
 
+/** The open letters of one version become those of another, and are counted there. Locked as by `closingSql`. */
+export function handOverSql(
+  { deadLetters, deadLetterCounts }: CheckpointTables,
+  from: Unit,
+  to: Unit,
+): string {
+  const isOf = (row: string, { projection, version }: Unit): string =>
+    `${row}.projection = ${quoteLiteral(projection)} and ${row}.version = ${integerSql(version)}`
+  return `with found as (
+      select d.id from ${deadLetters} d where ${isOf('d', from)} and d.open_id is not null order by d.id for update
+    ), moved as (
+      update ${deadLetters} d set version = ${integerSql(to.version)} from found where d.id = found.id returning d.id
+    ), counted as (
+      update ${deadLetterCounts} c set open = c.open - m.letters
+      from (select count(*) as letters from moved) m where ${isOf('c', from)}
+    )
+    insert into ${deadLetterCounts} as c (projection, version, open)
+    select ${quoteLiteral(to.projection)}, ${integerSql(to.version)}, count(*) from moved having count(*) > 0
+    on conflict (projection, version) do update set open = c.open + excluded.open`
+}
+
 /** The count is kept as letters come and go, and the oldest is the first of an index of the open ones. */
 export function countsSql({ deadLetters, deadLetterCounts }: CheckpointTables): string {
   return `select c.projection, c.version::text as version, c.open::text as open, ${msSql('oldest.buried_at')} as "oldestAtMs"

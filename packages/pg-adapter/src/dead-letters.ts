@@ -11,7 +11,15 @@ import {
   takeRetrySql,
   toRetryState,
 } from './dead-letter-retries.ts'
-import { burySql, closingSql, countsSql, findSql, listSql, toDeadLetter } from './dead-letter-rows.ts'
+import {
+  burySql,
+  closingSql,
+  countsSql,
+  findSql,
+  handOverSql,
+  listSql,
+  toDeadLetter,
+} from './dead-letter-rows.ts'
 import { parkedKeysSql, parkSql, TRANSACTION } from './parked-letters.ts'
 import { boundedClient } from './query-timeout.ts'
 import { limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
@@ -38,6 +46,10 @@ export function deadLetters<C extends PgClient>(
           await client.query(`${limitSql(client)}; ${parkSql(tables, unit, letters, transaction)}`)
         },
       }
+    },
+    handOver: async (tx, from, to) => {
+      const client = boundedClient(tx, queryTimeoutMs)
+      await client.query(`${limitSql(client)}; ${handOverSql(tables, from, to)}; select ${THEIR_LIMIT}`)
     },
     list: async (filter, page, signal) =>
       (await query(listSql(tables, filter, page), signal)).map(toDeadLetter),

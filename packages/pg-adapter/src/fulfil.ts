@@ -126,7 +126,8 @@ async function withCrossed(
   const row = rows[0]
   if (row === undefined) throw new TypeError('a unit that was locked is gone')
   if (backends) await compareRun(client, backends, evidence, row)
-  const { crossed, inOrder } = toRuns(row.runs, positions)
+  const { crossed, inOrder: areInOrder } = toRuns(row.runs)
+  const inOrder = areInOrder(positions)
   if (inOrder.length > 0) await client.query(inOrderSql(tables, unit, source, inOrder))
   return { to: { ...to, skipped: addCrossed(to.skipped, crossed) }, evidence }
 }

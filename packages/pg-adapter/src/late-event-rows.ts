@@ -145,6 +145,18 @@ export function closeLateSql(
     returning position::text as position`
 }
 
+/** By the primary key: those that another version of the projection was given, or is not to be given. */
+export function ofOthersSql(
+  { lateEventUnits }: CheckpointTables,
+  { projection, version }: Unit,
+  source: string,
+  positions: readonly string[],
+): string {
+  return `select distinct position::text as position from ${lateEventUnits}
+    where projection = ${quoteLiteral(projection)} and version <> ${integerSql(version)} and source = ${quoteLiteral(source)}
+      and position = any (${numerics(positions)}) and closed_as <> 'not_wanted'`
+}
+
 /** What a unit is given in its place though a mark had passed it: an event that is found there later is no late one. */
 export function inOrderSql(
   { lateEventUnits }: CheckpointTables,

@@ -9,6 +9,7 @@ import {
   dueSql,
   failedLateSql,
   listLateSql,
+  ofOthersSql,
   openSql,
   recordLateSql,
   toListedLate,
@@ -19,7 +20,7 @@ import {
   watchedSql,
 } from './late-event-rows.ts'
 import { boundedClient } from './query-timeout.ts'
-import { limitSql, manyResults } from './transaction.ts'
+import { limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
 
 interface LateParts {
   /** Asks in a transaction of its own. */
@@ -51,6 +52,12 @@ export function lateEvents<C extends PgClient>(parts: LateParts): LateEvents<C> 
       const client = boundedClient(tx, queryTimeoutMs)
       const closing = `${limitSql(client)}; ${closeLateSql(tables, unit, source, positions, as)}`
       const rows = manyResults(await client.query(closing)).at(-1)?.rows ?? []
+      return rows.map(({ position }) => String(position))
+    },
+    ofOthers: async (tx, unit, source, positions) => {
+      const client = boundedClient(tx, queryTimeoutMs)
+      const sent = `${limitSql(client)}; ${ofOthersSql(tables, unit, source, positions)}; select ${THEIR_LIMIT}`
+      const rows = manyResults(await client.query(sent))[1]?.rows ?? []
       return rows.map(({ position }) => String(position))
     },
     failed: async (unit, source, positions, error, signal) => {

@@ -11,6 +11,7 @@ import { requireAbove0, withoutUndefined } from '../kernel/validation.ts'
 import {
   requireDeadLetters,
   requireLateEvents,
+  requireLiveRole,
   requireRequests,
   requireRoles,
 } from '../ports/capabilities.ts'
@@ -99,10 +100,11 @@ export function resolveDaemonOptions<P, E, Tx>(
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
   const resolvedProjections = resolveProjections(projections, source)
   for (const [index, each] of resolvedProjections.entries()) {
-    const { maySkip, keyOf, reset, onSwitch, unit, onLateEvent } = each
+    const { maySkip, keyOf, reset, onSwitch, unit, onLateEvent, effects } = each
     if (onLateEvent !== undefined) requireLateEvents(`projections[${index}].onLateEvent`, source, checkpoints)
     if (reset !== undefined) requireRequests(`projections[${index}].reset`, checkpoints)
     if (onSwitch !== undefined) requireRoles(`projections[${index}].onSwitch`, checkpoints)
+    if (effects === 'live_only') requireLiveRole(`projections[${index}].effects`, checkpoints)
     if (maySkip) requireDeadLetters(`projections[${index}].onFailure`, checkpoints)
     if (keyOf) requireDeadLetters(`projections[${index}].keyOf`, checkpoints)
     if (unit.version !== 1) requireRoles(`projections[${index}].version`, checkpoints)

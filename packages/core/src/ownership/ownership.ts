@@ -1,4 +1,4 @@
-import type { Advanced, AdvanceRequest } from '../ports/checkpoint-store.ts'
+import type { Advanced, AdvanceRequest, AdvanceWork } from '../ports/checkpoint-store.ts'
 import type { Tenures } from '../ports/tenures.ts'
 
 /** Who may move the checkpoint of one projection. */
@@ -24,7 +24,7 @@ export interface Grant<Tx> {
   /** Fires when another owner has the right. */
   readonly lost: AbortSignal
   /** `CheckpointStore.advance`, by this right. */
-  advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced>
+  advance(request: AdvanceRequest, work: AdvanceWork<Tx>): Promise<Advanced>
   /** `Tenures.begin`, by this right; only for a store that has `tenures`. */
   readonly begin: Tenures['begin']
   release(): Promise<void>

@@ -77,6 +77,16 @@ export function requireRoles(option: string, store: OperatedStore): void {
   )
 }
 
+/** Throws `UnsupportedByStoreError` where effects are for the live version only and nobody knows which that is. */
+export function requireLiveRole(option: string, store: OperatedStore): void {
+  requireControl(
+    option,
+    store,
+    'which version is live, and how far it has come, is kept there and read in the transaction of each batch',
+    "keep the checkpoints in postgresCheckpoints, or leave effects at 'always' and replay nothing",
+  )
+}
+
 /** Throws where late events are never found, or nobody keeps what has become of them. */
 export function requireLateEvents(
   option: string,

@@ -1,4 +1,4 @@
-import type { Control } from './control.ts'
+import type { Control, ControlledUnit } from './control.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
 import type { LateEvents } from './late-events.ts'
@@ -43,7 +43,7 @@ export interface CheckpointStore<Tx> {
    * (`control`); and with `IncarnationChangedError` when the events are in the same store and it is not the run of it
    * that `evidence` is about.
    */
-  advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced>
+  advance(request: AdvanceRequest, work: AdvanceWork<Tx>): Promise<Advanced>
   /** What is remembered of this source, to resume from. */
   progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]>
   /**
@@ -78,6 +78,16 @@ export interface CheckpointStore<Tx> {
   readonly tenures?: Tenures
 }
 
+/**
+ * What is done in the transaction of a checkpoint. `locked`: the unit as its row says, which nobody else changes until the work is
+ * over. Stores without `control` leave it out.
+ *
+ * @typeParam Tx - as of `CheckpointStore`
+ */
+export type AdvanceWork<Tx> = (tx: Tx, locked?: LockedUnit) => Promise<void>
+
+export type LockedUnit = Pick<ControlledUnit, 'role' | 'furthest'>
+
 /** What a checkpoint keeps of the moment at which its unit first started. */
 export interface FirstStart {
   readonly source: string
@@ -98,7 +108,8 @@ export interface AdvanceRequest {
    */
   readonly passed?: readonly CrossedRun[]
   /**
-   * The positions of the events that are handled or given up with it, where the source passes positions without proof. Those
+   * The positions of the events that are handled or given up with it, where the source passes positions without proof: complete
+   * once `work` has ended, and before that all that there may be. Those
    * in a run that a mark has passed were given in their place: they are no late events for this unit (`LateEvents`).
    */
   readonly positions?: readonly string[]

@@ -12,6 +12,11 @@ export interface DeadLetters<Tx> {
    * another owner may have parked a key.
    */
   parkedKeys(tx: Tx, unit: Unit, keys: readonly string[]): Promise<ParkedKeys>
+  /**
+   * Through the transaction of a `fulfil` that has both units locked: the open letters of `from` are those of `to` from now on,
+   * in their order, and asked for as before.
+   */
+  handOver(tx: Tx, from: Unit, to: Unit): Promise<void>
   /** In the order in which they were buried, at most `limit`. */
   list(filter: LetterFilter, page: LetterPage, signal: AbortSignal): Promise<readonly DeadLetter[]>
   find(id: string, signal: AbortSignal): Promise<DeadLetter | undefined>

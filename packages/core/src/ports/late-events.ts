@@ -72,6 +72,11 @@ export interface LateEvents<Tx> {
     positions: readonly string[],
     as: Exclude<LateState, 'open' | 'in_order' | 'discarded'>,
   ): Promise<readonly string[]>
+  /**
+   * Through the same transaction: those of them that another version of the projection was given, or that an operator has discarded
+   * for one.
+   */
+  ofOthers(tx: Tx, unit: Unit, source: string, positions: readonly string[]): Promise<readonly string[]>
   /** That an attempt to handle them has failed. */
   failed(
     unit: Unit,

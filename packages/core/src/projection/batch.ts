@@ -1,12 +1,14 @@
-import { type FailedBatch, stagedError } from '../failures/classify.ts'
+import { StagedError, stagedError } from '../failures/classify.ts'
 import type { HandlerCalls } from '../failures/handler-timeout.ts'
 import type { Clock } from '../kernel/clock.ts'
+import type { AdvanceWork } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import { appendSpan } from '../reading/append-span.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { traced } from '../telemetry/background.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
-import type { Parking } from './parking.ts'
+import { failedBatch } from './failed-batch.ts'
+import type { HandingOut } from './handing-out.ts'
 import type { ResolvedProjection } from './projection.ts'
 
 export interface BatchParts<P, E, Tx> {
@@ -20,30 +22,17 @@ interface BatchWork<P, E, Tx, Moved> {
   readonly page: ReadPage<P, E>
   readonly calls: HandlerCalls
   /** Moves the checkpoint to the end of the page, in one transaction with `work`, until the signal fires. */
-  readonly move: (work: (tx: Tx) => Promise<void>, signal: AbortSignal) => Promise<Moved>
+  readonly move: (work: AdvanceWork<Tx>, signal: AbortSignal) => Promise<Moved>
   /** `undefined`: every event is handed out. */
-  readonly parking?: Parking<E, Tx> | undefined
-  /** The handler has been called, and its first statement is on its way. */
+  readonly handing?: HandingOut<E, Tx> | undefined
+  /** The handler has been called, and its first statement is on its way; or there is nothing to call it for. */
   readonly onCalled: () => void
-}
-
-/** Where a page is, for whoever is told that it has failed. */
-export function failedBatch<P, E>(
-  { order: { format } }: Pick<EventSource<P, E>, 'order'>,
-  page: ReadPage<P, E>,
-): FailedBatch {
-  return {
-    events: page.events.length,
-    firstPosition: format(page.positions[0] ?? page.through),
-    lastPosition: format(page.positions.at(-1) ?? page.through),
-    eventTypes: [...new Set(page.types)],
-  }
 }
 
 /** Handles one page in the transaction that moves the checkpoint, under a span, and tells how it went. */
 export async function handleBatch<P, E, Tx, Moved>(
   parts: BatchParts<P, E, Tx>,
-  { page, calls, move, parking, onCalled }: BatchWork<P, E, Tx, Moved>,
+  { page, calls, move, handing, onCalled }: BatchWork<P, E, Tx, Moved>,
 ): Promise<Moved> {
   const { projection, source, session, clock } = parts
   const { format } = source.order
@@ -52,16 +41,15 @@ export async function handleBatch<P, E, Tx, Moved>(
   const batch = failedBatch(source, page)
   const call = calls.next(batch)
   const { signal } = call
-  let handledEvents = 0
   let thrown: { readonly error: unknown } | undefined
-  const work = async (tx: Tx): Promise<void> => {
-    const parted = await parking?.part(tx)
+  const work: AdvanceWork<Tx> = async (tx, locked) => {
+    const parted = await handing?.part(tx, locked)
     const events = parted?.handed ?? page.events
     if (events.length > 0) await handle(tx, events)
+    else onCalled()
     await parted?.bury()
   }
   const handle = async (tx: Tx, events: readonly E[]): Promise<void> => {
-    handledEvents = events.length
     try {
       await call.run(() => {
         const handled = traced(() => projection.handle(events, { tx, signal }))
@@ -77,9 +65,11 @@ export async function handleBatch<P, E, Tx, Moved>(
     const moved = await move(work, signal)
     const now = clock.nowMs()
     const { firstMs } = appendSpan(page)
+    const parked = handing?.passed.reduce((sum, { count }) => sum + Number(count), 0) ?? 0
     session.telemetry.batchProcessed({
       projection: projection.name,
-      events: handledEvents,
+      // Those whose effects are not to come about now are handled too: nothing is to be done.
+      events: page.events.length - parked,
       durationMs: now - startedMs,
       through: format(page.through),
       // The clock of who appended may be ahead.
@@ -94,6 +84,7 @@ export async function handleBatch<P, E, Tx, Moved>(
     )
   } catch (error) {
     if (call.timedOut !== undefined) throw stagedError('handle', call.timedOut, batch)
+    if (error instanceof StagedError) throw error
     // A store hands on the very error of the work.
     const isOfHandler = thrown !== undefined && Object.is(thrown.error, error)
     throw stagedError(isOfHandler ? 'handle' : 'commit', error, batch)

@@ -34,6 +34,8 @@ export type Input<P, E> =
       readonly kind: 'applied'
       readonly skipped: SkipTotals
       readonly parked?: number
+      /** `false`: what was to be given up was passed without a dead letter, since nothing was to be done. */
+      readonly isBuried?: boolean
       /** See `Standing.suspectedLimit`. */
       readonly suspectedLimit?: number | undefined
     }

@@ -4,7 +4,7 @@ import { describeError } from '../kernel/describe-error.ts'
 import { messageOf } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import { systemRandom } from '../kernel/random.ts'
-import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { AdvanceWork, CheckpointStore, LockedUnit } from '../ports/checkpoint-store.ts'
 import type { LateEvents } from '../ports/late-events.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -23,7 +23,7 @@ interface LateWork<P, E, Tx> {
   /** The events of one position that are there. */
   readonly read: (position: P) => Promise<ReadPage<P, E>>
   /** Runs `work` in a transaction that holds the checkpoint where it is. */
-  readonly commit: (work: (tx: Tx) => Promise<void>, signal: AbortSignal) => Promise<void>
+  readonly commit: (work: AdvanceWork<Tx>, signal: AbortSignal) => Promise<void>
   readonly stopping: AbortSignal
   readonly givenUp: AbortSignal
 }
@@ -32,6 +32,17 @@ interface LateWork<P, E, Tx> {
 export type LateDue = 'none' | 'asked' | 'open'
 
 const TOO_LATE = Symbol('somebody has closed a late event meanwhile')
+const NOT_LIVE = Symbol('another version is the live one')
+
+/** Another version of the projection was given some of them. */
+class GivenToOthers extends Error {
+  readonly positions: readonly string[]
+
+  constructor(positions: readonly string[]) {
+    super('late events were given to another version')
+    this.positions = positions
+  }
+}
 
 /**
  * Hands late events of one unit to its projection, and closes them in the same transaction; the checkpoint stays. What its
@@ -64,6 +75,16 @@ export class LateBatches<P, E, Tx> {
       if (!(thrown instanceof StagedError)) throw thrown
       const { stage, error } = thrown
       if (error === TOO_LATE) return true
+      if (error instanceof GivenToOthers) {
+        await work.commit(async (tx) => {
+          await lateEvents.close(tx, projection.unit, source.name, error.positions, 'not_wanted')
+        }, work.givenUp)
+        return true
+      }
+      if (error === NOT_LIVE) {
+        this.#turns.failed(positions, clock.nowMs(), systemRandom())
+        return true
+      }
       if (!isOwnFault(stage) || isPassing(this.#parts, error)) throw thrown
       this.#turns.failed(positions, clock.nowMs(), systemRandom())
       this.#tell(thrown)
@@ -103,13 +124,29 @@ export class LateBatches<P, E, Tx> {
         page,
         calls,
         move: (work, signal) =>
-          commit(async (tx) => {
-            await work(tx)
+          commit(async (tx, locked) => {
+            await this.#requireOwn(lateEvents, tx, locked, positions)
+            await work(tx, locked)
             await closed(tx)
           }, signal),
         onCalled: () => {},
       },
     )
+  }
+
+  /** Of effects for the live version alone: throws where another version is it, or was given one of them. */
+  async #requireOwn(
+    lateEvents: LateEvents<Tx>,
+    tx: Tx,
+    locked: LockedUnit | undefined,
+    positions: readonly string[],
+  ): Promise<void> {
+    const { projection, source } = this.#parts
+    const { effects, unit } = projection
+    if (effects === 'always') return
+    const others = await lateEvents.ofOthers(tx, unit, source.name, positions)
+    if (others.length > 0) throw new GivenToOthers(others)
+    if (locked?.role !== 'live') throw NOT_LIVE
   }
 
   /** Those that are there and wanted, as one page. */

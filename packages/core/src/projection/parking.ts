@@ -7,16 +7,22 @@ import type { Unit } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { NODE } from './burial.ts'
 
-interface ParkingParts<P, E, Tx> {
+export interface ParkingParts<P, E, Tx> {
   readonly projection: { readonly name: string; readonly unit: Unit; readonly keyOf: KeyOf<E> | undefined }
   readonly source: Pick<EventSource<P, E>, 'name' | 'order'>
   readonly checkpoints: Pick<CheckpointStore<Tx>, 'deadLetters'>
 }
 
+/** The events of a batch that are handed out, and what buries others once they are handled. */
+export interface Parked<E> {
+  readonly handed: readonly E[]
+  readonly bury: () => Promise<void>
+}
+
 /** What becomes of the events of one batch whose key is parked. */
 export interface Parking<E, Tx> {
-  /** In the transaction of the batch: the events that are handed out, and what buries the others once they are handled. */
-  part(tx: Tx): Promise<{ readonly handed: readonly E[]; readonly bury: () => Promise<void> }>
+  /** In the transaction of the batch. */
+  part(tx: Tx): Promise<Parked<E>>
   /** What is passed without being handled, once it is buried. */
   readonly passed: readonly CrossedRun[]
 }

@@ -1,6 +1,7 @@
 import type { KeyOf } from '../failures/keys.ts'
 import type { Decide, OnFailure } from '../failures/on-failure.ts'
 import type { Unit } from '../ports/unit.ts'
+import type { Effects } from '../rebuild/effects.ts'
 
 /**
  * What a user defines: a name, what to read, and what to do with it.
@@ -104,6 +105,19 @@ export interface Projection<E, Tx, Type extends string = string> {
    */
   readonly onFailure?: OnFailure<E>
   /**
+   * For whom the handler is called. An event that is passed without a call counts as handled: nothing is to be done. Open dead
+   * letters go with the role. What a handler sends outside of `tx` may be sent again after a failed try or a crash, as always.
+   * `'live_only'` needs a checkpoint store with `control`: `postgresCheckpoints`.
+   * - `'always'`: each version of the projection handles every event, and again where its checkpoint was moved back.
+   * - `'live_only'`: only while its version is the live one, and never at a position that the live version had passed before. A
+   *   rebuild, `moveTo` to a lower position, a version beside the live one and a switch send nothing twice; nobody can have
+   *   something sent again on purpose.
+   * - Change it when: what the handler does leaves the database (mails, calls of others), and is not to be done again when events
+   *   are replayed.
+   * @default 'always'
+   */
+  readonly effects?: 'always' | 'live_only'
+  /**
    * Handles events that came late: at positions that the checkpoint had passed already, and that this projection was not given
    * (stale-threshold mode). They are handed over out of their order, oldest position first, between two batches, in a
    * transaction of their own: what is written through `tx` and the note that they are handled are committed together, once.
@@ -180,6 +194,7 @@ export interface ResolvedProjection<E, Tx> {
   readonly longestPauseMs: number
   readonly handlerTimeoutMs: number | undefined
   readonly decide: Decide
+  readonly effects: Effects
   readonly onLateEvent: Projection<E, Tx>['handle'] | undefined
   /** Whether events may be given up. */
   readonly maySkip: boolean

@@ -29,6 +29,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   longestPauseMs: true,
   handlerTimeoutMs: true,
   onFailure: true,
+  effects: true,
   onLateEvent: true,
   keyOf: true,
   reset: true,
@@ -82,6 +83,7 @@ function resolveProjection<E, Tx>(
     longestPauseMs = PROJECTION_DEFAULTS.longestPauseMs,
     handlerTimeoutMs,
     onFailure = 'pause',
+    effects = 'always',
     onLateEvent,
     keyOf,
     reset,
@@ -129,6 +131,9 @@ function resolveProjection<E, Tx>(
   if (handlerTimeoutMs !== undefined) requireTimerMs(`${option}.handlerTimeoutMs`, handlerTimeoutMs, 1)
   if (onLateEvent !== undefined && typeof onLateEvent !== 'function')
     throw new InvalidOptionError(`${option}.onLateEvent`, 'a function', onLateEvent)
+  if (effects !== 'always' && effects !== 'live_only') {
+    throw new InvalidOptionError(`${option}.effects`, "'always' or 'live_only'", effects)
+  }
   if (keyOf !== undefined && typeof keyOf !== 'function') {
     throw new InvalidOptionError(`${option}.keyOf`, 'a function', keyOf)
   }
@@ -146,6 +151,7 @@ function resolveProjection<E, Tx>(
     longestPauseMs,
     handlerTimeoutMs,
     decide: decideBy(onFailure, `${option}.onFailure`, keyOf?.bind(projection)),
+    effects,
     onLateEvent: onLateEvent?.bind(projection),
     maySkip: onFailure !== 'pause',
     keyOf: keyOf?.bind(projection),

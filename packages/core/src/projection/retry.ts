@@ -3,7 +3,7 @@ import type { HandlerCalls } from '../failures/handler-timeout.ts'
 import { letterError } from '../failures/letter-error.ts'
 import { EventsGoneError } from '../kernel/errors.ts'
 import { errorJson } from '../kernel/json.ts'
-import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { AdvanceWork, CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { DeadLetter } from '../ports/dead-letters.ts'
 import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
@@ -18,7 +18,7 @@ interface RetryParts<P, E, Tx> extends BatchParts<P, E, Tx> {
   /** The events between two positions. */
   readonly read: (first: P, last: P, events: number) => Promise<ReadPage<P, E>>
   /** Runs `work` in a transaction that holds the checkpoint where it is. */
-  readonly commit: (work: (tx: Tx) => Promise<void>, signal: AbortSignal) => Promise<void>
+  readonly commit: (work: AdvanceWork<Tx>, signal: AbortSignal) => Promise<void>
   /** Fires when nothing more is to be begun. */
   readonly stopping: AbortSignal
   /** Fires when nobody waits for the end any more. */
@@ -29,6 +29,9 @@ type Retried<P, E> = Extract<Input<P, E>, { readonly kind: 'retried' }>
 
 /** Somebody has closed it, or taken the request back. */
 const NOT_WANTED = Symbol('the letter is not to be retried any more')
+
+/** Its effects are for the live version alone. */
+const NOT_LIVE = Symbol('another version is the live one')
 
 /**
  * Hands the events of the next dead letter that is asked for to the handler, and closes it in the same transaction. What its
@@ -51,10 +54,11 @@ export async function retryLetter<P, E, Tx>(
       page,
       calls,
       move: (work, signal) =>
-        commit(async (tx) => {
+        commit(async (tx, locked) => {
+          if (projection.effects === 'live_only' && locked?.role !== 'live') throw NOT_LIVE
           const taken = await deadLetters.takeRetry(tx, unit, id)
           if (taken === undefined) throw NOT_WANTED
-          await work(tx)
+          await work(tx, locked)
           await taken.close()
         }, signal),
       onCalled: () => {},
@@ -63,6 +67,7 @@ export async function retryLetter<P, E, Tx>(
   } catch (thrown) {
     if (!(thrown instanceof StagedError)) throw thrown
     const { stage, error } = thrown
+    if (error === NOT_LIVE) return { kind: 'retried', isMore: false }
     if (error === NOT_WANTED) return { kind: 'retried', isMore: true }
     const isItsOwn = isOwnFault(stage) && !isPassing(parts, error)
     if ((stage !== 'map' && stage !== 'handle') || !isItsOwn) throw thrown

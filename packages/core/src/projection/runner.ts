@@ -9,20 +9,21 @@ import { type Deferred, deferred, untilAborted } from '../kernel/deferred.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'
-import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { AdvanceWork, CheckpointStore } from '../ports/checkpoint-store.ts'
 import { UNKNOWN_DECISION } from '../ports/control.ts'
 import type { OpenLate } from '../ports/late-events.ts'
 import type { Unit } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
-import { type BatchParts, failedBatch, handleBatch } from './batch.ts'
+import { type BatchParts, handleBatch } from './batch.ts'
 import { buryEvents } from './burial.ts'
 import type { Command, Input, Opening, Step, Wanted } from './commands.ts'
+import { failedBatch } from './failed-batch.ts'
 import { Fulfilments } from './fulfilment.ts'
+import { type HandingOut, handingOut } from './handing-out.ts'
 import { lagMs } from './lag.ts'
 import { LateBatches, type LateDue } from './late-batch.ts'
 import { begin, next } from './machine.ts'
-import { type Parking, parkingOf } from './parking.ts'
 import { ReplayMeter } from './replay-meter.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
@@ -225,9 +226,11 @@ export class ProjectionRunner<P, E, Tx> {
         return await this.#handle(command.page, command.from)
       case 'bury':
         await this.#handlerCalls.ended()
-        return await buryEvents(this.#parts, command.burial, (passed, work) =>
-          this.#move({ ...command, ...ofBurial(command.burial), passed, signal: this.#givenUp.signal }, work),
-        )
+        return await buryEvents(this.#parts, command.burial, async (passed, work) => {
+          const burying = { ...command, ...ofBurial(command.burial), passed, signal: this.#givenUp.signal }
+          const applied = await this.#move(burying, work)
+          return { ...applied, isBuried: passed.length > 0 }
+        })
       case 'checkpoint':
         return await this.#move({ ...command, page: undefined, signal: this.#givenUp.signal }, async () => {})
       case 'retry':
@@ -305,17 +308,21 @@ export class ProjectionRunner<P, E, Tx> {
       })
     if (begun.kind === 'smaller') return { kind: 'suspected', limit: begun.limit }
     try {
-      const parking = this.#parkingOf(page)
-      const passed = parking?.passed
+      const handing = this.#handingOut(page)
+      const { passed, positions } = handing ?? {}
       const applied = await handleBatch(this.#parts, {
         page,
         calls: this.#handlerCalls,
         move: (work, signal) =>
           this.#moveBegun(
-            { from, to, evidence, page, ...(passed === undefined ? {} : { passed }), signal },
+            {
+              ...{ from, to, evidence, page, signal },
+              ...(passed === undefined ? {} : { passed }),
+              ...(positions === undefined ? {} : { positions }),
+            },
             work,
           ),
-        parking,
+        handing,
         // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
         onCalled: () => this.#prefetch(page),
       })
@@ -329,9 +336,9 @@ export class ProjectionRunner<P, E, Tx> {
     }
   }
 
-  #parkingOf(page: ReadPage<P, E>): Parking<E, Tx> | undefined {
+  #handingOut(page: ReadPage<P, E>): HandingOut<E, Tx> | undefined {
     try {
-      return parkingOf(this.#parts, page)
+      return handingOut(this.#parts, page)
     } catch (error) {
       throw stagedError('handle', error, failedBatch(this.#parts.source, page))
     }
@@ -359,7 +366,7 @@ export class ProjectionRunner<P, E, Tx> {
   async #mend({ at, reading }: Extract<Command<P, E>, { readonly kind: 'retry' }>): Promise<Input<P, E>> {
     const work = {
       calls: this.#handlerCalls,
-      commit: async (committed: (tx: Tx) => Promise<void>, signal: AbortSignal) => {
+      commit: async (committed: AdvanceWork<Tx>, signal: AbortSignal) => {
         await this.#move({ from: at, to: at, evidence: reading, page: undefined, signal }, committed)
       },
       stopping: this.#stopping.signal,
@@ -391,7 +398,7 @@ export class ProjectionRunner<P, E, Tx> {
 
   async #move(
     movement: Movement<P, E>,
-    work: (tx: Tx) => Promise<void>,
+    work: AdvanceWork<Tx>,
   ): Promise<Extract<Input<P, E>, { readonly kind: 'applied' }>> {
     await this.#tenure.beginMove(this.#startOf(movement))
     return await this.#moveBegun(movement, work)
@@ -399,7 +406,7 @@ export class ProjectionRunner<P, E, Tx> {
 
   async #moveBegun(
     movement: Movement<P, E>,
-    work: (tx: Tx) => Promise<void>,
+    work: AdvanceWork<Tx>,
   ): Promise<Extract<Input<P, E>, { readonly kind: 'applied' }>> {
     const { to, page, passed = [] } = movement
     const givenUp = passed.reduce((total, { count }) => total + Number(count), 0)

@@ -9,7 +9,7 @@ import { type BurialParts, passedRun, writeLetter } from './burial.ts'
 import type { SkipOrder } from './commands.ts'
 import { reportSkips, type SkipReporting } from './skip-reports.ts'
 
-interface SkippingParts<P, E, Tx> extends BurialParts<Tx> {
+interface SkippingParts<P, E, Tx> extends BurialParts<P, Tx> {
   readonly source: EventSource<P, E>
 }
 
@@ -34,16 +34,16 @@ export async function skipEvents<P, E, Tx>(
     return isPassed ? { refused: `it has passed, its checkpoint is ${position}` } : undefined
   }
   if (desired !== 'running') return { refused: 'an operator has paused it meanwhile' }
-  await writeLetter(parts, burial, tx)
+  const isWritten = await writeLetter(parts, burial, tx, found)
   const { firstPosition, lastPosition } = burial.batch
   return {
     to: {
       ...found,
       position: order.format(to),
-      skipped: addCrossed(found.skipped, [passedRun(burial)]),
+      skipped: isWritten ? addCrossed(found.skipped, [passedRun(burial)]) : found.skipped,
     },
     evidence: formatEvidence(order.format, evidence),
-    ...(passesUnproven === true ? { positions: [firstPosition, lastPosition] } : {}),
+    ...(passesUnproven === true && isWritten ? { positions: [firstPosition, lastPosition] } : {}),
   }
 }
 

@@ -3,7 +3,7 @@ import { formatEvidence } from '../high-water/poll-calls.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'
-import type { Advanced, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
+import type { Advanced, AdvanceWork, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
 import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { OpenedCheckpoint } from '../ports/stored-unit.ts'
 import type { Tenure } from '../ports/tenures.ts'
@@ -95,7 +95,7 @@ export class StoreCalls<P, E, Tx> {
   async advance(
     grant: Grant<Tx>,
     { from, to, evidence, page, passed, positions, tenure, signal }: Movement<P, E>,
-    work: (tx: Tx) => Promise<void>,
+    work: AdvanceWork<Tx>,
   ): Promise<Advanced> {
     const { projection, source } = this.#parts
     const { format } = source.order

@@ -1,7 +1,7 @@
 import { formatEvidence } from '../high-water/poll-calls.ts'
 import type { PollingAgent } from '../high-water/polling-agent.ts'
 import type { Clock } from '../kernel/clock.ts'
-import type { CrossedRun } from '../ports/checkpoint-store.ts'
+import type { CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
 import type { ControlledUnit, Fulfilment, OperatorControl } from '../ports/control.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import { furthestAfter } from '../ports/furthest.ts'
@@ -14,6 +14,7 @@ import type { ResolvedProjection } from './projection.ts'
 export interface SwitchParts<P, E, Tx> {
   readonly projection: ResolvedProjection<E, Tx>
   readonly source: EventSource<P, E>
+  readonly checkpoints: Pick<CheckpointStore<Tx>, 'deadLetters'>
   readonly agent: PollingAgent<P>
   readonly clock: Clock
 }
@@ -80,7 +81,7 @@ export class Switches<P, E, Tx> {
     user: UserCalls<P, E, Tx>,
     signal: AbortSignal,
   ): Promise<{ readonly fulfilment: Fulfilment; readonly handled: ReadPage<P, E> | undefined } | undefined> {
-    const { projection } = this.#parts
+    const { projection, checkpoints } = this.#parts
     const plan = this.#plan(own, live)
     if (plan.kind === 'wait') return undefined
     if (plan.kind === 'refuse') return { fulfilment: { refused: plan.why }, handled: undefined }
@@ -88,9 +89,12 @@ export class Switches<P, E, Tx> {
     const isBehind = plan.kind === 'come_up'
     const handled = isBehind && mayHandle ? await this.#pageUpTo(own, plan.to, signal) : undefined
     if (isBehind && handled === undefined) return undefined
+    const { onSwitch, unit, effects } = projection
+    // The live version has handled them.
+    const isSilent = effects === 'live_only'
     const isEmpty = handled === undefined || handled.events.length === 0
-    const passed = isEmpty ? [] : await user.handle(handled, tx)
-    const { onSwitch, unit } = projection
+    const passed = isEmpty || isSilent ? [] : await user.handle(handled, tx)
+    if (isSilent && live !== undefined) await checkpoints.deadLetters?.handOver(tx, live.unit, unit)
     if (onSwitch !== undefined) {
       const context = { from: live?.unit.version, to: unit.version, signal }
       await user.call('onSwitch', () => onSwitch(tx, context))
@@ -102,7 +106,7 @@ export class Switches<P, E, Tx> {
     const to = { ...own, role: 'live', skipped, furthest } as const
     if (handled === undefined) return { fulfilment: { to }, handled }
     const evidence = formatEvidence(format, handled.evidence)
-    const positions = passesUnproven === true ? { positions: handled.positions.map(format) } : {}
+    const positions = passesUnproven === true && !isSilent ? { positions: handled.positions.map(format) } : {}
     return {
       fulfilment: { to: { ...to, position: format(handled.through) }, evidence, ...positions },
       handled,

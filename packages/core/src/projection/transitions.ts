@@ -82,7 +82,12 @@ export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
 
 export const applied: Transition<'applied'> = <P, E>(
   standing: Standing<P>,
-  { skipped, suspectedLimit, parked = 0 }: Extract<Input<P, E>, { readonly kind: 'applied' }>,
+  {
+    skipped,
+    suspectedLimit,
+    parked = 0,
+    isBuried = true,
+  }: Extract<Input<P, E>, { readonly kind: 'applied' }>,
   context: Context<P>,
 ): Step<P, E> => {
   const { moving } = standing
@@ -111,7 +116,7 @@ export const applied: Transition<'applied'> = <P, E>(
     const report = { kind: 'parked', events: parked } as const
     return { standing: next, commands: [{ kind: 'report', report }, ...commands] }
   }
-  if (burial === undefined) return goesOn
+  if (burial === undefined || !isBuried) return goesOn
   return { standing: next, commands: [{ kind: 'report', report: { kind: 'buried', burial } }, ...commands] }
 }
 

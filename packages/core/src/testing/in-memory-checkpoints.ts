@@ -1,7 +1,13 @@
 import { type Deferred, deferred } from '../kernel/deferred.ts'
 import { CheckpointConflictError, ProjectionPausedError, ProjectionSourceError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
-import type { Advanced, AdvanceRequest, CheckpointStore, FirstStart } from '../ports/checkpoint-store.ts'
+import type {
+  Advanced,
+  AdvanceRequest,
+  AdvanceWork,
+  CheckpointStore,
+  FirstStart,
+} from '../ports/checkpoint-store.ts'
 import type { Control, ControlledUnit, OperatedState } from '../ports/control.ts'
 import type { Evidence, StoredProgress } from '../ports/event-source.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
@@ -136,7 +142,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       .map(storedUnit)
   }
 
-  async advance(request: AdvanceRequest, work: (tx: Tx) => Promise<void>): Promise<Advanced> {
+  async advance(request: AdvanceRequest, work: AdvanceWork<Tx>): Promise<Advanced> {
     const { unit, source, from, to, evidence, passed = [], positions = [], tenure, signal } = request
     const key = unitKey(unit)
     if (this.#busy.has(key))
@@ -152,7 +158,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       if (tenure !== undefined && row.tenure?.session !== tenure.session) {
         throw new CheckpointConflictError(unitName(unit), 'another owner has begun to work on it')
       }
-      await abortable(() => work(this.#tx), signal)
+      await abortable(() => work(this.#tx, { role: row.role, furthest: row.furthest }), signal)
       const { skips } = this.lateEvents
       const crossed = [...skips.crossed(source, from, to, row.startedAtHead), ...passed]
       const skipped = addCrossed(row.skipped, crossed)

@@ -68,6 +68,14 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
     }
   }
 
+  async handOver(_tx: Tx, from: Unit, to: Unit): Promise<void> {
+    this.#atCommit(to).push(() => {
+      const isOfIt = ({ projection, version, closed }: DeadLetter): boolean =>
+        closed === undefined && projection === from.projection && version === from.version
+      for (const { id } of this.#letters.filter(isOfIt)) this.#set(id, { version: to.version })
+    })
+  }
+
   #atCommit(unit: Unit): (() => void)[] {
     const pending = this.#pending.get(unitKey(unit))
     if (pending === undefined)

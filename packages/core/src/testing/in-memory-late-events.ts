@@ -158,6 +158,25 @@ export class InMemoryLateEvents<Tx> implements LateEvents<Tx> {
     return found.map(({ position }) => position)
   }
 
+  async ofOthers(
+    _tx: Tx,
+    { projection, version }: Unit,
+    source: string,
+    positions: readonly string[],
+  ): Promise<readonly string[]> {
+    const isGiven = (position: string): boolean =>
+      [...this.#ofUnits.values()].some(
+        ({ unit, ...late }) =>
+          unit.projection === projection &&
+          unit.version !== version &&
+          late.source === source &&
+          late.position === position &&
+          late.state !== 'open' &&
+          late.state !== 'not_wanted',
+      )
+    return positions.filter(isGiven)
+  }
+
   async failed(
     unit: Unit,
     source: string,

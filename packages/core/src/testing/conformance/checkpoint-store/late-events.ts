@@ -185,6 +185,33 @@ export const LATE_EVENT_RULES: readonly CheckpointStoreRule[] = [
     },
   },
   {
+    name: 'what another version was given is told, and not what is open, or of another projection',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store] = await owners(fixture)
+      const late = lateEventsOf(store)
+      await missed(store)
+      const second = wholeUnit('all', 2)
+      const another = wholeUnit('another', 2)
+      for (const unit of [second, another]) await store.open(unit, FIRST, never())
+      const toldTo = async (unit: typeof ALL): Promise<readonly string[]> => {
+        let told: readonly string[] = []
+        const { position } = (await store.read(unit, never())) ?? {}
+        await store.advance(move(position, position ?? '1', { unit }), async (tx) => {
+          told = await late.ofOthers(tx, unit, SOURCE, ['5', '6'])
+        })
+        return told
+      }
+      expectEqual(await toldTo(second), [], 'what is told while it is open')
+      await store.advance(move('7', '7'), async (tx) => {
+        await late.close(tx, ALL, SOURCE, ['5'], 'on_late_event')
+      })
+      expectEqual(await toldTo(second), ['5'], 'what is told once it was given')
+      expectEqual(await toldTo(ALL), [], 'what the version itself is told')
+      expectEqual(await toldTo(another), [], 'what another projection is told')
+    },
+  },
+  {
     name: 'what is asked for stays asked for until it is closed, and what is discarded is closed',
     needs: NEEDS,
     check: async (fixture) => {

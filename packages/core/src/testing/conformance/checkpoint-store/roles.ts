@@ -1,8 +1,9 @@
 import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
 import type { ControlledUnit, Fulfilment, FulfilRequest, UnitRequest } from '../../../ports/control.ts'
+import type { NewDeadLetter } from '../../../ports/dead-letters.ts'
 import type { Role } from '../../../ports/stored-unit.ts'
 import { type Unit, wholeUnit } from '../../../ports/unit.ts'
-import { expectCode, expectEqual, within } from '../expectations.ts'
+import { expectCode, expectEqual, rejectionOf, within } from '../expectations.ts'
 import { controlOf } from './control.ts'
 import {
   ALL,
@@ -127,15 +128,62 @@ export const ROLE_RULES: readonly CheckpointStoreRule[] = [
       )
       expectEqual([back?.before.furthest, back?.after?.furthest], [undefined, '9'], 'what the audit says')
       expectEqual((await other.open(ALL, FIRST, never())).furthest, '9', 'what whoever opens it is told')
-      await store.advance(move('2', '3'), noWork)
+      const told: unknown[] = []
+      await store.advance(move('2', '3'), async (_, locked) => void told.push(locked?.role, locked?.furthest))
+      await store.advance(move('3', '4', { unit: SECOND }), async (_, locked) => {
+        told.push(locked?.role, locked?.furthest)
+      })
+      expectEqual(told, ['live', '9', 'beside', undefined], 'what the work of an advance is told')
       await controlOf(other).fulfil(SWITCH, async (_, found, live) => ({
         to: { ...found, role: 'live', furthest: live?.furthest },
       }))
       const units = await controlOf(store).units({ projection: 'all' }, never())
       expectEqual(
         units.map(({ unit, position, furthest }) => `${unit.version} ${position} ${furthest}`).sort(),
-        ['1 3 9', '2 3 9'],
+        ['1 3 9', '2 4 9'],
         'where both stand, and how far they had come',
+      )
+    },
+  },
+  {
+    name: 'dead letters that a switch hands over are those of the other version, with the switch, or not at all',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store] = await asked(fixture)
+      const { deadLetters } = store
+      if (deadLetters === undefined) return
+      const ofVersion = async (version: number): Promise<readonly string[]> => {
+        const letters = await deadLetters.list({ version, state: 'open' }, { limit: 10 }, never())
+        return letters.map(({ firstPosition, key }) => `${firstPosition} ${key}`)
+      }
+      const buryAt = async (from: string, at: string, key: string): Promise<void> => {
+        await store.advance(move(from, at), (tx) => deadLetters.bury(tx, ALL, letterAt(at, key)))
+      }
+      await buryAt('9', '10', 'a')
+      await buryAt('10', '11', 'b')
+      const [closed] = await deadLetters.list({}, { limit: 1 }, never())
+      await deadLetters.close([closed?.id ?? ''], { as: 'discarded', ...BY }, never())
+      await buryAt('11', '12', 'b')
+      const failing = controlOf(store).fulfil(SWITCH, async (tx) => {
+        await deadLetters.handOver(tx, ALL, SECOND)
+        throw new Error('onSwitch failed')
+      })
+      await rejectionOf(failing, 'a switch that failed')
+      expectEqual([await ofVersion(1), await ofVersion(2)], [['11 b', '12 b'], []], 'the letters after it')
+      await controlOf(store).fulfil(SWITCH, async (tx, found) => {
+        await deadLetters.handOver(tx, ALL, SECOND)
+        return { to: { ...found, role: 'live' } }
+      })
+      expectEqual(
+        [await ofVersion(1), await ofVersion(2)],
+        [[], ['11 b', '12 b']],
+        'the letters after a switch',
+      )
+      const counts = await deadLetters.counts(never())
+      expectEqual(
+        counts.map(({ version, open }) => [version, open]),
+        [[2, 2]],
+        'how many are open',
       )
     },
   },
@@ -204,6 +252,22 @@ export const ROLE_RULES: readonly CheckpointStoreRule[] = [
     },
   },
 ]
+
+function letterAt(position: string, key: string): NewDeadLetter {
+  const at = { firstPosition: position, lastPosition: position }
+  const error = { name: 'Error', message: 'no server' }
+  return {
+    source: SOURCE,
+    ...at,
+    events: 1,
+    eventTypes: [],
+    stage: 'handle',
+    error,
+    tries: 1,
+    key,
+    node: 'host/1',
+  }
+}
 
 /** Two owners, with version 1 live at 9, version 2 beside it at 3, and a switch to that asked for. */
 async function asked<Tx>(
