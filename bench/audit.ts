@@ -2,6 +2,7 @@
  * `pnpm bench:audit`: how long `auditCommits` takes for a table of millions of events, and how much memory this process takes
  * meanwhile, beside what it took before.
  */
+import { readdirSync, readFileSync } from 'node:fs'
 import { auditCommits, formatAudit } from '@tidemark/pg-adapter'
 import type pg from 'pg'
 import { readCommandLine } from './support/command-line.ts'
@@ -14,6 +15,8 @@ console.log('pnpm bench:audit')
 const { events, each } = readCommandLine({ events: 10_000_000, each: 20 }, { events: 100_000 })
 const SAMPLE_EVERY_MS = 50
 const MEGABYTE = 1024 * 1024
+/** What Linux counts CPU in. */
+const TICKS_A_SECOND = 100
 
 await withServer(
   async (server) => {
@@ -30,7 +33,7 @@ await withServer(
       ['commit timestamps', {}],
       ['with event times and types', { appendedAt: 'created_at', eventType: 'type' }],
     ] as const) {
-      await measure(name, pool, options)
+      await measure(name, pool, server.postmasterPid, options)
     }
     await pool.end()
   },
@@ -40,6 +43,7 @@ await withServer(
 async function measure(
   name: string,
   pool: pg.Pool,
+  postmasterPid: number,
   options: { readonly appendedAt?: string; readonly eventType?: string },
 ): Promise<void> {
   globalThis.gc?.()
@@ -50,22 +54,49 @@ async function measure(
   }, SAMPLE_EVERY_MS)
   const startedMs = performance.now()
   const cpu = process.cpuUsage()
+  const serverCpu = cpuSecondsBelow(postmasterPid)
   const audit = await auditCommits({ pool, table: 'public.events', ...options })
   const seconds = (performance.now() - startedMs) / 1_000
   const { user, system } = process.cpuUsage(cpu)
+  const serverSeconds = cpuSecondsBelow(postmasterPid) - serverCpu
   clearInterval(sampling)
-  console.log(`\n${name}\n${formatAudit(audit)}\n`)
+  console.log(`\n${name}\n\n${formatAudit(audit)}\n`)
   printTable(
-    ['rows', 'seconds', 'rows a second', 'CPU of this process, s', 'memory before, MB', 'peak, MB'],
+    ['rows', 'seconds', 'rows a second', 'CPU here, s', 'of the server, s', 'memory before, MB', 'peak, MB'],
     [
       [
         wholeNumber(audit.past.rows),
         seconds.toFixed(1),
         wholeNumber(audit.past.rows / seconds),
         ((user + system) / 1_000_000).toFixed(1),
+        serverSeconds.toFixed(1),
         wholeNumber(beforeBytes / MEGABYTE),
         wholeNumber(peakBytes / MEGABYTE),
       ],
     ],
   )
+}
+
+/** Of the processes of that server that are there now, as Linux tells it; `NaN` elsewhere. */
+function cpuSecondsBelow(postmasterPid: number): number {
+  try {
+    const ticks = readdirSync('/proc')
+      .filter((name) => /^[0-9]+$/.test(name))
+      .map((pid) => statOf(pid))
+      .filter(([, parent]) => Number(parent) === postmasterPid)
+      .map((fields) => Number(fields[11]) + Number(fields[12]))
+    return ticks.reduce((sum, of) => sum + of, 0) / TICKS_A_SECOND
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** What stands behind the name of the process: its state, its parent and so on. Empty if it has gone. */
+function statOf(pid: string): readonly string[] {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return []
+  }
 }

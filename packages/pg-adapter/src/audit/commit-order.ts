@@ -27,7 +27,7 @@ export class CommitOrder {
   #first: { readonly atUs: number; readonly position: string } | undefined
   #oldest: number | undefined
   readonly #steps = new Steps()
-  #held: CommittedRow[] = []
+  readonly #held: CommittedRow[] = []
 
   /** `undefined`: every row above it is of a later transaction, and was committed later or with it. */
   next(row: CommittedRow): OutOfOrder | undefined {
@@ -58,7 +58,7 @@ export class CommitOrder {
       }
       this.#steps.add(row)
     }
-    this.#held = []
+    this.#held.length = 0
   }
 }
 

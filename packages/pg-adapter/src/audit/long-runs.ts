@@ -10,7 +10,7 @@ export const LONG_RUN = 1_000
 export class LongRuns {
   readonly #longRun: number
   readonly #handOn: (row: CommittedRow) => void
-  #run: CommittedRow[] = []
+  readonly #run: CommittedRow[] = []
   #isLong = false
   #transaction: number | undefined
   leftOut = 0
@@ -31,13 +31,13 @@ export class LongRuns {
     if (this.#run.length < this.#longRun) return
     this.#isLong = true
     this.leftOut += this.#run.length
-    this.#run = []
+    this.#run.length = 0
   }
 
   /** No row of this run follows. */
   end(): void {
     for (const row of this.#run) this.#handOn(row)
-    this.#run = []
+    this.#run.length = 0
     this.#isLong = false
   }
 }
