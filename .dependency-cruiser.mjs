@@ -71,9 +71,16 @@ export default {
     only(
       'rooms-apart',
       'Only projection and daemon put rooms together; a room imports itself, kernel, ports and telemetry.',
-      `${core}/(high-water|reading|failures|ownership|rebuild|watch|late|progress|subscription)/`,
+      `${core}/(high-water|reading|failures|ownership|rebuild|late|progress|subscription)/`,
       core,
       ['$1/', 'kernel/', 'ports/', 'telemetry/'],
+    ),
+    only(
+      'watch',
+      'A watch polls its source by itself: it imports the polls too, and nothing that runs projections.',
+      `${core}/watch/`,
+      core,
+      ['watch/', 'kernel/', 'ports/', 'telemetry/', 'high-water/'],
     ),
     only(
       'telemetry-reads-words',

@@ -5,6 +5,7 @@ import {
   increase,
   increaseInProcess,
   known,
+  ofConsumer,
   ofProjection,
   ofReplica,
   ofSkips,
@@ -172,6 +173,23 @@ ${increase('subscription_drops', ofProjection, '15m:15s')} > ${DROPS_IN_A_ROW}`,
     description:
       'Its onFailure skipped events that failed too often. It goes on without their effect. Each has a dead letter in tidemark.dead_letters with its position, what failed and how often. The alert ends when each is resolved or discarded.',
     expr: `max by (${ofProjection}) (${gauge('dead_letters_open')}) > 0`,
+  },
+  {
+    name: 'TidemarkConsumerLosesEvents',
+    section: 'Consumer loses events',
+    severity: 'critical',
+    for: '0s',
+    summary:
+      'Consumer {{ $labels.consumer }}, which Tidemark does not run, has {{ $labels.verdict }} about {{ $value | printf "%.0f" }} events that became visible below its checkpoint',
+    description:
+      'They are in the events table, and this consumer will not read them. Which ones: in the log of the watch, and in watch.lost(). It is a lower bound: others were lost that the watch could not see. "passed" means that nobody has said whether it handles their types (eventTypes). The alert ends an hour after the last one.',
+    expr: `${increase('consumer_lost_events', ofConsumer, '1h:1m')} > 0
+or
+max by (${ofConsumer}) (
+  ${counter('consumer_lost_events')} > 0
+  unless
+  ${counter('consumer_lost_events')} offset 1h
+)`,
   },
   {
     name: 'TidemarkDaemonGone',

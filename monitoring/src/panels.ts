@@ -14,6 +14,7 @@ import {
   skippedWithin,
 } from './panel-queries.ts'
 import { OF_SUBSCRIPTIONS } from './subscription-panels.ts'
+import { OF_WATCHED_CONSUMERS } from './watch-panels.ts'
 
 /** Of several processes the one that does most for a projection counts. */
 const MOST_ALIVE_FIRST: readonly (ProjectionState | SubscriptionState)[] = [
@@ -282,6 +283,7 @@ export const ROWS: readonly Row[] = [
     ],
   },
   OF_SUBSCRIPTIONS,
+  OF_WATCHED_CONSUMERS,
   {
     title: 'How fast?',
     panels: [

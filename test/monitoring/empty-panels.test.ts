@@ -64,10 +64,11 @@ describe('an application with a daemon alone', () => {
     ])
   })
 
-  test('has in the collapsed row panels that say that no subscription is wrapped', async () => {
+  test('has in the collapsed rows panels that say that no subscription is wrapped, and no consumer watched', async () => {
     const empty = await emptyPanels(daemon, { isCollapsed: true })
     expect(empty.size).toBe(panels.filter(({ isCollapsed }) => isCollapsed).length)
-    for (const [title, text] of empty) expect(text, title).toMatch(/^No (wrapped|persistent) subscription /)
+    for (const [title, text] of empty)
+      expect(text, title).toMatch(/^No (wrapped subscription|persistent subscription|consumer) /)
   })
 })
 
@@ -79,7 +80,8 @@ describe('an application with wrapped subscriptions alone', () => {
   })
 
   test('has no empty panel in the row of its own', async () => {
-    expect([...(await emptyPanels(wrappedSubscriptions, { isCollapsed: true }))]).toEqual([])
+    const empty = await emptyPanels(wrappedSubscriptions, { isCollapsed: true })
+    expect([...empty.values()].filter((text) => text !== 'No consumer is watched')).toEqual([])
   })
 })
 

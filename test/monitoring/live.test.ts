@@ -21,6 +21,7 @@ import { ALERTS } from '../../monitoring/src/alerts.ts'
 import { ROWS } from '../../monitoring/src/panels.ts'
 import { type TestDatabase, testDatabase } from '../support/database.ts'
 import { subscriptionScenario } from '../support/subscription-scenario.ts'
+import { watchScenario } from '../support/watch-scenario.ts'
 import { because, isSkipped, type Prometheus, startPrometheus } from './prometheus.ts'
 import { expand, selectorsOf } from './promql.ts'
 
@@ -121,7 +122,9 @@ describe.skipIf(isSkipped)(
       await run('legacy', ofProm, [{ name: 'mailer', handle: () => {} }], stale)
       await run('legacy', ofOpenTelemetry, [{ name: 'ledger', handle: () => {} }], stale)
       for (const metrics of [ofProm, ofOpenTelemetry]) {
-        subscriptions.push(await subscriptionScenario(metrics, realTime, (ms) => sleep(Math.min(ms, 1_000))))
+        for (const scenario of [subscriptionScenario, watchScenario]) {
+          subscriptions.push(await scenario(metrics, realTime, (ms) => sleep(Math.min(ms, 1_000))))
+        }
       }
 
       writing = (async () => {

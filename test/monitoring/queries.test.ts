@@ -83,6 +83,7 @@ test('the dashboard asks its questions top to bottom', () => {
     'Is anything stuck, and who holds it?',
     'How far behind?',
     'Do wrapped subscriptions deliver, and consumer groups keep up?',
+    'Do consumers that Tidemark does not run lose events?',
     'How fast?',
     'How does it relate?',
   ])

@@ -46,6 +46,22 @@ test('every snippet of what readers have lost is typed', () => {
   expect(typeErrors(snippets)).toEqual([])
 }, 120_000)
 
+const WATCH = `
+declare global {
+  const pool: import('@tidemark/pg-adapter').PgPool
+  function promClientMetrics(): import('@tidemark/core').Metrics
+}
+export {}
+`
+
+test('every snippet about watching is typed', () => {
+  const [whole, own, ...others] = snippetsOf('docs/watch.md')
+  expect(others).toEqual([])
+  const imports = (whole ?? '').split('\n').slice(0, 2).join('\n')
+  const program = `${imports}\n${own}\nvoid [emmett, watch]`
+  expect(typeErrors([whole ?? '', program], WATCH)).toEqual([])
+}, 120_000)
+
 const OPERATING = `
 declare global {
   const operations: import('@tidemark/core/operations').Operations<bigint>

@@ -12,6 +12,7 @@ import { GuessingStore, THRESHOLD_MS } from './guessing-store.ts'
 import { startOn } from './start.ts'
 import { subscriptionScenario } from './subscription-scenario.ts'
 import { TimedStore } from './timed-store.ts'
+import { watchScenario } from './watch-scenario.ts'
 
 export interface TelemetryScenario {
   readonly clock: FakeClock
@@ -26,6 +27,7 @@ export interface TelemetryScenario {
  * - `orders`, in proof mode: `balances` (owned by one of two daemons), its version 2, which replays, `mailer` (paused at an event), `search` (skips it), `shaky`
  * - `legacy`, in stale-threshold mode: `ledger`, which skips
  * - `journal`, by wrapped subscriptions: see `subscription-scenario.ts`
+ * - `loops`, consumers that are watched: see `watch-scenario.ts`
  */
 export async function telemetryScenario(
   metrics: Metrics,
@@ -85,6 +87,7 @@ export async function telemetryScenario(
   const wait = (ms: number): Promise<void> => clock.advance(ms)
 
   const subscriptions = await subscriptionScenario(metrics, clock, wait)
+  const watched = await watchScenario(metrics, clock, wait)
 
   orders.append()
   legacy.show(1n, 3n)
@@ -137,6 +140,7 @@ export async function telemetryScenario(
     clock,
     stop: async () => {
       await subscriptions.stop()
+      await watched.stop()
       await clock.run(Promise.all(daemons.map((daemon) => daemon.stop())))
     },
   }

@@ -50,6 +50,12 @@ export type {
   LockedUnit,
 } from './ports/checkpoint-store.ts'
 export type {
+  ConsumerCheckpoint,
+  ConsumerCheckpoints,
+  ConsumerEventTypes,
+  StoredConsumer,
+} from './ports/consumer-checkpoints.ts'
+export type {
   AnsweredRequest,
   AuditEntry,
   AuditFilter,
@@ -98,6 +104,7 @@ export type {
   OpenedSource,
   OpenRequest,
   Page,
+  PolledSource,
   PollWait,
   SkippedRun,
   StoredProgress,
@@ -142,4 +149,5 @@ export type {
 export type { BeginRequest, FoundTenure, Suspicion, Tenure, Tenures } from './ports/tenures.ts'
 export type { EventsTypedBy } from './ports/typed-events.ts'
 export { ALL_SLOTS, type SlotRange, type Unit, unitKey, unitName, wholeUnit } from './ports/unit.ts'
+export type { Look, LookRequest, VisibleEvent, WatchSource } from './ports/watch-source.ts'
 export { traced } from './telemetry/background.ts'

@@ -61,6 +61,12 @@ export type { ErrorJson, Json } from './kernel/json.ts'
 export type { Pulse } from './kernel/pulse.ts'
 export type { StartOptions } from './kernel/start.ts'
 export type { CheckpointStore, CrossedRun } from './ports/checkpoint-store.ts'
+export type {
+  ConsumerCheckpoint,
+  ConsumerCheckpoints,
+  ConsumerEventTypes,
+  StoredConsumer,
+} from './ports/consumer-checkpoints.ts'
 export type { Decision, PendingRequest } from './ports/control.ts'
 export type {
   EventSource,
@@ -115,6 +121,7 @@ export type { Exemplar, GaugeReading, Labels, Metrics, MetricsRecorder } from '.
 export type {
   BatchReport,
   ClosedGap,
+  ConsumerLostEventsReport,
   EventsAcknowledgedReport,
   HandlerFailedReport,
   LateEventsReport,
@@ -128,3 +135,13 @@ export type {
 } from './telemetry/telemetry.ts'
 export type { TelemetryOptions } from './telemetry/telemetry-options.ts'
 export type { ReadTraceContext, TraceContext } from './telemetry/trace-context.ts'
+export { WATCH_DEFAULTS, type WatchOptions } from './watch/options.ts'
+export {
+  LOST_VERDICTS,
+  type LostEvent,
+  type LostVerdict,
+  type UnsureReason,
+  type WatchedConsumer,
+  type WatchStatus,
+} from './watch/status.ts'
+export { createWatch, type Watch } from './watch/watch.ts'

@@ -35,6 +35,11 @@ export class PostgresConditionError extends TidemarkError {
   }
 }
 
+/** The checkpoints of consumers cannot be read as the options of `postgresConsumers` say. */
+export class ConsumersUnreadableError extends TidemarkError {
+  readonly code = 'TIDEMARK_CONSUMERS_UNREADABLE'
+}
+
 /** The server is a standby, or about to be promoted. Retried: a failover passes. */
 export class NotPrimaryError extends TidemarkError {
   readonly code = 'TIDEMARK_NOT_PRIMARY'

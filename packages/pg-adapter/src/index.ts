@@ -1,9 +1,12 @@
 export { type PostgresCheckpointsOptions, postgresCheckpoints } from './checkpoints.ts'
 export type { PgCallbackPool, PgClient, PgPool, PgResult } from './client.ts'
+export { postgresConsumers } from './consumers.ts'
+export type { PostgresConsumersOptions } from './consumers-options.ts'
 export {
   CommitPendingError,
   CommitRefusedError,
   ConnectionLostError,
+  ConsumersUnreadableError,
   NoConnectionError,
   NotPrimaryError,
   PartitionsChangedError,
@@ -17,8 +20,10 @@ export {
 } from './errors.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
 export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow } from './options.ts'
-export { postgresEvents } from './source.ts'
+export { emmett, type WatchPreset } from './presets/emmett.ts'
+export { postgresEvents, watchedPostgresEvents } from './source.ts'
 export { isTransientPostgresError } from './transience.ts'
+export type { WatchedPostgresEventsOptions } from './watched-options.ts'
 
 // About tables and readers that Tidemark does not run.
 

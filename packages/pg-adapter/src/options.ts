@@ -121,8 +121,18 @@ export interface ResolvedPostgresEventsOptions<E> {
   /** `undefined` in proof mode. */
   readonly staleThreshold: { readonly thresholdMs: number; readonly lateEventWindowMs: number } | undefined
   readonly allowMissingIndex: boolean
+  /** Of a source that is watched, not read; its positions may be NULL, since nothing is read by them. */
+  readonly watched: WatchedRows | undefined
   /** Quoted, for SQL. */
   readonly sql: { readonly table: string; readonly position: string }
+}
+
+/** Which rows are watched, and what is read of them besides position and type. */
+interface WatchedRows {
+  /** The column with the transaction that appended the row. */
+  readonly transaction: string | undefined
+  /** Columns and what they have to be equal to, as text. */
+  readonly where: Readonly<Record<string, string>>
 }
 
 export interface AppendedAt {

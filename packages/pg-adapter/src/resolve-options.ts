@@ -54,6 +54,7 @@ export function resolvePostgresEventsOptions<E>(
     name,
     staleThreshold: resolveThreshold(options.highWater),
     allowMissingIndex: options.allowMissingIndex ?? false,
+    watched: undefined,
     sql: { table: quoteName(table), position: quoteIdentifier(position) },
   })
 }

@@ -8,14 +8,18 @@ import {
   type HighWaterRequest,
   type Holder,
   type LoadRequest,
+  type Look,
+  type LookRequest,
   type OpenedSource,
   type OpenRequest,
   type Page,
+  type WatchSource,
 } from '@tidemark/core/adapter'
 import { toldPool } from './client.ts'
 import { findIn } from './find-in.ts'
 import { openHighWater, readHighWater } from './high-water.ts'
 import { loadPage } from './load.ts'
+import { lookAt } from './look.ts'
 import type { PostgresEventsOptions, PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
 import { PageColumns } from './page-columns.ts'
 import { PageRanges } from './page-range.ts'
@@ -24,6 +28,7 @@ import { withTableSchema } from './proof/table-schema.ts'
 import { resolvePostgresEventsOptions } from './resolve-options.ts'
 import { KnownBackends } from './server/backends.ts'
 import { isTransientPostgresError } from './transience.ts'
+import { resolveWatchedOptions, type WatchedPostgresEventsOptions } from './watched-options.ts'
 
 /**
  * The events of a table that is filled from a sequence. Creates nothing, writes nothing, and needs no right but SELECT
@@ -34,6 +39,28 @@ export function postgresEvents<E = PostgresRow, const K extends PropertyKey = Pr
 ): EventSource<bigint, E> & EventsTypedBy<K> {
   const source = new PostgresEventSource(resolvePostgresEventsOptions(options))
   return Object.assign(source, { typeField: options.typeField })
+}
+
+/**
+ * The events of a table for `createWatch`. It asks less of a table than `postgresEvents`, since nobody reads pages of it: the
+ * position may be NULL, and no index has to be led by it. Creates nothing, writes nothing, and needs no right but SELECT on the
+ * named columns and the sequence. Every other condition of the proof is checked (`PostgresConditionError`).
+ */
+export function watchedPostgresEvents(options: WatchedPostgresEventsOptions): WatchSource {
+  const source = new PostgresEventSource<never>(resolveWatchedOptions(options))
+  const { name, order, filtersByType, placeholderTypes, passesUnproven } = source
+  return {
+    name,
+    order,
+    filtersByType,
+    placeholderTypes,
+    passesUnproven,
+    open: (request) => source.open(request),
+    readHighWater: (request) => source.readHighWater(request),
+    look: (request) => source.look(request),
+    lookCloser: (holders) => source.lookCloser(holders),
+    isTransient: (error) => source.isTransient(error),
+  }
 }
 
 class PostgresEventSource<E> implements EventSource<bigint, E> {
@@ -80,6 +107,14 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
       runs,
       limit,
       signal,
+    )
+  }
+
+  async look(request: LookRequest): Promise<Look> {
+    return await lookAt(
+      (await this.#located(request.signal)) as ResolvedPostgresEventsOptions<unknown>,
+      this.#memory.backends,
+      request,
     )
   }
 

@@ -4,7 +4,7 @@ import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireAbove0, withoutUndefined } from '../kernel/validation.ts'
 import { requireCapabilities } from '../ports/capabilities.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
-import type { EventSource } from '../ports/event-source.ts'
+import type { PolledSource } from '../ports/event-source.ts'
 import {
   type ResolvedTelemetryOptions,
   resolveTelemetryOptions,
@@ -19,7 +19,7 @@ export type ProgressMemory = Pick<
 
 export interface HighWaterAgentOptions<P> extends TelemetryOptions {
   /** Where the events are: `postgresEvents(...)`, `esdbEvents(...)`, or the source of another adapter. */
-  readonly source: EventSource<P, unknown>
+  readonly source: PolledSource<P>
   /**
    * Where settled positions are remembered. Without it, each start has to prove everything anew, and a mark waits until its
    * events are durable.
@@ -63,7 +63,7 @@ export interface HighWaterAgentOptions<P> extends TelemetryOptions {
 }
 
 export interface ResolvedHighWaterAgentOptions<P> extends ResolvedTelemetryOptions {
-  readonly source: EventSource<P, unknown>
+  readonly source: PolledSource<P>
   readonly checkpoints: ProgressMemory | undefined
   readonly pollIntervalMs: number
   readonly pollTimeShare: number

@@ -49,6 +49,9 @@ export interface EventSource<P, E> {
   isTransient(error: unknown): boolean
 }
 
+/** A source that is polled, and not read. */
+export type PolledSource<P> = Omit<EventSource<P, unknown>, 'load' | 'findIn'>
+
 export interface OpenRequest {
   /** Fires when nobody waits for the answer any more: the call rejects at once. */
   readonly signal: AbortSignal

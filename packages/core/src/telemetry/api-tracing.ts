@@ -1,6 +1,7 @@
 import type { Attributes, Span, SpanOptions, Tracer } from '@opentelemetry/api'
 import { ATTR_ERROR_TYPE, ERROR_TYPE_VALUE_OTHER } from '@opentelemetry/semantic-conventions'
 import { hasCode } from '../kernel/errors.ts'
+import type { LostEvent } from '../watch/status.ts'
 import { ATTRIBUTES } from './attributes.ts'
 import { traced } from './background.ts'
 import type { Exemplar } from './metrics.ts'
@@ -119,6 +120,26 @@ class ApiTracing<E> implements Tracing<E> {
       message: `${events} events became visible behind the checkpoint, the first at ${firstPosition}`,
     })
     span.end()
+  }
+
+  /** From the last look that did not show the event to the first one that did. */
+  consumerLost({ consumer, verdict, position, type, passedAt, missingAt, visibleAt }: LostEvent): void {
+    const span = this.#startSpan('tidemark.consumer_lost_event', {
+      root: true,
+      startTime: missingAt,
+      attributes: {
+        [ATTRIBUTES.consumer]: consumer,
+        [ATTRIBUTES.lostVerdict]: verdict,
+        [ATTRIBUTES.eventPosition]: String(position),
+        [ATTRIBUTES.passedAt]: passedAt,
+        ...(type === undefined ? {} : { [ATTRIBUTES.eventType]: type }),
+      },
+    })
+    span.setStatus({
+      code: this.#api.SpanStatusCode.ERROR,
+      message: `the event at ${position} became visible after the checkpoint had moved to ${passedAt}`,
+    })
+    span.end(visibleAt)
   }
 
   /** One span a mark movement, about the gap that was open longest. */

@@ -20,6 +20,11 @@ export const ATTRIBUTES: {
   readonly lateFirstPosition: 'tidemark.late_events.first_position'
   readonly lateLastPosition: 'tidemark.late_events.last_position'
   readonly source: 'tidemark.source.name'
+  readonly passedAt: 'tidemark.consumer.passed_at'
+  readonly eventType: 'tidemark.event.type'
+  readonly eventPosition: 'tidemark.event.position'
+  readonly lostVerdict: 'tidemark.consumer.verdict'
+  readonly consumer: 'tidemark.consumer.name'
   readonly gapFrom: 'tidemark.gap.from'
   readonly gapTo: 'tidemark.gap.to'
   readonly gapOutcome: 'tidemark.gap.outcome'
@@ -45,6 +50,11 @@ export const ATTRIBUTES: {
   lateFirstPosition: 'tidemark.late_events.first_position',
   lateLastPosition: 'tidemark.late_events.last_position',
   source: 'tidemark.source.name',
+  passedAt: 'tidemark.consumer.passed_at',
+  eventType: 'tidemark.event.type',
+  eventPosition: 'tidemark.event.position',
+  lostVerdict: 'tidemark.consumer.verdict',
+  consumer: 'tidemark.consumer.name',
   gapFrom: 'tidemark.gap.from',
   gapTo: 'tidemark.gap.to',
   gapOutcome: 'tidemark.gap.outcome',

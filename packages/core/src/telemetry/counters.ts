@@ -1,6 +1,7 @@
 import { SKIP_REASONS } from '../ports/stored-unit.ts'
 import { ACKNOWLEDGE_ACTIONS } from '../subscription/status.ts'
-import { type Instrument, OUTCOMES, PROJECTION, SOURCE } from './instrument.ts'
+import { LOST_VERDICTS } from '../watch/status.ts'
+import { CONSUMER, type Instrument, OUTCOMES, PROJECTION, SOURCE } from './instrument.ts'
 
 export type CounterName =
   | 'skipped_events'
@@ -15,6 +16,7 @@ export type CounterName =
   | 'delivered_events'
   | 'acknowledged_events'
   | 'subscription_drops'
+  | 'consumer_lost_events'
 
 export const COUNTERS: Readonly<Record<CounterName, Instrument>> = {
   skipped_events: {
@@ -124,6 +126,15 @@ export const COUNTERS: Readonly<Record<CounterName, Instrument>> = {
     aggregator: 'sum',
     labels: { ...PROJECTION, reason: 'named by the source' },
     help: 'Wrapped subscriptions that ended though nobody unsubscribed, by the type of the error; `silent_end` is one that came without an error.',
+    usedBy: ['dashboard', 'alert'],
+  },
+  consumer_lost_events: {
+    kind: 'counter',
+    unit: '{event}',
+    scope: 'store',
+    aggregator: 'max',
+    labels: { ...CONSUMER, verdict: LOST_VERDICTS },
+    help: 'Events that became visible after a watched consumer had passed them. `passed`: nobody has said whether it handles their types. A lower bound.',
     usedBy: ['dashboard', 'alert'],
   },
 }

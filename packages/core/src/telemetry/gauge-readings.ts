@@ -4,6 +4,7 @@ import type { ConsumerGroup } from '../ports/subscription-source.ts'
 import { unitName } from '../ports/unit.ts'
 import { PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
 import { SUBSCRIPTION_STATES, type SubscriptionStatus } from '../subscription/status.ts'
+import type { WatchedConsumer } from '../watch/status.ts'
 import type { GaugeName } from './gauges.ts'
 import type { GaugeReading, Labels } from './metrics.ts'
 
@@ -109,6 +110,19 @@ function groupGauges<P>(
   ]
 }
 
+/** What the gauges of a watched consumer show now. */
+export function consumerGauges({
+  consumer,
+  exposedPositions,
+  lagPositions,
+}: WatchedConsumer): readonly GaugeReading[] {
+  const gauge = readingsWith({ consumer })
+  return [
+    ...gauge('consumer_exposed_positions', toNumber(exposedPositions)),
+    ...gauge('consumer_lag_positions', toNumber(lagPositions)),
+  ]
+}
+
 function readingsWith(
   common: Labels,
 ): (gauge: GaugeName, value: number | undefined, own?: Labels) => readonly GaugeReading[] {
@@ -120,6 +134,10 @@ function approximate<P>(
   toNumber: ((position: P) => number) | undefined,
 ): number | undefined {
   return position === undefined ? undefined : toNumber?.(position)
+}
+
+function toNumber(count: bigint | undefined): number | undefined {
+  return count === undefined ? undefined : Number(count)
 }
 
 function seconds(ms: number | undefined): number | undefined {

@@ -1,7 +1,7 @@
 import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import { PROJECTION_STATES } from '../projection/status.ts'
 import { SUBSCRIPTION_STATES } from '../subscription/status.ts'
-import { type Instrument, PROJECTION, SOURCE } from './instrument.ts'
+import { CONSUMER, type Instrument, PROJECTION, SOURCE } from './instrument.ts'
 
 export type GaugeName =
   | 'high_water_mark'
@@ -27,6 +27,8 @@ export type GaugeName =
   | 'outstanding_messages'
   | 'group_consumers'
   | 'consumer_messages_in_hand'
+  | 'consumer_exposed_positions'
+  | 'consumer_lag_positions'
 
 export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
   high_water_mark: {
@@ -275,6 +277,28 @@ export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
     labels: PROJECTION,
     help: 'Of the outstanding messages, those that the consumers of this process have.',
     whenEnded: 0,
+    usedBy: ['dashboard'],
+  },
+  consumer_exposed_positions: {
+    kind: 'gauge',
+    unit: '{position}',
+    scope: 'store',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: CONSUMER,
+    help: 'Positions that a watched consumer has passed and that may still become visible events. Absent where its checkpoint is a pair of transaction and position.',
+    whenEnded: 0,
+    usedBy: ['dashboard'],
+  },
+  consumer_lag_positions: {
+    kind: 'gauge',
+    unit: '{position}',
+    scope: 'store',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: CONSUMER,
+    help: 'mark - checkpoint of a watched consumer: positions, not events. It means nothing of one that passes over events without storing that. Absent where its checkpoint is a pair.',
+    whenEnded: -1,
     usedBy: ['dashboard'],
   },
 }

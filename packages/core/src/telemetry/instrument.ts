@@ -39,5 +39,7 @@ export const SOURCE: { readonly source: 'named by the user' } = { source: 'named
 export const PROJECTION: { readonly projection_name: 'named by the user' } = {
   projection_name: 'named by the user',
 }
+/** What a watch looks at: where its checkpoint is kept, and what it is called there. */
+export const CONSUMER: { readonly consumer: 'named by the user' } = { consumer: 'named by the user' }
 /** How a gap ended. */
 export const OUTCOMES: readonly ['filled', 'proven_empty', 'skipped'] = ['filled', 'proven_empty', 'skipped']

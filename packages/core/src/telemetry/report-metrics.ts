@@ -58,6 +58,8 @@ export function reportMetrics<P>(
       recorder.add('subscription_drops', 1, { projection_name: projection, reason }),
     eventsAcknowledged: ({ projection, action, events }) =>
       recorder.add('acknowledged_events', events, { projection_name: projection, action }),
+    consumerLostEvents: ({ consumer, verdict, events }) =>
+      recorder.add('consumer_lost_events', events.length, { consumer, verdict }),
   }
 }
 

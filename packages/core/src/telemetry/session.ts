@@ -129,6 +129,7 @@ function quietTracing<E>(tracing: Tracing<E>, onError: (error: unknown) => void)
     },
     skipped: (skip) => quietly(() => tracing.skipped(skip), onError),
     late: (late) => quietly(() => tracing.late(late), onError),
+    consumerLost: (event) => quietly(() => tracing.consumerLost(event), onError),
     gapsClosed: (...closed) => quietly(() => tracing.gapsClosed(...closed), onError),
     currentSpan: () => quietly(() => tracing.currentSpan(), onError),
   }

@@ -5,6 +5,7 @@ import type { LateEvent } from '../ports/late-events.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
 import type { ProjectionState } from '../projection/status.ts'
 import type { SubscriptionState } from '../subscription/status.ts'
+import type { LostEvent, LostVerdict } from '../watch/status.ts'
 import { quietly } from './quietly.ts'
 
 /**
@@ -27,6 +28,7 @@ export interface Telemetry {
   subscriptionProgressed?(report: SubscriptionProgressReport): void
   subscriptionDropped?(report: SubscriptionDroppedReport): void
   eventsAcknowledged?(report: EventsAcknowledgedReport): void
+  consumerLostEvents?(report: ConsumerLostEventsReport): void
 }
 
 export interface PollReport {
@@ -123,6 +125,13 @@ export interface LateEventsReport {
   readonly events: readonly LateEvent[]
 }
 
+/** A watched consumer has passed events that became visible afterwards. */
+export interface ConsumerLostEventsReport {
+  readonly consumer: string
+  readonly verdict: LostVerdict
+  readonly events: readonly LostEvent[]
+}
+
 /** Every report, listed once: whatever stands between core and a `Telemetry` follows from this list. */
 const REPORTS: Readonly<Record<keyof Telemetry, true>> = {
   polled: true,
@@ -137,6 +146,7 @@ const REPORTS: Readonly<Record<keyof Telemetry, true>> = {
   subscriptionProgressed: true,
   subscriptionDropped: true,
   eventsAcknowledged: true,
+  consumerLostEvents: true,
 }
 
 /** Reports to each of `receivers` in turn. Nothing that one of them throws reaches the work, or the next one. */

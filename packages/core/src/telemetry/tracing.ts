@@ -1,4 +1,5 @@
 import type { CrossedRun } from '../ports/checkpoint-store.ts'
+import type { LostEvent } from '../watch/status.ts'
 import type { Exemplar } from './metrics.ts'
 import type { ClosedGap } from './telemetry.ts'
 
@@ -8,6 +9,8 @@ export interface Tracing<E> {
   batch<T>(batch: TracedBatch<E>, work: () => Promise<T>): Promise<T>
   skipped(skip: TracedSkip<E>): void
   late(late: TracedLate): void
+  /** A watched consumer has passed an event. */
+  consumerLost(event: LostEvent): void
   gapsClosed(
     source: string,
     gaps: readonly ClosedGap[],
@@ -49,6 +52,7 @@ export const NO_TRACING: Tracing<unknown> = {
   batch: (_, work) => work(),
   skipped: () => {},
   late: () => {},
+  consumerLost: () => {},
   gapsClosed: () => {},
   currentSpan: () => undefined,
 }

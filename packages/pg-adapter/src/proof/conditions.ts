@@ -58,8 +58,9 @@ export function requireReadableInOrder(inspection: Inspection, options: Options)
   if (first) fail(first.condition, mendable.map(({ message }) => message).join('\n'))
 }
 
-function optionThatNames(column: string, { eventType, appendedAt }: Options): string {
+function optionThatNames(column: string, { eventType, appendedAt, watched }: Options): string {
   if (column === eventType) return 'eventType'
+  if (watched) return column === watched.transaction ? 'transaction' : 'where'
   return column === appendedAt?.column ? 'appendedAt' : 'columns'
 }
 
@@ -86,7 +87,12 @@ interface Violation {
   readonly message: string
 }
 
-function nullablePositions({ relations }: Inspection, { position, sql }: Options): readonly Violation[] {
+function nullablePositions(
+  { relations }: Inspection,
+  { position, sql, watched }: Options,
+): readonly Violation[] {
+  // A row without a number is no event of the order. A projection would never read it; a watch reads nothing.
+  if (watched) return []
   const nullable = relations.filter(({ positionNotNull }) => !positionNotNull)
   // Altering the table alters its partitions too.
   const [root] = relations

@@ -1,0 +1,45 @@
+import type { Row } from './panel.ts'
+import { across, counted } from './panel-queries.ts'
+
+const NONE = 'No consumer is watched'
+const legend = '{{consumer}}'
+
+/** Of `createWatch`. The row is closed until somebody opens it. */
+export const OF_WATCHED_CONSUMERS: Row = {
+  title: 'Do consumers that Tidemark does not run lose events?',
+  isCollapsed: true,
+  panels: [
+    {
+      title: 'Lost by watched consumers in this time range',
+      whenEmpty: NONE,
+      description:
+        'Events that became visible after the consumer had passed them: a lower bound. "passed": nobody has said whether it handles their types. Anything above 0: open the runbook, consumer loses events.',
+      width: 8,
+      view: { kind: 'number', unit: 'short', bad: 1 },
+      queries: [
+        {
+          expr: counted('increase', 'consumer_lost_events', 'consumer, verdict', [], '$__range'),
+          legend: `${legend} {{verdict}}`,
+        },
+      ],
+    },
+    {
+      title: 'Exposed positions',
+      whenEmpty: NONE,
+      description:
+        'Positions that a consumer has passed and at which an event may still become visible. A few that come and go are rolled back numbers as a rule. Absent where the checkpoint is a pair of transaction and position.',
+      width: 8,
+      view: { kind: 'graph', unit: 'short' },
+      queries: [{ expr: across('consumer_exposed_positions', 'consumer'), legend }],
+    },
+    {
+      title: 'Lag of watched consumers',
+      whenEmpty: NONE,
+      description:
+        'Positions between the checkpoint and the mark. A consumer that passes over events without storing that shows a large one, and is not behind.',
+      width: 8,
+      view: { kind: 'graph', unit: 'short' },
+      queries: [{ expr: across('consumer_lag_positions', 'consumer'), legend }],
+    },
+  ],
+}

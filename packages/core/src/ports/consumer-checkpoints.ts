@@ -1,0 +1,32 @@
+/** Where consumers that Tidemark does not run keep their checkpoints. Read only. */
+export interface ConsumerCheckpoints {
+  /** Names this place in metrics and messages: a consumer is shown as `name.consumer`. */
+  readonly name: string
+  /** Which event types a consumer handles, where the user has said so; `'all'`: every type. */
+  readonly eventTypes: ConsumerEventTypes
+  /** Every consumer, as it is stored now. */
+  read(signal: AbortSignal): Promise<readonly StoredConsumer[]>
+}
+
+export type ConsumerEventTypes = Readonly<Record<string, readonly string[] | 'all'>>
+
+export interface StoredConsumer {
+  readonly consumer: string
+  /** `undefined`: what is stored says nothing about positions of the events table. */
+  readonly checkpoint: ConsumerCheckpoint | undefined
+  /** The checkpoint as it is stored. */
+  readonly text: string
+  /** Changes when the consumer is started again, where the store says so. */
+  readonly run: string | undefined
+}
+
+/**
+ * Which events a consumer has passed: it reads none of them again.
+ * - `position`: those at or below it.
+ * - `pair`: those whose pair of transaction and position is not above it. The position may go down while it goes forward.
+ * - `gaps`: those at or below the position, without the gaps that it keeps.
+ */
+export type ConsumerCheckpoint =
+  | { readonly kind: 'position'; readonly position: bigint }
+  | { readonly kind: 'pair'; readonly transaction: bigint; readonly position: bigint }
+  | { readonly kind: 'gaps'; readonly position: bigint; readonly gaps: readonly bigint[] }

@@ -1,0 +1,36 @@
+import type { Gap, HighWaterReading, PolledSource } from './event-source.ts'
+
+/** What `createWatch` needs of a store with dense positions: polls, and looks at what is visible. */
+export interface WatchSource extends PolledSource<bigint> {
+  /** One look, with a snapshot that is taken during this call. Rejects with `IncarnationChangedError` as `load` does. */
+  look(request: LookRequest): Promise<Look>
+}
+
+export interface LookRequest {
+  /** The newest poll: of the incarnation that is to be looked at. */
+  readonly reading: HighWaterReading<bigint>
+  /** Runs of positions that were not visible at the look before, the lowest first. */
+  readonly runs: readonly Gap<bigint>[]
+  /** What stands above this was not looked at yet. */
+  readonly above: bigint
+  /** Fires when nobody waits for the answer any more. */
+  readonly signal: AbortSignal
+}
+
+/** What one snapshot showed. Placeholders, and rows that are not of the watched order, are not in it. */
+export interface Look {
+  /** What is visible in the runs. */
+  readonly appeared: readonly VisibleEvent[]
+  /** Parts of the runs at which it did not look. */
+  readonly unseen: readonly Gap<bigint>[]
+  /** What is visible in `(above, through]`. */
+  readonly visible: readonly bigint[]
+  readonly through: bigint
+}
+
+export interface VisibleEvent {
+  readonly position: bigint
+  /** The transaction that appended it, where the table has it in a column. */
+  readonly transaction: bigint | undefined
+  readonly type: string | undefined
+}

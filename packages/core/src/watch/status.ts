@@ -1,0 +1,96 @@
+import { errorJson, withJson } from '../kernel/json.ts'
+import type { Holder } from '../ports/event-source.ts'
+
+export interface WatchStatus {
+  /** `failing`: looks fail and are retried. Nothing is seen meanwhile. */
+  readonly state: 'idle' | 'watching' | 'failing' | 'stopped'
+  readonly source: string
+  /** How many looks there were. */
+  readonly looks: number
+  readonly lastLookAtMs: number | undefined
+  /** How far apart the newest looks were: what falls between two of them is not seen. */
+  readonly looksApartMs: { readonly mean: number; readonly longest: number } | undefined
+  /** How often everything learned was dropped: a restarted server, a table that was replaced. */
+  readonly begunAnew: number
+  readonly consumers: readonly WatchedConsumer[]
+  readonly error: unknown
+}
+
+export interface WatchedConsumer {
+  /** As `name.consumer`: where its checkpoint is kept, and what it is called there. */
+  readonly consumer: string
+  /** As it is stored. */
+  readonly checkpoint: string
+  /** Whether that can be read as a checkpoint of the watched table. */
+  readonly isUnderstood: boolean
+  /**
+   * Positions between the checkpoint and the high-water mark. A consumer that passes over events without storing that shows
+   * a large one and is not behind. Absent where the checkpoint is a pair of transaction and position.
+   */
+  readonly lagPositions: bigint | undefined
+  /** When a look first saw the checkpoint where it is; `undefined`: it has not moved since it was first seen. */
+  readonly movedAtMs: number | undefined
+  /** Looks since it was first seen, and those of them at which it had moved: near the same number, moves were not seen. */
+  readonly looks: number
+  readonly moves: number
+  /** Positions that it has passed and that may still become visible. Absent for a pair. */
+  readonly exposedPositions: bigint | undefined
+  /** Events that became visible late, while it has not moved on since it had passed them. */
+  readonly unconfirmed: number
+  /** Lost events that were told. */
+  readonly lost: number
+  /** Events that were passed, of types of which nobody said whether it handles them. */
+  readonly passed: number
+  /** Events that became visible below its checkpoint, and may have been handled for all that is known. */
+  readonly cannotTell: Readonly<Partial<Record<UnsureReason, number>>>
+}
+
+/** An event that a consumer has passed while it was not visible. Each is told once. */
+export interface LostEvent {
+  /** As `name.consumer`: where its checkpoint is kept, and what it is called there. */
+  readonly consumer: string
+  /**
+   * `lost`: the consumer handles events of this type, as `eventTypes` says. `passed`: whether it handles this type is not
+   * known here.
+   */
+  readonly verdict: LostVerdict
+  readonly position: bigint
+  /** `undefined` where the source does not know types. */
+  readonly type: string | undefined
+  /** How far the consumer had gone by its checkpoint, while the event was not visible. */
+  readonly passedAt: string
+  /** The last look that did not show the event. */
+  readonly missingAt: Date
+  /** The first look that did: it became visible in between. */
+  readonly visibleAt: Date
+  /** Transactions that could have held it when it was last not visible. */
+  readonly heldBy: readonly Holder[]
+}
+
+export type LostVerdict = 'lost' | 'passed'
+
+export const LOST_VERDICTS: readonly LostVerdict[] = ['lost', 'passed']
+
+/** Why an event that became visible below a checkpoint is not called lost. */
+export type UnsureReason =
+  /** The checkpoint had passed it when it was first seen: a consumer may start at the head. */
+  | 'first_sight'
+  /** Reset, replayed, restored, or moved by hand. */
+  | 'went_back'
+  | 'vanished'
+  /** It changed its kind: a position became a pair of transaction and position, or the other way round. */
+  | 'changed_kind'
+  /** The consumer was started again, perhaps from elsewhere than its checkpoint. */
+  | 'restarted'
+  /** It moved between two looks that were so far apart that it may have been reset in between. */
+  | 'looks_apart'
+  /** More events became visible late than are kept. */
+  | 'too_many'
+  /** The store is another one than at the look before: a crash, a failover, a table that was replaced. */
+  | 'begun_anew'
+
+/** `JSON.stringify` writes positions as texts. */
+export function statusWithJson(status: WatchStatus): WatchStatus {
+  const { error } = status
+  return withJson(status, () => ({ ...status, error: error === undefined ? undefined : errorJson(error) }))
+}

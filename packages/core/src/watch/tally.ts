@@ -1,0 +1,95 @@
+import type { ConsumerCheckpoint, StoredConsumer } from '../ports/consumer-checkpoints.ts'
+import type { Gap } from '../ports/event-source.ts'
+import type { VisibleEvent } from '../ports/watch-source.ts'
+import { countPassed, moveBetween } from './coverage.ts'
+import { type ConsumerLook, type ConsumerStanding, type Suspect, step } from './exposures.ts'
+import type { UnsureReason, WatchedConsumer } from './status.ts'
+
+/** What a look saw, as all consumers share it. */
+export type SharedLook = Omit<ConsumerLook, 'stored'>
+
+/** One consumer over all looks: where it stands, and what was counted. */
+export class ConsumerTally {
+  readonly consumer: string
+  readonly #types: readonly string[] | 'all' | undefined
+  #standing: ConsumerStanding | undefined
+  #stored: StoredConsumer | undefined
+  #looks = 0
+  #moves = 0
+  #movedAtMs: number | undefined
+  #told = 0
+  readonly #cannotTell: Partial<Record<UnsureReason, number>> = {}
+
+  constructor(consumer: string, types: readonly string[] | 'all' | undefined) {
+    this.consumer = consumer
+    this.#types = types
+  }
+
+  /** Whether the user has said which types it handles. */
+  get isHandled(): boolean {
+    return this.#types !== undefined
+  }
+
+  get moves(): number {
+    return this.#moves
+  }
+
+  /** Whether it is still stored. */
+  get isThere(): boolean {
+    return this.#stored !== undefined
+  }
+
+  /** Takes in a look; returns what the consumer has lost. */
+  look(stored: StoredConsumer | undefined, shared: SharedLook): readonly Suspect[] {
+    const before = this.#standing
+    const appeared = shared.appeared.filter(this.#handles)
+    const { standing, lost, unsure } = step(before, { ...shared, appeared, stored })
+    this.#standing = standing
+    this.#stored = stored
+    if (before !== undefined) this.#looks++
+    if (before && standing && moveBetween(before.checkpoint, standing.checkpoint) !== 'none') {
+      this.#moves++
+      this.#movedAtMs = shared.atMs
+    }
+    for (const { because } of unsure) this.#unsure(because, 1)
+    this.#told += lost.length
+    return lost
+  }
+
+  /** The store is another one: nothing that was seen holds. */
+  beginAnew(): void {
+    this.#unsure('begun_anew', this.#standing?.suspects.length ?? 0)
+    this.#standing = undefined
+  }
+
+  status(missing: readonly Gap<bigint>[], mark: bigint | undefined): WatchedConsumer {
+    const checkpoint = this.#standing?.checkpoint
+    return {
+      consumer: this.consumer,
+      checkpoint: this.#stored?.text ?? '',
+      isUnderstood: this.#stored?.checkpoint !== undefined,
+      lagPositions: lagOf(checkpoint, mark),
+      movedAtMs: this.#movedAtMs,
+      looks: this.#looks,
+      moves: this.#moves,
+      exposedPositions: checkpoint && countPassed(checkpoint, missing),
+      unconfirmed: this.#standing?.suspects.length ?? 0,
+      lost: this.isHandled ? this.#told : 0,
+      passed: this.isHandled ? 0 : this.#told,
+      cannotTell: { ...this.#cannotTell },
+    }
+  }
+
+  #handles = ({ type }: VisibleEvent): boolean =>
+    this.#types === undefined || this.#types === 'all' || (type !== undefined && this.#types.includes(type))
+
+  #unsure(because: UnsureReason, count: number): void {
+    if (count > 0) this.#cannotTell[because] = (this.#cannotTell[because] ?? 0) + count
+  }
+}
+
+/** The position of a pair may go down while the consumer goes forward: its distance says nothing. */
+function lagOf(checkpoint: ConsumerCheckpoint | undefined, mark: bigint | undefined): bigint | undefined {
+  if (checkpoint === undefined || checkpoint.kind === 'pair' || mark === undefined) return undefined
+  return mark > checkpoint.position ? mark - checkpoint.position : 0n
+}

@@ -1,0 +1,297 @@
+import { createHighWaterAgent, type HighWaterAgent } from '../high-water/agent.ts'
+import { backOffMs } from '../kernel/back-off.ts'
+import { deferred } from '../kernel/deferred.ts'
+import { describeError } from '../kernel/describe-error.ts'
+import { hasCode, LifecycleError } from '../kernel/errors.ts'
+import { FailureLog } from '../kernel/failure-log.ts'
+import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
+import type { StoredConsumer } from '../ports/consumer-checkpoints.ts'
+import type { HighWaterReading, Holder } from '../ports/event-source.ts'
+import { inBackground } from '../telemetry/background.ts'
+import { consumerGauges } from '../telemetry/gauge-readings.ts'
+import { quietly } from '../telemetry/quietly.ts'
+import { TelemetrySession } from '../telemetry/session.ts'
+import { describeLost, findingOf } from './findings.ts'
+import { LookPace } from './look-pace.ts'
+import { type Missing, missingAfter, startMissing } from './missing.ts'
+import { type ResolvedWatchOptions, resolveWatchOptions, type WatchOptions } from './options.ts'
+import { type LostEvent, statusWithJson, type WatchStatus } from './status.ts'
+import { ConsumerTally } from './tally.ts'
+
+/** Watches consumers that Tidemark does not run. */
+export interface Watch extends AsyncDisposable {
+  /**
+   * Checks every condition, reads the checkpoints once, then looks again and again until `stop()`; that keeps the process
+   * alive. Rejects when a condition is violated; while the store cannot be reached it resolves, and `status().error` says so.
+   */
+  start(options?: StartOptions): Promise<void>
+  /** Ends it. May be called twice. `await using` calls it. */
+  stop(): Promise<void>
+  /** Where each consumer stands, computed now. */
+  status(): WatchStatus
+  /** What was found since the start, the oldest first: each event once a consumer. Of very many, the newest 10,000. */
+  lost(): readonly LostEvent[]
+}
+
+const MOST_LOST = 10_000
+/** A poll ends exposures and begins none: it may come later than a look. */
+const POLLS_OF_SHARE = 0.2
+
+/**
+ * Tells which events a consumer that Tidemark does not run has lost: those that became visible after its checkpoint had
+ * passed them. It reads, and nothing else. What it tells is a lower bound: docs/watch.md says what it cannot see.
+ *
+ * ```ts
+ * const watch = createWatch({ source: watchedPostgresEvents({ pool, table, position }), consumers, logger: console })
+ * await watch.start()
+ * ```
+ *
+ * Throws `InvalidOptionError`.
+ */
+export function createWatch(options: WatchOptions): Watch {
+  return new ConsumerWatch(resolveWatchOptions(options))
+}
+
+class ConsumerWatch implements Watch {
+  readonly #options: ResolvedWatchOptions
+  readonly #session: TelemetrySession<bigint, never>
+  readonly #stopping = new AbortController()
+  readonly #over = deferred()
+  readonly #pace: LookPace
+  readonly #failures = new FailureLog()
+  readonly #tallies = new Map<string, ConsumerTally>()
+  #lost: LostEvent[] = []
+  #state: WatchStatus['state'] = 'idle'
+  #error: unknown
+  #agent: HighWaterAgent<bigint> | undefined
+  #missing: Missing | undefined
+  #heldBy: readonly Holder[] = []
+  #incarnation: string | undefined
+  #looks = 0
+  #begunAnew = 0
+  #looking: Promise<void> | undefined
+
+  constructor(options: ResolvedWatchOptions) {
+    this.#options = options
+    this.#pace = new LookPace(options)
+    const { source } = options
+    this.#session = new TelemetrySession<bigint, never>({
+      ...options,
+      source: source.name,
+      order: source.order,
+      projections: [],
+      traceContext: () => undefined,
+      startAtZero: (recorder) => recorder.add('telemetry_errors', 0, {}),
+      gauges: () => this.status().consumers.flatMap(consumerGauges),
+    })
+  }
+
+  async start(options: StartOptions = {}): Promise<void> {
+    requireStartOptions(options)
+    if (this.#state !== 'idle') {
+      throw new LifecycleError('the watch was already started or stopped; make a new one to start again')
+    }
+    this.#state = 'watching'
+    await startUntil(options, {
+      begin: () => inBackground(() => this.#begin()),
+      stop: () => this.stop(),
+      over: this.#over.promise,
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#state = 'stopped'
+    this.#stopping.abort()
+    await this.#agent?.stop()
+    await this.#looking
+    this.#session.close(this)
+    this.#over.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  lost(): readonly LostEvent[] {
+    return [...this.#lost]
+  }
+
+  status(): WatchStatus {
+    const runs = this.#missing?.runs ?? []
+    const mark = this.#agent?.mark
+    return statusWithJson({
+      state: this.#state,
+      source: this.#options.source.name,
+      looks: this.#looks,
+      lastLookAtMs: this.#pace.lastAtMs,
+      looksApartMs: this.#pace.apartMs,
+      begunAnew: this.#begunAnew,
+      consumers: [...this.#tallies.values()]
+        .filter(({ isThere }) => isThere)
+        .map((tally) => tally.status(runs, mark)),
+      error: this.#error,
+    })
+  }
+
+  async #begin(): Promise<void> {
+    const signal = this.#stopping.signal
+    await this.#session.open(this)
+    try {
+      await this.#pollAnew()
+      await this.#readConsumers(signal)
+    } catch (error) {
+      if (!signal.aborted && !this.#options.source.isTransient(error)) {
+        await this.stop()
+        throw error
+      }
+    }
+    if (!signal.aborted) this.#looking = this.#lookOn(signal)
+  }
+
+  async #lookOn(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options
+    let failedInARow = 0
+    while (!signal.aborted) {
+      const beganAtMs = clock.nowMs()
+      try {
+        await this.#look(signal)
+        failedInARow = 0
+        this.#state = 'watching'
+        this.#error = undefined
+        this.#failures.ended(clock.nowMs())
+      } catch (error) {
+        if (signal.aborted) return
+        failedInARow++
+        this.#failed(error)
+        // Polls on connections that are known would not compare.
+        if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) await this.#stopPolls()
+      }
+      const pauseMs = this.#pace.pauseMs(clock.nowMs() - beganAtMs)
+      await clock.sleep(failedInARow === 0 ? pauseMs : Math.max(pauseMs, backOffMs(failedInARow)), signal)
+    }
+  }
+
+  /** The checkpoints come first: one that was read after the snapshot would make events look lost that are not. */
+  async #look(signal: AbortSignal): Promise<void> {
+    const reading = await this.#reading()
+    if (reading === undefined) return
+    const { source, clock } = this.#options
+    const missing = this.#missing ?? startMissing(reading.settled, reading.head ?? 0n)
+    const stored = await this.#readConsumers(signal)
+    const look = await source.look({ reading, runs: missing.runs, above: missing.through, signal })
+    if (signal.aborted) return
+    const atMs = clock.nowMs()
+    const shared = {
+      appeared: look.appeared,
+      head: reading.head ?? look.through,
+      atMs,
+      previousAtMs: this.#pace.lastAtMs ?? atMs,
+      heldBy: this.#heldBy,
+    }
+    const moves = this.#moves
+    for (const name of new Set([...stored.keys(), ...this.#tallies.keys()])) {
+      const tally = this.#tally(name)
+      this.#tell(
+        tally,
+        tally
+          .look(stored.get(name), shared)
+          .map((suspect) => findingOf(suspect, { consumer: name, isHandled: tally.isHandled })),
+      )
+    }
+    this.#missing = missingAfter(missing, look, reading.settled)
+    this.#heldBy = reading.holders
+    // So that it is known who holds what is missing, or that nobody does.
+    if (reading.holders.length === 0 && this.#missing.runs.length > 0) this.#agent?.wake()
+    this.#looks++
+    this.#pace.looked(atMs, this.#moves !== moves || look.visible.length > 0 || look.appeared.length > 0)
+  }
+
+  /** The newest poll; `undefined` before the first one. Begins anew where polling halted. */
+  async #reading(): Promise<HighWaterReading<bigint> | undefined> {
+    if (this.#agent?.status().state === 'halted') {
+      this.#failed(this.#agent.status().error)
+      await this.#stopPolls()
+    }
+    if (this.#agent === undefined) await this.#pollAnew()
+    const { state, error } = this.#agent?.status() ?? {}
+    if (state === 'failing' && error !== undefined) throw error
+    const reading = this.#agent?.reading
+    if (reading && this.#incarnation !== undefined && reading.incarnation !== this.#incarnation)
+      this.#forget()
+    this.#incarnation = reading?.incarnation
+    return reading
+  }
+
+  async #pollAnew(): Promise<void> {
+    const { source, timeShare, clock } = this.#options
+    const agent = createHighWaterAgent({ source, pollTimeShare: timeShare * POLLS_OF_SHARE, clock })
+    this.#agent = agent
+    await agent.start().catch((error: unknown) => {
+      this.#agent = undefined
+      throw error
+    })
+  }
+
+  async #stopPolls(): Promise<void> {
+    const agent = this.#agent
+    this.#agent = undefined
+    this.#forget()
+    await agent?.stop()
+  }
+
+  /** What was seen of the store says nothing about another run of it. */
+  #forget(): void {
+    this.#incarnation = undefined
+    this.#missing = undefined
+    this.#heldBy = []
+    this.#begunAnew++
+    for (const tally of this.#tallies.values()) tally.beginAnew()
+  }
+
+  async #readConsumers(signal: AbortSignal): Promise<ReadonlyMap<string, StoredConsumer>> {
+    const read = await Promise.all(
+      this.#options.consumers.map(async ({ name, read }) =>
+        (await read(signal)).map((stored) => [`${name}.${stored.consumer}`, stored] as const),
+      ),
+    )
+    return new Map(read.flat())
+  }
+
+  #tally(name: string): ConsumerTally {
+    const known = this.#tallies.get(name)
+    if (known) return known
+    const place = this.#options.consumers.find((each) => name.startsWith(`${each.name}.`))
+    const types = place?.eventTypes[name.slice(place.name.length + 1)]
+    const tally = new ConsumerTally(name, types)
+    this.#tallies.set(name, tally)
+    const labels = { consumer: name, verdict: tally.isHandled ? 'lost' : 'passed' }
+    quietly(() => this.#session.recorder?.add('consumer_lost_events', 0, labels), this.#session.onError)
+    return tally
+  }
+
+  #tell({ consumer }: ConsumerTally, found: readonly LostEvent[]): void {
+    const [first] = found
+    if (first === undefined) return
+    const { telemetry, tracing } = this.#session
+    this.#lost = [...this.#lost, ...found].slice(-MOST_LOST)
+    telemetry.consumerLostEvents({ consumer, verdict: first.verdict, events: found })
+    for (const event of found) tracing.consumerLost(event)
+    const others = found.length === 1 ? '' : `, and ${found.length - 1} more`
+    this.#options.logger.warn(`tidemark: ${describeLost(first)}${others}`)
+  }
+
+  #failed(error: unknown): void {
+    const { logger, clock, source } = this.#options
+    this.#error = error
+    this.#state = 'failing'
+    if (this.#failures.failed(clock.nowMs())) {
+      logger.warn(
+        `tidemark: ${source.name}: the watch cannot look, and sees no losses meanwhile: ${describeError(error)}; it tries again`,
+      )
+    }
+  }
+
+  get #moves(): number {
+    return [...this.#tallies.values()].reduce((sum, { moves }) => sum + moves, 0)
+  }
+}

@@ -1,0 +1,130 @@
+import { type ConsumerEventTypes, InvalidOptionError, requireKnownOptions } from '@tidemark/core/adapter'
+import type { BoundedPool, PgPool } from './client.ts'
+import { parseQualifiedName, type QualifiedName } from './identifiers.ts'
+import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
+import { boundedPool } from './query-timeout.ts'
+
+export interface PostgresConsumersOptions {
+  /** A `pg.Pool`, or anything with its `connect`. Each look takes one of its connections for one SELECT. */
+  readonly pool: PgPool
+  /** The table, or a view of it: `emt_processors`, `sales.checkpoints`; taken as it stands, case included. */
+  readonly table: string
+  /** The column that names the consumer, or all columns that do together: a name is their texts with `:` in between. */
+  readonly consumer: string | readonly string[]
+  /**
+   * The column of the checkpoint: a number; a text that is one, or `transaction:position`; JSON with `index` and `gaps`. Or two
+   * columns: the transaction, then the position. A consumer must not read again at or below what is stored there.
+   */
+  readonly checkpoint: string | readonly [transaction: string, position: string]
+  /**
+   * What a checkpoint is.
+   * - `'last'`: the last position that was handled.
+   * - `'next'`: the one after it, which is read next.
+   * - Change it when: the consumers keep the next one, as Propulsion does.
+   * @default 'last'
+   */
+  readonly stored?: 'last' | 'next'
+  /**
+   * A column that changes when a consumer is started again. Then nothing is said of what it had passed before.
+   * - Change it when: the table has one, and consumers may start elsewhere than at their checkpoint.
+   * @default none
+   */
+  readonly run?: string
+  /**
+   * Which rows are consumers of this events table.
+   * - Change it when: the table keeps other things too: bookkeeping (Marten's `HighWaterMark`), positions of single streams or of
+   * another store (Eventuous). **Events would be called lost that are not.**
+   * @default every row
+   */
+  readonly isConsumer?: (name: string) => boolean
+  /**
+   * The event types that consumers handle, by their names here; `'all'`: each of them. An event of another type is no loss.
+   * - Change it when: you know them. Without it a finding says that the event was passed, and no more.
+   * @default not known
+   */
+  readonly eventTypes?: ConsumerEventTypes
+  /**
+   * Names this place in metrics and messages: a consumer is shown as `name.consumer`.
+   * - Change it when: two places have the same name.
+   * @default the table's name as given
+   */
+  readonly name?: string
+  /**
+   * The longest that a look may take, and the wait for a connection of the pool.
+   * - Raising it: a connection that has gone silent is noticed later.
+   * - Lowering it: looks fail on a busy server.
+   * - Change it when: looks fail with a `QueryTimeoutError`, or silent connections must be noticed sooner.
+   * @default 30000
+   */
+  readonly queryTimeoutMs?: number
+}
+
+export interface ResolvedPostgresConsumersOptions {
+  readonly pool: BoundedPool
+  readonly table: QualifiedName
+  readonly consumer: readonly string[]
+  readonly checkpoint: readonly string[]
+  readonly stored: 'last' | 'next'
+  readonly run: string | undefined
+  readonly isConsumer: (name: string) => boolean
+  readonly eventTypes: ConsumerEventTypes
+  readonly name: string
+}
+
+const POSTGRES_CONSUMERS_OPTIONS: Readonly<Record<keyof PostgresConsumersOptions, true>> = {
+  pool: true,
+  table: true,
+  consumer: true,
+  checkpoint: true,
+  stored: true,
+  run: true,
+  isConsumer: true,
+  eventTypes: true,
+  name: true,
+  queryTimeoutMs: true,
+}
+
+/** With every default. Throws `InvalidOptionError`. */
+export function resolvePostgresConsumersOptions(
+  options: PostgresConsumersOptions,
+): ResolvedPostgresConsumersOptions {
+  requireKnownOptions(options, POSTGRES_CONSUMERS_OPTIONS)
+  const { stored = 'last', run, isConsumer = () => true, eventTypes = {} } = options
+  const table = parseQualifiedName('table', options.table)
+  const consumer = requireColumns('consumer', options.consumer)
+  const checkpoint = requireColumns('checkpoint', options.checkpoint)
+  if (checkpoint.length > 2) {
+    throw new InvalidOptionError('checkpoint', 'a column, or two: transaction and position', checkpoint)
+  }
+  if (stored !== 'last' && stored !== 'next') {
+    throw new InvalidOptionError('stored', `'last' or 'next'`, stored)
+  }
+  if (run !== undefined) requireText('run', run)
+  if (typeof isConsumer !== 'function') throw new InvalidOptionError('isConsumer', 'a function', isConsumer)
+  for (const [name, types] of Object.entries(eventTypes)) {
+    if (types === 'all') continue
+    if (!Array.isArray(types)) {
+      throw new InvalidOptionError(`eventTypes.${name}`, `an array of event types, or 'all'`, types)
+    }
+    for (const type of types) requireText(`eventTypes.${name}`, type)
+  }
+  requirePool(options.pool)
+  return Object.freeze({
+    pool: boundedPool(options.pool, resolveQueryTimeout(options.queryTimeoutMs)),
+    table,
+    consumer,
+    checkpoint,
+    stored,
+    run,
+    isConsumer,
+    eventTypes: Object.freeze({ ...eventTypes }),
+    name: requireText('name', options.name ?? options.table),
+  })
+}
+
+function requireColumns(option: string, columns: string | readonly string[]): readonly string[] {
+  if (Array.isArray(columns) && columns.length > 0) {
+    return columns.map((column) => requireText(option, column))
+  }
+  return [requireText(option, columns)]
+}

@@ -1,0 +1,98 @@
+import type { ConsumerCheckpoint, ConsumerCheckpoints, StoredConsumer } from '@tidemark/core/adapter'
+import { withConnection } from './client.ts'
+import { parseCheckpoint } from './consumer-checkpoint.ts'
+import {
+  type PostgresConsumersOptions,
+  type ResolvedPostgresConsumersOptions,
+  resolvePostgresConsumersOptions,
+} from './consumers-options.ts'
+import { ConsumersUnreadableError } from './errors.ts'
+import { quoteIdentifier, quoteName } from './identifiers.ts'
+import { sqlState } from './sql-state.ts'
+import { transactUnlessLocked } from './transaction.ts'
+
+/**
+ * A table in which consumers that Tidemark does not run keep their checkpoints, for `createWatch`. It is read with one SELECT
+ * a look. Nothing is written. Throws `InvalidOptionError`.
+ */
+export function postgresConsumers(options: PostgresConsumersOptions): ConsumerCheckpoints {
+  const resolved = resolvePostgresConsumersOptions(options)
+  return {
+    name: resolved.name,
+    eventTypes: resolved.eventTypes,
+    read: (signal) => readConsumers(resolved, signal),
+  }
+}
+
+/** One look reads them all; so many are no consumers, but something else. */
+const MOST_CONSUMERS = 1_000
+
+async function readConsumers(
+  options: ResolvedPostgresConsumersOptions,
+  signal: AbortSignal,
+): Promise<readonly StoredConsumer[]> {
+  const { isConsumer, stored } = options
+  const rows = await readRows(options, signal)
+  if (rows.length > MOST_CONSUMERS) {
+    throw new ConsumersUnreadableError(
+      `${quoteName(options.table)} has more than ${MOST_CONSUMERS} rows, which is more than consumers have checkpoints; ` +
+        'name in the option table a view of those that are to be watched',
+    )
+  }
+  const consumers = rows
+    .map(({ consumer, checkpoint, run }) => ({
+      consumer: String(consumer),
+      checkpoint: toCheckpoint(checkpoint, stored),
+      text: typeof checkpoint === 'string' ? checkpoint : '',
+      run: typeof run === 'string' ? run : undefined,
+    }))
+    .filter(({ consumer }) => isConsumer(consumer))
+  const names = consumers.map(({ consumer }) => consumer)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice === undefined) return consumers
+  throw new ConsumersUnreadableError(
+    `${quoteName(options.table)} has two rows of the consumer "${twice}"; name every column of the key in the option consumer`,
+  )
+}
+
+function toCheckpoint(
+  text: unknown,
+  stored: ResolvedPostgresConsumersOptions['stored'],
+): ConsumerCheckpoint | undefined {
+  const checkpoint = typeof text === 'string' ? parseCheckpoint(text) : undefined
+  if (checkpoint === undefined || stored === 'last') return checkpoint
+  return { ...checkpoint, position: checkpoint.position - 1n }
+}
+
+async function readRows(
+  options: ResolvedPostgresConsumersOptions,
+  signal: AbortSignal,
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  try {
+    const [read] = await withConnection(options.pool, signal, (client) =>
+      transactUnlessLocked(client, consumersSql(options)),
+    )
+    return read?.rows ?? []
+  } catch (error) {
+    if (!NOT_AS_NAMED.has(sqlState(error) ?? '')) throw error
+    throw new ConsumersUnreadableError(
+      `the checkpoints of consumers cannot be read: ${String(error)}; look whether the options table, consumer, checkpoint and ` +
+        `run name what is there, and whether this role may SELECT from ${quoteName(options.table)}`,
+      { cause: error },
+    )
+  }
+}
+
+/** undefined_table, undefined_column, insufficient_privilege, invalid_schema_name */
+const NOT_AS_NAMED: ReadonlySet<string> = new Set(['42P01', '42703', '42501', '3F000'])
+
+function consumersSql({ table, consumer, checkpoint, run }: ResolvedPostgresConsumersOptions): string {
+  return `select ${joined(consumer)} as consumer, ${joined(checkpoint)} as checkpoint,
+      ${run === undefined ? 'null' : `${quoteIdentifier(run)}::text`} as run
+    from ${quoteName(table)} limit ${MOST_CONSUMERS + 1}`
+}
+
+/** NULL where one of them is. */
+function joined(columns: readonly string[]): string {
+  return columns.map((column) => `${quoteIdentifier(column)}::text`).join(` || ':' || `)
+}

@@ -1,0 +1,110 @@
+import { type Clock, type ConsumerCheckpoints, createWatch, type Metrics } from '@tidemark/core'
+import { denseOrder, type HighWaterReading, type WatchSource } from '@tidemark/core/adapter'
+
+/** Events at positions that a test makes visible, and consumers whose checkpoints it moves. */
+export class WatchedStore {
+  readonly visible = new Map<bigint, string>()
+  readonly checkpoints = new Map<string, bigint>()
+  settled = 0n
+  head = 0n
+  incarnation = 'first'
+  /** While it is set, every look fails with it. */
+  failure: Error | undefined
+
+  get source(): WatchSource {
+    return {
+      name: 'watched',
+      order: denseOrder,
+      filtersByType: true,
+      isTransient: (error) => error === this.failure,
+      open: async () => ({ incarnation: this.incarnation, memory: undefined }),
+      readHighWater: async () => this.#reading(),
+      look: async ({ runs, above }) => {
+        if (this.failure) throw this.failure
+        const events = [...this.visible].toSorted(([a], [b]) => (a < b ? -1 : 1))
+        const isAsked = (position: bigint): boolean =>
+          runs.some(({ from, to }) => from <= position && position <= to)
+        const appeared = events
+          .filter(([position]) => isAsked(position))
+          .map(([position, type]) => ({ position, type, transaction: undefined }))
+        const visible = events.flatMap(([position]) => (position > above ? [position] : []))
+        const last = visible.at(-1) ?? above
+        const isAtHead = last >= this.head
+        return { appeared, unseen: [], visible, through: isAtHead ? last : this.head }
+      },
+    }
+  }
+
+  consumers(eventTypes: ConsumerCheckpoints['eventTypes'] = {}): ConsumerCheckpoints {
+    return {
+      name: 'loops',
+      eventTypes,
+      read: async () =>
+        [...this.checkpoints].map(([consumer, position]) => ({
+          consumer,
+          checkpoint: { kind: 'position', position },
+          text: String(position),
+          run: undefined,
+        })),
+    }
+  }
+
+  #reading(): HighWaterReading<bigint> {
+    const { head, settled, incarnation } = this
+    const mark = [...this.visible.keys()].filter((position) => position <= settled).at(-1)
+    const holders = [{ transaction: '3/7', pid: 4_711, applicationName: 'importer', startedAt: undefined }]
+    const nothing = { gaps: [], provenEmpty: [], skipped: [], logPosition: undefined, memory: undefined }
+    return { head, settled, mark, holders: head > settled ? holders : [], incarnation, ...nothing }
+  }
+}
+
+/**
+ * Makes everything happen that an instrument of watched consumers tells of: `loops.named` and `loops.unnamed` lose an event, and
+ * stand behind another open number; `loops.slow` lags.
+ */
+export async function watchScenario(
+  metrics: Metrics,
+  clock: Clock,
+  wait: (ms: number) => Promise<void>,
+): Promise<{ stop(): Promise<void> }> {
+  const store = new WatchedStore()
+  const moveTo = (position: bigint): void => {
+    for (const consumer of ['named', 'unnamed']) store.checkpoints.set(consumer, position)
+  }
+  const show = (...positions: bigint[]): void => {
+    for (const position of positions) store.visible.set(position, 'a')
+  }
+  store.checkpoints.set('slow', 1n)
+  show(1n)
+  store.head = 1n
+  store.settled = 1n
+  moveTo(1n)
+  const watch = createWatch({
+    source: store.source,
+    consumers: store.consumers({ named: ['a'] }),
+    metrics,
+    clock,
+  })
+  const started = watch.start()
+  await wait(1_000)
+  await started
+  show(3n)
+  store.head = 3n
+  moveTo(3n)
+  await wait(1_000)
+  show(4n, 6n)
+  store.head = 6n
+  moveTo(6n)
+  await wait(1_000)
+  show(2n)
+  await wait(2_000)
+  store.settled = 4n
+  await wait(2_000)
+  return {
+    stop: async () => {
+      const stopped = watch.stop()
+      await wait(2_000)
+      await stopped
+    },
+  }
+}
