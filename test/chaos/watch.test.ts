@@ -148,13 +148,28 @@ test('Emmett, as it is from npm, on its own tables: what the watch says is lost 
   const afterAnotherWrite = async (writer: number): Promise<void> => {
     const client = await store.connect()
     for (let n = 0; Date.now() < stopping; n++) {
-      // One of them is slow: what it appends outlives the consumer's page.
-      const openForMs = writer === 0 ? 500 : random.below(40)
-      await appendLate(client, `order-${writer}-${n}`, random.below(20), openForMs)
+      // It writes something else first, as with an outbox: its transaction id is then older than its position.
+      await client.query('begin; insert into unrelated values (1)')
+      await sleep(random.below(20))
+      await append(client, `order-${writer}-${n}`)
+      await sleep(random.below(40))
+      await client.query('commit')
     }
     await client.end()
   }
   await Promise.all([0, 1, 2, 3].flatMap((writer) => [byItsApi(writer), afterAnotherWrite(writer)]))
+  // One that outlives the page in which Emmett passes it: so much can be seen by its checkpoint.
+  const [older, newer] = [await store.connect(), await store.connect()]
+  await older.query('begin; insert into unrelated values (1)')
+  await newer.query('begin')
+  await append(newer, 'newer')
+  await append(older, 'older')
+  await older.query('commit')
+  await until('it is exposed', async () => (watch.status().consumers[0]?.exposedPositions ?? 0n) > 0n)
+  await newer.query('commit')
+  await events.appendToStream('last', [{ type: 'Added', data: {} }])
+  await until('it is told', async () => watch.lost().length > 0)
+  await Promise.all([older.end(), newer.end()])
   await until('Emmett has come to the end', async () => {
     const before = got.size
     await sleep(1_500)
@@ -178,16 +193,10 @@ function queryOfThePage(): string {
   return page.split('```sql')[1]?.split('```')[0] ?? ''
 }
 
-/** Writes something else first, as with an outbox or a row of state: its transaction id is then older than its position. */
-async function appendLate(client: Client, stream: string, afterMs: number, openForMs: number): Promise<void> {
-  await client.query('begin')
-  await client.query('insert into unrelated values (1)')
-  await sleep(afterMs)
+async function append(client: Client, stream: string): Promise<void> {
   await client.query(
     `select * from emt_append_to_stream(array[gen_random_uuid()::text], array['{}'::jsonb], array['{}'::jsonb],
       array['1'], array['Added'], array['E'], $1, 'order', null, 'emt:default')`,
     [stream],
   )
-  await sleep(openForMs)
-  await client.query('commit')
 }
