@@ -94,6 +94,7 @@ export { createProgressReader, type ProgressReader, type WaitForOptions } from '
 export type {
   HandlerContext,
   Projection,
+  ReplayOptions,
   ResetContext,
   SwitchContext,
 } from './projection/projection.ts'

@@ -12,6 +12,7 @@ import {
   requireDeadLetters,
   requireLateEvents,
   requireLiveRole,
+  requireReplays,
   requireRequests,
   requireRoles,
 } from '../ports/capabilities.ts'
@@ -100,10 +101,11 @@ export function resolveDaemonOptions<P, E, Tx>(
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
   const resolvedProjections = resolveProjections(projections, source)
   for (const [index, each] of resolvedProjections.entries()) {
-    const { maySkip, keyOf, reset, onSwitch, unit, onLateEvent, effects } = each
+    const { maySkip, keyOf, reset, onSwitch, unit, onLateEvent, effects, replaying } = each
     if (onLateEvent !== undefined) requireLateEvents(`projections[${index}].onLateEvent`, source, checkpoints)
     if (reset !== undefined) requireRequests(`projections[${index}].reset`, checkpoints)
     if (onSwitch !== undefined) requireRoles(`projections[${index}].onSwitch`, checkpoints)
+    if (replaying !== undefined) requireReplays(`projections[${index}].replay`, checkpoints)
     if (effects === 'live_only') requireLiveRole(`projections[${index}].effects`, checkpoints)
     if (maySkip) requireDeadLetters(`projections[${index}].onFailure`, checkpoints)
     if (keyOf) requireDeadLetters(`projections[${index}].keyOf`, checkpoints)

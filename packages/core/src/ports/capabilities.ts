@@ -77,6 +77,16 @@ export function requireRoles(option: string, store: OperatedStore): void {
   )
 }
 
+/** Throws `UnsupportedByStoreError` where replays have a policy of their own and nobody knows what is a replay. */
+export function requireReplays(option: string, store: OperatedStore): void {
+  requireControl(
+    option,
+    store,
+    'how far a projection had come, and which version is live, is kept there',
+    'keep the checkpoints in postgresCheckpoints, or leave replay out',
+  )
+}
+
 /** Throws `UnsupportedByStoreError` where effects are for the live version only and nobody knows which that is. */
 export function requireLiveRole(option: string, store: OperatedStore): void {
   requireControl(

@@ -13,6 +13,7 @@ import { whatToDo } from '../failures/what-to-do.ts'
 import { hasCode, type ProcessEndedError } from '../kernel/errors.ts'
 import type { Command, Context, FailedWork, Step } from './commands.ts'
 import { bury, decided, givenUp, positionOf } from './giving-up.ts'
+import { policyOf } from './policy-of.ts'
 import { entered, type Standing } from './standing.ts'
 
 interface FailedMove<P> extends FailedWork {
@@ -27,7 +28,8 @@ export function afterFailure<P, E>(
   { stage, error, batch, isTransient, moving, events }: FailedMove<P>,
   context: Context<P>,
 ): Step<P, E> {
-  const { nowMs, order, policy, random } = context
+  const { nowMs, order, random } = context
+  const policy = policyOf(standing, context)
   const deaths = deathsOf(error)
   const attempt = deaths ?? standing.attempts + 1
   const inARow = standing.failuresInARow + 1

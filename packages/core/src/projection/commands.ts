@@ -175,18 +175,26 @@ export type Report<P> =
   /** Another owner has the checkpoint. */
   | { readonly kind: 'conflict' }
 
+/** How large batches are, and what is done about those that fail. */
+export interface Policy {
+  readonly attempts: number
+  readonly batchSize: number
+  readonly longestPauseMs: number
+  readonly decide: Decide
+}
+
+/** The same of a replay. */
+export interface ReplayPolicy extends Policy {
+  readonly maxEventsPerSecond: number | undefined
+}
+
 /** What a step depends on besides where the projection stands. */
 export interface Context<P> {
   readonly nowMs: number
   readonly order: PositionOrder<P>
   /** The newest, `undefined` while none holds. */
   readonly reading: HighWaterReading<P> | undefined
-  readonly policy: {
-    readonly attempts: number
-    readonly batchSize: number
-    readonly longestPauseMs: number
-    readonly decide: Decide
-  }
+  readonly policy: Policy & { readonly replaying?: ReplayPolicy | undefined }
   /** In [0, 1): so that many projections do not wait equally long. */
   readonly random: number
 }

@@ -2,12 +2,13 @@ import type { PendingRequest } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 import type { Context, Step } from './commands.ts'
+import { policyOf, upToItsEnd } from './policy-of.ts'
 import { skipAsked } from './skip-asked.ts'
 import { attempting, blamingNone, entered, followDueInMs, pageLimit, type Standing } from './standing.ts'
 
 /** The next thing to do, once nothing is at hand. */
 export function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
-  const { nowMs, order, reading, policy } = context
+  const { nowMs, order, reading } = context
   if (standing.stopping !== 'no') return finish(standing, context)
   const { asked, isAskedDue, pausedBy, right } = standing
   const isStill = pausedBy !== undefined || isPausedForGood(standing)
@@ -40,10 +41,21 @@ export function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<
   if (pausedForMs > 0) {
     return { standing: entered(paused, 'paused', paused), commands: [{ kind: 'wait', ms: pausedForMs }] }
   }
+  const policy = policyOf(standing, context)
+  const pacedForMs = policy.isOfReplay ? standing.pacedUntilMs - nowMs : 0
+  if (pacedForMs > 0) {
+    const waiting = {
+      standing: attempting(paused, 'following'),
+      commands: [{ kind: 'wait', ms: pacedForMs }],
+    } as const
+    return isMending ?? waiting
+  }
   const limit = pageLimit(standing, policy.batchSize)
   return {
     standing: attempting(paused, 'loading'),
-    commands: [{ kind: 'load', after: standing.cursor, reading, limit }],
+    commands: [
+      { kind: 'load', after: standing.cursor, reading: upToItsEnd(reading, standing, context), limit },
+    ],
   }
 }
 

@@ -2,6 +2,7 @@ import type { KeyOf } from '../failures/keys.ts'
 import type { Decide, OnFailure } from '../failures/on-failure.ts'
 import type { Unit } from '../ports/unit.ts'
 import type { Effects } from '../rebuild/effects.ts'
+import type { ReplayPolicy } from './commands.ts'
 
 /**
  * What a user defines: a name, what to read, and what to do with it.
@@ -118,6 +119,13 @@ export interface Projection<E, Tx, Type extends string = string> {
    */
   readonly effects?: 'always' | 'live_only'
   /**
+   * What holds while events are replayed: below where the checkpoint stood when it was moved back (`operations.rebuild`, `moveTo`),
+   * and in a version that is beside the live one. Needs a checkpoint store with `control`.
+   * - Change it when: a replay takes too much of the server, or old events may be skipped that new ones may not.
+   * @default none: a replay is as fast as it can be, and its failures are treated as others
+   */
+  readonly replay?: ReplayOptions<E>
+  /**
    * Handles events that came late: at positions that the checkpoint had passed already, and that this projection was not given
    * (stale-threshold mode). They are handed over out of their order, oldest position first, between two batches, in a
    * transaction of their own: what is written through `tx` and the note that they are handled are committed together, once.
@@ -160,6 +168,33 @@ export interface Projection<E, Tx, Type extends string = string> {
   readonly onSwitch?: (tx: Tx, context: SwitchContext) => Promise<void> | void
 }
 
+export interface ReplayOptions<E> {
+  /**
+   * How many events a second are handled at most by each process that replays. They come in small batches, with waits in between.
+   * - Raising it: the replay is over sooner, and takes more of the server.
+   * - Lowering it: the server has more left for others. Each batch is smaller, down to one event.
+   * - Change it when: what is live gets slower while a replay goes on.
+   * @unit events per second
+   * @default none: as fast as it can
+   */
+  readonly maxEventsPerSecond?: number
+  /**
+   * As `onFailure` of the projection, for events that are replayed.
+   * - Change it when: old events that fail are not to stop a replay, and new ones are to pause the projection; or the other way round.
+   * @default the projection's
+   */
+  readonly onFailure?: OnFailure<E>
+  /**
+   * As `attempts` of the projection, for events that are replayed.
+   * - Raising it: an outage of what the handler calls stops a replay for less long.
+   * - Lowering it: events that fail for good are found sooner.
+   * - Change it when: many old events fail.
+   * @unit tries
+   * @default the projection's
+   */
+  readonly attempts?: number
+}
+
 export interface SwitchContext {
   /** The version that was live; `undefined` where there was none. */
   readonly from: number | undefined
@@ -194,6 +229,8 @@ export interface ResolvedProjection<E, Tx> {
   readonly longestPauseMs: number
   readonly handlerTimeoutMs: number | undefined
   readonly decide: Decide
+  /** What holds in its stead while events are replayed; `undefined`: nothing does. */
+  readonly replaying: ReplayPolicy | undefined
   readonly effects: Effects
   readonly onLateEvent: Projection<E, Tx>['handle'] | undefined
   /** Whether events may be given up. */

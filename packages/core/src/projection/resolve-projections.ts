@@ -1,10 +1,13 @@
+import type { KeyOf } from '../failures/keys.ts'
 import { decideBy } from '../failures/on-failure.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import { unitName, wholeUnit } from '../ports/unit.ts'
-import type { Projection, ResolvedProjection } from './projection.ts'
+import { pacedBatchSize } from '../rebuild/pace.ts'
+import type { ReplayPolicy } from './commands.ts'
+import type { Projection, ReplayOptions, ResolvedProjection } from './projection.ts'
 
 /**
  * batchSize: large enough that the cost of a transaction is shared. attempts: some 3 s with the waits of
@@ -30,6 +33,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   handlerTimeoutMs: true,
   onFailure: true,
   effects: true,
+  replay: true,
   onLateEvent: true,
   keyOf: true,
   reset: true,
@@ -84,6 +88,7 @@ function resolveProjection<E, Tx>(
     handlerTimeoutMs,
     onFailure = 'pause',
     effects = 'always',
+    replay,
     onLateEvent,
     keyOf,
     reset,
@@ -140,6 +145,7 @@ function resolveProjection<E, Tx>(
   if (onFailure === 'park_key' && keyOf === undefined) {
     throw new InvalidOptionError(`${option}.keyOf`, "a function, since onFailure is 'park_key'", keyOf)
   }
+  const decide = decideBy(onFailure, `${option}.onFailure`, keyOf?.bind(projection))
   const unit = wholeUnit(name, version)
   return Object.freeze({
     name: unitName(unit),
@@ -150,12 +156,46 @@ function resolveProjection<E, Tx>(
     attempts,
     longestPauseMs,
     handlerTimeoutMs,
-    decide: decideBy(onFailure, `${option}.onFailure`, keyOf?.bind(projection)),
+    decide,
     effects,
+    replaying:
+      replay &&
+      replayPolicy(replay, { batchSize, attempts, longestPauseMs, decide }, option, keyOf?.bind(projection)),
     onLateEvent: onLateEvent?.bind(projection),
-    maySkip: onFailure !== 'pause',
+    maySkip: onFailure !== 'pause' || (replay?.onFailure ?? 'pause') !== 'pause',
     keyOf: keyOf?.bind(projection),
     reset: reset?.bind(projection),
     onSwitch: onSwitch?.bind(projection),
   })
+}
+
+const REPLAY_OPTIONS: Readonly<Record<keyof ReplayOptions<unknown>, true>> = {
+  maxEventsPerSecond: true,
+  onFailure: true,
+  attempts: true,
+}
+
+function replayPolicy<E>(
+  replay: ReplayOptions<E>,
+  otherwise: Omit<ReplayPolicy, 'maxEventsPerSecond'>,
+  option: string,
+  keyOf: KeyOf<E> | undefined,
+): ReplayPolicy {
+  requireKnownOptions(replay, REPLAY_OPTIONS, `${option}.replay`)
+  const { maxEventsPerSecond, onFailure, attempts = otherwise.attempts } = replay
+  requireInteger(`${option}.replay.attempts`, attempts, 1)
+  if (maxEventsPerSecond !== undefined) {
+    requireInteger(`${option}.replay.maxEventsPerSecond`, maxEventsPerSecond, 1)
+  }
+  if (onFailure === 'park_key' && keyOf === undefined) {
+    throw new InvalidOptionError(`${option}.keyOf`, "a function, since replay.onFailure is 'park_key'", keyOf)
+  }
+  return {
+    ...otherwise,
+    attempts,
+    maxEventsPerSecond,
+    batchSize: pacedBatchSize(otherwise.batchSize, maxEventsPerSecond),
+    decide:
+      onFailure === undefined ? otherwise.decide : decideBy(onFailure, `${option}.replay.onFailure`, keyOf),
+  }
 }

@@ -17,13 +17,14 @@ import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
 import { buryEvents } from './burial.ts'
-import type { Command, Input, Opening, Step, Wanted } from './commands.ts'
+import type { Command, Context, Input, Opening, Step, Wanted } from './commands.ts'
 import { failedBatch } from './failed-batch.ts'
 import { Fulfilments } from './fulfilment.ts'
 import { type HandingOut, handingOut } from './handing-out.ts'
 import { lagMs } from './lag.ts'
 import { LateBatches, type LateDue } from './late-batch.ts'
 import { begin, next } from './machine.ts'
+import { policyOf, upToItsEnd } from './policy-of.ts'
 import { ReplayMeter } from './replay-meter.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
@@ -178,11 +179,16 @@ export class ProjectionRunner<P, E, Tx> {
     }
   }
 
+  get #context(): Pick<Context<P>, 'order' | 'policy'> {
+    const { source, projection } = this.#parts
+    return { order: source.order, policy: projection }
+  }
+
   #next(input: Input<P, E>): void {
-    const { clock, source, agent, projection } = this.#parts
+    const { clock, agent } = this.#parts
     const { reading } = agent
     const random = systemRandom()
-    const context = { nowMs: clock.nowMs(), order: source.order, reading, policy: projection, random }
+    const context = { ...this.#context, nowMs: clock.nowMs(), reading, random }
     this.#take(next(this.#standing, input, context))
   }
 
@@ -299,7 +305,7 @@ export class ProjectionRunner<P, E, Tx> {
     const start = this.#startOf({ from, to, evidence, signal })
     const batch = failedBatch(this.#parts.source, page)
     const { isDared } = this.#standing
-    const asked = pageLimit(this.#standing, this.#parts.projection.batchSize)
+    const asked = pageLimit(this.#standing, policyOf(this.#standing, this.#context).batchSize)
     const stopping = this.#stopping.signal
     const begun = await this.#tenure
       .beginBatch({ ...start, batch, asked, isDared, stopping })
@@ -386,14 +392,15 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   #prefetch({ through: after, events }: ReadPage<P, E>): void {
-    const { agent, source, projection } = this.#parts
+    const { agent, source } = this.#parts
     const { reading } = agent
     const { narrowed } = this.#standing
     // How large the page after this one is, depends on what becomes of it.
     if (reading === undefined || isParting(narrowed) || this.#tenure.limit !== undefined) return
-    const { batchSize } = projection
+    const { batchSize } = policyOf({ ...this.#standing, cursor: after }, this.#context)
     const next = narrowedAt(source.order, narrowed, after, events.length, batchSize)
-    this.#calls.prefetch({ after, reading, limit: batchLimit(next, batchSize) })
+    const within = upToItsEnd(reading, { ...this.#standing, cursor: after }, this.#context)
+    this.#calls.prefetch({ after, reading: within, limit: batchLimit(next, batchSize) })
   }
 
   async #move(

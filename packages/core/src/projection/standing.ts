@@ -5,6 +5,7 @@ import type { Decision, PendingRequest } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { Role, SkipTotals } from '../ports/stored-unit.ts'
+import { paceMs } from '../rebuild/pace.ts'
 import type { ProjectionState } from './status.ts'
 
 export type Phase =
@@ -69,6 +70,8 @@ export interface Standing<P> {
   /** When the oldest event that waits was appended, as far as its page has said. */
   readonly oldestAppendedAtMs: number | undefined
   readonly handledEvents: number
+  /** A replay handles nothing before that. */
+  readonly pacedUntilMs: number
   /** A batch has failed, and smaller ones are asked for until its end is reached, and then larger ones step by step. */
   readonly narrowed: Narrowing<P> | undefined
   /** Events from here on may have ended a process: no page may have more events until they are passed. */
@@ -147,6 +150,7 @@ export const NOT_STARTED: Standing<never> = {
   moving: undefined,
   oldestAppendedAtMs: undefined,
   handledEvents: 0,
+  pacedUntilMs: 0,
   narrowed: undefined,
   suspectedLimit: undefined,
   isDared: false,
@@ -304,10 +308,17 @@ const PATIENCE_MS = 250
 /** How long a standby sees the checkpoint stand still, with events waiting, before it takes over. */
 export function standbyPatienceMs({
   eventTypes,
+  replaying,
 }: {
   readonly eventTypes: readonly string[] | undefined
+  readonly replaying:
+    | { readonly batchSize: number; readonly maxEventsPerSecond: number | undefined }
+    | undefined
 }): number {
-  return eventTypes === undefined ? PATIENCE_MS : PATIENCE_MS + FOLLOW_MARK_EVERY_MS
+  const patienceMs = eventTypes === undefined ? PATIENCE_MS : PATIENCE_MS + FOLLOW_MARK_EVERY_MS
+  return (
+    patienceMs + (replaying === undefined ? 0 : paceMs(replaying.batchSize, replaying.maxEventsPerSecond))
+  )
 }
 
 /** In how many milliseconds the checkpoint may follow a cursor that stands above it; `undefined`: it does not. */

@@ -2,8 +2,10 @@ import { hasCode } from '../kernel/errors.ts'
 import type { Decision, PendingRequest } from '../ports/control.ts'
 import type { Role } from '../ports/stored-unit.ts'
 import { appendSpan } from '../reading/append-span.ts'
+import { paceMs } from '../rebuild/pace.ts'
 import { afterFailure } from './after-failure.ts'
 import type { Context, Input, InputKind, Step } from './commands.ts'
+import { policyOf } from './policy-of.ts'
 import { end, finish, followTo, hold, isPausedForGood, proceed, standBy, withoutNextTry } from './proceed.ts'
 import {
   attempting,
@@ -73,7 +75,7 @@ export const loaded: Transition<'loaded'> = (standing, { page }, context) => {
       commands: [{ kind: 'apply', from: standing.checkpoint?.position, page }],
     }
   }
-  const { batchSize } = context.policy
+  const { batchSize } = policyOf(standing, context)
   const passed = mendingNext(recovered(movedTo(standing, context.order, to, { events: 0, batchSize })))
   // While there is always something to load, the checkpoint follows here.
   if (followDueInMs(passed, context.order, context.nowMs) === 0) return followTo(passed, to, evidence)
@@ -93,7 +95,7 @@ export const applied: Transition<'applied'> = <P, E>(
   const { moving } = standing
   if (moving === undefined) return stay<P, E>(standing)
   const { to, page, burial } = moving
-  const { batchSize } = context.policy
+  const { batchSize, maxEventsPerSecond } = policyOf(standing, context)
   const moved = movedTo(standing, context.order, to, { events: page?.events ?? 0, batchSize })
   const goesOn = proceed<P, E>(
     recovered({
@@ -107,6 +109,7 @@ export const applied: Transition<'applied'> = <P, E>(
       suspectedLimit,
       isDared: false,
       handledEvents: standing.handledEvents + (page?.events ?? 0) - parked,
+      pacedUntilMs: context.nowMs + paceMs(page?.events ?? 0, maxEventsPerSecond),
       oldestAppendedAtMs: page ? page.lastAppendedAtMs : standing.oldestAppendedAtMs,
     }),
     context,
