@@ -190,6 +190,26 @@ test('looks that fail are told of once, and go on when that passes', async () =>
   expect(watch.status()).toMatchObject({ state: 'watching', error: undefined })
 })
 
+test('it says that it has stopped, also where that comes in the middle of a look', async () => {
+  const store = storeWithGap()
+  const gate = { open: (): void => {} }
+  const { watch } = await watched(store, {
+    source: {
+      ...store.source,
+      look: async ({ above }) => {
+        await new Promise<void>((resolve) => {
+          gate.open = resolve
+        })
+        return { appeared: [], unseen: [], visible: [], through: above }
+      },
+    },
+  })
+  const stopped = watch.stop()
+  gate.open()
+  await clock.run(stopped)
+  expect(watch.status().state).toBe('stopped')
+})
+
 test('JSON of the status has its positions as texts', async () => {
   const { watch } = await watched(storeWithGap())
   const { consumers } = JSON.parse(JSON.stringify(watch.status()))

@@ -155,6 +155,7 @@ class ConsumerWatch implements Watch {
       const beganAtMs = clock.nowMs()
       try {
         await this.#look(signal)
+        if (signal.aborted) return
         failedInARow = 0
         this.#state = 'watching'
         this.#error = undefined
