@@ -35,7 +35,7 @@ const databases: Record<string, Database> = {
     ddl: 'create table events (position bigint generated always as identity primary key)',
     options: EVENTS,
     says: [NO_EVENT],
-    text: ['CACHE 1 [sequence_cache]', 'there is one [index]', 'NOT NULL [position_column]', '[pg_locks]'],
+    text: ['CACHE 1', 'there is one', 'bigint, NOT NULL', '[pg_locks]'],
   },
   'a sequence with CACHE, INCREMENT and CYCLE, each told with its statement': {
     ddl: 'create table events (position bigint generated always as identity (cache 20 increment 50 cycle) primary key)',
@@ -54,7 +54,7 @@ const databases: Record<string, Database> = {
     says: ['note store', 'note consumers', 'problem position_column', 'problem index', NO_EVENT],
     text: [
       'emmett, version 0.42.0 to 0.42.3',
-      '1 checkpoints',
+      'checkpoints of consumers: 1',
       'SET NOT NULL;',
       'CREATE INDEX ON',
       'may be NULL',
@@ -99,7 +99,7 @@ const databases: Record<string, Database> = {
         message_type text, json_data jsonb);
       create table checkpoints (id text, position bigint)`,
     says: ['note store', 'note consumers', NO_EVENT],
-    text: ['the tables of eventuous', '0 checkpoints'],
+    text: ['the tables of eventuous', 'checkpoints of consumers: 0'],
   },
   'commanded: nothing of a sequence applies': {
     ddl: `create table stream_events (event_id uuid, stream_id bigint, stream_version bigint, original_stream_version bigint);
@@ -179,14 +179,14 @@ test('the text is the same for everybody: the worst first, each with what was fo
   or set allowMissingIndex: true
 
 Worth knowing
-- server: off: what readers have lost in the past cannot be told [track_commit_timestamp]
+- server: track_commit_timestamp is off: how late events were committed in the past is not known [track_commit_timestamp]
   expected: on, for auditCommits
   to do: To know it from now on, run
     ALTER SYSTEM SET track_commit_timestamp = on;
   and restart the server.
 
 As it should be
-- server: none between [pooler]
+- server: no pooler between [pooler]
 - "public"."events": NO CYCLE [sequence_cycle]`)
 })
 

@@ -56,7 +56,7 @@ export async function consumersFinding(
     code: 'consumers',
     severity: 'note',
     about: table,
-    found: `${String(answer?.rows[0]?.rows)} checkpoints of consumers`,
+    found: `checkpoints of consumers: ${String(answer?.rows[0]?.rows)}`,
   }
 }
 

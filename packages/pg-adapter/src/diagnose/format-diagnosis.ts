@@ -20,8 +20,9 @@ export function formatDiagnosis({ findings }: Diagnosis): string {
 }
 
 function entry({ code, severity, about, found, expected, toDo }: Finding): string {
+  if (severity === 'ok')
+    return `- ${about}: ${found}${expected === undefined || expected === found ? '' : ` (${expected})`} [${code}]`
   const lines = [`- ${about}: ${found} [${code}]`]
-  if (severity === 'ok') return lines.join('\n')
   if (expected !== undefined) lines.push(`  expected: ${expected}`)
   if (toDo !== undefined)
     lines.push(...toDo.split('\n').map((line, n) => `  ${n === 0 ? 'to do: ' : ''}${line}`))

@@ -21,7 +21,7 @@ export async function poolerFinding(
   })
 }
 
-const NONE: Finding = { code: 'pooler', severity: 'ok', about: 'server', found: 'none between' }
+const NONE: Finding = { code: 'pooler', severity: 'ok', about: 'server', found: 'no pooler between' }
 const BETWEEN: Finding = {
   code: 'pooler',
   severity: 'note',

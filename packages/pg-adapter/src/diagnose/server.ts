@@ -54,7 +54,8 @@ export function serverFindings(facts: ServerFacts): readonly Finding[] {
           code: 'idle_in_transaction_session_timeout',
           severity: 'warning',
           about: 'server',
-          found: '0 for this role: a transaction that somebody forgets stays open for ever',
+          found:
+            'idle_in_transaction_session_timeout is 0 for this role: a transaction that somebody forgets stays open for ever',
           expected: 'a limit, for the roles that write events',
           toDo: "It holds up every reader that waits for writers. For the roles that write, run\n  ALTER ROLE ... SET idle_in_transaction_session_timeout = '60s';",
         }
@@ -62,15 +63,20 @@ export function serverFindings(facts: ServerFacts): readonly Finding[] {
           code: 'idle_in_transaction_session_timeout',
           severity: 'ok',
           about: 'server',
-          found: `${idleInTransactionMs} ms for this role`,
+          found: `idle_in_transaction_session_timeout is ${idleInTransactionMs} ms for this role`,
         },
     tracksCommits
-      ? { code: 'track_commit_timestamp', severity: 'ok', about: 'server', found: 'on' }
+      ? {
+          code: 'track_commit_timestamp',
+          severity: 'ok',
+          about: 'server',
+          found: 'track_commit_timestamp is on',
+        }
       : {
           code: 'track_commit_timestamp',
           severity: 'note',
           about: 'server',
-          found: 'off: what readers have lost in the past cannot be told',
+          found: 'track_commit_timestamp is off: how late events were committed in the past is not known',
           expected: 'on, for auditCommits',
           toDo: 'To know it from now on, run\n  ALTER SYSTEM SET track_commit_timestamp = on;\nand restart the server.',
         },
