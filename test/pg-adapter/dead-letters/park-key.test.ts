@@ -92,7 +92,10 @@ test.each([1, 7])(
       ids[0],
     ])
     expect(await handled(`position >= ${first} and key = 'poisonous'`), 'none passes the first').toEqual([])
+    await daemon.stop()
+    // A mended handler is deployed.
     poison.clear()
+    await start()
     expect((await deadLetters.retry({ projection: 'orders', ...BY })).retried).toEqual(ids)
     expect(await handled(`key = 'poisonous'`)).toEqual(parked)
     expect([...(await handled())].sort((a, b) => a - b)).toEqual(upTo(EVENTS, []))

@@ -1,4 +1,5 @@
 import type { Daemon, OnFailure, Projection } from '@tidemark/core'
+import { createOperations } from '@tidemark/core/operations'
 import { type PostgresRow, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import type { PoolClient } from 'pg'
 import { describe, expect, test } from 'vitest'
@@ -55,11 +56,17 @@ const statusOf = (daemon: Daemon<bigint>) => {
   return status
 }
 
-/** Every position up to there, each once and in order, but those. */
-async function expectHandled({ schema }: EventTable, upTo: bigint, but: readonly bigint[]): Promise<void> {
+/** Every position up to there, each once and in order, but those; and one of them at last. */
+async function expectHandled(
+  { schema }: EventTable,
+  upTo: bigint,
+  but: readonly bigint[],
+  last?: bigint,
+): Promise<void> {
   const { rows } = await db.pool.query(`select position::text from ${schema}.handled order by number`)
   const all = Array.from({ length: Number(upTo) }, (_, index) => BigInt(index + 1))
-  const expected = all.filter((position) => !but.includes(position))
+  const inOrder = all.filter((position) => !but.includes(position) && position !== last)
+  const expected = last === undefined ? inOrder : [...inOrder, last]
   expect(rows.map(({ position }) => BigInt(position))).toEqual(expected)
 }
 
@@ -83,7 +90,7 @@ describe('a poison event in the middle of 10,000:', () => {
 
   test("'skip' commits all but it, once and in order; it alone has a letter, and is counted", async () => {
     const all = await given('skip', new Map([[POISON, new TypeError('boom')]]))
-    const { events } = all
+    const { events, poison } = all
     const daemon = await start(all)
     await daemon.waitUntilProjected()
     await expectHandled(events, BigInt(EVENTS), [POISON])
@@ -113,6 +120,14 @@ describe('a poison event in the middle of 10,000:', () => {
     expect(statusOf(again).skipped, 'after a restart').toEqual({ apply_error: 1n })
     expect(await lettersOf(events), 'after a restart').toHaveLength(1)
     await expectHandled(events, BigInt(EVENTS), [POISON])
+    await again.stop()
+    // A mended handler is deployed.
+    poison.clear()
+    await start(all)
+    const { deadLetters } = createOperations({ checkpoints: checkpointsOf(events) })
+    const retried = await deadLetters.retry({ projection: 'orders', who: 'ann', why: 'mended' })
+    expect(retried).toMatchObject({ failed: [], left: [] })
+    await expectHandled(events, BigInt(EVENTS), [], POISON)
   })
 
   test('a function skips the one it knows, and stands at the other', async () => {
