@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from './database.ts'
 import { snippetsOf, typeErrors } from './snippets.ts'
 
-const [program = ''] = snippetsOf('README.md')
+const [watching = '', program = ''] = snippetsOf('README.md')
 // Beside the tests, where the packages are found by their names.
 const compiled = fileURLToPath(new URL('../readme-program.mjs', import.meta.url))
 
@@ -25,6 +25,11 @@ afterAll(async () => {
   rmSync(compiled, { force: true })
   await db.drop()
 })
+
+test("the README's program that shows what a consumer has lost is typed", () => {
+  expect(watching).toContain('createWatch(')
+  expect(typeErrors([watching])).toEqual([])
+}, 60_000)
 
 test("the README's program has at most 30 lines and is typed", () => {
   expect(program.trimEnd().split('\n').length).toBeLessThanOrEqual(30)
