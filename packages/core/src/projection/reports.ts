@@ -97,7 +97,7 @@ export class ProjectionReports<P> {
     this.#unsaid += events
     if (this.#isSummaryDue) return
     this.#isSummaryDue = true
-    inBackground(() => this.#summarize())
+    void inBackground(() => this.#summarize())
   }
 
   /** So that the last events of a row are told of too, also where no more follow. */
