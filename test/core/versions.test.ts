@@ -3,7 +3,8 @@ import { wholeUnit } from '@tidemark/core/adapter'
 import { createOperations } from '@tidemark/core/operations'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { untilAborted } from '../../packages/core/src/kernel/deferred.ts'
-import { gate, recording, rig, stopAll } from './rig.ts'
+import { Random } from './model/random.ts'
+import { altered, alteredCheckpoints, gate, recording, rig, stopAll } from './rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
@@ -108,6 +109,56 @@ describe('a version beside the live one', () => {
     expect(of(2).role).toBe('beside')
     expect(second.seen).toEqual([1n, 2n, 3n, 4n, 5n, 6n])
   })
+})
+
+test('a rebuild beside that is longer than all that is read ahead ends, on a store that is slow at random, and switches', async () => {
+  const { clock, events, checkpoints, daemon } = rig()
+  const random = new Random(4711)
+  for (let i = 0; i < 1_000; i++) events.append('a', i)
+  const first = recording('orders', { batchSize: 50 })
+  const alone = daemon([first])
+  await alone.start()
+  await clock.run(alone.waitUntilProjected())
+  await clock.run(alone.stop())
+  let waiting = 0
+  const slowly = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
+    waiting++
+    try {
+      if (random.chance(0.7)) await clock.sleep(random.below(200), signal)
+      return await call()
+    } finally {
+      waiting--
+    }
+  }
+  const second = recording('orders', { version: 2, batchSize: 3 })
+  const both = daemon([second, first], {
+    source: altered(events, {
+      load: (request) => slowly(request.signal, () => events.load(request)),
+      readHighWater: (request) => slowly(request.signal, () => events.readHighWater(request)),
+    }),
+    checkpoints: alteredCheckpoints(checkpoints, {
+      advance: (request, work) => slowly(request.signal, () => checkpoints.advance(request, work)),
+    }),
+  })
+  await clock.run(both.start())
+  const of = (version: number) => both.status().projections.find((each) => each.version === version)
+  let last = { at: '', sinceMs: clock.nowMs() }
+  /** Whether it is as far, and fails where nothing has moved for long and no call of the store is at hand. */
+  const watched = (isDone: () => boolean) => () => {
+    const at = `${of(1)?.position} ${of(2)?.position} ${of(2)?.role}`
+    if (at !== last.at) last = { at, sinceMs: clock.nowMs() }
+    const forMs = clock.nowMs() - last.sinceMs
+    if (forMs > 10_000 && waiting === 0 && !isDone())
+      throw new Error(`nothing moves, and nothing waits: ${at}`)
+    return isDone()
+  }
+  await clock.until(watched(() => (of(2)?.position ?? 0n) > 500n))
+  for (let i = 0; i < 100; i++) events.append('b', i)
+  const switching = createOperations({ checkpoints, source: events }).switchTo(BESIDE)
+  await clock.until(watched(() => of(2)?.role === 'live' && of(1)?.position === 1_100n))
+  await clock.run(switching)
+  const everything = Array.from({ length: 1_100 }, (_, index) => BigInt(index + 1))
+  expect([first.seen, second.seen]).toEqual([everything, everything])
 })
 
 describe('a switch', () => {
