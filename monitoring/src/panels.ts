@@ -265,7 +265,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Replays: time left',
-        whenEmpty: 'Nothing is replayed, or positions are sparse',
+        whenEmpty: 'Only of daemons, while events are replayed, where positions are numbers',
         description:
           'At the speed of the last half minute, of projections that handle events anew: rebuilt, moved back, or beside the live version.',
         width: 8,
@@ -274,7 +274,7 @@ export const ROWS: readonly Row[] = [
       },
       {
         title: 'Replays: speed',
-        whenEmpty: 'Nothing is replayed',
+        whenEmpty: 'Only of daemons, while events are replayed',
         description: 'Events a second, over the last half minute.',
         width: 8,
         view: { kind: 'graph', unit: 'cps' },

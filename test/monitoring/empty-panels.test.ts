@@ -60,6 +60,8 @@ async function emptyPanels(
 describe('an application with a daemon alone', () => {
   test('has no empty panel in the open rows, but those of what has not happened yet', async () => {
     expect([...(await emptyPanels(daemon, { isCollapsed: false }))]).toEqual([
+      ['Replays: time left', 'Only of daemons, while events are replayed, where positions are numbers'],
+      ['Replays: speed', 'Only of daemons, while events are replayed'],
       ['How long gaps were open', 'Only of daemons, from the first gap on'],
     ])
   })

@@ -30,7 +30,7 @@ const queries = ROWS.flatMap(({ panels }) =>
     ofPanel.map(({ expr }) => ({ title, query: expand(expr) })),
   ),
 )
-interface Handling extends Pick<Projection<unknown, unknown>, 'name' | 'attempts'> {
+interface Handling extends Pick<Projection<unknown, unknown>, 'name' | 'version' | 'batchSize' | 'attempts'> {
   readonly handle: () => Promise<void> | void
 }
 
@@ -108,6 +108,8 @@ describe.skipIf(isSkipped)(
         name: 'balances',
         handle: () => new Promise((resolve) => setTimeout(resolve, 900)),
       }
+      /** Beside the live one, and never as far: it replays to the end. */
+      const replaying = (version: number): Handling => ({ ...slow, version, batchSize: 1 })
       const broken: Handling = {
         name: 'broken',
         attempts: 2,
@@ -117,8 +119,8 @@ describe.skipIf(isSkipped)(
       }
       const proof = { mode: 'proof' } as const
       const stale = { mode: 'stale-threshold', thresholdMs: 50 } as const
-      await run('sales', ofProm, [slow, broken], proof)
-      await run('sales', ofOpenTelemetry, [slow], proof)
+      await run('sales', ofProm, [slow, broken, replaying(2)], proof)
+      await run('sales', ofOpenTelemetry, [slow, replaying(3)], proof)
       await run('legacy', ofProm, [{ name: 'mailer', handle: () => {} }], stale)
       await run('legacy', ofOpenTelemetry, [{ name: 'ledger', handle: () => {} }], stale)
       for (const metrics of [ofProm, ofOpenTelemetry]) {
