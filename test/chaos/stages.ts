@@ -65,17 +65,6 @@ const trigger = (table: 'handled' | 'checkpoints', body: string) => ({
       create trigger harm before insert or update on ${table} for each row execute function harm()`),
   mends: ({ events }: Given) => events.run(`drop trigger harm on ${table}`),
 })
-function refusing(): StoreFault {
-  let isDown = false
-  const set = (to: boolean) => async (): Promise<void> => {
-    isDown = to
-  }
-  const asks = async (): Promise<void> => {
-    if (isDown) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
-  }
-  return { stage: 'handle', breaks: set(true), mends: set(false), asks }
-}
-
 const FULL_DISK = `raise exception 'could not extend file: No space left on device' using errcode = '53100'`
 const HELD_UP_AT_COMMIT = trigger('checkpoints', HELD_UP.replace('select', 'perform'))
 
@@ -125,7 +114,6 @@ export const STORE_FAULTS: Readonly<Record<string, StoreFault>> = {
       await tx.query(HELD_UP)
     },
   },
-  'handle: what the handler calls refuses its connection (ECONNREFUSED)': refusing(),
   'handle: the disk is full, as a trigger says (53100)': {
     stage: 'handle',
     ...trigger('handled', FULL_DISK),
@@ -187,6 +175,14 @@ const IN_MAPPING = () => Promise.resolve()
 export const OWN_FAULTS: Readonly<Record<string, OwnFault>> = {
   'handle: throws': { stage: 'handle', fails: thrown(new Error('cannot handle it')) },
   'handle: throws null': { stage: 'handle', fails: thrown(null) },
+  'handle: what it calls refuses its connection (ECONNREFUSED)': {
+    stage: 'handle',
+    fails: thrown(Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:25'), { code: 'ECONNREFUSED' })),
+  },
+  'handle: loses a connection of its own, to another database': {
+    stage: 'handle',
+    fails: thrown(new Error('Connection terminated unexpectedly')),
+  },
   'handle: runs into a statement_timeout of its own (57014)': {
     stage: 'handle',
     fails: async (tx) => {

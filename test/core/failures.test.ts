@@ -232,10 +232,12 @@ describe('a fault of the store that it does not call passing', () => {
 })
 
 test('a store that stays away while the handler works is the store, though the handler throws it too', async () => {
-  const { clock, events, daemon } = rig()
+  const { clock, events, checkpoints, daemon } = rig()
   events.append('a', 1)
   let isDown = true
-  const source = altered(events, { isTransient: (error) => error instanceof TransientError })
+  const store = alteredCheckpoints(checkpoints, {
+    isTransient: (error, thrownBy) => thrownBy === 'handler' && error instanceof TransientError,
+  })
   const running = daemon(
     [
       {
@@ -246,13 +248,25 @@ test('a store that stays away while the handler works is the store, though the h
         },
       },
     ],
-    { source },
+    { checkpoints: store },
   )
   await running.start()
   await clock.advance(600_000)
   expect(stateOf(running, 'all')).toBe('retrying')
   isDown = false
   await clock.run(running.waitUntilProjected())
+})
+
+test('what the handler throws is never the fault of the source: it has nothing of that in its hands', async () => {
+  const { clock, events, daemon } = rig()
+  events.append('a', 1)
+  const source = altered(events, { isTransient: (error) => error instanceof TransientError })
+  const refused = () => {
+    throw new TransientError('connect ECONNREFUSED 127.0.0.1:25')
+  }
+  const running = daemon([{ name: 'mails', attempts: 1, handle: refused }], { source })
+  await running.start()
+  await clock.until(() => stateOf(running, 'mails') === 'paused')
 })
 
 describe('a store that does not answer at all', () => {

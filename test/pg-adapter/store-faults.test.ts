@@ -30,9 +30,13 @@ describe('a fault of the store is blamed on no event, whatever the policy, and w
 })
 
 describe('what is done about an event at which handler or mapping fail is what its policy says:', () => {
-  test.each(chosen(OWN_FAULTS, ['handle: throws null', 'map: throws']))('%s', (name, fault) =>
-    expectDecided(db, name, fault),
-  )
+  test.each(
+    chosen(OWN_FAULTS, [
+      'handle: throws null',
+      'handle: what it calls refuses its connection (ECONNREFUSED)',
+      'map: throws',
+    ]),
+  )('%s', (name, fault) => expectDecided(db, name, fault))
 })
 
 test('a handler that has ended its transaction is not called again, whatever the policy', () =>

@@ -144,8 +144,9 @@ class EsdbCheckpoints implements CheckpointStore<undefined> {
     return false
   }
 
-  isTransient(error: unknown): boolean {
-    return isTransientEsdbError(error)
+  /** A handler has nothing of this store in its hands. */
+  isTransient(error: unknown, thrownBy?: 'handler'): boolean {
+    return thrownBy === undefined && isTransientEsdbError(error)
   }
 
   async #readStored(unit: Unit, signal: AbortSignal): Promise<Stored> {

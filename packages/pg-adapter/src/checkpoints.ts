@@ -241,8 +241,8 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     )
   }
 
-  isTransient(error: unknown): boolean {
-    return isTransientPostgresError(error)
+  isTransient(error: unknown, thrownBy?: 'handler'): boolean {
+    return isTransientPostgresError(error, thrownBy)
   }
 
   /** Where the events are in the same log. */

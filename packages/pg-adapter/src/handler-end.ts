@@ -4,6 +4,7 @@ import { ConnectionLostError, QueryTimeoutError, TransactionTimedOutError } from
 import { quoteLiteral } from './identifiers.ts'
 import { IN_FAILED_SQL_TRANSACTION, sqlState, transactionTimeoutIn } from './sql-state.ts'
 import { manyResults } from './transaction.ts'
+import { isDriverFault } from './transience.ts'
 
 /** The transaction that a handler works in. */
 export interface HandlersTransaction {
@@ -23,8 +24,9 @@ export async function errorOfHandler(given: HandlersTransaction, thrown: unknown
     if (await isStillOpen(given)) return thrown
     return new HandlerEndedTransactionError(given.projection, { cause: thrown })
   } catch (error) {
-    // What the handler asked last may still be on its way.
-    if (error instanceof QueryTimeoutError || !(error instanceof Error)) return thrown
+    if (!(error instanceof Error)) return thrown
+    // What the handler asked last may still be on its way; unless that has had no answer either.
+    if (error instanceof QueryTimeoutError && !isDriverFault(thrown)) return thrown
     return (
       timedOut(given, thrown, error) ??
       new ConnectionLostError(given.connection.lostReason ?? error, { cause: thrown })

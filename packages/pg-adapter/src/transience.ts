@@ -48,12 +48,27 @@ const PASSING = [
   TransactionPendingError,
 ]
 
-/** Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever. */
-export function isTransientPostgresError(error: unknown): boolean {
+/**
+ * Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever.
+ *
+ * @param thrownBy - where a handler has thrown it, only what the server has answered counts: a connection of its transaction that is
+ * lost is a `ConnectionLostError` by then, and any other socket is its own
+ */
+export function isTransientPostgresError(error: unknown, thrownBy?: 'handler'): boolean {
   if (!(error instanceof Error)) return false
   if (PASSING.some((passing) => error instanceof passing)) return true
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
-  if (code === undefined) return DRIVER_MESSAGES.some((message) => message.test(error.message))
+  if (thrownBy === 'handler') return code !== undefined && isTransientState(code)
+  if (code === undefined) return isDriverFault(error)
   if (SOCKET_FAULTS.has(code)) return true
+  return isTransientState(code)
+}
+
+/** What node-postgres says of a connection that it has lost, or got no answer on in time. */
+export function isDriverFault(error: unknown): boolean {
+  return error instanceof Error && DRIVER_MESSAGES.some((message) => message.test(error.message))
+}
+
+function isTransientState(code: string): boolean {
   return code in TRANSIENT_CODES || (code.length === 5 && code.slice(0, 2) in TRANSIENT_CLASSES)
 }

@@ -77,6 +77,7 @@ export class World {
     | {
         readonly stored: Omit<StoredConsumer, 'consumer' | 'text'> | undefined
         readonly settled: bigint | undefined
+        readonly disturbances: number
       }
     | undefined
   /** What the look before saw: for `shown`. */
@@ -85,8 +86,9 @@ export class World {
     | undefined
   #floor: ConsumerCheckpoint | undefined
   #looks = 0
-  /** A reset that no look has seen yet: the consumer waits for it, as one that is restarted does. */
-  #isUnseen = false
+  #disturbances = 0
+  /** Those that a look has seen, and that has come to its end: the consumer waits for it, as one that is restarted does. */
+  #seenDisturbances = 0
 
   constructor(kind: Kind) {
     this.#kind = kind
@@ -106,15 +108,14 @@ export class World {
       delete: () =>
         this.visible.delete([...this.visible.keys()][pick % Math.max(1, this.visible.size)] ?? 0n),
       read: () => {
-        if (!this.#isUnseen) this.#page ??= this.#read(1 + (pick % 4))
+        if (this.#seenDisturbances === this.#disturbances) this.#page ??= this.#read(1 + (pick % 4))
       },
       store: () => this.#store(),
       settle: () => {
         this.#settled = this.#provable()
       },
       look: () => {
-        this.#look = { stored: this.#stored, settled: this.#settled }
-        this.#isUnseen = false
+        this.#look = { stored: this.#stored, settled: this.#settled, disturbances: this.#disturbances }
       },
       snapshot: () => this.#snapshot(),
       glance: () => {
@@ -129,7 +130,8 @@ export class World {
       },
       restart: () => {
         this.#disturb()
-        this.#isUnseen = false
+        // The row tells of it; where there is none, nothing does.
+        if (this.#stored) this.#seenDisturbances = this.#disturbances
         this.#memory = pick % 2 === 0 ? startOf(this.#kind) : this.#memory
         this.#stored = this.#stored && { ...this.#stored, run: `${this.#nextTransaction}/${pick}` }
       },
@@ -150,7 +152,7 @@ export class World {
     this.isDisturbed = true
     this.#page = undefined
     this.#isFrozen = false
-    this.#isUnseen = true
+    this.#disturbances++
   }
 
   /** Somebody sets the row, and the consumer, which no longer finds what it has stored, goes on without it. */
@@ -159,7 +161,7 @@ export class World {
     if (this.#wasFrozen) return
     this.#disturb()
     this.#wasFrozen = true
-    this.#isUnseen = false
+    this.#seenDisturbances = this.#disturbances
     this.#isFrozen = true
     this.#stored = { checkpoint: this.#ahead(), run: this.#stored?.run }
   }
@@ -227,8 +229,9 @@ export class World {
 
   #snapshot(): void {
     if (this.#look === undefined) return
-    const { stored, settled } = this.#look
+    const { stored, settled, disturbances } = this.#look
     this.#look = undefined
+    this.#seenDisturbances = Math.max(this.#seenDisturbances, disturbances)
     const missing = this.#missing ?? startMissing(settled, this.#nextPosition - 1n)
     const events = this.#events()
     const isMissing = (position: bigint): boolean =>

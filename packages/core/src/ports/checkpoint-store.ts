@@ -56,8 +56,11 @@ export interface CheckpointStore<Tx> {
    * as they stand, and how they are begun anew. It ends the message of the error.
    */
   toDecide?(source: string): string
-  /** Whether an error is a passing fault of the store or the way to it. */
-  isTransient(error: unknown): boolean
+  /**
+   * Whether an error is a passing fault of the store or the way to it. `thrownBy`: a handler has thrown it. Then it is that only if
+   * what the handler asked through `tx` has failed so: the fault of anything else that it calls is its own.
+   */
+  isTransient(error: unknown, thrownBy?: 'handler'): boolean
   /**
    * For stores in whose transaction a handler writes through `tx`. Once the signal of `advance` has fired, all of that throws, and
    * nothing of it is committed. Where a store leaves it out, a call of a handler that took too long is waited for before

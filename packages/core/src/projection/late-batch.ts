@@ -85,7 +85,7 @@ export class LateBatches<P, E, Tx> {
         this.#turns.failed(positions, clock.nowMs(), systemRandom())
         return true
       }
-      if (!isOwnFault(stage) || isPassing(this.#parts, error)) throw thrown
+      if (!isOwnFault(stage) || isPassing(this.#parts, stage, error)) throw thrown
       this.#turns.failed(positions, clock.nowMs(), systemRandom())
       this.#tell(thrown)
       await lateEvents.failed(projection.unit, source.name, positions, messageOf(error), work.stopping)

@@ -1,3 +1,4 @@
+import type { FailureStage } from '../failures/classify.ts'
 import { hasCode } from '../kernel/errors.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
@@ -7,11 +8,22 @@ interface Stores {
   readonly checkpoints: Pick<CheckpointStore<never>, 'isTransient'>
 }
 
-/** As live batches are judged: a fault of the store, which passes. */
-export function isPassing({ source, checkpoints }: Stores, error: unknown): boolean {
-  if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) return true
+/** Whether it is a fault of a store, which passes. A handler has nothing of the source in its hands. */
+export function isTransientAt({ source, checkpoints }: Stores, stage: FailureStage, error: unknown): boolean {
+  if (stage === 'handle')
+    return isTransient({ isTransient: (thrown) => checkpoints.isTransient(thrown, 'handler') }, error)
+  return isTransient(source, error) || isTransient(checkpoints, error)
+}
+
+/** As live batches are judged. */
+export function isPassing(stores: Stores, stage: FailureStage, error: unknown): boolean {
+  return hasCode(error, 'TIDEMARK_INCARNATION_CHANGED') || isTransientAt(stores, stage, error)
+}
+
+/** What cannot even be looked at is no fault of the store: a handler may throw anything, also what throws when it is read. */
+export function isTransient(store: Pick<CheckpointStore<never>, 'isTransient'>, error: unknown): boolean {
   try {
-    return source.isTransient(error) || checkpoints.isTransient(error)
+    return store.isTransient(error)
   } catch {
     return false
   }

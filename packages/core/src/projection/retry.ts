@@ -69,7 +69,7 @@ export async function retryLetter<P, E, Tx>(
     const { stage, error } = thrown
     if (error === NOT_LIVE) return { kind: 'retried', isMore: false }
     if (error === NOT_WANTED) return { kind: 'retried', isMore: true }
-    const isItsOwn = isOwnFault(stage) && !isPassing(parts, error)
+    const isItsOwn = isOwnFault(stage) && !isPassing(parts, stage, error)
     if ((stage !== 'map' && stage !== 'handle') || !isItsOwn) throw thrown
     await commit((tx) => deadLetters.retryFailed(tx, unit, id, letterError(errorJson(error))), givenUp)
     const { firstPosition, lastPosition, events, eventTypes, tries } = letter

@@ -11,6 +11,7 @@ import { PageReader, type PageRequest, type ReadPage } from '../reading/own-page
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 import type { FailedWork } from './commands.ts'
+import { isTransientAt } from './passing.ts'
 import type { ResolvedProjection } from './projection.ts'
 import { reportSkips } from './skip-reports.ts'
 import type { KnownUnit } from './standing.ts'
@@ -123,7 +124,7 @@ export class StoreCalls<P, E, Tx> {
     this.dropPages()
     const { stage, error, batch } =
       thrown instanceof StagedError ? thrown : stagedError('commit', thrown, undefined)
-    return { stage, error, batch, isTransient: isTransient(source, error) || isTransient(checkpoints, error) }
+    return { stage, error, batch, isTransient: isTransientAt({ source, checkpoints }, stage, error) }
   }
 
   /** That the store does not answer while no handler runs is said. */
@@ -132,14 +133,5 @@ export class StoreCalls<P, E, Tx> {
     const warn = (forMs: number): void =>
       logger.warn(`tidemark: projection "${projection.name}" stands still, ${what}: ${noAnswerFor(forMs)}`)
     return atStage('read', warnWhileUnanswered(call, { clock, signal: this.#stopping, warn }))
-  }
-}
-
-/** What cannot even be looked at is no fault of the store: a handler may throw anything, also what throws when it is read. */
-export function isTransient(store: Pick<CheckpointStore<never>, 'isTransient'>, error: unknown): boolean {
-  try {
-    return store.isTransient(error)
-  } catch {
-    return false
   }
 }
