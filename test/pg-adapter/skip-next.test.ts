@@ -167,5 +167,6 @@ test('a handler that is mended and deployed handles the event, which a retry of 
     failed: [],
     left: [],
   })
-  expect(await handledBy(db.pool, events, 'all')).toEqual([1n, 2n, 3n, 4n, 5n, 6n])
+  // Before or after those behind it, as the first daemon has come to them or not.
+  expect((await handledBy(db.pool, events, 'all')).toSorted()).toEqual([1n, 2n, 3n, 4n, 5n, 6n])
 })
