@@ -120,18 +120,24 @@ test.each([1, 2, 3, 4, 5])(
   },
 )
 
-test('polls during which partitions are attached are tried again until one falls between two', async () => {
-  const events = await db.events(PARTITIONED)
-  await events.append()
-  const { pool, attached } = attachingDuringPolls(events, 5)
-  const agent = await agentOver({ pool, table: events.name }, { pollIntervalMs: 1 })
-  await agent.waitFor(1n)
-  await events.run('create table events_99 partition of events for values in (99)')
-  await eventually(() => agent.status().error).toMatchObject({ code: 'TIDEMARK_PARTITIONS_CHANGED' })
-  await agent.waitFor(await events.append())
-  expect(attached()).toBe(5)
-  expect(agent.status()).toMatchObject({ state: 'polling', mark: 2n, error: undefined })
-})
+test.each([
+  ['before they read the positions', 'as "fingerprintBefore"'],
+  ['after they have read the table for the first time', 'as "mayReadSequence"'],
+])(
+  'polls during which partitions are attached, %s, are tried again until one falls between two',
+  async (_, after) => {
+    const events = await db.events(PARTITIONED)
+    await events.append()
+    const { pool, attached } = attachingDuringPolls(events, 5, after)
+    const agent = await agentOver({ pool, table: events.name }, { pollIntervalMs: 1 })
+    await agent.waitFor(1n)
+    await events.run('create table events_99 partition of events for values in (99)')
+    await eventually(() => agent.status().error).toMatchObject({ code: 'TIDEMARK_PARTITIONS_CHANGED' })
+    await agent.waitFor(await events.append())
+    expect(attached()).toBe(5)
+    expect(agent.status()).toMatchObject({ state: 'polling', mark: 2n, error: undefined })
+  },
+)
 
 test('a page during which a partition is attached is read again, on another connection', async () => {
   const events = await db.events(`${PARTITIONED}; create table events_rest partition of events default`)
@@ -172,14 +178,14 @@ test('a page during which a partition is attached is read again, on another conn
   expect(destroyed).toBe(1)
 })
 
-/** In the first polls that look at the catalog too, a partition is attached before the lock on the partitions is taken. */
-function attachingDuringPolls(events: Awaited<ReturnType<typeof db.events>>, polls: number) {
+/** In the first polls that look at the catalog too, a partition is attached behind the statement that ends so. */
+function attachingDuringPolls(events: Awaited<ReturnType<typeof db.events>>, polls: number, after: string) {
   let attached = 0
   const pool = poolThat(async (send, text, values) => {
     if (!text.includes('"fingerprintBefore"') || attached >= polls) return send(text, values)
     attached++
     await events.run(`create table part_${attached} (like events including all)`)
-    return await sendInParts(send, text, 'as "fingerprintBefore"', () =>
+    return await sendInParts(send, text, after, () =>
       events.run(`alter table events attach partition part_${attached} for values in (${attached})`),
     )
   })

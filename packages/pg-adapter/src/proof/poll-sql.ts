@@ -41,8 +41,11 @@ export function pollSql(options: Options, request: PollRequest, readUncalled: st
   const { inspection, sequence, visibleAbove, compareAbove, watched, knownBackends, inspects } = request
   const { table, position } = options.sql
   const window = visibleAbove === undefined ? undefined : windowSql(options, visibleAbove)
+  const looksAtCatalog = inspects && window !== undefined
+  // Before anything reads the table: a partition that is attached under any of these reads may be overlooked by all that follow.
   return `
     ${LOCK_TIMEOUT};
+    ${looksAtCatalog ? `select ${polledFingerprintSql(options, sequence)} as "fingerprintBefore";` : ''}
     ${compareAbove === undefined ? '' : `select max(${position})::text as "greatestVisible" from ${table} where ${position} > ${compareAbove};`}
     ${readUncalled}
     select ${lastHandedOutSql(inspection, sequence)} as "lastHandedOut",
@@ -53,11 +56,7 @@ export function pollSql(options: Options, request: PollRequest, readUncalled: st
     ${limitSql(options.pool)};
     ${LOCK_TIMEOUT};
     ${holdersSql(sequence, request.formerSequences)};
-    ${
-      inspects && window !== undefined
-        ? `${lockTableSql(table)} select ${polledFingerprintSql(options, sequence)} as "fingerprintBefore"; ${locksSql(window)}`
-        : ''
-    }
+    ${looksAtCatalog ? `${lockTableSql(table)} ${locksSql(window)}` : ''}
     select ${window === undefined ? "''" : `array_to_string(array(${window}), ',')`} as visible;
     ${watched.length === 0 ? '' : `${lateEventsSql(options, watched)};`}
     select ${polledFingerprintSql(options, sequence)} as fingerprint,
