@@ -79,6 +79,20 @@ describe.skipIf(isSkipped)(
       daemons.push(daemon)
       await daemon.start()
     }
+    /** The version that is started first is the live one. */
+    const makeLive = async (table: string, projection: Handling): Promise<void> => {
+      const { pool } = database
+      const checkpoints = postgresCheckpoints({ pool })
+      const daemon = createDaemon({
+        source: postgresEvents({ pool, table }),
+        checkpoints,
+        projections: [projection],
+      })
+      await daemon.start()
+      const signal = new AbortController().signal
+      await vi.waitFor(async () => expect(await checkpoints.list({}, signal)).toHaveLength(1), PATIENCE)
+      await daemon.stop()
+    }
     const append = (table: string) => database.pool.query(`insert into ${table} default values`)
 
     beforeAll(async () => {
@@ -119,6 +133,7 @@ describe.skipIf(isSkipped)(
       }
       const proof = { mode: 'proof' } as const
       const stale = { mode: 'stale-threshold', thresholdMs: 50 } as const
+      await makeLive('sales', slow)
       await run('sales', ofProm, [slow, broken, replaying(2)], proof)
       await run('sales', ofOpenTelemetry, [slow, replaying(3)], proof)
       await run('legacy', ofProm, [{ name: 'mailer', handle: () => {} }], stale)
@@ -188,14 +203,17 @@ describe.skipIf(isSkipped)(
           named.flatMap((query) => selectorsOf(query).flatMap(({ instruments }) => instruments)),
         )
         expect(used.size).toBe(missing.size)
-        for (const name of used) {
-          const [found] = await prometheus.query(
-            `count(last_over_time({__name__=~".+${name}(_total|_bucket)?", job="${job}"}[5m]))`,
-          )
-          if (found) missing.delete(name)
-        }
-        expect([...missing]).toEqual([])
+        await vi.waitFor(async () => {
+          for (const name of used) {
+            const [found] = await prometheus.query(
+              `count(last_over_time({__name__=~".+${name}(_total|_bucket)?", job="${job}"}[5m]))`,
+            )
+            if (found) missing.delete(name)
+          }
+          expect([...missing]).toEqual([])
+        }, PATIENCE)
       },
+      120_000,
     )
 
     test('skips alarm where they happen, under the names of both backends, and not in proof mode', async () => {
