@@ -4,6 +4,7 @@ import { type PgClient, type PostgresRow, postgresEvents } from '@tidemark/pg-ad
 import type { Pool } from 'pg'
 import { describe, expect, test } from 'vitest'
 import {
+  answeredUnderKills,
   appended,
   checkpointsBeside,
   type EventTable,
@@ -106,23 +107,7 @@ describe('a rebuild happens once, and its audit row says so,', () => {
     const daemon = await node(events, { batchSize: 2 }, pool)
     await daemon.waitUntilProjected()
     const operations = operator(events, db.newPool({ application_name: `asks ${events.schema}` }))
-    let isOver = false
-    const rebuilding = (async () => {
-      for (;;) {
-        try {
-          return await operations.rebuild(ASK)
-        } catch {}
-      }
-    })().finally(() => {
-      isOver = true
-    })
-    for (let kill = 0; kill < 15 && !isOver; kill++) {
-      await db.pool.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity where application_name like '% ${events.schema}'`,
-      )
-      await new Promise((resolve) => setTimeout(resolve, kill * 7))
-    }
-    await rebuilding
+    await answeredUnderKills(db.pool, events, () => operations.rebuild(ASK))
     const told = await rebuilds(operator(events))
     expect(told).toHaveLength(await resets(events))
     await expectWhole(events)

@@ -4,6 +4,7 @@ import { type PgClient, type PostgresRow, postgresEvents } from '@tidemark/pg-ad
 import type { Pool } from 'pg'
 import { describe, expect, test } from 'vitest'
 import {
+  answeredUnderKills,
   checkpointsBeside,
   type EventTable,
   eventually,
@@ -131,23 +132,7 @@ describe('skipNext passes one event, once, and its audit row says so,', () => {
     )
     await eventually(() => daemons.map((each) => each.status().projections[0]?.state)).toContain('paused')
     const operations = operator(events, db.newPool({ application_name: `asks ${events.schema}` }))
-    let isOver = false
-    const skipping = (async () => {
-      for (;;) {
-        try {
-          return await operations.skipNext({ ...ASK, position: 5n })
-        } catch {}
-      }
-    })().finally(() => {
-      isOver = true
-    })
-    for (let kill = 0; kill < 15 && !isOver; kill++) {
-      await db.pool.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity where application_name like '% ${events.schema}'`,
-      )
-      await new Promise((resolve) => setTimeout(resolve, kill * 7))
-    }
-    await skipping
+    await answeredUnderKills(db.pool, events, () => operations.skipNext({ ...ASK, position: 5n }))
     await expectSkipped(events, 10, 5n)
   })
 })

@@ -177,6 +177,31 @@ export function recorder(
   }
 }
 
+/** Asks until it is answered; meanwhile the server kills whoever has an application's name that ends in the events' schema. */
+export async function answeredUnderKills<T>(
+  pool: Pool,
+  events: EventTable,
+  ask: () => Promise<T>,
+): Promise<void> {
+  let isOver = false
+  const asking = (async () => {
+    for (;;) {
+      try {
+        return await ask()
+      } catch {}
+    }
+  })().finally(() => {
+    isOver = true
+  })
+  for (let kill = 0; kill < 15 && !isOver; kill++) {
+    await pool.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name like '% ${events.schema}'`,
+    )
+    await new Promise((resolve) => setTimeout(resolve, kill * 7))
+  }
+  await asking
+}
+
 /** What that projection handled, in the order in which it did. */
 export async function handledBy(pool: Pool, events: EventTable, projection: string): Promise<bigint[]> {
   const { rows } = await pool.query(

@@ -1,14 +1,18 @@
 import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
 import type { AppendedAt } from './options.ts'
 
+/** The time of an append as a `timestamptz`, in SQL. */
+export function appendInstantSql({ column, timeZone }: AppendedAt): string {
+  const time = `e.${quoteIdentifier(column)}`
+  return timeZone === undefined ? time : `(${time} at time zone ${quoteLiteral(timeZone)})`
+}
+
 /**
  * The time of an append in milliseconds since 1970, in SQL, as text: whatever the pool makes of `timestamptz`, and
  * whatever the time zone of session and process, the number is the same.
  */
-export function appendedAtSql({ column, timeZone }: AppendedAt): string {
-  const time = `e.${quoteIdentifier(column)}`
-  const instant = timeZone === undefined ? time : `(${time} at time zone ${quoteLiteral(timeZone)})`
-  return `(extract(epoch from ${instant}) * 1000)::text`
+export function appendedAtSql(appendedAt: AppendedAt): string {
+  return `(extract(epoch from ${appendInstantSql(appendedAt)}) * 1000)::text`
 }
 
 /** The server's clock, read as a page is. */

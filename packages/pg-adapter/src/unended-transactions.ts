@@ -2,6 +2,7 @@ import { HandlerEndedTransactionError, type Unit, unitKey } from '@tidemark/core
 import { type BoundedClient, type BoundedPool, withConnection } from './client.ts'
 import { CommitPendingError, TransactionPendingError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
+import { startedSql } from './server/incarnation.ts'
 import { transact } from './transaction.ts'
 
 /** A transaction of this process. */
@@ -113,5 +114,5 @@ async function terminate(client: BoundedClient, last: GivenTransaction): Promise
 function terminateSql({ transaction, pid, backend }: GivenTransaction, waitMs: number): string {
   return `select pg_terminate_backend(a.pid, ${waitMs}) from pg_stat_get_activity(${quoteLiteral(pid)}::int) a
      where a.backend_xid = ${quoteLiteral(transaction)}::xid8::xid
-       and a.pid || '@' || (extract(epoch from a.backend_start) * 1000000)::bigint = ${quoteLiteral(backend)}`
+       and a.pid || '@' || ${startedSql('a.backend_start')} = ${quoteLiteral(backend)}`
 }

@@ -11,13 +11,7 @@ export async function watchStaleness<P>(
   readStatus: () => HighWaterStatus<P>,
   signal: AbortSignal,
 ): Promise<void> {
-  const warning = new StaleWarning(
-    source.name,
-    logger,
-    source.order.format,
-    source.lookCloser?.bind(source),
-    source.passesUnproven === true,
-  )
+  const warning = new StaleWarning(source, logger)
   while (!signal.aborted) {
     const status = readStatus()
     if (status.state === 'halted') return

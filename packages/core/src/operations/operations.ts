@@ -221,13 +221,13 @@ class StoreOperations<P> implements Operations<P> {
     requirePosition(order, position)
     requireDeadLetters('skipNext', this.#options.checkpoints)
     const target = { order, position }
-    const { unit } = await this.#unitOf(resolved)
     try {
       return await this.#ask({ operation: 'skip', position: order.format(position) }, resolved, (asked) =>
         toBeSkipped(asked, target),
       )
     } catch (error) {
       if (!hasCode(error, 'TIDEMARK_OPERATION_REFUSED')) throw error
+      const { unit } = await this.#unitOf(resolved)
       const entries = await this.audit({ projection: unit.projection })
       const entry = entries.find((each) => hasSkipped(each, unit, target))
       if (entry === undefined) throw error

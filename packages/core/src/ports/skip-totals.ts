@@ -7,3 +7,8 @@ export function addCrossed(totals: SkipTotals, crossed: readonly CrossedRun[]): 
   for (const { reason, count } of crossed) sum[reason] = (sum[reason] ?? 0n) + count
   return sum
 }
+
+/** How many events, or positions, they are. */
+export function countOf(runs: readonly CrossedRun[]): number {
+  return runs.reduce((sum, { count }) => sum + Number(count), 0)
+}

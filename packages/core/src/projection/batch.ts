@@ -3,6 +3,7 @@ import type { HandlerCalls } from '../failures/handler-timeout.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { AdvanceWork } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
+import { countOf } from '../ports/skip-totals.ts'
 import { appendSpan } from '../reading/append-span.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { traced } from '../telemetry/background.ts'
@@ -65,7 +66,7 @@ export async function handleBatch<P, E, Tx, Moved>(
     const moved = await move(work, signal)
     const now = clock.nowMs()
     const { firstMs } = appendSpan(page)
-    const parked = handing?.passed.reduce((sum, { count }) => sum + Number(count), 0) ?? 0
+    const parked = countOf(handing?.passed ?? [])
     session.telemetry.batchProcessed({
       projection: projection.name,
       // Those whose effects are not to come about now are handled too: nothing is to be done.

@@ -22,21 +22,21 @@ export interface HandingOut<E, Tx> {
   part(tx: Tx, locked: LockedUnit | undefined): Promise<Parked<E>>
   /** What is passed without being handled, once it is buried. */
   readonly passed: readonly CrossedRun[]
-  /** The positions of what is handed out or buried, once `part` has resolved; before that, of the whole batch. */
-  readonly positions: readonly string[]
+  /**
+   * The positions of what is handed out or buried, once `part` has resolved; before that, of the whole batch. `undefined`: those
+   * of the whole batch.
+   */
+  readonly positions?: readonly string[]
 }
 
-/** `undefined` where every event is handed out. Throws what the projection's `keyOf` throws. */
+/** `undefined` where every event is handed out. What the projection's `keyOf` throws is a failure of the handler. */
 export function handingOut<P, E, Tx>(
   parts: HandingOutParts<P, E, Tx>,
   page: ReadPage<P, E>,
 ): HandingOut<E, Tx> | undefined {
   const { projection, source } = parts
+  if (projection.effects === 'always') return parkingIn(parts, page)
   const positions = page.positions.map(source.order.format)
-  if (projection.effects === 'always') {
-    const parking = parkingOf(parts, page)
-    return parking && { part: (tx) => parking.part(tx), passed: parking.passed, positions }
-  }
   const passed: CrossedRun[] = []
   return {
     passed,

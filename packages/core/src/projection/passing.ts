@@ -10,8 +10,7 @@ interface Stores {
 
 /** Whether it is a fault of a store, which passes. A handler has nothing of the source in its hands. */
 export function isTransientAt({ source, checkpoints }: Stores, stage: FailureStage, error: unknown): boolean {
-  if (stage === 'handle')
-    return isTransient({ isTransient: (thrown) => checkpoints.isTransient(thrown, 'handler') }, error)
+  if (stage === 'handle') return isTransient(checkpoints, error, 'handler')
   return isTransient(source, error) || isTransient(checkpoints, error)
 }
 
@@ -21,9 +20,13 @@ export function isPassing(stores: Stores, stage: FailureStage, error: unknown): 
 }
 
 /** What cannot even be looked at is no fault of the store: a handler may throw anything, also what throws when it is read. */
-export function isTransient(store: Pick<CheckpointStore<never>, 'isTransient'>, error: unknown): boolean {
+export function isTransient(
+  store: Pick<CheckpointStore<never>, 'isTransient'>,
+  error: unknown,
+  thrownBy?: 'handler',
+): boolean {
   try {
-    return store.isTransient(error)
+    return store.isTransient(error, thrownBy)
   } catch {
     return false
   }

@@ -12,6 +12,7 @@ import type { Grant, Ownership } from '../ownership/ownership.ts'
 import type { AdvanceWork, CheckpointStore } from '../ports/checkpoint-store.ts'
 import { UNKNOWN_DECISION } from '../ports/control.ts'
 import type { OpenLate } from '../ports/late-events.ts'
+import { countOf } from '../ports/skip-totals.ts'
 import type { Unit } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
@@ -20,7 +21,7 @@ import { buryEvents } from './burial.ts'
 import type { Command, Context, Input, Opening, Step, Wanted } from './commands.ts'
 import { failedBatch } from './failed-batch.ts'
 import { Fulfilments } from './fulfilment.ts'
-import { type HandingOut, handingOut } from './handing-out.ts'
+import { handingOut } from './handing-out.ts'
 import { lagMs } from './lag.ts'
 import { LateBatches, type LateDue } from './late-batch.ts'
 import { begin, next } from './machine.ts'
@@ -314,7 +315,7 @@ export class ProjectionRunner<P, E, Tx> {
       })
     if (begun.kind === 'smaller') return { kind: 'suspected', limit: begun.limit }
     try {
-      const handing = this.#handingOut(page)
+      const handing = handingOut(this.#parts, page)
       const { passed, positions } = handing ?? {}
       const applied = await handleBatch(this.#parts, {
         page,
@@ -332,21 +333,13 @@ export class ProjectionRunner<P, E, Tx> {
         // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
         onCalled: () => this.#prefetch(page),
       })
-      const parked = passed?.reduce((sum, { count }) => sum + Number(count), 0) ?? 0
+      const parked = countOf(passed ?? [])
       return parked === 0 ? applied : { ...applied, parked }
     } catch (error) {
       await this.#tenure.failed(start)
       throw error
     } finally {
       begun.end()
-    }
-  }
-
-  #handingOut(page: ReadPage<P, E>): HandingOut<E, Tx> | undefined {
-    try {
-      return handingOut(this.#parts, page)
-    } catch (error) {
-      throw stagedError('handle', error, failedBatch(this.#parts.source, page))
     }
   }
 
@@ -416,8 +409,7 @@ export class ProjectionRunner<P, E, Tx> {
     work: AdvanceWork<Tx>,
   ): Promise<Extract<Input<P, E>, { readonly kind: 'applied' }>> {
     const { to, page, passed = [] } = movement
-    const givenUp = passed.reduce((total, { count }) => total + Number(count), 0)
-    const tenure = this.#tenure.after(to, page?.events.length ?? givenUp)
+    const tenure = this.#tenure.after(to, page?.events.length ?? countOf(passed))
     const { skipped } = await this.#calls.advance(
       this.#held(),
       { ...movement, ...(tenure === undefined ? {} : { tenure }) },

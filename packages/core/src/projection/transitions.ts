@@ -4,7 +4,7 @@ import type { Role } from '../ports/stored-unit.ts'
 import { appendSpan } from '../reading/append-span.ts'
 import { paceMs } from '../rebuild/pace.ts'
 import { afterFailure } from './after-failure.ts'
-import type { Context, Input, InputKind, Step } from './commands.ts'
+import type { Context, Input, InputKind, Report, Step } from './commands.ts'
 import { policyOf } from './policy-of.ts'
 import { end, finish, followTo, hold, isPausedForGood, proceed, standBy, withoutNextTry } from './proceed.ts'
 import {
@@ -27,6 +27,12 @@ export type Transition<K extends InputKind> = <P, E>(
 
 /** Nothing was asked for that this could answer, or what it says is looked at later. */
 export const stay = <P, E>(standing: Standing<P>): Step<P, E> => ({ standing, commands: [] })
+
+/** The same step, with a report before its other commands. */
+const telling = <P, E>({ standing, commands }: Step<P, E>, report: Report<P>): Step<P, E> => ({
+  standing,
+  commands: [{ kind: 'report', report }, ...commands],
+})
 
 export const granted: Transition<'granted'> = (standing, _, context) =>
   proceed({ ...standing, right: 'held' }, context)
@@ -114,13 +120,8 @@ export const applied: Transition<'applied'> = <P, E>(
     }),
     context,
   )
-  const { standing: next, commands } = goesOn
-  if (parked > 0) {
-    const report = { kind: 'parked', events: parked } as const
-    return { standing: next, commands: [{ kind: 'report', report }, ...commands] }
-  }
-  if (burial === undefined || !isBuried) return goesOn
-  return { standing: next, commands: [{ kind: 'report', report: { kind: 'buried', burial } }, ...commands] }
+  if (parked > 0) return telling(goesOn, { kind: 'parked', events: parked })
+  return burial === undefined || !isBuried ? goesOn : telling(goesOn, { kind: 'buried', burial })
 }
 
 export const retried: Transition<'retried'> = <P, E>(
@@ -131,12 +132,7 @@ export const retried: Transition<'retried'> = <P, E>(
   const letters = isMore ? standing.letters : 'none'
   const failuresInARow = standing.pause === undefined ? 0 : standing.failuresInARow
   const goesOn = proceed<P, E>(recovered({ ...standing, letters, failuresInARow }), context)
-  if (failure === undefined) return goesOn
-  const { standing: next, commands } = goesOn
-  return {
-    standing: next,
-    commands: [{ kind: 'report', report: { kind: 'retry_failed', failure } }, ...commands],
-  }
+  return failure === undefined ? goesOn : telling(goesOn, { kind: 'retry_failed', failure })
 }
 
 /** A batch has had its turn. */
@@ -263,9 +259,7 @@ export const fulfilled: Transition<'fulfilled'> = <P, E>(
     oldestAppendedAtMs: undefined,
   }
   const goesOn = proceed<P, E>(triedAnew(changed, context.nowMs), context)
-  if (buried === undefined) return goesOn
-  const report = { kind: 'buried', burial: buried } as const
-  return { standing: goesOn.standing, commands: [{ kind: 'report', report }, ...goesOn.commands] }
+  return buried === undefined ? goesOn : telling(goesOn, { kind: 'buried', burial: buried })
 }
 
 /** Nothing is at hand, and what failed, if anything, is tried again later by itself. */

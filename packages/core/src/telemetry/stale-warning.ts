@@ -1,29 +1,19 @@
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { messageOf } from '../kernel/errors.ts'
-import type { Holder } from '../ports/event-source.ts'
+import type { Holder, PolledSource } from '../ports/event-source.ts'
 import type { Logger } from './logger.ts'
+
+type Source<P> = Pick<PolledSource<P>, 'name' | 'order' | 'lookCloser' | 'passesUnproven'>
 
 /** One warning when the mark goes stale and one when it is no longer stale; never one for each poll. */
 export class StaleWarning<P> {
-  readonly #source: string
+  readonly #source: Source<P>
   readonly #logger: Logger
-  readonly #format: (position: P) => string
-  readonly #lookCloser: ((holders: readonly Holder[]) => string) | undefined
-  readonly #passesUnproven: boolean
   #warnedAtMs: number | undefined
 
-  constructor(
-    source: string,
-    logger: Logger,
-    format: (position: P) => string,
-    lookCloser: ((holders: readonly Holder[]) => string) | undefined,
-    passesUnproven: boolean,
-  ) {
+  constructor(source: Source<P>, logger: Logger) {
     this.#source = source
     this.#logger = logger
-    this.#format = format
-    this.#lookCloser = lookCloser
-    this.#passesUnproven = passesUnproven
   }
 
   look(status: HighWaterStatus<P>, nowMs: number): void {
@@ -34,27 +24,29 @@ export class StaleWarning<P> {
       const seconds = ((nowMs - this.#warnedAtMs) / 1_000).toFixed(1)
       this.#warnedAtMs = undefined
       this.#logger.warn(
-        `tidemark: the high-water mark of ${this.#source} is no longer stale, ${seconds} s after it was called so`,
+        `tidemark: the high-water mark of ${this.#source.name} is no longer stale, ${seconds} s after it was called so`,
       )
     }
   }
 
   #describe(status: HighWaterStatus<P>, nowMs: number): string {
     const { head, settled, gaps, holders, unanswered, error } = status
-    const position = (value: P | undefined): string => (value === undefined ? 'none' : this.#format(value))
-    const where = `tidemark: the high-water mark of ${this.#source} is stale: settled ${position(settled)}, head ${position(head)}`
+    const source = this.#source
+    const position = (value: P | undefined): string =>
+      value === undefined ? 'none' : source.order.format(value)
+    const where = `tidemark: the high-water mark of ${source.name} is stale: settled ${position(settled)}, head ${position(head)}`
     if (error !== undefined) return `${where}; polls fail: ${messageOf(error)}`
     if (unanswered) return `${where}; ${describeHang(unanswered)}`
     const oldest = gaps[0]
     const open = oldest
       ? `; position ${position(oldest.from)} has been open for ${(oldest.openForMs / 1_000).toFixed(1)} s`
       : ''
-    if (holders.length === 0 && this.#passesUnproven) {
+    if (holders.length === 0 && source.passesUnproven === true) {
       return `${where}${open}; in this mode nobody looks who holds it before it is skipped`
     }
     if (holders.length === 0) return `${where}${open}; nobody is seen to hold it`
     const held = holders.map((holder) => describeHolder(holder, nowMs)).join(', ')
-    const closer = this.#lookCloser ? `; look closer: ${this.#lookCloser(holders)}` : ''
+    const closer = source.lookCloser ? `; look closer: ${source.lookCloser(holders)}` : ''
     return `${where}${open}; held by ${held}${closer}`
   }
 }

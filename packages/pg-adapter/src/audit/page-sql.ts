@@ -1,4 +1,5 @@
-import { quoteIdentifier, quoteLiteral, quoteTexts } from '../identifiers.ts'
+import { appendInstantSql } from '../append-time.ts'
+import { quoteIdentifier, quoteTexts } from '../identifiers.ts'
 import type { CommittedRow } from './commit-order.ts'
 import type { ResolvedAuditOptions } from './options.ts'
 
@@ -50,11 +51,7 @@ export function pageSql(options: Options, below: bigint | undefined, hasTimestam
 }
 
 function eventTimeSql({ events: { appendedAt } }: Options): string {
-  if (appendedAt === undefined) return 'null::timestamptz'
-  const column = `e.${quoteIdentifier(appendedAt.column)}`
-  return appendedAt.timeZone === undefined
-    ? column
-    : `(${column} at time zone ${quoteLiteral(appendedAt.timeZone)})`
+  return appendedAt === undefined ? 'null::timestamptz' : appendInstantSql(appendedAt)
 }
 
 function farSql({ events: { appendedAt } }: Options): string {

@@ -1,6 +1,7 @@
 import { withConnection } from '../client.ts'
 import { quoteLiteral } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { readEnds } from '../proof/global-order.ts'
 import type { Inspection } from '../proof/inspection.ts'
 import { showsOwnSequenceLock } from '../proof/own-lock.ts'
 import { transactUnlessLocked } from '../transaction.ts'
@@ -37,26 +38,14 @@ export async function endsFinding(
   signal: AbortSignal,
 ): Promise<Finding> {
   const { table, position } = options.sql
-  // The greatest position first: an event appended meanwhile proves nothing.
-  const results = await withConnection(options.pool, signal, (client) =>
-    transactUnlessLocked(
-      client,
-      `select max(${position})::text as greatest from ${table};
-       select coalesce(pg_sequence_last_value(${sequence.oid}::oid::regclass), ${sequence.start - 1n})::text as last`,
-    ),
-  )
-  const { greatest, last } = Object.assign({}, ...results.flatMap(({ rows }) => rows)) as Record<
-    string,
-    unknown
-  >
+  const { greatest, last = sequence.start - 1n } = await readEnds(options, sequence.oid, signal)
   const told = {
     code: 'explicit_positions',
     about: table,
     expected: 'no event above what the sequence has handed out',
-    found: `greatest position ${String(greatest ?? 'none')}, ${sequence.name} at ${String(last)}`,
+    found: `greatest position ${greatest ?? 'none'}, ${sequence.name} at ${last}`,
   } as const
-  if (typeof greatest !== 'string' || BigInt(greatest) <= BigInt(String(last)))
-    return { ...told, severity: 'ok' }
+  if (greatest === undefined || greatest <= last) return { ...told, severity: 'ok' }
   return {
     ...told,
     severity: 'problem',

@@ -44,7 +44,8 @@ function showIt({ relations }: Inspection, { sql }: Options): string {
     : 'Read each partition by a source of its own'
 }
 
-async function readEnds(
+/** The greatest position there is, and the last number of its sequence: `undefined` where there is none yet. */
+export async function readEnds(
   { pool, sql }: Options,
   sequenceOid: string,
   signal: AbortSignal,

@@ -72,6 +72,11 @@ const TIMELINE = 'left(pg_walfile_name(pg_current_wal_lsn()), 8)'
 const STATS_RESET = '(extract(epoch from pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint::text'
 const POSTMASTER_START = '(extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text'
 
+/** When a backend began, as its key has it. */
+export function startedSql(time: string): string {
+  return `(extract(epoch from ${time}) * 1000000)::bigint`
+}
+
 /**
  * The SQL of a backend's own key: as long as a connection lives it keeps its backend, and a crash kills every one. It
  * is part of every poll and every page, and a function in FROM would cost more to plan than to run.
@@ -80,7 +85,7 @@ const POSTMASTER_START = '(extract(epoch from pg_postmaster_start_time()) * 1000
  * may not see when its own backend began. All facts about the server then stand in for it, and NULL where it has not all.
  */
 export const BACKEND_KEY_SQL: string = `pg_backend_pid() || '@' || coalesce(
-    (select (extract(epoch from (pg_stat_get_activity(pg_backend_pid())).backend_start) * 1000000)::bigint)::text,
+    (select ${startedSql('(pg_stat_get_activity(pg_backend_pid())).backend_start')})::text,
     case when not pg_is_in_recovery()
       then ${[SYSTEM_IDENTIFIER, TIMELINE, STATS_RESET, POSTMASTER_START].join(` || '${SEPARATOR}' || `)} end
   )`
