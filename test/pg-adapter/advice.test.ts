@@ -171,9 +171,11 @@ async function followAdvice(events: EventTable, given: Partial<PostgresEventsOpt
     // The mode that loses events is the last thing that a message names, with what it costs.
     if (error.message.includes('stale-threshold')) expect(error.message).toMatch(COSTS)
     const column = error.message.match(/[Ss]et the option position: "(\w+)"/)?.[1]
+    const sequence = error.message.match(/[Ss]et the option sequence: "([\w.]+)"/)?.[1]
     const statements = error.message.match(STATEMENTS) ?? []
-    if (column === undefined && statements.length === 0) throw error
+    if (column === undefined && sequence === undefined && statements.length === 0) throw error
     if (column !== undefined) options = { ...options, position: column }
+    if (sequence !== undefined) options = { ...options, sequence }
     for (const sql of statements) await db.pool.query(sql)
   }
   throw new Error('one advice led to the next')

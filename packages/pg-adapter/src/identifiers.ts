@@ -31,7 +31,7 @@ const PART = /"(?:[^"]|"")+"|[^".]+/y
 
 /** Reads `events`, `sales.events`, `"my.schema"."Events"`. Unquoted parts are taken as they stand, case included. */
 export function parseQualifiedName(option: string, text: unknown): QualifiedName {
-  const expected = 'a table name: table, schema.table or "quoted.schema"."Quoted Table"'
+  const expected = `a name: ${option}, schema.${option} or "quoted.schema"."Quoted Name"`
   if (typeof text !== 'string') throw new InvalidOptionError(option, expected, text)
   const parts: string[] = []
   for (let at = 0; ; at++) {

@@ -22,6 +22,15 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
    */
   readonly position?: string
   /**
+   * The sequence from which writers take the numbers, where the position has neither a default nor an identity: the writers
+   * call `nextval` themselves, as Marten and Hibernate do. `schema.sequence`; without a schema, the one in the schema of the table.
+   * **What nothing can check then**: that every insert takes its number from this sequence, in the transaction that inserts it.
+   * - Change it when: the start says that the position has no default, and you know that all writers do so. If one of them
+   * takes its numbers elsewhere or earlier, its events may be passed and lost.
+   * @default the sequence of the default or identity; a table without one is refused
+   */
+  readonly sequence?: string
+  /**
    * The columns to read besides `position`, `eventType` and `appendedAt`, which are always read.
    * - Change it when: rows have large columns that no handler needs: they are then not read, sent or parsed.
    * @default every column
@@ -112,6 +121,8 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly pool: BoundedPool
   readonly table: QualifiedName
   readonly position: string
+  /** Of a position without a default. */
+  readonly sequence: QualifiedName | undefined
   readonly columns: readonly string[] | undefined
   readonly eventType: string | undefined
   readonly placeholderTypes: readonly string[]

@@ -6,7 +6,7 @@ import { resolvePostgresEventsOptions } from './resolve-options.ts'
 export interface WatchedPostgresEventsOptions
   extends Pick<
     PostgresEventsOptions,
-    'pool' | 'table' | 'position' | 'eventType' | 'placeholderTypes' | 'name' | 'queryTimeoutMs'
+    'pool' | 'table' | 'position' | 'sequence' | 'eventType' | 'placeholderTypes' | 'name' | 'queryTimeoutMs'
   > {
   /**
    * The column (`xid8`, or an integer) with the transaction that appended the event. A checkpoint that is a pair of transaction
@@ -28,6 +28,7 @@ const WATCHED_OPTIONS: Readonly<Record<keyof WatchedPostgresEventsOptions, true>
   pool: true,
   table: true,
   position: true,
+  sequence: true,
   eventType: true,
   placeholderTypes: true,
   name: true,

@@ -65,8 +65,12 @@ const OF_SEQUENCE: Readonly<Record<string, Told>> = {
     found: ({ isCitusTable }) => (isCitusTable ? 'a Citus distributed table' : 'a local table'),
   },
   sequence_found: {
-    expected: "one sequence fills the position, by the column's default or identity",
-    found: ({ sequence }) => sequence?.name ?? 'no one sequence',
+    expected:
+      "one sequence fills the position, by the column's default or identity, or as the option sequence says",
+    found: ({ sequence, relations: [table] }) =>
+      sequence === undefined
+        ? 'no one sequence'
+        : `${sequence.name}${table?.sequences.length === 0 ? NAMED : ''}`,
   },
   sequence_shared_by_partitions: {
     expected: 'every partition takes its numbers from that sequence',
@@ -91,6 +95,10 @@ const OF_SEQUENCE: Readonly<Record<string, Told>> = {
     found: ({ sequence }) => (sequence?.cycle ? 'CYCLE' : 'NO CYCLE'),
   },
 }
+
+/** What the option takes the place of. */
+const NAMED =
+  ', as the option sequence says: that every insert takes its number from it, in its own transaction, is not checked'
 
 const KINDS: Readonly<Record<string, string>> = {
   r: 'an ordinary table',

@@ -6,7 +6,7 @@ import { resolvePostgresEventsOptions } from '../resolve-options.ts'
 export interface DiagnoseOptions
   extends Pick<
     PostgresEventsOptions,
-    'position' | 'columns' | 'eventType' | 'placeholderTypes' | 'appendedAt'
+    'position' | 'sequence' | 'columns' | 'eventType' | 'placeholderTypes' | 'appendedAt'
   > {
   /** A `pg.Pool`, or anything with its `connect`. One of its connections is taken at a time. */
   readonly pool: PostgresEventsOptions['pool']
@@ -50,6 +50,7 @@ const DIAGNOSE_OPTIONS: Readonly<Record<keyof DiagnoseOptions, true>> = {
   pool: true,
   table: true,
   position: true,
+  sequence: true,
   columns: true,
   eventType: true,
   placeholderTypes: true,
@@ -114,7 +115,15 @@ export function resolveDiagnoseOptions(options: DiagnoseOptions): ResolvedDiagno
 
 /** The options of a source over that table. */
 export function eventsOf(
-  { table, position, columns, eventType, placeholderTypes, appendedAt }: Omit<PostgresEventsOptions, 'pool'>,
+  {
+    table,
+    position,
+    sequence,
+    columns,
+    eventType,
+    placeholderTypes,
+    appendedAt,
+  }: Omit<PostgresEventsOptions, 'pool'>,
   { pool, queryTimeoutMs }: Pick<ResolvedDiagnoseOptions, 'pool' | 'queryTimeoutMs'>,
 ): ResolvedPostgresEventsOptions<unknown> {
   return resolvePostgresEventsOptions({
@@ -122,6 +131,7 @@ export function eventsOf(
     table,
     queryTimeoutMs,
     ...(position === undefined ? {} : { position }),
+    ...(sequence === undefined ? {} : { sequence }),
     ...(columns === undefined ? {} : { columns }),
     ...(eventType === undefined ? {} : { eventType }),
     ...(placeholderTypes === undefined ? {} : { placeholderTypes }),

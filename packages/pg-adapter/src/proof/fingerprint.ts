@@ -1,8 +1,12 @@
-import { quoteLiteral } from '../identifiers.ts'
+import { quoteLiteral, quoteName } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+
+type Options = Pick<ResolvedPostgresEventsOptions<unknown>, 'position' | 'sequence' | 'table'>
 
 /**
  * What decides which sequence fills the column, in one expression:
- * - the sequence's file (an identity that is dropped takes its sequence along), and whether rows are hidden;
+ * - the sequence's file (an identity that is dropped takes its sequence along), which sequence has the name that the option
+ *   gives, and whether rows are hidden;
  * - of the table and of all that inherits from it: the oid, the transaction that attached it, its file, which column has the
  *   name now, whether it may be NULL, whether it is an identity, and the oid of its default (each SET DEFAULT makes a new one).
  *
@@ -14,9 +18,11 @@ import { quoteLiteral } from '../identifiers.ts'
  * @param table - the table's oid, in SQL
  * @param sequence - the sequence's oid, in SQL
  */
-export function fingerprintSql(table: string, sequence: string, position: string): string {
+export function fingerprintSql(table: string, sequence: string, options: Options): string {
+  const { position } = options
+  const named = namedSequenceSql(options)
   // A subquery for each relation, no joins: PostgreSQL takes a recursion for large, and would read whole catalogs.
-  return `concat_ws(' ', (select relfilenode from pg_class where oid = ${sequence}), row_security_active(${table}), (
+  return `concat_ws(' ', (select relfilenode from pg_class where oid = ${sequence}), ${named}, row_security_active(${table}), (
       ${familySql(table)}
       select string_agg(concat_ws(':', f.oid, f.attached_by, (select relfilenode from pg_class where oid = f.oid), (
           select concat_ws(':', a.attnum, a.attnotnull, nullif(a.attidentity, ''),
@@ -24,6 +30,13 @@ export function fingerprintSql(table: string, sequence: string, position: string
           from pg_attribute a where a.attrelid = f.oid and a.attname = ${quoteLiteral(position)}
         )), ',' order by f.oid)
       from family f))`
+}
+
+/** The oid of what has the name that the option `sequence` gives, in SQL; NULL without the option. */
+export function namedSequenceSql({ sequence, table }: Pick<Options, 'sequence' | 'table'>): string {
+  if (sequence === undefined) return 'null::oid'
+  const { schema = table.schema, name } = sequence
+  return `to_regclass(${quoteLiteral(quoteName({ schema, name }))})::oid`
 }
 
 /** The table and all that inherits from it, with the transactions that attached them, in one expression. */

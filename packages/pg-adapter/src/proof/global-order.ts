@@ -2,7 +2,13 @@ import { withConnection } from '../client.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { transactUnlessLocked } from '../transaction.ts'
 import type { Inspection } from './inspection.ts'
-import { fail, mayNotRead, otherColumns, requireSharedByPartitions } from './sequence-conditions.ts'
+import {
+  fail,
+  mayNotRead,
+  otherColumns,
+  requireNamedSequence,
+  requireSharedByPartitions,
+} from './sequence-conditions.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
@@ -16,6 +22,7 @@ export async function requireGlobalOrder(
   options: Options,
   signal: AbortSignal,
 ): Promise<void> {
+  requireNamedSequence(inspection, options)
   if (inspection.isPositionUnique) return
   const { sequence } = inspection
   if (sequence === undefined) return fail('position_order', notShown(inspection, options))

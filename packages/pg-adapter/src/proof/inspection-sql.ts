@@ -1,6 +1,6 @@
 import { quoteLiteral, quoteTexts } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
-import { fingerprintSql } from './fingerprint.ts'
+import { fingerprintSql, namedSequenceSql } from './fingerprint.ts'
 
 /** `nextval('name'::regclass)`, perhaps cast to a smaller integer. */
 const NUMBER_ALONE = String.raw`^\(?(pg_catalog\.)?nextval\('([^']|'')*'::regclass\)\)?(::(bigint|integer|smallint))?$`
@@ -9,15 +9,10 @@ const NUMBER_ALONE = String.raw`^\(?(pg_catalog\.)?nextval\('([^']|'')*'::regcla
  * The catalog in one statement, as JSON: the facts that `inspection.ts` parses.
  *
  * A partition or child of a table with an identity column that has no sequence of its own takes numbers from the
- * parent's (17 and later) or from none (before).
+ * parent's (17 and later) or from none (before). The named sequence counts only where the column has neither.
  */
-export function inspectionSql({
-  sql,
-  position,
-  columns,
-  eventType,
-  appendedAt,
-}: ResolvedPostgresEventsOptions<unknown>): string {
+export function inspectionSql(options: ResolvedPostgresEventsOptions<unknown>): string {
+  const { sql, position, columns, eventType, appendedAt } = options
   const named = [
     ...(columns ?? []),
     ...[eventType, appendedAt?.column].filter((column) => column !== undefined),
@@ -64,13 +59,20 @@ appended_at_type as (
   union
   select t.oid, t.typbasetype from appended_at_type d join pg_type t on t.oid = d.typbasetype
 ),
+named_sequence as (
+  select s.seqrelid as oid from pg_sequence s where s.seqrelid = ${namedSequenceSql(options)}
+),
 sequence as (
   select s.seqrelid, s.seqstart, s.seqincrement, s.seqcache, s.seqcycle, c.relpersistence, c.relfilenode,
     n.nspname, c.relname, c.relnamespace
   from pg_sequence s
   join pg_class c on c.oid = s.seqrelid
   join pg_namespace n on n.oid = c.relnamespace
-  where s.seqrelid::text = (select sequences[1] from relation where depth = 0 and cardinality(sequences) = 1)
+  where s.seqrelid::text = (
+    select case when cardinality(sequences) = 1 then sequences[1]
+      when not has_default then (select oid::text from named_sequence) end
+    from relation where depth = 0
+  )
 ),
 numbered as (
   select e.attname, format('%I.%I', n.nspname, s.relname) as sequence
@@ -155,6 +157,7 @@ select json_strip_nulls(json_build_object(
       end) order by depth, oid)
     from relation
   ), '[]'),
+  'namedSequence', (select oid::text from named_sequence),
   'sequence', (
     select json_build_object('oid', seqrelid::text, 'name', format('%I.%I', nspname, relname),
       'relfilenode', relfilenode::text,
@@ -162,6 +165,6 @@ select json_strip_nulls(json_build_object(
       'cache', seqcache::text, 'cycle', seqcycle, 'mayRead', coalesce(has_sequence_privilege(seqrelid, 'SELECT'), false))
     from sequence
   ),
-  'fingerprint', ${fingerprintSql('(select oid from target)', '(select seqrelid from sequence)', position)}
+  'fingerprint', ${fingerprintSql('(select oid from target)', '(select seqrelid from sequence)', options)}
 ))::text as facts`
 }

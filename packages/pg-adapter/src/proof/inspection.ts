@@ -28,6 +28,9 @@ export interface Inspection {
   readonly isCitusTable: boolean
   /** The table, its partitions and whatever inherits from it; the table first. */
   readonly relations: readonly InspectedRelation[]
+  /** The oid of the sequence that the option `sequence` names; `undefined`: there is none, or none was named. */
+  readonly namedSequence?: string
+  /** What fills the position: by its default or identity, or by the option where it has neither. */
   readonly sequence: InspectedSequence | undefined
   /** What the catalog said of the column when all this was read; each poll asks again and compares. */
   readonly fingerprint: string

@@ -82,8 +82,8 @@ export function probeSql(
     commit`
 }
 
-function polledFingerprintSql({ sql, position }: Options, { oid }: InspectedSequence): string {
-  return fingerprintSql(`to_regclass(${quoteLiteral(sql.table)})::oid`, `${oid}::oid`, position)
+function polledFingerprintSql(options: Options, { oid }: InspectedSequence): string {
+  return fingerprintSql(`to_regclass(${quoteLiteral(options.sql.table)})::oid`, `${oid}::oid`, options)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type PostgresCondition, PostgresConditionError } from '../errors.ts'
-import { quoteIdentifier, quoteLiteral } from '../identifiers.ts'
+import { quoteIdentifier, quoteLiteral, quoteName } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { InspectedRelation, InspectedSequence, Inspection } from './inspection.ts'
 
@@ -73,8 +73,9 @@ function requireOneSequence(inspection: Inspection, options: Options): Inspected
   return sequence
 }
 
-/** The one sequence that fills the table's position, by its default or identity. */
+/** The one sequence that fills the table's position, by its default or identity, or because the option says so. */
 function requireSequence(inspection: Inspection, options: Options): InspectedSequence {
+  requireNamedSequence(inspection, options)
   if (inspection.sequence !== undefined) return inspection.sequence
   const [root] = inspection.relations
   const column = `${options.sql.table}.${options.position}`
@@ -98,8 +99,7 @@ function requireSequence(inspection: Inspection, options: Options): InspectedSeq
       `${column} has no default. It owns the sequence ${owned.sequence}, from which its writers seem to take their ` +
         'numbers. First make sure that each of them takes its numbers in the transaction that inserts them. Marten does ' +
         'so in append mode Quick (its default since 9), and not in append mode Rich (its default in 8): in Rich events ' +
-        `would be passed and lost. Then run\n  ${setDefaultSql(options.sql.table, owned.sequence, options)}\n` +
-        LAST_RESORT,
+        `would be passed and lost. Then set the option sequence: ${JSON.stringify(owned.sequence)}. ${LAST_RESORT}`,
     )
   }
   const others = otherColumns(inspection, options)
@@ -107,11 +107,62 @@ function requireSequence(inspection: Inspection, options: Options): InspectedSeq
     'sequence_found',
     others === undefined
       ? `${column} must be filled by one sequence: it has neither a default nor an identity, and no column of this table ` +
-          'has one. If each writer takes its number from a sequence, in the transaction that inserts it, make ' +
-          `nextval of that sequence the default of ${column}. ${LAST_RESORT}`
+          'has one. If each writer takes its number from one sequence, in the transaction that inserts it, name that ' +
+          `sequence in the option sequence. ${LAST_RESORT}`
       : `${column} has neither a default nor an identity, so it is not in the order in which all events were appended ` +
           `(it may be a position within one stream). ${others}`,
   )
+}
+
+/** Throws where the option `sequence` contradicts the catalog. It is heard in every mode. */
+export function requireNamedSequence(inspection: Inspection, options: Options): void {
+  if (options.sequence === undefined) return
+  const { sequence, namedSequence, numberedColumns } = inspection
+  const column = `${options.sql.table}.${options.position}`
+  const { schema = options.table.schema, name } = options.sequence
+  const named = quoteName({ schema, name })
+  if (namedSequence === undefined) {
+    fail(
+      'sequence_found',
+      `sequence: no sequence ${named} in this database; look whether it was renamed or dropped, and whether schema and ` +
+        'sequence are written as the database has them, case included',
+    )
+  }
+  if (sequence === undefined) return
+  if (sequence.oid !== namedSequence) {
+    fail(
+      'sequence_found',
+      `${column} is filled from ${sequence.name}, by its default or identity, but the option sequence names ${named}; ` +
+        'leave the option out',
+    )
+  }
+  const owned = numberedColumns.find((each) => each.column === options.position)
+  if (owned !== undefined && !numberedColumns.some((each) => isFilling(each, sequence, options))) {
+    fail(
+      'sequence_found',
+      `${column} owns the sequence ${owned.sequence}, but the option sequence names ${named}; name the one from which ` +
+        'every writer takes its numbers. If that is not the one that the column owns, first run\n' +
+        `  ALTER SEQUENCE ${owned.sequence} OWNED BY NONE;`,
+    )
+  }
+  const other = numberedColumns.find(
+    (each) => each.sequence === sequence.name && each.column !== options.position,
+  )
+  if (other !== undefined) {
+    fail(
+      'sequence_found',
+      `${sequence.name} fills ${quoteIdentifier(other.column)}, not ${quoteIdentifier(options.position)} (which may be a ` +
+        `position within one stream). Leave the option sequence out. ${otherColumns(inspection, options)}`,
+    )
+  }
+}
+
+function isFilling(
+  { column, sequence }: Inspection['numberedColumns'][number],
+  { name }: InspectedSequence,
+  { position }: Options,
+): boolean {
+  return column === position && sequence === name
 }
 
 /** Which column to name instead, where a sequence fills another one. */
