@@ -43,6 +43,8 @@ export interface StoreFault {
   /** What each call of the handler begins with. */
   readonly asks?: (tx: PgClient) => Promise<unknown>
   readonly queryTimeoutMs?: number
+  /** What `status()` has as its error. */
+  readonly says?: { readonly code: string; readonly message: RegExp }
 }
 
 const lockEvents = async ({ other, events }: Given): Promise<void> => {
@@ -288,9 +290,12 @@ const byPolicy = (daemon: Daemon<bigint>): Readonly<Record<string, ProjectionSta
 const forEach = <T>(outcome: (policy: Policy) => T): Record<Policy, T> =>
   Object.fromEntries(POLICIES.map((policy) => [policy, outcome(policy)])) as Record<Policy, T>
 
+const saying = (says: StoreFault['says']) =>
+  says && { error: { code: says.code, message: expect.stringMatching(says.message) } }
+
 /** The fault is told, blamed on no event, and gone without a trace once it is mended. */
 export async function expectBlameless(db: FileDatabase, fault: StoreFault): Promise<void> {
-  const { stage, breaks, keeps, mends, asks, queryTimeoutMs = 30_000 } = fault
+  const { stage, breaks, keeps, mends, asks, queryTimeoutMs = 30_000, says } = fault
   const events = await tableOf(db, 12)
   const role = await workingRole(db, events)
   const other = await db.session()
@@ -327,7 +332,9 @@ export async function expectBlameless(db: FileDatabase, fault: StoreFault): Prom
   await eventually(async () => {
     await keeps?.(given)
     return byPolicy(daemon)
-  }).toMatchObject(forEach(() => ({ state: 'retrying', skipped: {}, failure: { stage, attempt: 0 } })))
+  }).toMatchObject(
+    forEach(() => ({ state: 'retrying', skipped: {}, failure: { stage, attempt: 0 }, ...saying(says) })),
+  )
   await mends(given)
   await events.append(3)
   await daemon.waitUntilProjected({ timeoutMs: 60_000 })
@@ -337,6 +344,22 @@ export async function expectBlameless(db: FileDatabase, fault: StoreFault): Prom
   expect(blamed).toEqual([])
   const { rows } = await db.pool.query(`select from ${events.schema}.dead_letters`)
   expect(rows).toEqual([])
+}
+
+async function outcomes(db: FileDatabase, events: EventTable, daemon: Daemon<bigint>) {
+  const status = byPolicy(daemon)
+  const checkpoints = checkpointsBeside(events, db.pool)
+  const letters = await createOperations({ checkpoints }).deadLetters.list()
+  const handled = await Promise.all(POLICIES.map((policy) => handledBy(db.pool, events, policy)))
+  return forEach((policy) => ({
+    state: status[policy]?.state,
+    position: status[policy]?.position,
+    skipped: status[policy]?.skipped?.apply_error ?? 0n,
+    handled: handled[POLICIES.indexOf(policy)],
+    letters: letters
+      .filter(({ projection }) => projection === policy)
+      .map((letter) => `${letter.firstPosition} ${letter.stage}`),
+  }))
 }
 
 /** Each policy does what its row says, and every event is handled once when handler or mapping are mended. */
@@ -372,21 +395,7 @@ export async function expectDecided(db: FileDatabase, name: string, fault: OwnFa
     }),
   })
   const operations = createOperations({ checkpoints, source })
-  const look = async () => {
-    const status = byPolicy(daemon)
-    const letters = await operations.deadLetters.list()
-    const handled = await Promise.all(POLICIES.map((policy) => handledBy(db.pool, events, policy)))
-    return forEach((policy) => ({
-      state: status[policy]?.state,
-      position: status[policy]?.position,
-      skipped: status[policy]?.skipped?.apply_error ?? 0n,
-      handled: handled[POLICIES.indexOf(policy)],
-      letters: letters
-        .filter(({ projection }) => projection === policy)
-        .map((letter) => `${letter.firstPosition} ${letter.stage}`),
-    }))
-  }
-  await eventually(look).toEqual(OUTCOMES[stage])
+  await eventually(() => outcomes(db, events, daemon)).toEqual(OUTCOMES[stage])
   isMended = true
   const withLetters = POLICIES.filter((policy) => OUTCOMES[stage][policy].letters.length > 0)
   await Promise.all(
@@ -397,6 +406,44 @@ export async function expectDecided(db: FileDatabase, name: string, fault: OwnFa
     const handled = await Promise.all(POLICIES.map((policy) => handledBy(db.pool, events, policy)))
     return handled.map((positions) => [...positions].sort((a, b) => Number(a - b)))
   }).toEqual(POLICIES.map(() => everything))
+}
+
+/** While no dead letter can be written, nothing is given up; once it can, each policy does what its row says. */
+export async function expectUnburied(
+  db: FileDatabase,
+  { breaks, mends, code }: { readonly breaks: () => void; readonly mends: () => void; readonly code: string },
+): Promise<void> {
+  const events = await tableOf(db, 6)
+  const goOn = gate()
+  const failing = new Set<Policy>()
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.pool, table: events.name, eventType: 'type' }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: POLICIES.map((policy) => {
+      const projection = projectionOf(events, policy, async () => {})
+      return {
+        ...projection,
+        handle: async (page, context) => {
+          await projection.handle(page, context)
+          if (!page.some((row) => positionOf(row) === 4n)) return
+          failing.add(policy)
+          await goOn.promise
+          throw new Error('cannot handle it')
+        },
+      } satisfies Projection<PostgresRow, PgClient>
+    }),
+  })
+  await eventually(() => failing.size).toBe(POLICIES.length)
+  breaks()
+  goOn.open()
+  const stands = { position: 3n, skipped: {} }
+  const waits = { ...stands, state: 'retrying', failure: { stage: 'commit' }, error: { cause: { code } } }
+  await eventually(() => byPolicy(daemon)).toMatchObject({
+    ...forEach(() => waits),
+    pause: { ...stands, state: 'paused', failure: { stage: 'handle' } },
+  })
+  mends()
+  await eventually(() => outcomes(db, events, daemon)).toEqual(OUTCOMES.handle)
 }
 
 /** Whatever the policy: what it has committed by itself would be committed again. */
