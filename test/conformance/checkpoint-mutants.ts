@@ -5,6 +5,7 @@ import {
   type Control,
   type DeadLetters,
   type LateEvents,
+  type LostEvents,
   type SettledMemory,
   type SkipLedger,
   type Tenures,
@@ -121,6 +122,9 @@ const letters = (alter: (deadLetters: DeadLetters<Writes>) => Partial<DeadLetter
 
 const late = (alter: (lateEvents: LateEvents<Writes>) => Partial<LateEvents<Writes>>) =>
   opens(({ lateEvents }) => (lateEvents ? { lateEvents: { ...lateEvents, ...alter(lateEvents) } } : {}))
+
+const loses = (alter: (lostEvents: LostEvents) => Partial<LostEvents>) =>
+  opens(({ lostEvents }) => (lostEvents ? { lostEvents: { ...lostEvents, ...alter(lostEvents) } } : {}))
 
 const begins = (alter: (tenures: Tenures, store: CheckpointStore<Writes>) => Partial<Tenures>) =>
   opens((store) => (store.tenures ? { tenures: { ...store.tenures, ...alter(store.tenures, store) } } : {}))
@@ -960,6 +964,63 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     breaks: late(({ ask }) => ({ discard: (...args) => ask(...args) })),
     caughtBy: 'what is asked for stays asked for until it is closed, and what is discarded is closed',
     says: /discarded twice/,
+  },
+  {
+    name: 'a lost event is recorded by everyone who finds it',
+    breaks: loses(({ record }) => ({
+      record: async (source, losses, signal) => {
+        await record(source, losses, signal)
+        return losses
+      },
+    })),
+    caughtBy: 'a lost event is recorded once, whoever finds it, and kept with all that is known of it',
+    says: /what the second has recorded/,
+  },
+  {
+    name: 'who held a lost event is forgotten',
+    breaks: loses(({ list }) => ({
+      list: async (...args) => (await list(...args)).map((loss) => ({ ...loss, heldBy: [] })),
+    })),
+    caughtBy: 'a lost event is recorded once, whoever finds it, and kept with all that is known of it',
+    says: /what is kept/,
+  },
+  {
+    name: 'a number means the same in each run of the store',
+    breaks: loses(({ record }) => ({
+      record: (source, losses, signal) =>
+        record(
+          source,
+          losses.filter(({ incarnation }) => incarnation !== 'another run'),
+          signal,
+        ),
+    })),
+    caughtBy:
+      'the same number of another consumer, run of the store or source is another event, and is counted',
+    says: /what was recorded/,
+  },
+  {
+    name: 'verdicts are counted together',
+    breaks: loses(({ totals }) => ({
+      totals: async (...args) =>
+        (await totals(...args)).map((total) => ({ ...total, verdict: 'lost' as const })),
+    })),
+    caughtBy:
+      'the same number of another consumer, run of the store or source is another event, and is counted',
+    says: /the totals/,
+  },
+  {
+    name: 'what is being told is claimed by another at once',
+    breaks: loses(({ claim }) => ({
+      claim: (source, due, signal) => claim(source, { ...due, claimMs: -1 }, signal),
+    })),
+    caughtBy: 'what nobody has told is claimed by one other after a time, and what was told never again',
+    says: /what is claimed at once/,
+  },
+  {
+    name: 'what was told is told again',
+    breaks: loses(() => ({ told: async () => {} })),
+    caughtBy: 'what nobody has told is claimed by one other after a time, and what was told never again',
+    says: /what is claimed/,
   },
   {
     name: 'a read does not look whether its signal has fired',

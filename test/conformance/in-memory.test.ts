@@ -49,6 +49,7 @@ register(
       'follows_operators',
       'keeps_dead_letters',
       'keeps_late_events',
+      'keeps_lost_events',
       'counts_deaths',
     ],
   }),

@@ -131,6 +131,8 @@ register(
             'dead_letter_counts',
             'late_events',
             'late_event_units',
+            'lost_events',
+            'lost_event_totals',
           ].map((table) => `${schema}.${table}`)
           await client.query(`begin; lock table ${tables.join(', ')} in access exclusive mode`)
           return () => client.end()
@@ -146,6 +148,7 @@ register(
       'follows_operators',
       'keeps_dead_letters',
       'keeps_late_events',
+      'keeps_lost_events',
       'counts_deaths',
       'stalls',
     ],

@@ -156,10 +156,11 @@ export type Writes = string[]
 /** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. They can stall. */
 export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>> {
   const checkpoints = inMemoryCheckpoints<Writes>({ tx: [] })
-  const { control, deadLetters, lateEvents, tenures } = checkpoints
+  const { control, deadLetters, lateEvents, lostEvents, tenures } = checkpoints
   if (control === undefined) throw new TypeError('checkpoints in memory follow operators')
   if (deadLetters === undefined) throw new TypeError('checkpoints in memory have dead letters')
   if (lateEvents === undefined) throw new TypeError('checkpoints in memory have late events')
+  if (lostEvents === undefined) throw new TypeError('checkpoints in memory have lost events')
   if (tenures === undefined) throw new TypeError('checkpoints in memory keep tenures')
   const committed: string[] = []
   const state = { stalled: Promise.resolve() }
@@ -207,6 +208,13 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         discard: (range, decision, signal) =>
           after(signal, () => lateEvents.discard(range, decision, signal)),
         list: (filter, limit, signal) => after(signal, () => lateEvents.list(filter, limit, signal)),
+      },
+      lostEvents: {
+        record: (source, losses, signal) => after(signal, () => lostEvents.record(source, losses, signal)),
+        claim: (source, due, signal) => after(signal, () => lostEvents.claim(source, due, signal)),
+        told: (source, losses, signal) => after(signal, () => lostEvents.told(source, losses, signal)),
+        totals: (source, signal) => after(signal, () => lostEvents.totals(source, signal)),
+        list: (source, limit, signal) => after(signal, () => lostEvents.list(source, limit, signal)),
       },
       control: {
         units: (filter, signal) => after(signal, () => control.units(filter, signal)),

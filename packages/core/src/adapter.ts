@@ -126,6 +126,14 @@ export type {
   WatchedRun,
   WatchPage,
 } from './ports/late-events.ts'
+export {
+  type KeptLoss,
+  LOST_VERDICTS,
+  type LossKey,
+  type LossTotal,
+  type LostEvents,
+  type LostVerdict,
+} from './ports/lost-events.ts'
 export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
 export type { SettledMemory } from './ports/settled-memory.ts'
 export type { PassedBy, RecordedRun, SkipFilter, SkipLedger } from './ports/skip-ledger.ts'

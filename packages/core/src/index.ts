@@ -77,6 +77,7 @@ export type {
   SkippedRun,
 } from './ports/event-source.ts'
 export type { LateEvent } from './ports/late-events.ts'
+export { LOST_VERDICTS, type LostVerdict } from './ports/lost-events.ts'
 export type { PositionOrder } from './ports/position.ts'
 export {
   MARK_SKIP_REASONS,
@@ -137,12 +138,10 @@ export type {
 export type { TelemetryOptions } from './telemetry/telemetry-options.ts'
 export type { ReadTraceContext, TraceContext } from './telemetry/trace-context.ts'
 export { WATCH_DEFAULTS, type WatchOptions } from './watch/options.ts'
-export {
-  LOST_VERDICTS,
-  type LostEvent,
-  type LostVerdict,
-  type UnsureReason,
-  type WatchedConsumer,
-  type WatchStatus,
+export type {
+  LostEvent,
+  UnsureReason,
+  WatchedConsumer,
+  WatchStatus,
 } from './watch/status.ts'
 export { createWatch, type Watch } from './watch/watch.ts'

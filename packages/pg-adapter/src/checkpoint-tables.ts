@@ -14,6 +14,8 @@ export interface CheckpointTables {
   readonly deadLetterCounts: string
   readonly lateEvents: string
   readonly lateEventUnits: string
+  readonly lostEvents: string
+  readonly lostEventTotals: string
 }
 
 export type Row = Readonly<Record<string, unknown>>
@@ -33,6 +35,8 @@ export function checkpointTables(schema: string): CheckpointTables {
     deadLetterCounts: table('dead_letter_counts'),
     lateEvents: table('late_events'),
     lateEventUnits: table('late_event_units'),
+    lostEvents: table('lost_events'),
+    lostEventTotals: table('lost_event_totals'),
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type DeadLetters,
   type FirstStart,
   type LateEvents,
+  type LostEvents,
   type OpenedCheckpoint,
   ProjectionSourceError,
   requireKnownOptions,
@@ -50,6 +51,7 @@ import { PostgresControl } from './control.ts'
 import { deadLetters } from './dead-letters.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { lateEvents } from './late-events.ts'
+import { lostEvents } from './lost-events.ts'
 import { migrate } from './migrations/migrate.ts'
 import { explainedQuery } from './operator-errors.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
@@ -121,6 +123,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly control: Control<C>
   readonly deadLetters: DeadLetters<C>
   readonly lateEvents: LateEvents<C>
+  readonly lostEvents: LostEvents
   readonly tenures: Tenures
   /** Gives connections as handlers get them. */
   readonly #pool: BoundedPool<C>
@@ -155,6 +158,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     this.deadLetters = deadLetters(this.#operatorQuery, this.#tables, queryTimeoutMs)
     const [operatorQuery, tables] = [this.#operatorQuery, this.#tables]
     this.lateEvents = lateEvents({ query, operatorQuery, tables, queryTimeoutMs })
+    this.lostEvents = lostEvents(query, tables)
   }
 
   prepare(signal: AbortSignal): Promise<void> {

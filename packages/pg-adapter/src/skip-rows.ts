@@ -11,7 +11,7 @@ export function recordSql(
 ): string {
   const numbers = (of: (run: SkippedRun<string>) => string): string =>
     `${quoteTexts(runs.map(of))}::numeric[]`
-  const held = `array[${runs.map(({ heldBy }) => quoteLiteral(heldBy && JSON.stringify(heldBy.map(toJson)))).join(', ')}]::text[]`
+  const held = `array[${runs.map(({ heldBy }) => quoteLiteral(heldBy && JSON.stringify(heldBy.map(holderJson)))).join(', ')}]::text[]`
   return `insert into ${skips} (source, stored, current, count, held_by)
          select ${quoteLiteral(source)}, greatest(run.stored, passed.upto), run.current,
            run.count - greatest(0, coalesce(passed.upto - run.stored, 0)), run.held_by::jsonb
@@ -81,14 +81,14 @@ export function toRecordedRun(row: Row): RecordedRun {
   }
 }
 
-interface StoredHolder {
+export interface StoredHolder {
   readonly transaction: string
   readonly pid?: number
   readonly applicationName?: string
   readonly startedAt?: string
 }
 
-function toJson({ transaction, pid, applicationName, startedAt }: Holder): StoredHolder {
+export function holderJson({ transaction, pid, applicationName, startedAt }: Holder): StoredHolder {
   return {
     transaction,
     ...(pid === undefined ? {} : { pid }),
@@ -97,7 +97,7 @@ function toJson({ transaction, pid, applicationName, startedAt }: Holder): Store
   }
 }
 
-function toHolder({ transaction, pid, applicationName, startedAt }: StoredHolder): Holder {
+export function toHolder({ transaction, pid, applicationName, startedAt }: StoredHolder): Holder {
   return {
     transaction,
     pid,

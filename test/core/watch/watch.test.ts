@@ -216,6 +216,13 @@ test('JSON of the status has its positions as texts', async () => {
   expect(consumers).toMatchObject([{ consumer: 'loops.loop', exposedPositions: '0', lagPositions: '0' }])
 })
 
+test('JSON of lost events has their positions as texts', async () => {
+  const store = storeWithGap()
+  const { watch } = await watched(store, { types: 'all' })
+  await lose(store)
+  expect(JSON.parse(JSON.stringify(watch.lost()))).toMatchObject([{ position: '2', passedAt: '4' }])
+})
+
 test.each<[string, Partial<WatchOptions>, string]>([
   ['no consumers', { consumers: [] }, 'consumers'],
   [
@@ -225,6 +232,7 @@ test.each<[string, Partial<WatchOptions>, string]>([
   ],
   ['a pause of 0', { lookIntervalMs: 0 }, 'lookIntervalMs'],
   ['a share above 1', { timeShare: 2 }, 'timeShare'],
+  ['a ledger that is none', { ledger: 'tidemark' as never }, 'ledger'],
   [
     'types of a source that knows none',
     {

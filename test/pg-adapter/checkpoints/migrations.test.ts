@@ -47,6 +47,8 @@ test('makes its tables, and does nothing the second time', async () => {
     'dead_letters',
     'late_event_units',
     'late_events',
+    'lost_event_totals',
+    'lost_events',
     'migrations',
     'settled',
     'skips',

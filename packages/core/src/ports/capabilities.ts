@@ -1,6 +1,7 @@
 import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts'
 import type { CheckpointStore } from './checkpoint-store.ts'
 import type { EventSource } from './event-source.ts'
+import type { LostEvents } from './lost-events.ts'
 
 /** What a checkpoint store may be able to do besides the port's base. */
 export type StoreCapability =
@@ -9,11 +10,12 @@ export type StoreCapability =
   | 'follows_operators'
   | 'keeps_dead_letters'
   | 'keeps_late_events'
+  | 'keeps_lost_events'
   | 'counts_deaths'
 
 type Source = Pick<EventSource<unknown, unknown>, 'passesUnproven'>
 
-type Part = 'skips' | 'settled' | 'control' | 'deadLetters' | 'lateEvents' | 'tenures'
+type Part = 'skips' | 'settled' | 'control' | 'deadLetters' | 'lateEvents' | 'lostEvents' | 'tenures'
 
 interface Need {
   readonly of: (source: Source) => boolean
@@ -48,6 +50,8 @@ export const STORE_CAPABILITIES: Readonly<
       instead: 'keep the checkpoints in postgresCheckpoints, or read this source in proof mode',
     },
   },
+  // What needs it is an option of a watch.
+  keeps_lost_events: { port: 'lostEvents', need: undefined },
   // Without it an event that ends the process ends it again at each start.
   counts_deaths: { port: 'tenures', need: undefined },
 }
@@ -122,6 +126,21 @@ export function requireLateEvents(
   }
 }
 
+/** Throws `UnsupportedByStoreError` where lost events are to be kept in a store that keeps none. */
+export function requireLostEvents(
+  option: string,
+  store: { readonly name: string; readonly lostEvents?: LostEvents },
+): LostEvents {
+  if (store.lostEvents !== undefined) return store.lostEvents
+  throw new UnsupportedByStoreError(
+    option,
+    store.name,
+    'lostEvents',
+    'lost events are kept there, so that each is told once, also after a restart',
+    `name postgresCheckpoints, or leave ${option} out`,
+  )
+}
+
 /** Throws `UnsupportedByStoreError` where a projection can be rebuilt and nobody can ask for it. */
 export function requireRequests(option: string, store: OperatedStore): void {
   requireControl(
@@ -146,7 +165,7 @@ function requireControl(option: string, store: OperatedStore, why: string, inste
 export function requireCapabilities(
   source: Source,
   store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled'> &
-    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'tenures'>> & {
+    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'lostEvents' | 'tenures'>> & {
       readonly control?: unknown
     },
 ): void {

@@ -2,6 +2,7 @@ import type { Control, ControlledUnit } from './control.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
 import type { LateEvents } from './late-events.ts'
+import type { LostEvents } from './lost-events.ts'
 import type { SettledMemory } from './settled-memory.ts'
 import type { SkipLedger } from './skip-ledger.ts'
 import type { Checkpoint, OpenedCheckpoint, SkipReason, StoredUnit, UnitFilter } from './stored-unit.ts'
@@ -10,7 +11,7 @@ import type { Unit } from './unit.ts'
 
 /**
  * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source. What not
- * every store can do is a part of its own (`settled`, `skips`, `control`, `deadLetters`, `tenures`): a store that lacks it leaves it out, and an option that
+ * every store can do is a part of its own (`settled`, `skips`, `control`, `deadLetters`, `lateEvents`, `lostEvents`, `tenures`): a store that lacks it leaves it out, and an option that
  * needs it is refused when the daemon is made (capabilities.ts).
  *
  * Every method that takes a signal rejects at once when it fires, and lets go of what it has taken for the call: the
@@ -73,6 +74,8 @@ export interface CheckpointStore<Tx> {
   readonly skips?: SkipLedger
   /** For stores that keep which events came late, at positions that a mark had passed. */
   readonly lateEvents?: LateEvents<Tx>
+  /** For stores that keep which events were lost by consumers that Tidemark does not run. */
+  readonly lostEvents?: LostEvents
   /** For stores that keep what operators want of units. */
   readonly control?: Control<Tx>
   /** For stores that keep the events that a policy gave up. */

@@ -1,6 +1,6 @@
+import { LOST_VERDICTS } from '../ports/lost-events.ts'
 import { SKIP_REASONS } from '../ports/stored-unit.ts'
 import { ACKNOWLEDGE_ACTIONS } from '../subscription/status.ts'
-import { LOST_VERDICTS } from '../watch/status.ts'
 import { CONSUMER, type Instrument, OUTCOMES, PROJECTION, SOURCE } from './instrument.ts'
 
 export type CounterName =

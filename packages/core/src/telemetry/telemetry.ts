@@ -2,10 +2,11 @@ import type { FailedBatch } from '../failures/classify.ts'
 import type { CrossedRun } from '../ports/checkpoint-store.ts'
 import type { Gap, HighWaterReading, Holder } from '../ports/event-source.ts'
 import type { LateEvent } from '../ports/late-events.ts'
+import type { LostVerdict } from '../ports/lost-events.ts'
 import type { SkipTotals } from '../ports/stored-unit.ts'
 import type { ProjectionState } from '../projection/status.ts'
 import type { SubscriptionState } from '../subscription/status.ts'
-import type { LostEvent, LostVerdict } from '../watch/status.ts'
+import type { LostEvent } from '../watch/status.ts'
 import { quietly } from './quietly.ts'
 
 /**

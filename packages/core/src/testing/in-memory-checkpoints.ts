@@ -10,6 +10,7 @@ import type {
 } from '../ports/checkpoint-store.ts'
 import type { Control, ControlledUnit, OperatedState } from '../ports/control.ts'
 import type { Evidence, StoredProgress } from '../ports/event-source.ts'
+import type { LostEvents } from '../ports/lost-events.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
 import { addCrossed } from '../ports/skip-totals.ts'
@@ -19,6 +20,7 @@ import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { type Fulfilled, InMemoryControl } from './in-memory-control.ts'
 import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
 import { InMemoryLateEvents } from './in-memory-late-events.ts'
+import { InMemoryLostEvents } from './in-memory-lost-events.ts'
 
 export interface InMemoryCheckpointsOptions<Tx> {
   /** What handlers get as `tx`: a stand-in for the client of your database, or a client of a test database. */
@@ -90,6 +92,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   })
   readonly lateEvents: InMemoryLateEvents<Tx> = new InMemoryLateEvents(this.#rows)
   readonly skips: SkipLedger = this.lateEvents.skips
+  readonly lostEvents: LostEvents = new InMemoryLostEvents()
 
   constructor(tx: Tx) {
     this.#tx = tx

@@ -1,29 +1,57 @@
+import { withJson } from '../kernel/json.ts'
 import type { ConsumerCheckpoint } from '../ports/consumer-checkpoints.ts'
+import type { KeptLoss } from '../ports/lost-events.ts'
 import type { Suspect } from './exposures.ts'
 import type { LostEvent } from './status.ts'
 
 export interface FindingOf {
   readonly consumer: string
+  /** Of the store, as the look had it. */
+  readonly incarnation: string
   /** Whether the user has said that the consumer handles events of this type. */
   readonly isHandled: boolean
 }
 
-export function findingOf(suspect: Suspect, { consumer, isHandled }: FindingOf): LostEvent {
+export function findingOf(suspect: Suspect, { consumer, incarnation, isHandled }: FindingOf): KeptLoss {
   const { event, passedAt, missingAtMs, visibleAtMs, heldBy } = suspect
   return {
     consumer,
+    incarnation,
+    position: String(event.position),
     verdict: isHandled ? 'lost' : 'passed',
-    position: event.position,
     type: event.type,
     passedAt: describeCheckpoint(passedAt),
+    missingAtMs: Math.round(missingAtMs),
+    visibleAtMs: Math.round(visibleAtMs),
+    heldBy,
+    traceparent: undefined,
+  }
+}
+
+/** `JSON.stringify` writes its position as text. */
+export function toLostEvent(loss: KeptLoss): LostEvent {
+  const { consumer, verdict, position, type, passedAt, missingAtMs, visibleAtMs, heldBy } = loss
+  const event: LostEvent = {
+    consumer,
+    verdict,
+    position: BigInt(position),
+    type,
+    passedAt,
     missingAt: new Date(missingAtMs),
     visibleAt: new Date(visibleAtMs),
     heldBy,
   }
+  return withJson(event, () => ({ ...event }))
 }
 
 /** One line for the log. */
-export function describeLost({ consumer, verdict, position, type, passedAt }: LostEvent): string {
+export function describeLost({
+  consumer,
+  verdict,
+  position,
+  type,
+  passedAt,
+}: Omit<KeptLoss, 'heldBy'>): string {
   const event = type === undefined ? `the event at ${position}` : `the event at ${position} (${type})`
   const said =
     verdict === 'lost'

@@ -2,7 +2,10 @@ import { type Clock, systemClock } from '../kernel/clock.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireAbove0, requireTimerMs } from '../kernel/validation.ts'
+import { requireLostEvents } from '../ports/capabilities.ts'
+import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { ConsumerCheckpoints } from '../ports/consumer-checkpoints.ts'
+import type { LostEvents } from '../ports/lost-events.ts'
 import type { WatchSource } from '../ports/watch-source.ts'
 import {
   type ResolvedTelemetryOptions,
@@ -34,6 +37,14 @@ export interface WatchOptions extends TelemetryOptions {
    */
   readonly timeShare?: number
   /**
+   * A checkpoint store in which lost events are kept: `postgresCheckpoints(...)`. Each is written before it is told, and told
+   * once, whether the watch is started again or several run at once. It is the only thing that a watch writes; tables of
+   * Tidemark are made in that store.
+   * - Change it when: losses are to be known after a restart, or two processes watch the same consumers.
+   * @default none: nothing is written, and losses are forgotten with the process
+   */
+  readonly ledger?: Pick<CheckpointStore<never>, 'name' | 'prepare' | 'lostEvents' | 'isTransient'>
+  /**
    * What tells the time, and waits.
    * - Change it when: a test of yours is to own the time.
    * @default the system's
@@ -41,11 +52,20 @@ export interface WatchOptions extends TelemetryOptions {
   readonly clock?: Clock
 }
 
+/** The part of a checkpoint store that keeps lost events, with what is needed to use it. */
+export interface LossLedger {
+  readonly name: string
+  readonly lostEvents: LostEvents
+  prepare(signal: AbortSignal): Promise<void>
+  isTransient(error: unknown): boolean
+}
+
 export interface ResolvedWatchOptions extends ResolvedTelemetryOptions {
   readonly source: WatchSource
   readonly consumers: readonly ConsumerCheckpoints[]
   readonly lookIntervalMs: number
   readonly timeShare: number
+  readonly ledger: LossLedger | undefined
   readonly clock: Clock
 }
 
@@ -60,6 +80,7 @@ const WATCH_OPTIONS: Readonly<Record<keyof WatchOptions, true>> = {
   consumers: true,
   lookIntervalMs: true,
   timeShare: true,
+  ledger: true,
   metrics: true,
   logger: true,
   telemetry: true,
@@ -98,9 +119,23 @@ export function resolveWatchOptions(options: WatchOptions): ResolvedWatchOptions
     consumers,
     lookIntervalMs,
     timeShare,
+    ledger: options.ledger && ledgerOf(options.ledger),
     clock,
     ...resolveTelemetryOptions(options),
   })
+}
+
+function ledgerOf(store: NonNullable<WatchOptions['ledger']>): LossLedger {
+  if (typeof store !== 'object' || typeof store.isTransient !== 'function') {
+    throw new InvalidOptionError('ledger', 'a checkpoint store, as postgresCheckpoints(...)', store)
+  }
+  const lostEvents = requireLostEvents('ledger', store)
+  return {
+    name: store.name,
+    lostEvents,
+    prepare: async (signal) => await store.prepare?.(signal),
+    isTransient: (error) => store.isTransient(error),
+  }
 }
 
 function requireConsumers(

@@ -1,5 +1,6 @@
 import { errorJson, withJson } from '../kernel/json.ts'
 import type { Holder } from '../ports/event-source.ts'
+import type { LostVerdict } from '../ports/lost-events.ts'
 
 export interface WatchStatus {
   /** `failing`: looks fail and are retried. Nothing is seen meanwhile. */
@@ -13,6 +14,17 @@ export interface WatchStatus {
   /** How often everything learned was dropped: a restarted server, a table that was replaced. */
   readonly begunAnew: number
   readonly consumers: readonly WatchedConsumer[]
+  /** The ledger of lost events; `undefined` where none is named. */
+  readonly ledger: LedgerStatus | undefined
+  readonly error: unknown
+}
+
+export interface LedgerStatus {
+  /** What users know this kind of store by. */
+  readonly store: string
+  /** Lost events that were found and are not written yet, and so not told. */
+  readonly unwritten: number
+  /** Why they are not, while that fails. */
   readonly error: unknown
 }
 
@@ -37,7 +49,7 @@ export interface WatchedConsumer {
   readonly exposedPositions: bigint | undefined
   /** Events that became visible late, while it has not moved on since it had passed them. */
   readonly unconfirmed: number
-  /** Lost events that were told. */
+  /** Lost events that were told. With a ledger those that are in it: of former runs, and of other watches, too. */
   readonly lost: number
   /** Events that were passed, of types of which nobody said whether it handles them. */
   readonly passed: number
@@ -45,7 +57,7 @@ export interface WatchedConsumer {
   readonly cannotTell: Readonly<Partial<Record<UnsureReason, number>>>
 }
 
-/** An event that a consumer has passed while it was not visible. Each is told once. */
+/** An event that a consumer has passed while it was not visible. Each is told once. As JSON its position is a text. */
 export interface LostEvent {
   /** As `name.consumer`: where its checkpoint is kept, and what it is called there. */
   readonly consumer: string
@@ -67,10 +79,6 @@ export interface LostEvent {
   readonly heldBy: readonly Holder[]
 }
 
-export type LostVerdict = 'lost' | 'passed'
-
-export const LOST_VERDICTS: readonly LostVerdict[] = ['lost', 'passed']
-
 /** Why an event that became visible below a checkpoint is not called lost. */
 export type UnsureReason =
   /** The checkpoint had passed it when it was first seen: a consumer may start at the head. */
@@ -91,6 +99,11 @@ export type UnsureReason =
 
 /** `JSON.stringify` writes positions as texts. */
 export function statusWithJson(status: WatchStatus): WatchStatus {
-  const { error } = status
-  return withJson(status, () => ({ ...status, error: error === undefined ? undefined : errorJson(error) }))
+  const { error, ledger } = status
+  const toError = (thrown: unknown): unknown => (thrown === undefined ? undefined : errorJson(thrown))
+  return withJson(status, () => ({
+    ...status,
+    ledger: ledger && { ...ledger, error: toError(ledger.error) },
+    error: toError(error),
+  }))
 }

@@ -7,12 +7,14 @@ import { FailureLog } from '../kernel/failure-log.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import type { StoredConsumer } from '../ports/consumer-checkpoints.ts'
 import type { HighWaterReading, Holder } from '../ports/event-source.ts'
+import { type KeptLoss, LOST_VERDICTS } from '../ports/lost-events.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { consumerGauges } from '../telemetry/gauge-readings.ts'
 import { quietly } from '../telemetry/quietly.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
-import { describeLost, findingOf } from './findings.ts'
+import { describeLost, findingOf, toLostEvent } from './findings.ts'
 import { LookPace } from './look-pace.ts'
+import { Losses } from './losses.ts'
 import { type Missing, missingAfter, startMissing } from './missing.ts'
 import { type ResolvedWatchOptions, resolveWatchOptions, type WatchOptions } from './options.ts'
 import { type LostEvent, statusWithJson, type WatchStatus } from './status.ts'
@@ -29,17 +31,19 @@ export interface Watch extends AsyncDisposable {
   stop(): Promise<void>
   /** Where each consumer stands, computed now. */
   status(): WatchStatus
-  /** What was found since the start, the oldest first: each event once a consumer. Of very many, the newest 10,000. */
+  /**
+   * What was found since the start, the oldest first: each event once a consumer. With a ledger all that is in it: what was found
+   * by former runs, and by other watches of the same source. Of very many, the newest 10,000.
+   */
   lost(): readonly LostEvent[]
 }
 
-const MOST_LOST = 10_000
 /** A poll ends exposures and begins none: it may come later than a look. */
 const POLLS_OF_SHARE = 0.2
 
 /**
  * Tells which events a consumer that Tidemark does not run has lost: those that became visible after its checkpoint had
- * passed them. It reads, and nothing else. What it tells is a lower bound: docs/watch.md says what it cannot see.
+ * passed them. It reads, and writes nothing but its `ledger`, where one is named. What it tells is a lower bound: docs/watch.md says what it cannot see.
  *
  * ```ts
  * const watch = createWatch({ source: watchedPostgresEvents({ pool, table, position }), consumers, logger: console })
@@ -60,7 +64,7 @@ class ConsumerWatch implements Watch {
   readonly #pace: LookPace
   readonly #failures = new FailureLog()
   readonly #tallies = new Map<string, ConsumerTally>()
-  #lost: LostEvent[] = []
+  readonly #losses: Losses
   #state: WatchStatus['state'] = 'idle'
   #error: unknown
   #agent: HighWaterAgent<bigint> | undefined
@@ -74,7 +78,14 @@ class ConsumerWatch implements Watch {
   constructor(options: ResolvedWatchOptions) {
     this.#options = options
     this.#pace = new LookPace(options)
-    const { source } = options
+    const { source, ledger, clock, logger } = options
+    this.#losses = new Losses({
+      ledger,
+      source: source.name,
+      clock,
+      tell: (losses) => this.#tell(losses),
+      warn: (line) => logger.warn(line),
+    })
     this.#session = new TelemetrySession<bigint, never>({
       ...options,
       source: source.name,
@@ -104,6 +115,7 @@ class ConsumerWatch implements Watch {
     this.#stopping.abort()
     await this.#agent?.stop()
     await this.#looking
+    await this.#losses.stop()
     this.#session.close(this)
     this.#over.resolve()
   }
@@ -113,7 +125,7 @@ class ConsumerWatch implements Watch {
   }
 
   lost(): readonly LostEvent[] {
-    return [...this.#lost]
+    return this.#losses.lost()
   }
 
   status(): WatchStatus {
@@ -128,7 +140,8 @@ class ConsumerWatch implements Watch {
       begunAnew: this.#begunAnew,
       consumers: [...this.#tallies.values()]
         .filter(({ isThere }) => isThere)
-        .map((tally) => tally.status(runs, mark)),
+        .map((tally) => ({ ...tally.status(runs, mark), ...this.#ofLedger(tally) })),
+      ledger: this.#losses.status(),
       error: this.#error,
     })
   }
@@ -139,13 +152,17 @@ class ConsumerWatch implements Watch {
     try {
       await this.#pollAnew()
       await this.#readConsumers(signal)
+      await this.#losses.open()
     } catch (error) {
-      if (!signal.aborted && !this.#options.source.isTransient(error)) {
+      const { source, ledger } = this.#options
+      if (!signal.aborted && !source.isTransient(error) && ledger?.isTransient(error) !== true) {
         await this.stop()
         throw error
       }
     }
-    if (!signal.aborted) this.#looking = this.#lookOn(signal)
+    if (signal.aborted) return
+    this.#losses.run()
+    this.#looking = this.#lookOn(signal)
   }
 
   async #lookOn(signal: AbortSignal): Promise<void> {
@@ -190,15 +207,13 @@ class ConsumerWatch implements Watch {
       heldBy: this.#heldBy,
     }
     const moves = this.#moves
+    const found: KeptLoss[] = []
     for (const name of new Set([...stored.keys(), ...this.#tallies.keys()])) {
       const tally = this.#tally(name)
-      this.#tell(
-        tally,
-        tally
-          .look(stored.get(name), shared)
-          .map((suspect) => findingOf(suspect, { consumer: name, isHandled: tally.isHandled })),
-      )
+      const of = { consumer: name, incarnation: reading.incarnation, isHandled: tally.isHandled }
+      found.push(...tally.look(stored.get(name), shared).map((suspect) => findingOf(suspect, of)))
     }
+    this.#losses.found(found)
     this.#missing = missingAfter(missing, look, reading.settled)
     this.#heldBy = reading.holders
     // So that it is known who holds what is missing, or that nobody does.
@@ -270,15 +285,27 @@ class ConsumerWatch implements Watch {
     return tally
   }
 
-  #tell({ consumer }: ConsumerTally, found: readonly LostEvent[]): void {
-    const [first] = found
-    if (first === undefined) return
+  /** What is in the ledger counts, where there is one. */
+  #ofLedger({ consumer }: ConsumerTally): { readonly lost?: number; readonly passed?: number } {
+    const [lost, passed] = LOST_VERDICTS.map((verdict) => this.#losses.total(consumer, verdict))
+    return lost === undefined || passed === undefined ? {} : { lost, passed }
+  }
+
+  #tell(losses: readonly KeptLoss[]): void {
     const { telemetry, tracing } = this.#session
-    this.#lost = [...this.#lost, ...found].slice(-MOST_LOST)
-    telemetry.consumerLostEvents({ consumer, verdict: first.verdict, events: found })
-    for (const event of found) tracing.consumerLost(event)
-    const others = found.length === 1 ? '' : `, and ${found.length - 1} more`
-    this.#options.logger.warn(`tidemark: ${describeLost(first)}${others}`)
+    const groups = new Map<string, KeptLoss[]>()
+    for (const loss of losses) {
+      const key = JSON.stringify([loss.consumer, loss.verdict])
+      groups.set(key, [...(groups.get(key) ?? []), loss])
+    }
+    for (const [first, ...others] of groups.values()) {
+      if (first === undefined) continue
+      const events = [first, ...others].map(toLostEvent)
+      telemetry.consumerLostEvents({ consumer: first.consumer, verdict: first.verdict, events })
+      for (const event of events) tracing.consumerLost(event)
+      const more = others.length === 0 ? '' : `, and ${others.length} more`
+      this.#options.logger.warn(`tidemark: ${describeLost(first)}${more}`)
+    }
   }
 
   #failed(error: unknown): void {

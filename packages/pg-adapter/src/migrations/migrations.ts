@@ -209,6 +209,41 @@ comment on column ${schema}.dead_letters.skipped_by is 'the operator who has ask
     sql: (schema) => `alter table ${schema}.checkpoints add column furthest text;
 comment on column ${schema}.checkpoints.furthest is 'how far the live version had come before it was moved back; NULL where it never was';`,
   },
+  {
+    version: 12,
+    sql: (schema) => `create table ${schema}.lost_events (
+  source text not null,
+  consumer text not null,
+  incarnation text not null,
+  position numeric not null,
+  verdict text not null,
+  type text,
+  checkpoint text not null,
+  missing_at timestamptz not null,
+  visible_at timestamptz not null,
+  held_by jsonb not null,
+  traceparent text,
+  recorded_at timestamptz not null default clock_timestamp(),
+  claimed_at timestamptz not null default clock_timestamp(),
+  told_at timestamptz,
+  primary key (source, consumer, incarnation, position)
+);
+create index lost_events_recorded on ${schema}.lost_events (source, recorded_at, position);
+create index lost_events_untold on ${schema}.lost_events (source, claimed_at) where told_at is null;
+comment on table ${schema}.lost_events is 'Tidemark: events that watched consumers have lost, each once';
+comment on column ${schema}.lost_events.checkpoint is 'how far the consumer had gone while the event was not visible';
+comment on column ${schema}.lost_events.missing_at is 'the last look that did not show the event; visible_at is the first one that did';
+comment on column ${schema}.lost_events.claimed_at is 'when a watch took it on itself to tell of it';
+comment on column ${schema}.lost_events.told_at is 'when that was done; NULL before';
+create table ${schema}.lost_event_totals (
+  source text not null,
+  consumer text not null,
+  verdict text not null,
+  events bigint not null,
+  primary key (source, consumer, verdict)
+);
+comment on table ${schema}.lost_event_totals is 'Tidemark: how many lost events were recorded, kept as they come';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

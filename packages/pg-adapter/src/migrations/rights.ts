@@ -29,7 +29,9 @@ export function checkpointRightsSql(schema: string): string {
         ('dead_letters', 'SELECT'), ('dead_letters', 'INSERT'), ('dead_letters', 'UPDATE'),
         ('dead_letter_counts', 'SELECT'), ('dead_letter_counts', 'INSERT'), ('dead_letter_counts', 'UPDATE'),
         ('late_events', 'SELECT'), ('late_events', 'INSERT'), ('late_event_units', 'SELECT'),
-        ('late_event_units', 'INSERT'), ('late_event_units', 'UPDATE')) as needed (name, privilege)
+        ('late_event_units', 'INSERT'), ('late_event_units', 'UPDATE'),
+        ('lost_events', 'SELECT'), ('lost_events', 'INSERT'), ('lost_events', 'UPDATE'),
+        ('lost_event_totals', 'SELECT'), ('lost_event_totals', 'INSERT'), ('lost_event_totals', 'UPDATE')) as needed (name, privilege)
         on c.relname = needed.name
       where c.relnamespace = n.oid and not has_table_privilege(c.oid, needed.privilege)
     ),

@@ -8,6 +8,7 @@ import type {
   CheckpointStoreRule,
 } from './checkpoint-store/fixture.ts'
 import { LATE_EVENT_RULES } from './checkpoint-store/late-events.ts'
+import { LOST_EVENT_RULES } from './checkpoint-store/lost-events.ts'
 import { MOVE_RULES } from './checkpoint-store/moves.ts'
 import { OWNER_RULES } from './checkpoint-store/owners.ts'
 import { PROGRESS_RULES } from './checkpoint-store/progress.ts'
@@ -38,6 +39,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...ROLE_RULES,
   ...DEAD_LETTER_RULES,
   ...LATE_EVENT_RULES,
+  ...LOST_EVENT_RULES,
   ...TENURE_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,

@@ -3,6 +3,7 @@ import type { AdvanceRequest, CheckpointStore, FirstStart } from '../../../ports
 import type { DeadLetters } from '../../../ports/dead-letters.ts'
 import type { Evidence } from '../../../ports/event-source.ts'
 import type { LateEvents } from '../../../ports/late-events.ts'
+import type { LostEvents } from '../../../ports/lost-events.ts'
 import type { SettledMemory } from '../../../ports/settled-memory.ts'
 import type { SkipLedger } from '../../../ports/skip-ledger.ts'
 import type { StoredUnit } from '../../../ports/stored-unit.ts'
@@ -88,6 +89,10 @@ export function deadLettersOf<Tx>(store: CheckpointStore<Tx>): DeadLetters<Tx> {
 
 export function lateEventsOf<Tx>(store: CheckpointStore<Tx>): LateEvents<Tx> {
   return needed(store.lateEvents, 'lateEvents', 'keeps_late_events')
+}
+
+export function lostEventsOf<Tx>(store: CheckpointStore<Tx>): LostEvents {
+  return needed(store.lostEvents, 'lostEvents', 'keeps_lost_events')
 }
 
 export function move(

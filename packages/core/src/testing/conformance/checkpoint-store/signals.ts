@@ -13,6 +13,7 @@ import {
   expectPosition,
   FIRST,
   lateEventsOf,
+  lostEventsOf,
   move,
   never,
   noWork,
@@ -73,6 +74,15 @@ const LATE_CALLS: Readonly<Record<string, Call>> = {
   'lateEvents.discard': (store, signal) =>
     lateEventsOf(store).discard(RANGE, { who: 'Ada', why: 'no' }, signal),
   'lateEvents.list': (store, signal) => lateEventsOf(store).list({ state: 'open' }, 1, signal),
+}
+
+const LOST_CALLS: Readonly<Record<string, Call>> = {
+  'lostEvents.record': (store, signal) => lostEventsOf(store).record(SOURCE, [], signal),
+  'lostEvents.claim': (store, signal) =>
+    lostEventsOf(store).claim(SOURCE, { claimMs: 1_000, limit: 1 }, signal),
+  'lostEvents.told': (store, signal) => lostEventsOf(store).told(SOURCE, [], signal),
+  'lostEvents.totals': (store, signal) => lostEventsOf(store).totals(SOURCE, signal),
+  'lostEvents.list': (store, signal) => lostEventsOf(store).list(SOURCE, 1, signal),
 }
 
 /** The signals of all methods but `advance`. */
@@ -173,5 +183,6 @@ function callsOf(capabilities: readonly string[]): (readonly [string, Call])[] {
       : []),
     ...(has('keeps_dead_letters') ? Object.entries(LETTER_CALLS) : []),
     ...(has('keeps_late_events') ? Object.entries(LATE_CALLS) : []),
+    ...(has('keeps_lost_events') ? Object.entries(LOST_CALLS) : []),
   ]
 }

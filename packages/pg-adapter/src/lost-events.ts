@@ -1,0 +1,27 @@
+import type { LostEvents } from '@tidemark/core/adapter'
+import type { CheckpointTables, Query } from './checkpoint-tables.ts'
+import {
+  claimLostSql,
+  listLostSql,
+  recordLostSql,
+  toKeptLoss,
+  toLossTotal,
+  toldLostSql,
+  totalsLostSql,
+} from './lost-event-rows.ts'
+
+/** Which events consumers have lost that Tidemark does not run: the tables `lost_events` and `lost_event_totals`. */
+export function lostEvents(query: Query, tables: CheckpointTables): LostEvents {
+  return {
+    record: async (source, losses, signal) =>
+      (await query(recordLostSql(tables, source, losses), signal)).map(toKeptLoss),
+    claim: async (source, due, signal) =>
+      (await query(claimLostSql(tables, source, due), signal)).map(toKeptLoss),
+    told: async (source, losses, signal) => {
+      await query(toldLostSql(tables, source, losses), signal)
+    },
+    totals: async (source, signal) => (await query(totalsLostSql(tables, source), signal)).map(toLossTotal),
+    list: async (source, limit, signal) =>
+      (await query(listLostSql(tables, source, limit), signal)).map(toKeptLoss),
+  }
+}
