@@ -11,6 +11,7 @@ export type PostgresCondition =
   | 'position_order'
   | 'columns_exist'
   | 'appended_at'
+  | 'where'
   | 'sequence_found'
   | 'sequence_shared_by_partitions'
   | 'sequence_cache'

@@ -4,7 +4,7 @@ import { quoteIdentifier, quoteTexts } from './identifiers.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
 import { type PageColumns, pageColumnsSql, type ReadAsText } from './page-columns.ts'
 import type { PageRanges } from './page-range.ts'
-import { noPlaceholderSql } from './proof/late-events.ts'
+import { eventRowsSql } from './proof/event-rows.ts'
 import { type Read, readProvenRows, readRows } from './proof/proven-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
 
@@ -92,7 +92,7 @@ function pageSql(
       ? `and e.${quoteIdentifier(eventType)}::text = any (${quoteTexts(eventTypes)})`
       : ''
   return `select ${pageColumnsSql(options, asText)} from ${sql.table} e
-    where e.${sql.position} <= ${upTo} ${above} ${ofTypes} ${noPlaceholderSql(options)}
+    where e.${sql.position} <= ${upTo} ${above} ${ofTypes} ${eventRowsSql(options)}
     order by e.${sql.position} fetch first ${limit} rows with ties`
 }
 

@@ -1,7 +1,7 @@
 import type { Gap, Look, LookRequest, VisibleEvent } from '@tidemark/core/adapter'
-import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
+import { quoteIdentifier } from './identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { noPlaceholderSql } from './proof/late-events.ts'
+import { eventRowsSql } from './proof/event-rows.ts'
 import type { PollMemory } from './proof/poll-memory.ts'
 import { readProvenRows } from './proof/proven-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
@@ -41,13 +41,13 @@ function byIndexSql(options: Options, runs: readonly Gap<bigint>[], above: bigin
   const numbers = (of: (run: Gap<bigint>) => bigint): string => `array[${runs.map(of).join(', ')}]::bigint[]`
   const { position } = options.sql
   const fresh = `select ${columnsSql(options)} from ${options.sql.table} e
-    where e.${position} > ${above} and e.${position} <= ${above + NEW_POSITIONS} ${rowsSql(options)}
+    where e.${position} > ${above} and e.${position} <= ${above + NEW_POSITIONS} ${eventRowsSql(options)}
     order by e.${position} limit ${MOST_NEW}`
   if (runs.length === 0) return fresh
   return `(select late.* from unnest(${numbers(({ from }) => from)}, ${numbers(({ to }) => to)}) as run (first, last)
       cross join lateral (
         select ${columnsSql(options)} from ${options.sql.table} e
-        where e.${position} between run.first and run.last ${rowsSql(options)}
+        where e.${position} between run.first and run.last ${eventRowsSql(options)}
         order by e.${position} limit ${MOST_OF_ONE_RUN}
       ) late
       order by run.first, late.position::bigint limit ${MOST_APPEARED})
@@ -78,7 +78,7 @@ function scannedFrom({ runs, above }: LookRequest): bigint {
 function byScanSql(options: Options, from: bigint, above: bigint): string {
   const { table, position } = options.sql
   return `select ${columnsSql(options)} from ${table} e
-    where e.${position} >= ${from} and e.${position} <= ${above + SCANNED_POSITIONS} ${rowsSql(options)}
+    where e.${position} >= ${from} and e.${position} <= ${above + SCANNED_POSITIONS} ${eventRowsSql(options)}
     order by e.${position} limit ${MOST_SCANNED}`
 }
 
@@ -138,14 +138,6 @@ function columnsSql({ sql, eventType, watched }: Options): string {
   const transaction =
     watched?.transaction === undefined ? 'null' : `e.${quoteIdentifier(watched.transaction)}`
   return `e.${sql.position}::text as position, ${type}::text as type, ${transaction}::text as transaction`
-}
-
-/** A placeholder, and a row that no consumer reads, are as good as missing: nobody loses them. */
-function rowsSql(options: Options): string {
-  const equal = Object.entries(options.watched?.where ?? {}).map(
-    ([column, value]) => `and e.${quoteIdentifier(column)} = ${quoteLiteral(value)}`,
-  )
-  return [noPlaceholderSql(options), ...equal].join(' ')
 }
 
 function toEvent({ position, type, transaction }: Readonly<Record<string, unknown>>): VisibleEvent {

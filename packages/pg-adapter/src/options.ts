@@ -51,6 +51,15 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
    */
   readonly placeholderTypes?: readonly string[]
   /**
+   * Columns, and what they are equal to in the rows that are events of this source: `{ tenant_id: 'acme' }`. All other rows are
+   * somebody else's: no handler gets them, and they are no gaps and no late events. A row with NULL there is one of them.
+   * **What a row has there must never change**: an event that comes to fulfil it below the mark is never handed over.
+   * - Change it when: the table has the events of several tenants, or archived ones, and the projections want one kind. Where
+   * few rows are events of this source, pages are slow without an index on these columns and then the position.
+   * @default every row
+   */
+  readonly where?: Readonly<Record<string, string | number | bigint | boolean>>
+  /**
    * The column with the time at which an event was appended, by the database's clock, for lag and delay in seconds. It is
    * of type `timestamptz`; a `timestamp` without time zone needs the zone that its times are in, as in
    * `{ column: 'time', timeZone: 'UTC' }`. NULL and infinity are unknown times. Without this option lag counts from when
@@ -74,8 +83,9 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
   readonly typeField?: K & keyof E
   /**
    * Names this store in checkpoints and metrics.
-   * - Change it when: the table is renamed (give the old name, or every checkpoint is refused), or two have the same name.
-   * @default the table's name as given
+   * - Change it when: the table is renamed (give the old name, or every checkpoint is refused), or two have the same name. Under
+   * a name of your own a changed `where` is not noticed: what was passed under the old one stays passed.
+   * @default the table's name as given, and `where`: `events[tenant_id=acme]`
    */
   readonly name?: string
   /**
@@ -126,6 +136,8 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly columns: readonly string[] | undefined
   readonly eventType: string | undefined
   readonly placeholderTypes: readonly string[]
+  /** Columns and what they have to be equal to, as text. */
+  readonly where: Readonly<Record<string, string>>
   readonly appendedAt: AppendedAt | undefined
   readonly mapRow: (row: PostgresRow, position: bigint) => E
   readonly name: string
@@ -133,17 +145,15 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly staleThreshold: { readonly thresholdMs: number; readonly lateEventWindowMs: number } | undefined
   readonly allowMissingIndex: boolean
   /** Of a source that is watched, not read; its positions may be NULL, since nothing is read by them. */
-  readonly watched: WatchedRows | undefined
+  readonly watched: WatchedColumns | undefined
   /** Quoted, for SQL. */
   readonly sql: { readonly table: string; readonly position: string }
 }
 
-/** Which rows are watched, and what is read of them besides position and type. */
-interface WatchedRows {
+/** What is read of watched rows besides position and type. */
+interface WatchedColumns {
   /** The column with the transaction that appended the row. */
   readonly transaction: string | undefined
-  /** Columns and what they have to be equal to, as text. */
-  readonly where: Readonly<Record<string, string>>
 }
 
 export interface AppendedAt {

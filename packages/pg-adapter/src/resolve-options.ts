@@ -17,6 +17,7 @@ const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true
   columns: true,
   eventType: true,
   placeholderTypes: true,
+  where: true,
   appendedAt: true,
   mapRow: true,
   typeField: true,
@@ -33,7 +34,8 @@ export function resolvePostgresEventsOptions<E>(
   requireKnownOptions(options, POSTGRES_EVENTS_OPTIONS)
   const table = parseQualifiedName('table', options.table)
   const position = requireText('position', options.position ?? POSTGRES_EVENTS_DEFAULTS.position)
-  const name = requireText('name', options.name ?? options.table)
+  const where = resolveWhere(options.where)
+  const name = requireText('name', options.name ?? options.table + describeWhere(where))
   if (options.eventType !== undefined) requireText('eventType', options.eventType)
   if (options.columns !== undefined && !Array.isArray(options.columns)) {
     throw new InvalidOptionError('columns', 'an array of column names', options.columns)
@@ -51,6 +53,7 @@ export function resolvePostgresEventsOptions<E>(
     columns: options.columns,
     eventType: options.eventType,
     placeholderTypes: resolvePlaceholderTypes(options),
+    where,
     appendedAt: resolveAppendedAt(options.appendedAt),
     mapRow: options.mapRow ?? ((row) => row as E),
     name,
@@ -77,6 +80,27 @@ function resolvePlaceholderTypes({
     )
   }
   return Object.freeze(placeholderTypes.map((type) => requireText('placeholderTypes', type)))
+}
+
+function resolveWhere(where: PostgresEventsOptions['where'] = {}): Readonly<Record<string, string>> {
+  if (typeof where !== 'object' || where === null || Array.isArray(where)) {
+    throw new InvalidOptionError('where', 'an object of columns and values', where)
+  }
+  for (const [column, value] of Object.entries(where)) {
+    requireText('where', column)
+    if (!['string', 'number', 'bigint', 'boolean'].includes(typeof value)) {
+      throw new InvalidOptionError(`where.${column}`, 'a text, a number or a boolean', value)
+    }
+  }
+  return Object.freeze(
+    Object.fromEntries(Object.entries(where).map(([column, value]) => [column, String(value)])),
+  )
+}
+
+/** Other rows are another source: its checkpoints are not taken for this one's. */
+function describeWhere(where: Readonly<Record<string, string>>): string {
+  const conditions = Object.entries(where).map(([column, value]) => `${column}=${value}`)
+  return conditions.length === 0 ? '' : `[${conditions.toSorted().join(',')}]`
 }
 
 function resolveAppendedAt(appendedAt: PostgresEventsOptions['appendedAt']): AppendedAt | undefined {

@@ -12,6 +12,7 @@ import { withConnection } from './client.ts'
 import { openWriters } from './open-writers.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { requireReadableInOrder, requireTable } from './proof/conditions.ts'
+import { requireComparableWhere } from './proof/event-rows.ts'
 import { requireGlobalOrder } from './proof/global-order.ts'
 import { inspect } from './proof/inspection.ts'
 import { transactUnlessLocked } from './transaction.ts'
@@ -38,6 +39,7 @@ export async function openStale(
   requireTable(inspection, options)
   await requireGlobalOrder(inspection, options, signal)
   requireReadableInOrder(inspection, options)
+  await requireComparableWhere(options, signal)
   const memory: Opened = { sequenceStart: inspection.sequence?.start }
   return { incarnation: UNPROVEN_INCARNATION, memory }
 }

@@ -6,7 +6,7 @@ import { resolvePostgresEventsOptions } from '../resolve-options.ts'
 export interface DiagnoseOptions
   extends Pick<
     PostgresEventsOptions,
-    'position' | 'sequence' | 'columns' | 'eventType' | 'placeholderTypes' | 'appendedAt'
+    'position' | 'sequence' | 'columns' | 'eventType' | 'placeholderTypes' | 'where' | 'appendedAt'
   > {
   /** A `pg.Pool`, or anything with its `connect`. One of its connections is taken at a time. */
   readonly pool: PostgresEventsOptions['pool']
@@ -54,6 +54,7 @@ const DIAGNOSE_OPTIONS: Readonly<Record<keyof DiagnoseOptions, true>> = {
   columns: true,
   eventType: true,
   placeholderTypes: true,
+  where: true,
   appendedAt: true,
   sampleMs: true,
   timeoutMs: true,
@@ -122,6 +123,7 @@ export function eventsOf(
     columns,
     eventType,
     placeholderTypes,
+    where,
     appendedAt,
   }: Omit<PostgresEventsOptions, 'pool'>,
   { pool, queryTimeoutMs }: Pick<ResolvedDiagnoseOptions, 'pool' | 'queryTimeoutMs'>,
@@ -135,6 +137,7 @@ export function eventsOf(
     ...(columns === undefined ? {} : { columns }),
     ...(eventType === undefined ? {} : { eventType }),
     ...(placeholderTypes === undefined ? {} : { placeholderTypes }),
+    ...(where === undefined ? {} : { where }),
     ...(appendedAt === undefined ? {} : { appendedAt }),
   })
 }

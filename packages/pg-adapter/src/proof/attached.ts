@@ -3,8 +3,8 @@ import { quoteIdentifier, quoteTexts } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { KnownBackends } from '../server/backends.ts'
 import { isSeen, type Snapshot } from '../server/snapshot.ts'
+import { eventRowsSql } from './event-rows.ts'
 import type { InspectedRelation, Inspection } from './inspection.ts'
-import { noPlaceholderSql } from './late-events.ts'
 import { readProvenRows } from './proven-rows.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
@@ -108,7 +108,7 @@ const MOST_LOOKED_THROUGH = 100_000
 
 /** @param olderThan - only rows of transactions that are older than one of these, and none of them */
 function rowsSql(
-  { sql, eventType, placeholderTypes }: Options,
+  { sql, eventType, placeholderTypes, where }: Options,
   { member, upTo }: Attached,
   above: bigint | undefined,
   olderThan: readonly string[],
@@ -124,7 +124,7 @@ function rowsSql(
       select e.${sql.position}::text as position, ${type} as type, e.xmin::text as "writtenBy", e.tableoid as oid
       from ${member.mayRead ? member.name : sql.table} e
       where e.${sql.position} <= ${upTo} ${above === undefined ? '' : `and e.${sql.position} > ${above}`}
-        ${noPlaceholderSql({ eventType, placeholderTypes })}
+        ${eventRowsSql({ eventType, placeholderTypes, where })}
       order by e.${sql.position} desc limit ${conditions.length === 0 ? MOST_ROWS : MOST_LOOKED_THROUGH}
     ) newest
     where ${conditions.length === 0 ? 'true' : conditions.join(' and ')} limit ${MOST_ROWS}`

@@ -58,9 +58,10 @@ export function requireReadableInOrder(inspection: Inspection, options: Options)
   if (first) fail(first.condition, mendable.map(({ message }) => message).join('\n'))
 }
 
-function optionThatNames(column: string, { eventType, appendedAt, watched }: Options): string {
+function optionThatNames(column: string, { eventType, where, appendedAt, watched }: Options): string {
   if (column === eventType) return 'eventType'
-  if (watched) return column === watched.transaction ? 'transaction' : 'where'
+  if (column in where) return 'where'
+  if (column === watched?.transaction) return 'transaction'
   return column === appendedAt?.column ? 'appendedAt' : 'columns'
 }
 

@@ -1,6 +1,7 @@
 import { NotPrimaryError, PartitionsChangedError, PostgresConditionError } from '../errors.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { requireReadableInOrder, requireTable } from './conditions.ts'
+import { requireComparableWhere } from './event-rows.ts'
 import type { FormerSequences } from './former-sequences.ts'
 import { type InspectedSequence, type Inspection, inspect } from './inspection.ts'
 import { showsOwnSequenceLock } from './own-lock.ts'
@@ -69,6 +70,7 @@ async function inspectAndCheck(
 ): Promise<Inspected> {
   const inspection = await inspect(options, signal)
   const sequence = requireConditions(inspection, options)
+  await requireComparableWhere(options, signal)
   former.add(sequence.oid)
   if (!(await showsOwnSequenceLock(options.pool, sequence.oid, signal))) {
     throw new PostgresConditionError(

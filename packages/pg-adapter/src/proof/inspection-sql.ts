@@ -12,9 +12,10 @@ const NUMBER_ALONE = String.raw`^\(?(pg_catalog\.)?nextval\('([^']|'')*'::regcla
  * parent's (17 and later) or from none (before). The named sequence counts only where the column has neither.
  */
 export function inspectionSql(options: ResolvedPostgresEventsOptions<unknown>): string {
-  const { sql, position, columns, eventType, appendedAt } = options
+  const { sql, position, columns, eventType, where, appendedAt } = options
   const named = [
     ...(columns ?? []),
+    ...Object.keys(where),
     ...[eventType, appendedAt?.column].filter((column) => column !== undefined),
   ]
   const isEveryColumnRead = columns === undefined

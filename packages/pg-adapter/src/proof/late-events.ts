@@ -7,11 +7,15 @@ import {
   passedLateEvents,
   type StoredProgress,
 } from '@tidemark/core/adapter'
-import { quoteIdentifier, quoteTexts } from '../identifiers.ts'
+import { quoteIdentifier } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { eventRowsSql } from './event-rows.ts'
 import type { Inspection } from './inspection.ts'
 
-type Options = Pick<ResolvedPostgresEventsOptions<unknown>, 'eventType' | 'placeholderTypes' | 'sql'>
+type Options = Pick<
+  ResolvedPostgresEventsOptions<unknown>,
+  'eventType' | 'placeholderTypes' | 'sql' | 'where'
+>
 
 const LEAST_RUNS = 10
 
@@ -49,7 +53,7 @@ const MOST_OF_ONE_RUN = 100
 
 /**
  * The events that are visible now in runs of positions that were proven empty, as JSON: one look into the index for each
- * run, in a statement that travels with a poll. Rows that fill a dead number on purpose are left out.
+ * run, in a statement that travels with a poll.
  */
 export function lateEventsSql(
   options: Options,
@@ -65,15 +69,9 @@ export function lateEventsSql(
     from unnest(${numbers(({ from }) => from)}, ${numbers(({ to }) => to)}) as run (first, last)
     cross join lateral (
       select e.${position} as position, ${type} as type from ${table} e
-      where e.${position} between run.first and run.last ${noPlaceholderSql(options)}
+      where e.${position} between run.first and run.last ${eventRowsSql(options)}
       order by e.${position} limit ${mostOfOneRun}
     ) late`
-}
-
-/** A condition on the rows of `e`: what was written to fill a dead number is no event. An event without a type is one. */
-export function noPlaceholderSql({ eventType, placeholderTypes }: Omit<Options, 'sql'>): string {
-  if (eventType === undefined || placeholderTypes.length === 0) return ''
-  return `and (e.${quoteIdentifier(eventType)}::text = any (${quoteTexts(placeholderTypes)})) is not true`
 }
 
 export function parseLateEvents(json: unknown): readonly LateEvent[] {

@@ -1,0 +1,58 @@
+import { withConnection } from '../client.ts'
+import { PostgresConditionError } from '../errors.ts'
+import { quoteIdentifier, quoteLiteral, quoteTexts } from '../identifiers.ts'
+import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { sqlState } from '../sql-state.ts'
+import { transactUnlessLocked } from '../transaction.ts'
+
+type Options = ResolvedPostgresEventsOptions<unknown>
+
+/**
+ * Conditions on the rows of `e`, each with `and` before it: which of them are events of this source. What was written to fill
+ * a dead number is none, and what does not fulfil the option `where` is somebody else's. An event without a type is one.
+ *
+ * Positions of both are taken all the same. So what is settled is found without this.
+ */
+export function eventRowsSql({
+  eventType,
+  placeholderTypes,
+  where,
+}: Pick<Options, 'eventType' | 'placeholderTypes' | 'where'>): string {
+  const isNoPlaceholder =
+    eventType === undefined || placeholderTypes.length === 0
+      ? []
+      : [`and (e.${quoteIdentifier(eventType)}::text = any (${quoteTexts(placeholderTypes)})) is not true`]
+  return [...isNoPlaceholder, ...whereConditions({ where }).map((condition) => `and ${condition}`)].join(' ')
+}
+
+function whereConditions({ where }: Pick<Options, 'where'>): readonly string[] {
+  return Object.entries(where).map(
+    ([column, value]) => `e.${quoteIdentifier(column)} = ${quoteLiteral(value)}`,
+  )
+}
+
+/** Throws where a column cannot be compared with what `where` wants it to be. */
+export async function requireComparableWhere(options: Options, signal: AbortSignal): Promise<void> {
+  const conditions = whereConditions(options)
+  if (conditions.length === 0) return
+  try {
+    await withConnection(options.pool, signal, (client) =>
+      transactUnlessLocked(
+        client,
+        `select from ${options.sql.table} e where ${conditions.join(' and ')} limit 0`,
+      ),
+    )
+  } catch (error) {
+    const state = sqlState(error) ?? ''
+    if (!state.startsWith(DATA_EXCEPTION) && state !== UNDEFINED_OPERATOR) throw error
+    throw new PostgresConditionError(
+      'where',
+      `where: ${options.sql.table} has no such rows, and can have none: ${String(error)}; write each value as the column ` +
+        'holds it',
+      { cause: error },
+    )
+  }
+}
+
+const DATA_EXCEPTION = '22'
+const UNDEFINED_OPERATOR = '42883'
