@@ -1,4 +1,4 @@
-import type { Projection } from '@tidemark/core'
+import type { Daemon, Projection } from '@tidemark/core'
 import { createDaemon } from '@tidemark/core'
 import { createOperations, type Operations } from '@tidemark/core/operations'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
@@ -43,13 +43,17 @@ async function missed(events: EventTable, count: number, projection: Partial<Rec
   await events.append(1)
   const daemon = await node(events, projection)
   await daemon.waitUntilProjected()
+  await missMore(events, daemon, count)
+  return daemon
+}
+
+/** So many events of a transaction that is open, and one above them that is handled before they are committed. */
+async function missMore(events: EventTable, daemon: Daemon<bigint>, count: number) {
   const writer = await db.session()
   await writer.query('begin')
   await writer.query(`insert into ${events.name} (type) select 'late' from generate_series(1, $1)`, [count])
-  await events.append(1)
-  await daemon.waitUntilProjected({ upTo: BigInt(count + 2) })
+  await daemon.waitUntilProjected({ upTo: await events.append(1) })
   await writer.query('commit')
-  return daemon
 }
 
 const newEvents = async () => {
@@ -140,4 +144,75 @@ test('onLateEvent is refused where no late event is ever found, or nobody keeps 
   expect(() => createDaemon({ source: sourceOf(events), checkpoints: withoutLedger, projections })).toThrow(
     expect.objectContaining({ code: 'TIDEMARK_UNSUPPORTED_BY_STORE', missing: 'lateEvents' }),
   )
+})
+
+test('one that an operator has asked for and that fails keeps no other one from onLateEvent', async () => {
+  const events = await newEvents()
+  const record = recorder(events, 'all').handle
+  const handle: Recorder['handle'] = async (page, context) => {
+    if (page.some(({ position }) => position === 2n)) throw new Error('fails here too')
+    await record(page as never, context)
+  }
+  const daemon = await missed(events, 1, { handle, onLateEvent: handle })
+  const failures = async () =>
+    (await operator(events).lateEvents({ to: 2n }))[0]?.units.reduce((sum, of) => sum + of.failures, 0)
+  await eventually(failures).toBeGreaterThan(0)
+  const waiting = operator(events).reprocess({ from: 2n, to: 2n, ...BY, timeoutMs: 1 })
+  await expect(waiting).rejects.toMatchObject({ code: 'TIDEMARK_WAIT_TIMEOUT' })
+  await missMore(events, daemon, 1)
+  await eventually(() => sorted(events)).toEqual([1n, 3n, 4n, 5n])
+})
+
+test('what a handler of late events throws may hold what Postgres cannot store', async () => {
+  const events = await newEvents()
+  const daemon = await missed(events, 1, {
+    onLateEvent: () => {
+      throw new Error(`no such\0customer ${'x'.repeat(5_000)}`)
+    },
+  })
+  await eventually(() => operator(events).lateEvents()).toMatchObject([
+    { units: [{ state: 'open', error: expect.stringMatching(/^no suchcustomer x{1984}$/) }] },
+  ])
+  expect(daemon.status().projections[0]).toMatchObject({ state: 'live', failure: undefined })
+})
+
+test('those of a projection that was forgotten are not waited for, and not counted', async () => {
+  const events = await newEvents()
+  const daemon = await missed(events, 1)
+  await eventually(async () => (await operator(events).lateEvents({ state: 'open' })).length).toBe(1)
+  await daemon.stop()
+  await operator(events).pause({ projection: 'all', ...BY })
+  await operator(events).forget({ projection: 'all', ...BY })
+  expect(await operator(events).reprocess({ from: 1n, to: 9n, ...BY })).toBe(0)
+  expect(await operator(events).discardLateEvents({ from: 1n, to: 9n, ...BY })).toBe(0)
+})
+
+test('a projection that was moved back is given late events in their place, and once, also those that were asked for', async () => {
+  const events = await newEvents()
+  const daemon = await missed(events, 3)
+  await eventually(async () => (await operator(events).lateEvents({ state: 'open' })).length).toBe(3)
+  await daemon.stop()
+  const waiting = operator(events).reprocess({ from: 2n, to: 4n, ...BY, timeoutMs: 1 })
+  await expect(waiting).rejects.toMatchObject({ code: 'TIDEMARK_WAIT_TIMEOUT' })
+  await operator(events).pause({ projection: 'all', ...BY })
+  await operator(events).moveTo({ projection: 'all', position: 1n, ...BY })
+  await operator(events).resume({ projection: 'all', ...BY })
+  await db.pool.query(`delete from ${events.schema}.handled where position > 1`)
+  const record = recorder(events, 'all').handle
+  const next = await node(events, {
+    batchSize: 1,
+    handle: async (page, context) => {
+      // So that the daemon has looked what is asked for before it has passed them.
+      if (page.some(({ position }) => position === 2n))
+        await new Promise((resolve) => setTimeout(resolve, 2_500))
+      await record(page as never, context)
+    },
+  })
+  await next.waitUntilProjected()
+  expect(await handled(events)).toEqual(upTo(5))
+  expect((await operator(events).lateEvents()).map(({ units }) => units[0]?.state)).toEqual([
+    'in_order',
+    'in_order',
+    'in_order',
+  ])
 })

@@ -128,7 +128,7 @@ export function dueSql(
 ): string {
   return `select position::text as position from ${lateEventUnits} o
     where ${isUnitSql('o', unit)} and source = ${quoteLiteral(source)} and closed_as is null
-      ${isAsked ? 'and asked_at is not null' : ''}
+      and asked_at is ${isAsked ? 'not null' : 'null'}
     order by o.position limit ${integerSql(limit)}`
 }
 
@@ -219,6 +219,7 @@ function decideSql(
       on conflict do nothing;
     with found as (
       select o.* from ${lateEventUnits} o join ${lateEvents} l on l.source = o.source and l.position = o.position
+      join ${checkpoints} c on ${isSameSql('c', 'o')} and ${hasPassedSql('l.source', 'l.position')}
       where ${inRange('o')} and ${isOf('o')} and o.closed_as is null
       order by ${KEY.split(', ')
         .map((key) => `o.${key}`)

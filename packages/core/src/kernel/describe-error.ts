@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { messageOf } from './errors.ts'
 
 /** Causes and parts of an error that are followed: more is a circle, or tells nobody anything. */
 const MOST_LEVELS = 8
@@ -10,6 +11,14 @@ export function describeError(error: unknown): string {
   } catch {
     return 'an error that cannot be described'
   }
+}
+
+/** The longest message that a store keeps. */
+const LONGEST_KEPT = 2_000
+
+/** The message of an error for a store to keep. Postgres cannot store a NUL character. */
+export function keptMessage(error: unknown): string {
+  return messageOf(error).replaceAll('\0', '').slice(0, LONGEST_KEPT)
 }
 
 function lines(error: unknown, seen: Set<unknown>): string[] {

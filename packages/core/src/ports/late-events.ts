@@ -54,7 +54,10 @@ export interface LateEvents<Tx> {
   ): Promise<readonly OpenedLate[]>
   /** Of each unit that has open ones. Writes nothing. */
   counts(source: string, signal: AbortSignal): Promise<readonly OpenLate[]>
-  /** The open ones of a unit, the lowest first, at most `limit`. Writes nothing. */
+  /**
+   * The open ones of a unit that an operator has asked to be handled (`isAsked`), or the others; the lowest first, at most `limit`.
+   * Writes nothing.
+   */
   due(
     unit: Unit,
     source: string,

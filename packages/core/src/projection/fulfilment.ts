@@ -1,6 +1,6 @@
 import type { Burial } from '../failures/letter.ts'
-import { describeError } from '../kernel/describe-error.ts'
-import { hasCode, messageOf } from '../kernel/errors.ts'
+import { describeError, keptMessage } from '../kernel/describe-error.ts'
+import { hasCode } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type {
@@ -47,8 +47,6 @@ type Work<Tx> = Parameters<Control<Tx>['fulfil']>[1]
 
 /** How long the batch of a live version may take that is to be live no longer; then it is tried again at the next look. */
 const LIVE_WITHIN_MS = 2_000
-/** The longest that is kept of an error. */
-const LONGEST_REASON = 2_000
 
 /** Does what operators ask of this node, and tells what came of it. Never rejects: what passes by itself is tried again. */
 export class Fulfilments<P, E, Tx> {
@@ -123,9 +121,7 @@ export class Fulfilments<P, E, Tx> {
   ): Promise<Done | undefined> {
     const { projection, logger } = this.#parts
     const isLetter = hasCode(error, 'TIDEMARK_DEAD_LETTER_NOT_WRITTEN')
-    const reason = messageOf(isLetter ? error.cause : error)
-      .replaceAll('\0', '')
-      .slice(0, LONGEST_REASON)
+    const reason = keptMessage(isLetter ? error.cause : error)
     const what = isLetter
       ? 'a dead letter could not be written'
       : `its ${name ?? WORK_OF[asked.request.operation]} has failed`

@@ -1,11 +1,11 @@
 import { isOwnFault, StagedError } from '../failures/classify.ts'
 import type { HandlerCalls } from '../failures/handler-timeout.ts'
-import { describeError } from '../kernel/describe-error.ts'
-import { messageOf } from '../kernel/errors.ts'
+import { describeError, keptMessage } from '../kernel/describe-error.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { AdvanceWork, CheckpointStore, LockedUnit } from '../ports/checkpoint-store.ts'
 import type { LateEvents } from '../ports/late-events.ts'
+import { isReached } from '../ports/position.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
@@ -28,8 +28,8 @@ interface LateWork<P, E, Tx> {
   readonly givenUp: AbortSignal
 }
 
-/** What of the late events is due: those that an operator has asked for, or those for `onLateEvent`. */
-export type LateDue = 'none' | 'asked' | 'open'
+/** What of the late events is due: those that an operator has asked for, or the others, for `onLateEvent`. */
+export type LateDue = 'asked' | 'others'
 
 const TOO_LATE = Symbol('somebody has closed a late event meanwhile')
 const NOT_LIVE = Symbol('another version is the live one')
@@ -62,10 +62,12 @@ export class LateBatches<P, E, Tx> {
   async next(due: LateDue, work: LateWork<P, E, Tx>): Promise<boolean> {
     const { projection, source, checkpoints, clock } = this.#parts
     const { lateEvents } = checkpoints
-    if (due === 'none' || lateEvents === undefined) return false
+    if (lateEvents === undefined) return false
     const of = { isAsked: due === 'asked', limit: this.#turns.asksFor }
     const open = await lateEvents.due(projection.unit, source.name, of, work.stopping)
-    const positions = this.#turns.choose(open, clock.nowMs())
+    // Where the checkpoint was moved back, it is given the others in their place.
+    const passed = open.filter((position) => isReached(source.order, source.order.parse(position), work.at))
+    const positions = this.#turns.choose(passed, clock.nowMs())
     if (positions.length === 0) return false
     try {
       await this.#handle(lateEvents, due, positions, work)
@@ -88,14 +90,14 @@ export class LateBatches<P, E, Tx> {
       if (!isOwnFault(stage) || isPassing(this.#parts, stage, error)) throw thrown
       this.#turns.failed(positions, clock.nowMs(), systemRandom())
       this.#tell(thrown)
-      await lateEvents.failed(projection.unit, source.name, positions, messageOf(error), work.stopping)
+      await lateEvents.failed(projection.unit, source.name, positions, keptMessage(error), work.stopping)
     }
     return true
   }
 
   async #handle(
     lateEvents: LateEvents<Tx>,
-    due: Exclude<LateDue, 'none'>,
+    due: LateDue,
     positions: readonly string[],
     { calls, at, read, commit, givenUp }: LateWork<P, E, Tx>,
   ): Promise<void> {

@@ -71,7 +71,7 @@ export class ProjectionRunner<P, E, Tx> {
   /** The newest of what an operator has decided, and what some node has done for one, that this process has heard of. */
   #heard: { readonly decidedAtMs: number | undefined; readonly answered: string | undefined } | undefined
   readonly #late: LateBatches<P, E, Tx>
-  #lateDue: LateDue = 'none'
+  #lateDue: readonly LateDue[] = []
 
   constructor(parts: RunnerParts<P, E, Tx>) {
     this.#parts = parts
@@ -138,7 +138,7 @@ export class ProjectionRunner<P, E, Tx> {
   /** What an operator wants, and the last that was decided. */
   follow({ desired, decision, role, isRetryAsked: isAsked, asked, answered }: Wanted): void {
     // Late events are mended as dead letters are: between batches, the checkpoint where it is.
-    const isRetryAsked = isAsked || this.#lateDue !== 'none'
+    const isRetryAsked = isAsked || this.#lateDue.length > 0
     const { phase } = this.#standing
     // The answer that is on its way may be of before or after it: the next look comes in a second.
     if (phase === 'opening') return
@@ -155,8 +155,8 @@ export class ProjectionRunner<P, E, Tx> {
 
   /** How many late events of this unit are open, and how many of them an operator has asked for; handled from the next look on. */
   lateEvents({ open, asked }: Pick<OpenLate, 'open' | 'asked'>): void {
-    const isOwn = this.#parts.projection.onLateEvent !== undefined && open > 0
-    this.#lateDue = asked > 0 ? 'asked' : isOwn ? 'open' : 'none'
+    const isOwn = this.#parts.projection.onLateEvent !== undefined && open > asked
+    this.#lateDue = [...(asked > 0 ? (['asked'] as const) : []), ...(isOwn ? (['others'] as const) : [])]
   }
 
   /** Ends after the batch at hand. */
@@ -372,8 +372,10 @@ export class ProjectionRunner<P, E, Tx> {
       givenUp: this.#givenUp.signal,
     }
     const read = (position: P) => this.#calls.read(position, position, 1, reading)
-    if (await this.#late.next(this.#lateDue, { ...work, at, read })) return { kind: 'retried', isMore: true }
-    this.#lateDue = 'none'
+    for (const due of this.#lateDue) {
+      if (await this.#late.next(due, { ...work, at, read })) return { kind: 'retried', isMore: true }
+    }
+    this.#lateDue = []
     return await retryLetter(
       {
         ...this.#parts,

@@ -135,7 +135,7 @@ export class InMemoryLateEvents<Tx> implements LateEvents<Tx> {
   ): Promise<readonly string[]> {
     signal.throwIfAborted()
     return this.#openOf(source)
-      .filter((late) => unitKey(late.unit) === unitKey(unit) && (late.isAsked || !isAsked))
+      .filter((late) => unitKey(late.unit) === unitKey(unit) && late.isAsked === isAsked)
       .map(({ position }) => position)
       .sort(byNumber)
       .slice(0, limit)

@@ -222,6 +222,8 @@ export const LATE_EVENT_RULES: readonly CheckpointStoreRule[] = [
       expectEqual(await late.ask({ ...range, from: '6' }, DECISION, never()), 0, 'asked for elsewhere')
       expectEqual(await late.ask({ ...range, projections: ['else'] }, DECISION, never()), 0, 'of another')
       expectEqual(await late.ask(range, DECISION, never()), 1, 'asked for')
+      expectEqual(await dueOf(late), [], 'what is due of the others')
+      expectEqual(await dueOf(late, true), ['5'], 'what is due')
       const twice = { ...DECISION, who: 'another' }
       expectEqual(await lateEventsOf(other).ask(range, twice, never()), 1, 'asked for twice')
       const counts = await late.counts(SOURCE, never())
@@ -250,5 +252,5 @@ async function missed(store: Store): Promise<void> {
   await lateEventsOf(store).open(SOURCE, [UNIT], { withinMs: undefined }, never())
 }
 
-const dueOf = async <Tx>(late: LateEvents<Tx>): Promise<readonly string[]> =>
-  await late.due(ALL, SOURCE, { isAsked: false, limit: 10 }, never())
+const dueOf = async <Tx>(late: LateEvents<Tx>, isAsked = false): Promise<readonly string[]> =>
+  await late.due(ALL, SOURCE, { isAsked, limit: 10 }, never())
