@@ -7,10 +7,11 @@ import { serverAccount, temporaryRoot } from '@tidemark-internal/embedded-postgr
 import { vi } from 'vitest'
 import { Scrape } from './scrape.ts'
 
-const MAIN = fileURLToPath(new URL('../../examples/demo/dist/main.js', import.meta.url))
+const programPath = (name: string): string =>
+  fileURLToPath(new URL(`../../examples/demo/dist/${name}`, import.meta.url))
 
 /** The object of `--json`. */
-interface DemoResult {
+export interface DemoResult {
   readonly mode: string
   readonly postgres: string
   readonly seconds: number
@@ -46,12 +47,21 @@ export class DemoProcess {
     })
   }
 
+  /** The demo of the daemon, with a port of its own unless `args` name one. */
   static async start(...args: string[]): Promise<DemoProcess> {
+    return await DemoProcess.#run('main.js', ['--port', '0', ...args])
+  }
+
+  /** The demo of the watch. */
+  static async startWatch(...args: string[]): Promise<DemoProcess> {
+    return await DemoProcess.#run('watch/main.js', args)
+  }
+
+  static async #run(program: string, args: readonly string[]): Promise<DemoProcess> {
     const folder = await mkdtemp(join(temporaryRoot(serverAccount()), 'tidemark-demo-test-'))
     // The server's account has to reach into it.
     await chmod(folder, 0o755)
-    // A port of its own, unless `args` name one.
-    const child = spawn(process.execPath, [MAIN, '--port', '0', ...args], {
+    const child = spawn(process.execPath, [programPath(program), ...args], {
       env: { ...process.env, TMPDIR: folder },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -73,19 +83,25 @@ export class DemoProcess {
     )
   }
 
-  result(): DemoResult {
-    return JSON.parse(this.stdout.trimEnd().split('\n').at(-1) ?? '') as DemoResult
+  result<T = DemoResult>(): T {
+    return JSON.parse(this.stdout.trimEnd().split('\n').at(-1) ?? '') as T
   }
 
   /** What `/metrics` shows now. */
   async scrape(): Promise<Scrape> {
+    return new Scrape(await this.metrics())
+  }
+
+  /** The same, as it is served. */
+  async metrics(): Promise<string> {
     const response = await fetch(this.metricsUrl())
-    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
-    return new Scrape(await response.text())
+    const text = await response.text()
+    if (!response.ok) throw new Error(`${response.status} ${text}`)
+    return text
   }
 
   metricsUrl(): string {
-    const [, url] = /^Metrics are at (\S+)$/m.exec(this.stderr) ?? []
+    const [, url] = /(http:\S+\/metrics)$/m.exec(this.stderr) ?? []
     if (url === undefined) throw new Error(`no metrics yet:\n${this.stderr}`)
     return url
   }

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { startPostgres } from '@tidemark-internal/embedded-postgres'
+import { type StartPostgresOptions, startPostgres } from '@tidemark-internal/embedded-postgres'
 import pg from 'pg'
-import type { DemoOptions } from './options.ts'
-import { createTables } from './tables.ts'
 
 /** The server that the demo runs on, and its schema there. */
 export interface DemoDatabase {
+  readonly url: string
   /** `18.4` */
   readonly version: string
   readonly isEmbedded: boolean
@@ -20,22 +19,32 @@ export interface DemoDatabase {
   close(): Promise<void>
 }
 
-/** Besides the writers: the daemon, those who stand by, and some to spare. */
-const OTHER_SESSIONS = 50
+export interface DatabaseOptions {
+  /** `undefined`: an embedded server. */
+  readonly databaseUrl?: string | undefined
+  /** Of the embedded server. */
+  readonly server: StartPostgresOptions
+  /** In the schema, which is made before and is on the search path of none of them. */
+  readonly createTables: (admin: pg.Client, schema: string) => Promise<void>
+}
+
 const ERROR_UNDEFINED_PARAMETER = '42704'
 
-export async function openDatabase(options: DemoOptions): Promise<DemoDatabase> {
-  const { databaseUrl } = options
-  if (databaseUrl !== undefined) return await prepare(databaseUrl, false, dropEverything)
-  const server = await startPostgres({
-    settings: { max_connections: String(options.writers + OTHER_SESSIONS) },
-  })
-  return await prepare(server.url, true, () => server.dispose())
+export async function openDatabase(options: DatabaseOptions): Promise<DemoDatabase> {
+  const { databaseUrl, createTables } = options
+  if (databaseUrl !== undefined) return await prepare(databaseUrl, false, createTables, dropEverything)
+  const server = await startPostgres(options.server)
+  return await prepare(server.url, true, createTables, () => server.dispose())
 }
 
 type Close = (admin: () => Promise<pg.Client>, schema: string) => Promise<void>
 
-async function prepare(url: string, isEmbedded: boolean, close: Close): Promise<DemoDatabase> {
+async function prepare(
+  url: string,
+  isEmbedded: boolean,
+  createTables: DatabaseOptions['createTables'],
+  close: Close,
+): Promise<DemoDatabase> {
   const schema = `tidemark_demo_${randomBytes(4).toString('hex')}`
   const connectionString = withoutApplicationName(url)
   const configOf = (role: string) => ({ connectionString, application_name: `${schema} ${role}` })
@@ -54,8 +63,10 @@ async function prepare(url: string, isEmbedded: boolean, close: Close): Promise<
     try {
       const version = await settingOf(admin, 'server_version')
       const most = await settingOf(admin, 'max_prepared_transactions')
+      await admin.query(`create schema ${schema}`)
       await createTables(admin, schema)
       return {
+        url: connectionString,
         version: version?.split(' ')[0] ?? 'unknown',
         isEmbedded,
         schema,

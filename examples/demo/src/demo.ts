@@ -12,11 +12,14 @@ import { Observer } from './observer.ts'
 import type { DemoOptions } from './options.ts'
 import { pause } from './pause.ts'
 import { createProjections } from './projections.ts'
+import { Random } from './random.ts'
+import { appendRows, createTables } from './tables.ts'
 import type { Told } from './verdict/report.ts'
 import { judge } from './verdict/verdict.ts'
 import { startLiveView } from './view/live-view.ts'
 import { paintFor } from './view/paint.ts'
 import { snapshots } from './view/snapshot.ts'
+import { weightedBehaviours } from './writers/behaviours.ts'
 import { standBy } from './writers/bystanders.ts'
 import { PreparedTransactions } from './writers/prepared-transactions.ts'
 import { runWriters } from './writers/writers.ts'
@@ -24,8 +27,25 @@ import { runWriters } from './writers/writers.ts'
 /** Four runners with a batch and the next page each, and the polls. */
 const DAEMON_CONNECTIONS = 12
 const HELPER_CONNECTIONS = 4
+/** Besides the writers: the daemon, those who stand by, and some to spare. */
+const OTHER_SESSIONS = 50
 const CATCH_UP_MS = 60_000
 const CATCH_UP_INTERRUPTED_MS = 10_000
+/**
+ * Numbers taken a second: well above the 1,000 that make a run worth looking at, well below what keeps two cores busy.
+ */
+const PACE_PER_SECOND = 2_000
+const LONGEST_HOLD_MS = 1_500
+/** As in an application with a few bad habits. */
+const BEHAVIOURS = weightedBehaviours({
+  single: 250,
+  severalStatements: 300,
+  manyRows: 300,
+  savepoint: 100,
+  hold: 9,
+  prepare: 4,
+  terminated: 5,
+})
 
 /** Called with the verdict, before any lingering. */
 export type Tell = (told: Told) => void
@@ -58,7 +78,11 @@ interface Run {
 async function runWithMetrics(run: Run): Promise<Told | undefined> {
   const { options, interrupted } = run
   process.stderr.write(options.databaseUrl ? 'Connecting ...\n' : 'Starting a PostgreSQL of its own ...\n')
-  const database = await openDatabase(options).catch((error: unknown) => {
+  const database = await openDatabase({
+    databaseUrl: options.databaseUrl,
+    server: { settings: { max_connections: String(options.writers + OTHER_SESSIONS) } },
+    createTables,
+  }).catch((error: unknown) => {
     // A Ctrl-C also ends an initdb that is under way.
     if (interrupted.aborted) return undefined
     throw error
@@ -187,9 +211,15 @@ async function write(
   void pause(options.seconds * 1_000, interrupted).then(() => ending.abort())
   const prepared = allowsPreparedTransactions ? new PreparedTransactions(pool, schema, ledger) : undefined
   await runWriters(
-    options.writers,
+    {
+      count: options.writers,
+      behaviours: BEHAVIOURS,
+      numbersPerSecond: PACE_PER_SECOND,
+      append: appendRows(schema),
+      randomOf: () => new Random(),
+    },
     database,
-    { schema, pool, ledger, prepared, ending: ending.signal },
+    { schema, pool, ledger, prepared, longestHoldMs: LONGEST_HOLD_MS, ending: ending.signal },
     (what, error) => observer.trouble(what, error),
   )
   return (performance.now() - startedMs) / 1_000

@@ -1,5 +1,5 @@
 import type { PostgresRow } from '@tidemark/pg-adapter'
-import { between, oneOf } from './random.ts'
+import type { Random } from './random.ts'
 
 /** What happens to the accounts of a small bank. */
 export interface AccountEvent {
@@ -28,8 +28,12 @@ const TYPES: readonly [EventType, ...EventType[]] = [
 ]
 const ACCOUNTS = 500
 
-export function newEvent(): NewEvent {
-  return { type: oneOf(TYPES), account: between(1, ACCOUNTS), amount: between(1, 10_000) }
+export function newEvent(random: Random): NewEvent {
+  return {
+    type: random.oneOf(TYPES),
+    account: random.between(1, ACCOUNTS),
+    amount: random.between(1, 10_000),
+  }
 }
 
 export function toAccountEvent(row: PostgresRow, position: bigint): AccountEvent {

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util'
+import { numberOf, parseCommandLine, UsageError } from './command-line.ts'
 
 export interface DemoOptions {
   readonly seconds: number
@@ -14,9 +14,6 @@ export interface DemoOptions {
   readonly lingerSeconds: number
   readonly json: boolean
 }
-
-/** The command line cannot be followed; the message is for its user. */
-export class UsageError extends Error {}
 
 /**
  * 20 s: enough for every kind of trouble to come up many times. 3000 ms: the library's default, which is Marten's.
@@ -59,7 +56,10 @@ is anything to judge. Ctrl-C ends the run early, with its verdict and no lingeri
 
 /** `'help'` when that is what was asked for. Throws a {@link UsageError}. */
 export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
-  const values = readArguments(args)
+  const values = parseCommandLine(args, {
+    values: ['seconds', 'writers', 'mode', 'threshold-ms', 'database-url', 'port', 'linger-seconds'],
+    flags: ['json'],
+  })
   if (values.help) return 'help'
   const mode = values.mode ?? DEFAULTS.mode
   if (mode !== 'proof' && mode !== 'stale-threshold') {
@@ -85,43 +85,6 @@ export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
     ]),
     json: values.json ?? false,
   }
-}
-
-function readArguments(args: readonly string[]) {
-  try {
-    const { values } = parseArgs({
-      // `pnpm demo -- --json` hands the dashes on.
-      args: args[0] === '--' ? args.slice(1) : [...args],
-      options: {
-        seconds: { type: 'string' },
-        writers: { type: 'string' },
-        mode: { type: 'string' },
-        'threshold-ms': { type: 'string' },
-        'database-url': { type: 'string' },
-        port: { type: 'string' },
-        'linger-seconds': { type: 'string' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    })
-    return values
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
-  }
-}
-
-function numberOf(
-  option: string,
-  text: string | undefined,
-  otherwise: number,
-  [least, most]: readonly [number, number],
-): number {
-  if (text === undefined) return otherwise
-  const number = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN
-  if (number >= least && number <= most) return number
-  throw new UsageError(
-    `${option}: expected a whole number from ${least} to ${most}, found ${JSON.stringify(text)}`,
-  )
 }
 
 /** The text is not repeated: it may hold a password. */

@@ -1,5 +1,6 @@
 export { serverAccount, temporaryRoot } from './account.ts'
 export { freePort } from './free-port.ts'
-export { isMajor, type Major } from './majors.ts'
+export { installMajor } from './install-major.ts'
+export { DEFAULT_MAJOR, isMajor, MAJORS, type Major } from './majors.ts'
 export type { StopMode } from './postmaster.ts'
 export { type EmbeddedPostgres, type StartPostgresOptions, startPostgres } from './start-postgres.ts'

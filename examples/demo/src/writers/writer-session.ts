@@ -1,25 +1,35 @@
 import type pg from 'pg'
 import type { DemoDatabase } from '../database.ts'
-import { newEvent } from '../event.ts'
+import { type NewEvent, newEvent } from '../event.ts'
 import type { Ledger } from '../ledger.ts'
+import type { Random } from '../random.ts'
+
+/** Inserts events in the running transaction, in one statement, and answers their positions. */
+export type Append = (client: pg.Client, events: readonly NewEvent[]) => Promise<readonly number[]>
 
 /** What a session's transactions are made of. The positions of the running one are kept until it has ended. */
 export class WriterSession {
   readonly #client: pg.Client
-  readonly #schema: string
+  readonly #append: Append
   readonly #ledger: Ledger
+  readonly random: Random
   #positions: number[] = []
   numbersTaken = 0
   isGone = false
 
-  private constructor(client: pg.Client, schema: string, ledger: Ledger) {
+  private constructor(client: pg.Client, append: Append, ledger: Ledger, random: Random) {
     this.#client = client
-    this.#schema = schema
+    this.#append = append
     this.#ledger = ledger
+    this.random = random
   }
 
-  static async open(database: DemoDatabase, role: string, ledger: Ledger): Promise<WriterSession> {
-    return new WriterSession(await database.connect(role), database.schema, ledger)
+  static async open(
+    database: DemoDatabase,
+    role: string,
+    { append, ledger, random }: { readonly append: Append; readonly ledger: Ledger; readonly random: Random },
+  ): Promise<WriterSession> {
+    return new WriterSession(await database.connect(role), append, ledger, random)
   }
 
   /** For `pg_terminate_backend`. */
@@ -35,16 +45,11 @@ export class WriterSession {
     await this.query('begin')
   }
 
-  /** One statement, however many events. */
   async append(count: number): Promise<void> {
-    const events = Array.from({ length: count }, newEvent)
-    const { rows } = await this.#client.query<{ position: string }>(
-      `insert into ${this.#schema}.events (type, account, amount)
-       select * from unnest($1::text[], $2::int[], $3::int[]) returning position`,
-      [events.map((e) => e.type), events.map((e) => e.account), events.map((e) => e.amount)],
-    )
-    for (const { position } of rows) this.#positions.push(Number(position))
-    this.numbersTaken += rows.length
+    const events = Array.from({ length: count }, () => newEvent(this.random))
+    const positions = await this.#append(this.#client, events)
+    this.#positions.push(...positions)
+    this.numbersTaken += positions.length
   }
 
   /** One statement and its commit. */
