@@ -122,6 +122,7 @@ export default defineConfig({
       },
       together(onPostgres('pg-adapter', ['test/pg-adapter/**/*.test.ts'])),
       onPostgres('pg-adapter-instrumented', [`test/pg-adapter/${INSTRUMENTED}`]),
+      together(onPostgres('presets', ['test/presets/**/*.test.ts'])),
       onEsdb('esdb-adapter-eventstore', 'eventstore', ['test/esdb-adapter/**/*.test.ts']),
       onEsdb(
         'esdb-adapter-kurrentdb',

@@ -62,6 +62,12 @@ test('every snippet about watching is typed', () => {
   expect(typeErrors([whole ?? '', program], WATCH)).toEqual([])
 }, 120_000)
 
+test('every snippet about presets is typed', () => {
+  const snippets = snippetsOf('docs/presets.md')
+  expect(snippets.length).toBeGreaterThan(1)
+  expect(typeErrors(snippets)).toEqual([])
+}, 120_000)
+
 const OPERATING = `
 declare global {
   const operations: import('@tidemark/core/operations').Operations<bigint>

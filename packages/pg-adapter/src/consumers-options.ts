@@ -17,6 +17,14 @@ export interface PostgresConsumersOptions {
    */
   readonly checkpoint: string | readonly [transaction: string, position: string]
   /**
+   * The checkpoint is a token of Axon Framework, and each segment of a processor has a row of its own: the columns of the segment
+   * and of the token's class. The token may be `bytea`, a large object (`oid`) or text. A processor has passed what all of its
+   * segments have.
+   * - Change it when: the table is Axon's. `axon()` sets it.
+   * @default none
+   */
+  readonly axonTokens?: { readonly segment: string; readonly type: string }
+  /**
    * What a checkpoint is.
    * - `'last'`: the last position that was handled.
    * - `'next'`: the one after it, which is read next.
@@ -64,6 +72,7 @@ export interface ResolvedPostgresConsumersOptions {
   readonly table: QualifiedName
   readonly consumer: readonly string[]
   readonly checkpoint: readonly string[]
+  readonly axonTokens: { readonly segment: string; readonly type: string } | undefined
   readonly stored: 'last' | 'next'
   readonly run: string | undefined
   readonly isConsumer: (name: string) => boolean
@@ -76,6 +85,7 @@ const POSTGRES_CONSUMERS_OPTIONS: Readonly<Record<keyof PostgresConsumersOptions
   table: true,
   consumer: true,
   checkpoint: true,
+  axonTokens: true,
   stored: true,
   run: true,
   isConsumer: true,
@@ -89,12 +99,24 @@ export function resolvePostgresConsumersOptions(
   options: PostgresConsumersOptions,
 ): ResolvedPostgresConsumersOptions {
   requireKnownOptions(options, POSTGRES_CONSUMERS_OPTIONS)
-  const { stored = 'last', run, isConsumer = () => true, eventTypes = {} } = options
+  const { axonTokens, stored = 'last', run, isConsumer = () => true, eventTypes = {} } = options
   const table = parseQualifiedName('table', options.table)
   const consumer = requireColumns('consumer', options.consumer)
   const checkpoint = requireColumns('checkpoint', options.checkpoint)
   if (checkpoint.length > 2) {
     throw new InvalidOptionError('checkpoint', 'a column, or two: transaction and position', checkpoint)
+  }
+  if (axonTokens !== undefined) {
+    requireKnownOptions(axonTokens, { segment: true, type: true }, 'axonTokens')
+    requireText('axonTokens.segment', axonTokens.segment)
+    requireText('axonTokens.type', axonTokens.type)
+    if (checkpoint.length > 1) {
+      throw new InvalidOptionError(
+        'checkpoint',
+        'one column, that of the token, beside axonTokens',
+        checkpoint,
+      )
+    }
   }
   if (stored !== 'last' && stored !== 'next') {
     throw new InvalidOptionError('stored', `'last' or 'next'`, stored)
@@ -114,6 +136,7 @@ export function resolvePostgresConsumersOptions(
     table,
     consumer,
     checkpoint,
+    axonTokens: axonTokens && Object.freeze({ ...axonTokens }),
     stored,
     run,
     isConsumer,

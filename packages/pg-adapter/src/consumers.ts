@@ -1,4 +1,5 @@
 import type { ConsumerCheckpoint, ConsumerCheckpoints, StoredConsumer } from '@tidemark/core/adapter'
+import { type AxonSegment, axonProcessors } from './axon-processors.ts'
 import { withConnection } from './client.ts'
 import { parseCheckpoint } from './consumer-checkpoint.ts'
 import {
@@ -24,14 +25,13 @@ export function postgresConsumers(options: PostgresConsumersOptions): ConsumerCh
   }
 }
 
+type Options = ResolvedPostgresConsumersOptions
+type Row = Readonly<Record<string, unknown>>
+
 /** One look reads them all; so many are no consumers, but something else. */
 const MOST_CONSUMERS = 1_000
 
-async function readConsumers(
-  options: ResolvedPostgresConsumersOptions,
-  signal: AbortSignal,
-): Promise<readonly StoredConsumer[]> {
-  const { isConsumer, stored } = options
+async function readConsumers(options: Options, signal: AbortSignal): Promise<readonly StoredConsumer[]> {
   const rows = await readRows(options, signal)
   if (rows.length > MOST_CONSUMERS) {
     throw new ConsumersUnreadableError(
@@ -39,14 +39,10 @@ async function readConsumers(
         'name in the option table a view of those that are to be watched',
     )
   }
-  const consumers = rows
-    .map(({ consumer, checkpoint, run }) => ({
-      consumer: String(consumer),
-      checkpoint: toCheckpoint(checkpoint, stored),
-      text: typeof checkpoint === 'string' ? checkpoint : '',
-      run: typeof run === 'string' ? run : undefined,
-    }))
-    .filter(({ consumer }) => isConsumer(consumer))
+  const stored = options.axonTokens
+    ? axonProcessors(rows.map(toSegment))
+    : rows.map((row) => toConsumer(row, options))
+  const consumers = stored.filter(({ consumer }) => options.isConsumer(consumer))
   const names = consumers.map(({ consumer }) => consumer)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice === undefined) return consumers
@@ -55,19 +51,31 @@ async function readConsumers(
   )
 }
 
-function toCheckpoint(
-  text: unknown,
-  stored: ResolvedPostgresConsumersOptions['stored'],
-): ConsumerCheckpoint | undefined {
+function toSegment({ consumer, segment, type, checkpoint }: Row): AxonSegment {
+  return {
+    processor: String(consumer),
+    segment: String(segment),
+    type: typeof type === 'string' ? type : undefined,
+    token: typeof checkpoint === 'string' ? Buffer.from(checkpoint, 'hex') : undefined,
+  }
+}
+
+function toConsumer({ consumer, checkpoint, run }: Row, { stored }: Options): StoredConsumer {
+  return {
+    consumer: String(consumer),
+    checkpoint: toCheckpoint(checkpoint, stored),
+    text: typeof checkpoint === 'string' ? checkpoint : '',
+    run: typeof run === 'string' ? run : undefined,
+  }
+}
+
+function toCheckpoint(text: unknown, stored: Options['stored']): ConsumerCheckpoint | undefined {
   const checkpoint = typeof text === 'string' ? parseCheckpoint(text) : undefined
   if (checkpoint === undefined || stored === 'last') return checkpoint
   return { ...checkpoint, position: checkpoint.position - 1n }
 }
 
-async function readRows(
-  options: ResolvedPostgresConsumersOptions,
-  signal: AbortSignal,
-): Promise<readonly Readonly<Record<string, unknown>>[]> {
+async function readRows(options: Options, signal: AbortSignal): Promise<readonly Row[]> {
   try {
     const [read] = await withConnection(options.pool, signal, (client) =>
       transactUnlessLocked(client, consumersSql(options)),
@@ -77,17 +85,27 @@ async function readRows(
     if (!NOT_AS_NAMED.has(sqlState(error) ?? '')) throw error
     throw new ConsumersUnreadableError(
       `the checkpoints of consumers cannot be read: ${String(error)}; look whether the options table, consumer, checkpoint and ` +
-        `run name what is there, and whether this role may SELECT from ${quoteName(options.table)}`,
+        `run name what is there, and whether this role may SELECT from ${quoteName(options.table)}` +
+        (options.axonTokens ? LARGE_OBJECTS : ''),
       { cause: error },
     )
   }
 }
 
+const LARGE_OBJECTS =
+  '. Tokens in a column of type oid are large objects, and only their owner may read each of them: give the watch a pool with ' +
+  'the role of the Axon application'
+
 /** undefined_table, undefined_column, insufficient_privilege, invalid_schema_name */
 const NOT_AS_NAMED: ReadonlySet<string> = new Set(['42P01', '42703', '42501', '3F000'])
 
-function consumersSql({ table, consumer, checkpoint, run }: ResolvedPostgresConsumersOptions): string {
-  return `select ${joined(consumer)} as consumer, ${joined(checkpoint)} as checkpoint,
+function consumersSql({ table, consumer, checkpoint, axonTokens, run }: Options): string {
+  const segment =
+    axonTokens &&
+    `${quoteIdentifier(axonTokens.segment)}::text as segment,
+      ${quoteIdentifier(axonTokens.type)}::text as type,`
+  return `select ${joined(consumer)} as consumer, ${segment ?? ''}
+      ${axonTokens ? tokenSql(checkpoint) : joined(checkpoint)} as checkpoint,
       ${run === undefined ? 'null' : `${quoteIdentifier(run)}::text`} as run
     from ${quoteName(table)} limit ${MOST_CONSUMERS + 1}`
 }
@@ -95,4 +113,12 @@ function consumersSql({ table, consumer, checkpoint, run }: ResolvedPostgresCons
 /** NULL where one of them is. */
 function joined(columns: readonly string[]): string {
   return columns.map((column) => `${quoteIdentifier(column)}::text`).join(` || ':' || `)
+}
+
+/** A column of any type as bytes, in hex. As text it can be cast to each type, and only the cast to its own one is run. */
+function tokenSql(columns: readonly string[]): string {
+  const text = joined(columns)
+  const type = `pg_typeof(${columns.map(quoteIdentifier).join()})`
+  return `encode(case ${type} when 'oid'::regtype then lo_get((${text})::oid)
+      when 'bytea'::regtype then (${text})::bytea else convert_to(${text}, 'UTF8') end, 'hex')`
 }

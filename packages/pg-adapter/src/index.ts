@@ -20,6 +20,7 @@ export {
 } from './errors.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
 export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow } from './options.ts'
+export { type AxonOptions, type AxonPreset, axon } from './presets/axon.ts'
 export { emmett, type WatchPreset } from './presets/emmett.ts'
 export { postgresEvents, watchedPostgresEvents } from './source.ts'
 export { isTransientPostgresError } from './transience.ts'

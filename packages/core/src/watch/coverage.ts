@@ -41,11 +41,13 @@ export function moveBetween(before: ConsumerCheckpoint, after: ConsumerCheckpoin
   }
   if (before.kind === 'pair' && after.kind === 'pair') return moveOf(comparePairs(after, before))
   if (before.kind === 'gaps' && after.kind === 'gaps') {
+    const [kept, now] = [new Set(before.gaps), new Set(after.gaps)]
+    const isGivenUp = (gap: bigint): boolean => gap <= before.position && !kept.has(gap)
+    // What was passed is not passed any more.
+    if (after.gaps.some(isGivenUp)) return 'backward'
     const move = moveOf(after.position - before.position)
     if (move !== 'none') return move
-    // A gap that was given up does not come back but by a reset.
-    if (after.gaps.some((gap) => !before.gaps.includes(gap))) return 'backward'
-    return before.gaps.every((gap) => after.gaps.includes(gap)) ? 'none' : 'forward'
+    return before.gaps.every((gap) => now.has(gap)) ? 'none' : 'forward'
   }
   return 'other_kind'
 }
