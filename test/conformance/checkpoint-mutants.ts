@@ -960,6 +960,12 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /what is told once it was given/,
   },
   {
+    name: 'a late event that is not wanted leaves no audit entry',
+    breaks: late(() => ({ discard: async () => 1 })),
+    caughtBy: 'what is decided about late events has an audit entry, once, whoever else decides so',
+    says: /the audit/,
+  },
+  {
     name: 'what is discarded stays open',
     breaks: late(({ ask }) => ({ discard: (...args) => ask(...args) })),
     caughtBy: 'what is asked for stays asked for until it is closed, and what is discarded is closed',

@@ -3,7 +3,7 @@ import { createDaemon } from '@tidemark/core'
 import { createOperations, type Operations } from '@tidemark/core/operations'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { type PgClient, type PostgresRow, postgresEvents } from '@tidemark/pg-adapter'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   checkpointsBeside,
   type EventTable,
@@ -129,6 +129,51 @@ test('what is asked for while no daemon runs is handled by the next, and who wai
   })
   await node(events)
   await eventually(() => sorted(events)).toEqual(upTo(3))
+})
+
+describe('what an operator decides about late events is in the audit, once,', () => {
+  const RANGE = { from: 1n, to: 9n, ...BY }
+  const cases: Readonly<Record<string, (operations: Operations<bigint>) => Promise<number>>> = {
+    reprocess: (operations) => operations.reprocess({ ...RANGE, timeoutMs: 1 }),
+    discard_late_events: (operations) => operations.discardLateEvents(RANGE),
+  }
+  const AFTER = { reprocess: { open: 3, asked: 3 }, discard_late_events: { open: 0, asked: 0 } }
+
+  /** Three are open, and no daemon runs. */
+  async function open() {
+    const events = await newEvents()
+    const daemon = await missed(events, 3)
+    await eventually(async () => (await operator(events).lateEvents({ state: 'open' })).length).toBe(3)
+    await daemon.stop()
+    return events
+  }
+
+  test.each(Object.entries(cases))('asked by ten callers at once: %s', async (name, ask) => {
+    const events = await open()
+    const operations = operator(events)
+    await Promise.all(Array.from({ length: 10 }, () => ask(operations).catch(() => {})))
+    const late = { from: '1', to: '9' }
+    expect(await operations.audit()).toMatchObject([
+      {
+        ...BY,
+        operation: name,
+        unit: { projection: 'all', version: 1 },
+        before: { position: '5', lateEvents: { ...late, open: 3, asked: 0 } },
+        after: { position: '5', lateEvents: { ...late, ...AFTER[name as keyof typeof AFTER] } },
+      },
+    ])
+  })
+
+  test.each(Object.entries(cases))('or nothing is decided: %s', async (_, ask) => {
+    const events = await open()
+    await events.run('alter table audit rename to audit_away')
+    await expect(ask(operator(events))).rejects.toMatchObject({ code: 'TIDEMARK_POSTGRES_CONDITION' })
+    await events.run('alter table audit_away rename to audit')
+    expect(await operator(events).lateEvents({ state: 'open' })).toMatchObject(
+      Array(3).fill({ units: [{ state: 'open', decision: undefined }] }),
+    )
+    expect(await operator(events).audit()).toEqual([])
+  })
 })
 
 test('onLateEvent is refused where no late event is ever found, or nobody keeps it', async () => {

@@ -58,6 +58,8 @@ export type {
 export type {
   AnsweredRequest,
   AuditEntry,
+  AuditedLate,
+  AuditedState,
   AuditFilter,
   ChangeLimits,
   Control,

@@ -1,6 +1,8 @@
 import type {
   AnsweredRequest,
   AuditEntry,
+  AuditedLate,
+  AuditedState,
   AuditFilter,
   ControlledUnit,
   DesiredState,
@@ -253,7 +255,7 @@ export function toAuditEntry(row: Row): AuditEntry {
   }
 }
 
-function toState(json: string): OperatedState {
+function toState(json: string): AuditedState {
   // Before there were versions, each was live.
   const {
     role = 'live',
@@ -261,12 +263,14 @@ function toState(json: string): OperatedState {
     position,
     furthest,
     skipped,
+    lateEvents,
   } = JSON.parse(json) as {
     readonly role?: Role
     readonly desired: DesiredState
     readonly position: string | null
     readonly furthest?: string | null
     readonly skipped: unknown
+    readonly lateEvents?: AuditedLate
   }
   const totals = parseSkipTotals(JSON.stringify(skipped))
   return {
@@ -275,5 +279,6 @@ function toState(json: string): OperatedState {
     position: position ?? undefined,
     furthest: furthest ?? undefined,
     skipped: totals,
+    ...(lateEvents === undefined ? {} : { lateEvents }),
   }
 }

@@ -1,9 +1,7 @@
 import type {
-  LateDecision,
   LateEvent,
   LateFilter,
   LateOfUnit,
-  LateRange,
   LateState,
   LateUnit,
   ListedLate,
@@ -20,7 +18,7 @@ import { type CheckpointTables, integerSql, isUnitSql, type Row, unitValuesSql }
 import { quoteLiteral, quoteTexts } from './identifiers.ts'
 import { hasPassedSql, parsed } from './skip-rows.ts'
 
-const KEY = 'projection, version, slot_from, slot_to, source, position'
+export const KEY = 'projection, version, slot_from, slot_to, source, position'
 
 /** As `toWatchedRun` takes them: by the index of when they were recorded. */
 export function watchedSql({ skips }: CheckpointTables, source: string, page: WatchPage): string {
@@ -183,54 +181,6 @@ export function failedLateSql(
       and closed_as is null`
 }
 
-/** How many are open and are asked for, those that were before too. */
-export function askSql(tables: CheckpointTables, range: LateRange, decision: LateDecision): string {
-  return decideSql(tables, range, decided('asked', decision), 'asked_at')
-}
-
-/** How many were open. */
-export function discardSql(tables: CheckpointTables, range: LateRange, decision: LateDecision): string {
-  return decideSql(tables, range, `closed_as = 'discarded', ${decided('closed', decision)}`, 'closed_at')
-}
-
-const decided = (what: 'asked' | 'closed', { who, why }: LateDecision): string =>
-  `${what}_by = ${quoteLiteral(who)}, ${what}_why = ${quoteLiteral(why)}, ${what}_at = clock_timestamp()`
-
-/**
- * A row is made for each that nobody has opened yet, and changed in a second statement, which counts those that were decided
- * so before and are still open.
- */
-function decideSql(
-  tables: CheckpointTables,
-  range: LateRange,
-  set: string,
-  decidedAt: 'asked_at' | 'closed_at',
-): string {
-  const { lateEvents, lateEventUnits, checkpoints } = tables
-  const { source, projections, from, to } = range
-  const inRange = (row: string): string =>
-    `${row}.source = ${quoteLiteral(source)} and ${row}.position between ${numeric(from)} and ${numeric(to)}`
-  const isOf = (row: string): string =>
-    projections === undefined ? 'true' : `${row}.projection = any (${quoteTexts(projections)})`
-  return `insert into ${lateEventUnits} (${KEY})
-      select c.projection, c.version, c.slot_from, c.slot_to, l.source, l.position
-      from ${lateEvents} l join ${checkpoints} c on c.source = l.source
-      where ${inRange('l')} and ${isOf('c')} and ${hasPassedSql('l.source', 'l.position')}
-      on conflict do nothing;
-    with found as (
-      select o.* from ${lateEventUnits} o join ${lateEvents} l on l.source = o.source and l.position = o.position
-      join ${checkpoints} c on ${isSameSql('c', 'o')} and ${hasPassedSql('l.source', 'l.position')}
-      where ${inRange('o')} and ${isOf('o')} and o.closed_as is null
-      order by ${KEY.split(', ')
-        .map((key) => `o.${key}`)
-        .join(', ')} for update of o
-    ), changed as (
-      update ${lateEventUnits} o set ${set} from found f
-      where ${isSameSql('o', 'f')} and o.source = f.source and o.position = f.position and f.${decidedAt} is null
-    )
-    select count(*)::text as count from found`
-}
-
 /** As `toListedLate` takes them. */
 export function listLateSql(
   { lateEvents, lateEventUnits, checkpoints }: CheckpointTables,
@@ -303,9 +253,10 @@ function toLateOfUnit(stored: StoredOfUnit): LateOfUnit {
   }
 }
 
-const isSameSql = (a: string, b: string): string =>
+/** Whether two rows are of one unit. */
+export const isSameSql = (a: string, b: string): string =>
   ['projection', 'version', 'slot_from', 'slot_to'].map((key) => `${a}.${key} = ${b}.${key}`).join(' and ')
 
-const numeric = (position: string): string => `${quoteLiteral(position)}::numeric`
+export const numeric = (position: string): string => `${quoteLiteral(position)}::numeric`
 const numerics = (positions: readonly string[]): string => `${quoteTexts(positions)}::numeric[]`
 const intervalSql = (ms: number): string => `${integerSql(Math.ceil(ms))} * interval '1 ms'`

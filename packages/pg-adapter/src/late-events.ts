@@ -1,11 +1,10 @@
 import type { LateEvents } from '@tidemark/core/adapter'
 import type { CheckpointTables, Query } from './checkpoint-tables.ts'
 import type { PgClient } from './client.ts'
+import { askSql, discardSql } from './late-event-decisions.ts'
 import {
-  askSql,
   closeLateSql,
   countsLateSql,
-  discardSql,
   dueSql,
   failedLateSql,
   listLateSql,

@@ -7,6 +7,8 @@ export {
 export type {
   AnsweredRequest,
   AuditEntry,
+  AuditedLate,
+  AuditedState,
   ControlledUnit,
   Decision,
   DesiredState,

@@ -139,12 +139,13 @@ export interface Operations<P> {
   /**
    * Late events that are open are handed to their projection's own handler, out of their order, in transactions of their own,
    * by the daemon that runs it: each once, also after a crash. Resolves when all of them are handled or closed, with how many
-   * were open, each counted once for each projection. Asked twice, the second waits for the same. Needs `source`.
+   * were open, each counted once for each projection. Asked twice, the second waits for the same. What is asked for first has an
+   * audit entry, one for each projection. Needs `source`.
    */
   reprocess(request: ReprocessRequest<P>): Promise<number>
   /**
    * Late events that are open are not wanted: nobody is given them any more. Answers how many were open, each counted once for
-   * each projection. Who and why are kept with them. Needs `source`.
+   * each projection. Who and why are kept with them, and in an audit entry for each projection. Needs `source`.
    */
   discardLateEvents(request: LateDecisionRequest<P>): Promise<number>
 }

@@ -65,8 +65,20 @@ export interface ControlFilter extends UnitFilter {
   readonly desired?: DesiredState
 }
 
-/** What operators do to a unit. `cancel`: a request was withdrawn. */
-export type OperationName = 'pause' | 'resume' | 'move' | 'retire' | 'forget' | 'cancel' | RequestName
+/**
+ * What operators do to a unit. `cancel`: a request was withdrawn. `reprocess`, `discard_late_events`: late events of it were
+ * asked for, or are not wanted.
+ */
+export type OperationName =
+  | 'pause'
+  | 'resume'
+  | 'move'
+  | 'retire'
+  | 'forget'
+  | 'cancel'
+  | 'reprocess'
+  | 'discard_late_events'
+  | RequestName
 
 /** What an operation may change of a unit. */
 export type OperatedState = Pick<ControlledUnit, 'role' | 'desired' | 'position' | 'skipped' | 'furthest'>
@@ -99,6 +111,20 @@ export type Fulfilment =
     }
   | { readonly refused: string }
 
+/** What an operation has found of a unit, or left of it. */
+export interface AuditedState extends OperatedState {
+  /** Of `reprocess` and `discard_late_events` alone, which change nothing else. */
+  readonly lateEvents?: AuditedLate
+}
+
+/** The late events of a unit between two positions, both included: how many are open, and how many of them are asked for. */
+export interface AuditedLate {
+  readonly from: string
+  readonly to: string
+  readonly open: number
+  readonly asked: number
+}
+
 /** One operation that was done. */
 export interface AuditEntry {
   /** Greater with each entry. */
@@ -110,9 +136,9 @@ export interface AuditEntry {
   readonly why: string
   /** By the store's clock. */
   readonly atMs: number
-  readonly before: OperatedState
+  readonly before: AuditedState
   /** `undefined`: the unit was forgotten. */
-  readonly after: OperatedState | undefined
+  readonly after: AuditedState | undefined
   /** The id of the request that has ended with it. */
   readonly request: string | undefined
   /** Why what was asked was not done; `undefined` where it was. */

@@ -88,9 +88,12 @@ export interface LateEvents<Tx> {
     error: string,
     signal: AbortSignal,
   ): Promise<void>
-  /** Asks that those that are open are handled, by whoever runs the unit. Answers how many that are. */
+  /**
+   * Asks that those that are open are handled, by whoever runs the unit. Answers how many that are. A store with `control` writes
+   * an audit entry with it for each unit of which something was not asked for yet: both, or neither.
+   */
   ask(filter: LateRange, decision: LateDecision, signal: AbortSignal): Promise<number>
-  /** Closes those that are open. Answers how many they were. */
+  /** Closes those that are open. Answers how many they were. Audited as `ask`. */
   discard(filter: LateRange, decision: LateDecision, signal: AbortSignal): Promise<number>
   /** The highest position first, at most `limit`. Writes nothing. */
   list(filter: LateFilter, limit: number, signal: AbortSignal): Promise<readonly ListedLate[]>

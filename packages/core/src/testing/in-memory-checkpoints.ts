@@ -8,7 +8,7 @@ import type {
   CheckpointStore,
   FirstStart,
 } from '../ports/checkpoint-store.ts'
-import type { Control, ControlledUnit, OperatedState } from '../ports/control.ts'
+import type { ControlledUnit, OperatedState } from '../ports/control.ts'
 import type { Evidence, StoredProgress } from '../ports/event-source.ts'
 import type { LostEvents } from '../ports/lost-events.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
@@ -83,14 +83,16 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   readonly #settled = new Map<string, Evidence<string>>()
   readonly #busy = new Map<string, Deferred>()
   readonly deadLetters: InMemoryDeadLetters<Tx> = new InMemoryDeadLetters()
-  readonly control: Control<Tx> = new InMemoryControl<Row, Tx>({
+  readonly control: InMemoryControl<Row, Tx> = new InMemoryControl<Row, Tx>({
     rows: this.#rows,
     busy: this.#busy,
     letters: this.deadLetters,
     locked: (unit, work, signal) => this.#locked(unit, () => abortable(() => work(this.#tx), signal)),
     moved: (row, fulfilled) => this.#moved(row, fulfilled),
   })
-  readonly lateEvents: InMemoryLateEvents<Tx> = new InMemoryLateEvents(this.#rows)
+  readonly lateEvents: InMemoryLateEvents<Tx> = new InMemoryLateEvents(this.#rows, (of, noted) =>
+    this.control.note(of, noted),
+  )
   readonly skips: SkipLedger = this.lateEvents.skips
   readonly lostEvents: LostEvents = new InMemoryLostEvents()
 

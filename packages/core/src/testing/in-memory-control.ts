@@ -2,6 +2,7 @@ import { type Deferred, untilAborted } from '../kernel/deferred.ts'
 import { CheckpointBusyError } from '../kernel/errors.ts'
 import type {
   AuditEntry,
+  AuditedLate,
   AuditFilter,
   ChangeLimits,
   Control,
@@ -18,6 +19,12 @@ import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 
 interface OperatedRow extends Omit<ControlledUnit, 'isRetryAsked'> {
   readonly tenure: Tenure | undefined
+}
+
+/** What was decided about late events of a unit. */
+export interface NotedLate extends Pick<AuditEntry, 'operation' | 'who' | 'why'> {
+  readonly before: AuditedLate
+  readonly after: AuditedLate
 }
 
 export type Fulfilled = Extract<Fulfilment, { readonly to: OperatedState }>
@@ -143,11 +150,26 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
       const isAnew = (isDecision && after.desired === 'running') || operation === 'rebuild'
       this.#rows.set(key, { ...row, ...after, decision, ...answer, ...(isAnew ? triedAnew(row) : {}) })
     }
-    const id = BigInt(this.#audit.length + 1)
     const of = { unit: row.unit, source: row.source, operation, who, why, atMs }
-    const entry = { id, ...of, before, after, request: ends?.id, refused }
-    this.#audit.push(entry)
-    return entry
+    return this.#keep({ ...of, before, after, request: ends?.id, refused })
+  }
+
+  /** What is no change of its row. */
+  note({ unit, source }: Pick<OperatedRow, 'unit' | 'source'>, { before, after, ...by }: NotedLate): void {
+    const row = this.#rows.get(unitKey(unit))
+    if (row === undefined) return
+    const stateWith = (lateEvents: AuditedLate) => ({ ...stateOf(row), lateEvents })
+    this.#keep({
+      ...{ unit, source, ...by, atMs: this.#now(), request: undefined, refused: undefined },
+      before: stateWith(before),
+      after: stateWith(after),
+    })
+  }
+
+  #keep(entry: Omit<AuditEntry, 'id'>): AuditEntry {
+    const kept = { id: BigInt(this.#audit.length + 1), ...entry }
+    this.#audit.push(kept)
+    return kept
   }
 
   async audit(

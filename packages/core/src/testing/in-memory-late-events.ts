@@ -16,6 +16,7 @@ import type {
   WatchPage,
 } from '../ports/late-events.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
+import type { NotedLate } from './in-memory-control.ts'
 import { InMemorySkips, type SkippingRow } from './in-memory-skips.ts'
 
 type Late = Omit<ListedLate, 'units'>
@@ -29,13 +30,19 @@ interface OfUnit extends LateOfUnit {
 export class InMemoryLateEvents<Tx> implements LateEvents<Tx> {
   readonly skips: InMemorySkips
   readonly #rows: ReadonlyMap<string, SkippingRow>
+  readonly #noted: (of: { readonly unit: Unit; readonly source: string }, noted: NotedLate) => void
   readonly #late: Late[] = []
   readonly #ofUnits = new Map<string, OfUnit>()
   /** Of each unit that an advance is at work on. */
   readonly #closing = new Map<string, OfUnit[]>()
 
-  constructor(rows: ReadonlyMap<string, SkippingRow>) {
+  /** @param note - writes an audit entry */
+  constructor(
+    rows: ReadonlyMap<string, SkippingRow>,
+    note: (of: { readonly unit: Unit; readonly source: string }, noted: NotedLate) => void,
+  ) {
     this.#rows = rows
+    this.#noted = note
     this.skips = new InMemorySkips(rows, (source) => this.#late.filter((late) => late.source === source))
   }
 
@@ -194,6 +201,7 @@ export class InMemoryLateEvents<Tx> implements LateEvents<Tx> {
   async ask(range: LateRange, decision: LateDecision, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted()
     const meant = this.#openIn(range)
+    this.#note('reprocess', range, decision, meant)
     for (const late of meant) if (!late.isAsked) this.#put({ ...late, decision, isAsked: true })
     return meant.length
   }
@@ -201,8 +209,29 @@ export class InMemoryLateEvents<Tx> implements LateEvents<Tx> {
   async discard(range: LateRange, decision: LateDecision, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted()
     const meant = this.#openIn(range)
+    this.#note('discard_late_events', range, decision, meant)
     for (const late of meant) this.#put({ ...closed(late, 'discarded'), decision })
     return meant.length
+  }
+
+  /** For each unit of which something is decided anew. */
+  #note(
+    operation: 'reprocess' | 'discard_late_events',
+    { source, from, to }: LateRange,
+    decision: LateDecision,
+    meant: readonly OfUnit[],
+  ): void {
+    for (const [key, unit] of new Map(meant.map((late) => [unitKey(late.unit), late.unit]))) {
+      const own = meant.filter((late) => unitKey(late.unit) === key)
+      const [open, asked] = [own.length, own.filter(({ isAsked }) => isAsked).length]
+      const left = operation === 'reprocess' ? open : 0
+      if (operation === 'reprocess' && asked === open) continue
+      const before = { from, to, open, asked }
+      this.#noted(
+        { unit, source },
+        { operation, ...decision, before, after: { from, to, open: left, asked: left } },
+      )
+    }
   }
 
   async list(filter: LateFilter, limit: number, signal: AbortSignal): Promise<readonly ListedLate[]> {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { LateEvents, LateUnit } from '../../../ports/late-events.ts'
 import { wholeUnit } from '../../../ports/unit.ts'
 import { expectEqual, rejectionOf } from '../expectations.ts'
+import { controlOf } from './control.ts'
 import {
   ALL,
   type CheckpointStoreRule,
@@ -238,6 +239,53 @@ export const LATE_EVENT_RULES: readonly CheckpointStoreRule[] = [
       expectEqual(await late.discard(range, DECISION, never()), 0, 'discarded twice')
       expectEqual(await dueOf(late), [], 'what is due')
       expectEqual(await late.counts(SOURCE, never()), [], 'the counts in the end')
+    },
+  },
+  {
+    name: 'what is decided about late events has an audit entry, once, whoever else decides so',
+    needs: NEEDS,
+    check: async (fixture, capabilities) => {
+      if (!capabilities.includes('follows_operators')) return
+      const [store, other] = await owners(fixture)
+      await missed(store)
+      const range = { source: SOURCE, projections: undefined, from: '1', to: '9' }
+      const twice = { ...DECISION, who: 'another' }
+      await lateEventsOf(store).ask(range, DECISION, never())
+      await lateEventsOf(other).ask(range, twice, never())
+      await lateEventsOf(other).discard(range, DECISION, never())
+      await lateEventsOf(store).discard(range, twice, never())
+      const entries = await controlOf(store).audit({ limit: 10 }, never())
+      const late = { from: '1', to: '9' }
+      expectEqual(
+        entries.map(({ unit, operation, who, why }) => [unit.projection, operation, who, why]),
+        [
+          ['all', 'discard_late_events', DECISION.who, DECISION.why],
+          ['all', 'reprocess', DECISION.who, DECISION.why],
+        ],
+        'the audit',
+      )
+      expectEqual(
+        entries.map(({ before, after }) => [before.lateEvents, after?.lateEvents]),
+        [
+          [
+            { ...late, open: 1, asked: 1 },
+            { ...late, open: 0, asked: 0 },
+          ],
+          [
+            { ...late, open: 1, asked: 0 },
+            { ...late, open: 1, asked: 1 },
+          ],
+        ],
+        'what was found and left',
+      )
+      expectEqual(
+        entries.map(({ before, after }) => [before.position, after?.position]),
+        [
+          ['7', '7'],
+          ['7', '7'],
+        ],
+        'where the unit stood',
+      )
     },
   },
 ]
