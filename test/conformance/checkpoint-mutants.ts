@@ -960,6 +960,18 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /what is told once it was given/,
   },
   {
+    name: 'a checkpoint that is opened says nothing of what was decided',
+    breaks: opens((store) => ({
+      open: async (...args) => {
+        const { decided: _, ...opened } = await store.open(...args)
+        return opened
+      },
+    })),
+    caughtBy:
+      'a checkpoint tells as it is opened what operators have decided last, so that whatever they decide later is news',
+    says: /what was decided of a new unit/,
+  },
+  {
     name: 'a late event that is not wanted leaves no audit entry',
     breaks: late(() => ({ discard: async () => 1 })),
     caughtBy: 'what is decided about late events has an audit entry, once, whoever else decides so',

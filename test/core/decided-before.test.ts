@@ -63,6 +63,38 @@ test('what was decided before a process began lets no batch be tried again whose
   expect(calls).toBe(1)
 })
 
+test('a pause and a resume between the opening of a checkpoint and the first look are seen: what was paused for good is tried anew', async () => {
+  const { clock, checkpoints, events, daemon } = rig()
+  const { control } = checkpoints
+  if (control === undefined) throw new TypeError('checkpoints in memory follow operators')
+  const units = control.units.bind(control)
+  vi.spyOn(control, 'units').mockImplementationOnce(async (filter, signal) => {
+    await clock.sleep(300, signal)
+    return await units(filter, signal)
+  })
+  let calls = 0
+  const handle = () => {
+    calls++
+    if (calls > 1) return
+    throw Object.assign(new Error('it has ended its transaction'), {
+      code: 'TIDEMARK_HANDLER_ENDED_TRANSACTION',
+    })
+  }
+  events.append('a', 1)
+  const running = daemon([{ name: 'all', handle }])
+  await running.start()
+  await clock.advance(100)
+  expect(calls).toBe(1)
+  expect(running.status().projections[0]).toMatchObject({ state: 'paused' })
+  const operations = createOperations({ checkpoints })
+  for (const operation of ['pause', 'resume'] as const) {
+    await clock.run(operations[operation]({ projection: 'all', who: 'ada', why: 'it is mended' }))
+  }
+  await clock.advance(2_000)
+  expect(calls).toBe(2)
+  expect(running.status().projections[0]).toMatchObject({ state: 'live' })
+})
+
 test('a handler that throws what cannot be looked at is tried as any other', async () => {
   const { clock, events, daemon } = rig()
   let calls = 0

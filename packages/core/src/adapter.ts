@@ -142,6 +142,7 @@ export type { PassedBy, RecordedRun, SkipFilter, SkipLedger } from './ports/skip
 export { addCrossed } from './ports/skip-totals.ts'
 export {
   type Checkpoint,
+  type LastDecided,
   type OpenedCheckpoint,
   type Role,
   SKIP_REASONS,

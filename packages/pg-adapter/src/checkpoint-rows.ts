@@ -1,6 +1,7 @@
 import type {
   ControlledUnit,
   FirstStart,
+  LastDecided,
   Role,
   StoredProgress,
   StoredUnit,
@@ -27,11 +28,12 @@ export function msSql(time: string): string {
 /** What an operator wants of the unit, as `toDesired` takes it. */
 export const DESIRED_COLUMNS: string = `desired, desired_by, desired_why, ${msSql('desired_since')} as "desiredSince"`
 
-/** The rows that all of `conditions` hold for, as `toStoredUnit` takes them. */
+/** The rows that all of `conditions` hold for, as `toStoredUnit`, `toRole` and `toLastDecided` take them. */
 export function selectSql({ checkpoints }: CheckpointTables, conditions: readonly string[]): string {
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
   return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest,
-        (position is null and started_at_head is null)::text as "isHeadUnknown"
+        (position is null and started_at_head is null)::text as "isHeadUnknown",
+        ${msSql('desired_since')} as "desiredSince", answered->>'id' as "answeredId"
       from ${checkpoints} c ${where}`
 }
 
@@ -98,6 +100,11 @@ export function toRole({ role }: Row): Role {
   throw new TypeError(
     `a checkpoint has the role ${JSON.stringify(role)}: the tables are of a later version of Tidemark`,
   )
+}
+
+export function toLastDecided({ desiredSince, answeredId }: Row): LastDecided {
+  const atMs = textOf(desiredSince)
+  return { atMs: atMs === undefined ? undefined : Number(atMs), answered: textOf(answeredId) }
 }
 
 export function toDesired(row: Row): Pick<ControlledUnit, 'desired' | 'decision'> {

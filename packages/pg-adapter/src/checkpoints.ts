@@ -29,6 +29,7 @@ import {
   progressSql,
   selectSql,
   textOf,
+  toLastDecided,
   toProgress,
   toRole,
   toStoredUnit,
@@ -187,7 +188,8 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     if (row.isHeadUnknown === 'true' && head !== undefined) {
       await this.#query(keepHeadSql(this.#tables, unit, head), signal)
     }
-    return { position, skipped, role: toRole(row), furthest: textOf(row.furthest) }
+    const furthest = textOf(row.furthest)
+    return { position, skipped, role: toRole(row), furthest, decided: toLastDecided(row) }
   }
 
   async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {

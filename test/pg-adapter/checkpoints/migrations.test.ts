@@ -114,6 +114,7 @@ test('a database of the first version opens with every checkpoint, total and set
     position: '12',
     skipped,
     role: 'live',
+    decided: { atMs: undefined, answered: undefined },
   })
   expect(await store.read(all, never())).toEqual({ unit: all, source: 's', position: '12', skipped })
   const progress = await store.progress('s', never())
@@ -168,6 +169,7 @@ test('takes a schema whose name needs quotes', async () => {
     position: undefined,
     skipped: {},
     role: 'live',
+    decided: { atMs: undefined, answered: undefined },
   })
   expect(await shapeOf(schema)).not.toEqual([])
 })
@@ -188,6 +190,7 @@ test('a role that may create nothing uses tables that are there', async () => {
     position: undefined,
     skipped: {},
     role: 'live',
+    decided: { atMs: undefined, answered: undefined },
   })
 })
 

@@ -66,6 +66,7 @@ test('a checkpoint that another owner has moved is not moved from where it was',
     position: '3',
     skipped: {},
     role: 'live',
+    decided: { atMs: undefined, answered: undefined },
   })
 })
 
@@ -88,6 +89,7 @@ test('a checkpoint that is locked can still be read', async () => {
       position: undefined,
       skipped: {},
       role: 'live',
+      decided: { atMs: undefined, answered: undefined },
     })
   })
 })
@@ -110,6 +112,7 @@ test.each([
     position: undefined,
     skipped: {},
     role: 'live',
+    decided: { atMs: undefined, answered: undefined },
   })
 })
 
@@ -198,11 +201,13 @@ test.each(["it's", 'back\\slash', "\\' or true --", '"quoted"', 'größe ✓', '
       position: '3',
       skipped: {},
       role: 'live',
+      decided: { atMs: undefined, answered: undefined },
     })
     expect(await one.open(wholeUnit('all'), { source: events.name, head: undefined }, never())).toEqual({
       position: undefined,
       skipped: {},
       role: 'live',
+      decided: { atMs: undefined, answered: undefined },
     })
     expect(await one.progress(odd, never())).toMatchObject([
       { unit: wholeUnit(odd), position: '3', ...evidence },

@@ -53,6 +53,16 @@ export interface OpenedCheckpoint extends Checkpoint {
   readonly role: Role
   /** See `ControlledUnit.furthest`. Only stores with `control` know one. */
   readonly furthest?: string | undefined
+  /** What operators had decided when it was opened. Only stores with `control` know it. */
+  readonly decided?: LastDecided
+}
+
+/** Tells whether an operator has decided something since. */
+export interface LastDecided {
+  /** When what is wanted of the unit was last changed, by the store's clock; `undefined`: never. */
+  readonly atMs: number | undefined
+  /** The id of the last request that has ended. */
+  readonly answered: string | undefined
 }
 
 export interface StoredUnit extends Checkpoint {

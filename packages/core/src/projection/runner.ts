@@ -13,6 +13,7 @@ import type { AdvanceWork, CheckpointStore } from '../ports/checkpoint-store.ts'
 import { UNKNOWN_DECISION } from '../ports/control.ts'
 import type { OpenLate } from '../ports/late-events.ts'
 import { countOf } from '../ports/skip-totals.ts'
+import type { LastDecided } from '../ports/stored-unit.ts'
 import type { Unit } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import { inBackground } from '../telemetry/background.ts'
@@ -68,8 +69,8 @@ export class ProjectionRunner<P, E, Tx> {
   #wait = new AbortController()
   /** Ends standing by. */
   #hurry = new AbortController()
-  /** The newest of what an operator has decided, and what some node has done for one, that this process has heard of. */
-  #heard: { readonly decidedAtMs: number | undefined; readonly answered: string | undefined } | undefined
+  /** The newest of what operators have decided that this process has heard of; `undefined` before the checkpoint was opened. */
+  #heard: LastDecided | undefined
   readonly #late: LateBatches<P, E, Tx>
   #lateDue: readonly LateDue[] = []
 
@@ -142,12 +143,12 @@ export class ProjectionRunner<P, E, Tx> {
     const { phase } = this.#standing
     // The answer that is on its way may be of before or after it: the next look comes in a second.
     if (phase === 'opening') return
-    const heard = { decidedAtMs: decision?.sinceMs, answered: answered?.id }
-    // What may have been decided before this process began lets nothing go on that has failed in it.
-    const isSettled = this.#heard === undefined && (phase === 'resting' || phase === 'paused')
-    const isSame = heard.decidedAtMs === this.#heard?.decidedAtMs && heard.answered === this.#heard?.answered
-    const isNews = !isSettled && !isSame
-    this.#heard = heard
+    const heard = { atMs: decision?.sinceMs, answered: answered?.id }
+    // What was decided before the checkpoint was first opened lets nothing go on that has failed since.
+    const isNews =
+      this.#heard !== undefined &&
+      !(heard.atMs === this.#heard.atMs && heard.answered === this.#heard.answered)
+    if (isNews) this.#heard = heard
     const pausedBy = desired === 'running' ? undefined : (decision ?? UNKNOWN_DECISION)
     inBackground(() => this.#next({ kind: 'desired', pausedBy, role, isNews, isRetryAsked, asked }))
     if (isRetryAsked) this.#asked.tell()
@@ -280,7 +281,10 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   async #open({ incarnation, head }: Opening<P>): Promise<Input<P, E>> {
-    return { kind: 'opened', ...(await this.#calls.openCheckpoint(head)), incarnation }
+    const { decided, ...unit } = await this.#calls.openCheckpoint(head)
+    // Only the first: what is decided later is told by the next look, and counts as news then.
+    this.#heard ??= decided
+    return { kind: 'opened', ...unit, incarnation }
   }
 
   /** What was read ahead is of where it stood before. */

@@ -5,7 +5,7 @@ import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'
 import type { Advanced, AdvanceWork, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
 import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
-import type { OpenedCheckpoint } from '../ports/stored-unit.ts'
+import type { LastDecided, OpenedCheckpoint } from '../ports/stored-unit.ts'
 import type { Tenure } from '../ports/tenures.ts'
 import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -57,13 +57,15 @@ export class StoreCalls<P, E, Tx> {
   }
 
   /** `head`: that of the first reading. */
-  async openCheckpoint(head: P | undefined): Promise<KnownUnit<P>> {
+  async openCheckpoint(
+    head: P | undefined,
+  ): Promise<KnownUnit<P> & { readonly decided: LastDecided | undefined }> {
     const { projection, checkpoints, source } = this.#parts
     const { format } = source.order
     const first = { source: source.name, head: head === undefined ? undefined : format(head) }
     const opened = checkpoints.open(projection.unit, first, this.#stopping)
     const stored = await this.#answered('it asks for its checkpoint', opened)
-    return this.known(stored)
+    return { ...this.known(stored), decided: stored.decided }
   }
 
   known({ position, skipped, role, furthest }: OpenedCheckpoint): KnownUnit<P> {

@@ -106,8 +106,9 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     const row = this.#rows.get(key)
     if (row && row.source !== source) throw new ProjectionSourceError(unitName(unit), row.source, source)
     if (row) {
-      const { position, skipped, role, furthest } = row
-      return { position, skipped, role, furthest }
+      const { position, skipped, role, furthest, decision, answered } = row
+      const decided = { atMs: decision?.sinceMs, answered: answered?.id }
+      return { position, skipped, role, furthest, decided }
     }
     const fresh = { position: undefined, skipped: {}, role: this.#firstRole(unit), furthest: undefined }
     const desired = {
@@ -125,7 +126,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       evidence: undefined,
       tenure: undefined,
     })
-    return fresh
+    return { ...fresh, decided: { atMs: undefined, answered: undefined } }
   }
 
   #firstRole({ projection, version }: Unit): Role {

@@ -78,6 +78,25 @@ export const CONTROL_RULES: readonly CheckpointStoreRule[] = [
     },
   },
   {
+    name: 'a checkpoint tells as it is opened what operators have decided last, so that whatever they decide later is news',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      const { decided } = await store.open(ALL, FIRST, never())
+      expectEqual(decided, { atMs: undefined, answered: undefined }, 'what was decided of a new unit')
+      await controlOf(other).change(ALL, pausing, limits())
+      await controlOf(other).change(ALL, asking, limits())
+      await controlOf(other).fulfil(FULFIL, async () => ({ refused: 'it has no reset' }))
+      const [unit] = await controlOf(store).units({}, never())
+      const opened = await store.open(ALL, FIRST, never())
+      expectEqual(
+        opened.decided,
+        { atMs: unit?.decision?.sinceMs, answered: REQUEST.id },
+        'what was decided, as the checkpoint tells it',
+      )
+    },
+  },
+  {
     name: 'the checkpoint of a paused unit does not move, by no owner and without work, until it is resumed',
     needs: NEEDS,
     check: async (fixture) => {
