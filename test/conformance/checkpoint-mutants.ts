@@ -790,7 +790,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     name: 'whoever ends takes the session of another one away',
     breaks: begins(({ begin }) => ({
       end: (unit, _, signal) =>
-        begin({ unit, from: undefined, incarnation: 'any', signal }, ({ suspicion }) => ({
+        begin({ unit, from: undefined, incarnation: 'any', effects: 'always', signal }, ({ suspicion }) => ({
           session: undefined,
           suspicion,
         })),
@@ -958,6 +958,33 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     breaks: late(() => ({ ofOthers: async () => [] })),
     caughtBy: 'what another version was given is told, and not what is open, or of another projection',
     says: /what is told once it was given/,
+  },
+  {
+    name: 'a checkpoint moves back, and the dead letters of what is handled again stay open',
+    breaks: controls((control) => ({
+      change: (unit, decide, limits) =>
+        control.change(
+          unit,
+          (found) => {
+            const change = decide(found)
+            if (change === undefined || 'ask' in change) return change
+            const { replays: _, ...others } = change
+            return others
+          },
+          limits,
+        ),
+    })),
+    caughtBy:
+      'dead letters whose events are handed out again are closed with what leads to it, and no others',
+    says: /the letters after a move back/,
+  },
+  {
+    name: 'whoever begins is taken for one that is given its events always',
+    breaks: begins(({ begin }) => ({
+      begin: (request, decide) => begin({ ...request, effects: 'always' }, decide),
+    })),
+    caughtBy: 'for whom the one that has begun is given its events is kept with the unit',
+    says: /what operators are told/,
   },
   {
     name: 'a checkpoint that is opened says nothing of what was decided',

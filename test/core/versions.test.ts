@@ -188,10 +188,13 @@ describe('a switch', () => {
     const unit = wholeUnit('orders', 2)
     const signal = new AbortController().signal
     await checkpoints.open(unit, { source: events.name, head: undefined }, signal)
-    await checkpoints.tenures?.begin({ unit, from: undefined, incarnation: '', signal }, () => ({
-      session: 'one that has died',
-      suspicion: undefined,
-    }))
+    await checkpoints.tenures?.begin(
+      { unit, from: undefined, incarnation: '', effects: 'always', signal },
+      () => ({
+        session: 'one that has died',
+        suspicion: undefined,
+      }),
+    )
     const operations = createOperations({ checkpoints, source: events })
     const switching = operations.switchTo(BESIDE)
     await vi.waitFor(async () => expect((await operations.list())[1]?.asked).toBeDefined())

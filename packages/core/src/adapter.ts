@@ -73,6 +73,7 @@ export type {
   OperationName,
   OperatorControl,
   PendingRequest,
+  ReplayedLetters,
   RequestName,
   StateChange,
   UnitChange,
@@ -142,6 +143,7 @@ export type { PassedBy, RecordedRun, SkipFilter, SkipLedger } from './ports/skip
 export { addCrossed } from './ports/skip-totals.ts'
 export {
   type Checkpoint,
+  type Effects,
   type LastDecided,
   type OpenedCheckpoint,
   type Role,

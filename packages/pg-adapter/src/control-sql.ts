@@ -36,7 +36,7 @@ import { THEIR_LIMIT } from './transaction.ts'
 
 /** As `toControlledUnit` takes them. */
 function columnsSql(tables: CheckpointTables): string {
-  return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, ${DESIRED_COLUMNS},
+  return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, effects, ${DESIRED_COLUMNS},
         ${isRetryAskedSql('c', tables)}::text as "isRetryAsked", asked::text as asked, answered::text as answered`
 }
 
@@ -232,10 +232,15 @@ export function toControlledUnit(row: Row): ControlledUnit {
     ...toDesired(row),
     role: toRole(row),
     furthest: textOf(row.furthest),
+    effects: toEffects(row),
     isRetryAsked: row.isRetryAsked === 'true',
     asked: asked === undefined ? undefined : (JSON.parse(asked) as PendingRequest),
     answered: answered === undefined ? undefined : (JSON.parse(answered) as AnsweredRequest),
   }
+}
+
+function toEffects({ effects }: Row): ControlledUnit['effects'] {
+  return effects === 'always' || effects === 'live_only' ? effects : undefined
 }
 
 export function toAuditEntry(row: Row): AuditEntry {

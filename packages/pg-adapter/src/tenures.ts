@@ -39,7 +39,7 @@ export function tenures({ pool, query, tables, unended }: TenureParts): Tenures 
 /** Lock the row, decide, write, commit. */
 async function beginTenure(
   { client, tables, unended }: { readonly client: BoundedClient } & Pick<TenureParts, 'tables' | 'unended'>,
-  { unit, from, incarnation }: BeginRequest,
+  { unit, from, incarnation, effects }: BeginRequest,
   decide: (found: FoundTenure) => Tenure,
 ): Promise<void> {
   const lock = async (): Promise<Row | undefined> =>
@@ -61,10 +61,12 @@ async function beginTenure(
       )
     }
     const own = { transaction: String(row.transaction), pid: String(row.pid), incarnation }
-    await client.query(`${keepSql(tables, unit, decide(toFound(row)))}; commit`).catch((error: unknown) => {
-      if (!isAnswer(error)) unended.commitSent(unit, own)
-      throw error
-    })
+    await client
+      .query(`${keepSql(tables, unit, decide(toFound(row)), effects)}; commit`)
+      .catch((error: unknown) => {
+        if (!isAnswer(error)) unended.commitSent(unit, own)
+        throw error
+      })
   } catch (error) {
     // The connection is destroyed after an error; this ends the transaction at once, where it still can.
     if (!(error instanceof QueryTimeoutError)) await client.query('rollback').catch(() => {})
@@ -90,8 +92,14 @@ function toFound({ session, suspicion, ageMs }: Row): FoundTenure {
   }
 }
 
-function keepSql({ checkpoints }: CheckpointTables, unit: Unit, tenure: Tenure): string {
-  return `update ${checkpoints} c set ${tenureSql(tenure)}, begun_at = clock_timestamp() where ${isUnitSql('c', unit)}`
+function keepSql(
+  { checkpoints }: CheckpointTables,
+  unit: Unit,
+  tenure: Tenure,
+  effects: BeginRequest['effects'],
+): string {
+  return `update ${checkpoints} c set ${tenureSql(tenure)}, begun_at = clock_timestamp(), effects = ${quoteLiteral(effects)}
+       where ${isUnitSql('c', unit)}`
 }
 
 /** The columns of a tenure, for an UPDATE. */

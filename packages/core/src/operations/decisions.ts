@@ -76,7 +76,17 @@ export function toStandAt<P>({ order, position, settled }: Target<P>, asker: Ask
     const skipped = withMoved(order, found.skipped, from, position)
     const isBack = isReached(order, position, from)
     const furthest = isBack ? furthestAsLive(order, found) : found.furthest
-    return { operation: 'move', ...asker, to: { ...found, position: to, skipped, furthest } }
+    const change = { operation: 'move', ...asker, to: { ...found, position: to, skipped, furthest } } as const
+    // What is for readers once is not handled again.
+    if (!isBack || found.effects !== 'always') return change
+    const why = `the checkpoint was moved back to ${to ?? 'before the first event'}: ${asker.why}`
+    return {
+      ...change,
+      replays: {
+        isMeant: ({ firstPosition }) => !isReached(order, order.parse(firstPosition), position),
+        closing: { as: 'replayed', who: asker.who, why },
+      },
+    }
   }
 }
 

@@ -15,6 +15,7 @@ export type {
   OperatedState,
   OperationName,
   PendingRequest,
+  ReplayedLetters,
   RequestName,
   UnitRequest,
 } from '../ports/control.ts'

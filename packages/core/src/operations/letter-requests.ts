@@ -12,7 +12,7 @@ export interface LettersRequest {
    */
   readonly projection?: string
   /**
-   * `'open'`, `'resolved'`, `'discarded'` or `'retried'`.
+   * `'open'`, `'resolved'`, `'discarded'`, `'retried'` or `'replayed'`.
    * - Change it when: only what is still to be done is wanted.
    * @default whatever their state
    */
@@ -108,7 +108,7 @@ const LETTERS_REQUEST: Readonly<Record<keyof LettersRequest, true>> = {
   limit: true,
 }
 const CLOSING_REQUEST: Readonly<Record<keyof ClosingRequest, true>> = { ids: true, who: true, why: true }
-const STATES = ['open', 'resolved', 'discarded', 'retried']
+const STATES = ['open', 'resolved', 'discarded', 'retried', 'replayed']
 
 export function resolveLetters(request: LettersRequest): LettersRequest & { readonly limit: number } {
   requireKnownOptions(request, LETTERS_REQUEST)

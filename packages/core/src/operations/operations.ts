@@ -82,7 +82,8 @@ export interface Operations<P> {
   resume(request: OperationRequest): Promise<Outcome>
   /**
    * Moves the checkpoint of a paused projection. Forward: the events in between are never handled, and counted as skipped
-   * (`moved`). Backward: they are handled again. What handlers have written stays as it is.
+   * (`moved`). Backward: they are handled again, and their dead letters are closed (`replayed`), unless the projection has
+   * `effects: 'live_only'`. What handlers have written stays as it is.
    */
   moveTo(request: MoveRequest<P>): Promise<Outcome>
   /**
@@ -117,7 +118,7 @@ export interface Operations<P> {
    * The node that runs the projection calls its `reset` and begins it anew from the first event, in one transaction; the batch at
    * hand is finished first. Resolves when that is done; then the events are handled again, and `status()` says how far it is. With
    * no daemon at work, the next one does it when it starts. A paused projection is reset too, and stays paused. What it has
-   * skipped before counts no more. Rejects with `OperationRefusedError` where it has no `reset`, or that has thrown; nothing was
+   * skipped before counts no more, and its dead letters are closed (`replayed`), unless it has `effects: 'live_only'`. Rejects with `OperationRefusedError` where it has no `reset`, or that has thrown; nothing was
    * changed then. Rejects with `OperationPendingError` after `timeoutMs`: it stays asked for. Asked again meanwhile, it is the
    * same rebuild; asked after it was done, it is another one.
    */

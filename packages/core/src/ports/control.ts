@@ -1,5 +1,6 @@
+import type { LetterClosing, NewDeadLetter } from './dead-letters.ts'
 import type { Evidence } from './event-source.ts'
-import type { Role, StoredUnit, UnitFilter } from './stored-unit.ts'
+import type { Effects, Role, StoredUnit, UnitFilter } from './stored-unit.ts'
 import type { Unit } from './unit.ts'
 
 /** What an operator wants of a unit. */
@@ -29,6 +30,8 @@ export interface ControlledUnit extends StoredUnit {
    * events are replayed. `undefined`: nothing was ever moved back.
    */
   readonly furthest: string | undefined
+  /** As whoever has begun to work on it last has said; `undefined` where nobody has. */
+  readonly effects: Effects | undefined
   readonly desired: DesiredState
   /** `undefined` where nobody has ever changed it. */
   readonly decision: Decision | undefined
@@ -92,6 +95,13 @@ export interface StateChange {
   readonly to: OperatedState | undefined
   /** The request that ends with it. */
   readonly ends?: AnsweredRequest
+  readonly replays?: ReplayedLetters
+}
+
+/** The open dead letters of the unit that are closed with a change: their events are handed out again. */
+export interface ReplayedLetters {
+  isMeant(letter: Pick<NewDeadLetter, 'firstPosition' | 'lastPosition'>): boolean
+  readonly closing: LetterClosing
 }
 
 /** Either what is done at once, with its audit entry, or what a node is asked to do: its audit entry is written then. */
@@ -108,6 +118,7 @@ export type Fulfilment =
       readonly evidence?: Evidence<string>
       /** As of `advance`. */
       readonly positions?: readonly string[]
+      readonly replays?: ReplayedLetters
     }
   | { readonly refused: string }
 

@@ -123,8 +123,11 @@ export interface DeadLetter extends NewDeadLetter {
 }
 
 export interface LetterClosing {
-  /** `resolved`: its effect is there by now. `discarded`: it is not wanted. `retried`: its handler has handled it. */
-  readonly as: 'resolved' | 'discarded' | 'retried'
+  /**
+   * `resolved`: its effect is there by now. `discarded`: it is not wanted. `retried`: its handler has handled it. `replayed`: its
+   * events are handed out again, since the projection was rebuilt, or its checkpoint moved back.
+   */
+  readonly as: 'resolved' | 'discarded' | 'retried' | 'replayed'
   readonly why: string
   readonly who: string
 }

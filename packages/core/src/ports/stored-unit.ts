@@ -47,6 +47,9 @@ export interface Checkpoint {
  */
 export type Role = 'live' | 'beside' | 'retired'
 
+/** For whom a projection is given its events: for each version whenever it passes them, or for readers once. */
+export type Effects = 'always' | 'live_only'
+
 /** A checkpoint as it is opened. */
 export interface OpenedCheckpoint extends Checkpoint {
   /** `live` in a store that knows no roles. */

@@ -1,3 +1,4 @@
+import type { Effects } from './stored-unit.ts'
 import type { Unit } from './unit.ts'
 
 /** What is kept of who works at a unit, so that the next one knows whether that ended cleanly. */
@@ -37,6 +38,8 @@ export interface BeginRequest {
   readonly from: string | undefined
   /** That of the page that is to be handled. */
   readonly incarnation: string
+  /** Kept with the unit: see `ControlledUnit.effects`. */
+  readonly effects: Effects
   readonly signal: AbortSignal
 }
 

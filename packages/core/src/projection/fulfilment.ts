@@ -76,7 +76,8 @@ export class Fulfilments<P, E, Tx> {
     const within = AbortSignal.any([signal, user.tooLong])
     let handled: ReadPage<P, E> | undefined
     const work: Work<Tx> = async (tx, found, live) => {
-      if (asked.request.operation === 'rebuild') return await this.#reset(tx, found, user, within)
+      if (asked.request.operation === 'rebuild')
+        return await this.#reset(tx, { found, request: asked.request }, user, within)
       if (asked.request.operation === 'skip')
         return await skipEvents(this.#parts, { tx, found, skip: asked.skip })
       const both = { own: found, live, mayHandle: begun !== undefined }
@@ -155,12 +156,12 @@ export class Fulfilments<P, E, Tx> {
   /** The projection begins anew: nothing that it has skipped before counts. */
   async #reset(
     tx: Tx,
-    found: ControlledUnit,
+    { found, request }: { readonly found: ControlledUnit; readonly request: PendingRequest },
     user: UserCode<P, E, Tx>,
     signal: AbortSignal,
   ): Promise<Fulfilment> {
     const { projection, source } = this.#parts
-    const { name, reset } = projection
+    const { name, reset, effects } = projection
     if (reset === undefined) {
       return {
         refused: `the daemon that has it was given no \`reset\`: give the projection "${name}" that option, deploy, and ask again`,
@@ -168,7 +169,15 @@ export class Fulfilments<P, E, Tx> {
     }
     await user.call('reset', () => reset(tx, { signal }))
     const furthest = furthestAsLive(source.order, found)
-    return { to: { ...found, position: undefined, skipped: {}, furthest } }
+    const to = { ...found, position: undefined, skipped: {}, furthest }
+    // What is for readers once is not handled again.
+    if (effects === 'live_only') return { to }
+    const closing = {
+      as: 'replayed',
+      who: request.who,
+      why: `the projection was rebuilt: ${request.why}`,
+    } as const
+    return { to, replays: { isMeant: () => true, closing } }
   }
 
   /** What passes by itself: also a store that was restarted between the page and the transaction. */

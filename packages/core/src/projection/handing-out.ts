@@ -1,9 +1,10 @@
 import { stagedError } from '../failures/classify.ts'
 import type { CheckpointStore, CrossedRun, LockedUnit } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
+import type { Effects } from '../ports/stored-unit.ts'
 import type { Unit } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
-import { type Effects, isToTakeEffect } from '../rebuild/effects.ts'
+import { isToTakeEffect } from '../rebuild/effects.ts'
 import { failedBatch } from './failed-batch.ts'
 import { type Parked, type ParkingParts, parkingOf } from './parking.ts'
 

@@ -1,7 +1,7 @@
 import type { KeyOf } from '../failures/keys.ts'
 import type { Decide, OnFailure } from '../failures/on-failure.ts'
+import type { Effects } from '../ports/stored-unit.ts'
 import type { Unit } from '../ports/unit.ts'
-import type { Effects } from '../rebuild/effects.ts'
 import type { ReplayPolicy } from './commands.ts'
 
 /**

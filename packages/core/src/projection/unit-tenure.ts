@@ -5,12 +5,18 @@ import type { Clock } from '../kernel/clock.ts'
 import { CheckpointConflictError, ProcessEndedError } from '../kernel/errors.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { PositionOrder } from '../ports/position.ts'
+import type { Effects } from '../ports/stored-unit.ts'
 import type { BeginRequest, FoundTenure, Suspicion, Tenure, Tenures } from '../ports/tenures.ts'
 import { type Unit, unitName } from '../ports/unit.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 export interface TenureParts<P, Tx> {
-  readonly projection: { readonly unit: Unit; readonly batchSize: number; readonly attempts: number }
+  readonly projection: {
+    readonly unit: Unit
+    readonly batchSize: number
+    readonly attempts: number
+    readonly effects: Effects
+  }
   readonly source: { readonly order: PositionOrder<P> }
   readonly checkpoints: Pick<CheckpointStore<Tx>, 'tenures'>
   readonly clock: Clock
@@ -182,6 +188,7 @@ export class UnitTenure<P, Tx> {
       unit: projection.unit,
       from: from === undefined ? undefined : format(from),
       incarnation,
+      effects: projection.effects,
       signal,
     }
   }

@@ -1,9 +1,6 @@
 import type { ControlledUnit } from '../ports/control.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 
-/** For whom a projection is given its events: for each version whenever it passes them, or for readers once. */
-export type Effects = 'always' | 'live_only'
-
 /** Whether the effects of an event above the checkpoint are to come about now. Pure. */
 export function isToTakeEffect<P>(
   order: PositionOrder<P>,

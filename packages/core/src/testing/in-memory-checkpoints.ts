@@ -60,7 +60,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     },
   }
   readonly tenures: Tenures = {
-    begin: async ({ unit, from, signal }, decide) => {
+    begin: async ({ unit, from, effects, signal }, decide) => {
       signal.throwIfAborted()
       const key = unitKey(unit)
       const row = this.#rows.get(key)
@@ -69,7 +69,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       }
       const { session, suspicion, begunAtMs = 0 } = row.tenure ?? {}
       const tenure = decide({ session, suspicion, ageMs: Date.now() - begunAtMs })
-      this.#rows.set(key, { ...row, tenure: { ...tenure, begunAtMs: Date.now() } })
+      this.#rows.set(key, { ...row, effects, tenure: { ...tenure, begunAtMs: Date.now() } })
     },
     end: async (unit, session, signal) => {
       signal.throwIfAborted()
@@ -124,6 +124,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       source,
       startedAtHead: head,
       evidence: undefined,
+      effects: undefined,
       tenure: undefined,
     })
     return { ...fresh, decided: { atMs: undefined, answered: undefined } }

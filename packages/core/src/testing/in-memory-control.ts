@@ -11,6 +11,7 @@ import type {
   Fulfilment,
   FulfilRequest,
   OperatedState,
+  ReplayedLetters,
   StateChange,
   UnitChange,
 } from '../ports/control.ts'
@@ -33,7 +34,7 @@ interface ControlParts<Row, Tx> {
   readonly rows: Map<string, Row>
   /** Of the units at work: settles when that is over. */
   readonly busy: ReadonlyMap<string, Deferred>
-  readonly letters: { isAsked(unit: Unit): boolean }
+  readonly letters: { isAsked(unit: Unit): boolean; replay(unit: Unit, replayed: ReplayedLetters): void }
   /** Runs with the unit locked. */
   readonly locked: <T>(unit: Unit, work: (tx: Tx) => Promise<T>, signal: AbortSignal) => Promise<T>
   /** With what an advance keeps, where events were handled. */
@@ -108,7 +109,8 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     const by = { operation, who, why, ends: { id, operation } }
     if ('refused' in fulfilled) return this.#change(key, row, { ...by, to: row }, fulfilled.refused)
     const moved = this.#parts.moved(row, fulfilled)
-    return this.#change(key, moved.row, { ...by, to: moved.to })
+    const { replays } = fulfilled
+    return this.#change(key, moved.row, { ...by, to: moved.to, ...(replays && { replays }) })
   }
 
   #liveBeside({ projection, version }: Unit): Row | undefined {
@@ -137,7 +139,7 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
   #change(
     key: string,
     row: Row,
-    { operation, who, why, to, ends }: StateChange,
+    { operation, who, why, to, ends, replays }: StateChange,
     refused?: string,
   ): AuditEntry {
     const atMs = this.#now()
@@ -150,6 +152,7 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
       const isAnew = (isDecision && after.desired === 'running') || operation === 'rebuild'
       this.#rows.set(key, { ...row, ...after, decision, ...answer, ...(isAnew ? triedAnew(row) : {}) })
     }
+    if (replays) this.#parts.letters.replay(row.unit, replays)
     const of = { unit: row.unit, source: row.source, operation, who, why, atMs }
     return this.#keep({ ...of, before, after, request: ends?.id, refused })
   }
@@ -193,13 +196,14 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     skipped,
     role,
     furthest,
+    effects,
     desired,
     decision,
     asked,
     answered,
   }: Row): ControlledUnit {
     const isRetryAsked = this.#parts.letters.isAsked(unit)
-    const stored = { unit, source, position, skipped, role, furthest }
+    const stored = { unit, source, position, skipped, role, furthest, effects }
     return { ...stored, desired, decision, isRetryAsked, asked, answered }
   }
 

@@ -1,3 +1,4 @@
+import type { ReplayedLetters } from '../ports/control.ts'
 import type {
   DeadLetter,
   DeadLetters,
@@ -118,6 +119,14 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
       if (behind) this.#ask([behind], closing)
     }
     return closed.map(({ id }) => id)
+  }
+
+  replay({ projection, version }: Unit, { isMeant, closing }: ReplayedLetters): void {
+    for (const letter of this.#letters) {
+      const isOfIt = letter.projection === projection && letter.version === version
+      if (isOfIt && letter.closed === undefined && isMeant(letter))
+        this.#set(letter.id, { closed: { ...closing, atMs: Date.now() } })
+    }
   }
 
   #set(id: string, change: Partial<DeadLetter>): void {

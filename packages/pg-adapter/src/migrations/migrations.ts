@@ -244,6 +244,12 @@ create table ${schema}.lost_event_totals (
 );
 comment on table ${schema}.lost_event_totals is 'Tidemark: how many lost events were recorded, kept as they come';`,
   },
+  {
+    version: 13,
+    sql: (schema) => `alter table ${schema}.checkpoints add column effects text;
+comment on column ${schema}.checkpoints.effects is 'always or live_only, as who worked on the unit last has said; NULL where nobody has';
+comment on column ${schema}.dead_letters.closed_as is 'resolved, discarded, retried or replayed; NULL while it is open';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -14,6 +14,7 @@ import {
   ALL,
   type CheckpointStoreRule,
   CONFLICT,
+  deadLettersOf,
   expectPosition,
   FIRST,
   move,
@@ -93,6 +94,59 @@ export const CONTROL_RULES: readonly CheckpointStoreRule[] = [
         opened.decided,
         { atMs: unit?.decision?.sinceMs, answered: REQUEST.id },
         'what was decided, as the checkpoint tells it',
+      )
+    },
+  },
+  {
+    name: 'dead letters whose events are handed out again are closed with what leads to it, and no others',
+    needs: NEEDS,
+    check: async (fixture, capabilities) => {
+      if (!capabilities.includes('keeps_dead_letters')) return
+      const [store, other] = await owners(fixture)
+      const another = wholeUnit('another')
+      await store.open(another, FIRST, never())
+      for (const unit of [ALL, another]) {
+        await store.advance(move(undefined, '3', { unit }), async (tx) => {
+          for (const position of ['1', '2', '3']) {
+            const at = { firstPosition: position, lastPosition: position, key: 'k' }
+            await deadLettersOf(store).bury(tx, unit, { ...LETTER, ...at })
+          }
+        })
+      }
+      const states = async (projection: string): Promise<readonly (string | undefined)[]> => {
+        const found = await deadLettersOf(other).list({ projection }, { limit: 10 }, never())
+        return found.map(({ closed }) => closed && `${closed.as} by ${closed.who}`)
+      }
+      const replayed = `replayed by ${BY.who}`
+      const closing = { as: 'replayed', ...BY } as const
+      const control = controlOf(store)
+      await control.change(
+        ALL,
+        (found) =>
+          found && {
+            operation: 'move',
+            ...BY,
+            to: { ...found, position: '2' },
+            replays: { isMeant: ({ firstPosition }) => firstPosition === '3', closing },
+          },
+        limits(),
+      )
+      expectEqual(await states('all'), [undefined, undefined, replayed], 'the letters after a move back')
+      await control.change(ALL, asking, limits())
+      const replays = { isMeant: () => true, closing }
+      await rejectionOf(
+        control.fulfil(FULFIL, () => Promise.reject(new Error('reset has failed'))),
+        'a rebuild whose reset fails',
+      )
+      expectEqual(await states('all'), [undefined, undefined, replayed], 'the letters after it')
+      await control.fulfil(FULFIL, async (_, found) => ({ to: { ...found, position: undefined }, replays }))
+      expectEqual(await states('all'), [replayed, replayed, replayed], 'the letters after a rebuild')
+      expectEqual(await states('another'), [undefined, undefined, undefined], 'those of another projection')
+      const open = await deadLettersOf(store).counts(never())
+      expectEqual(
+        open.map((each) => [each.projection, each.open]),
+        [['another', 3]],
+        'the counts',
       )
     },
   },

@@ -211,7 +211,8 @@ export const ROLE_RULES: readonly CheckpointStoreRule[] = [
       const { tenures } = store
       if (tenures === undefined) return
       const begin = async (session: string): Promise<void> => {
-        const at = { unit: SECOND, from: '3', incarnation: EVIDENCE.incarnation, signal: never() }
+        const { incarnation } = EVIDENCE
+        const at = { unit: SECOND, from: '3', incarnation, effects: 'always', signal: never() } as const
         await tenures.begin(at, () => ({ session, suspicion: undefined }))
       }
       const fulfil = async (): Promise<boolean> => {

@@ -2,6 +2,7 @@ import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
 import type { BeginRequest, FoundTenure, Suspicion, Tenure, Tenures } from '../../../ports/tenures.ts'
 import { expectCode, expectEqual } from '../expectations.ts'
 import { needed } from '../suite.ts'
+import { controlOf } from './control.ts'
 import { ALL, type CheckpointStoreRule, CONFLICT, EVIDENCE, move, never, noWork, owners } from './fixture.ts'
 
 const SUSPICION: Suspicion = { from: null, through: '9', left: 5, limit: 1, tries: 2, trying: 'position' }
@@ -11,7 +12,7 @@ function tenuresOf<Tx>(store: CheckpointStore<Tx>): Tenures {
 }
 
 function beginAt(from: string | undefined): BeginRequest {
-  return { unit: ALL, from, incarnation: EVIDENCE.incarnation, signal: never() }
+  return { unit: ALL, from, incarnation: EVIDENCE.incarnation, effects: 'always', signal: never() }
 }
 
 /** What is kept; it stays as it is. */
@@ -40,6 +41,21 @@ export const TENURE_RULES: readonly CheckpointStoreRule[] = [
       const tenure = { session: 'first', suspicion: SUSPICION }
       await tenuresOf(one).begin(beginAt(undefined), () => tenure)
       expectEqual(await kept(two, undefined), tenure, 'what the next owner finds')
+    },
+  },
+  {
+    name: 'for whom the one that has begun is given its events is kept with the unit',
+    needs: 'counts_deaths',
+    check: async (fixture, capabilities) => {
+      if (!capabilities.includes('follows_operators')) return
+      const [one, two] = await owners(fixture)
+      const effects = async () => (await controlOf(two).units({}, never())).map((unit) => unit.effects)
+      expectEqual(await effects(), [undefined], 'what is told of a unit that nobody has begun at')
+      const tenure = { session: 'first', suspicion: undefined }
+      await tenuresOf(one).begin({ ...beginAt(undefined), effects: 'live_only' }, () => tenure)
+      expectEqual(await effects(), ['live_only'], 'what operators are told')
+      await tenuresOf(two).begin(beginAt(undefined), () => ({ ...tenure, session: 'second' }))
+      expectEqual(await effects(), ['always'], 'what they are told once another one has begun')
     },
   },
   {
