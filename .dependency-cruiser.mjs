@@ -71,7 +71,7 @@ export default {
     only(
       'rooms-apart',
       'Only projection and daemon put rooms together; a room imports itself, kernel, ports and telemetry.',
-      `${core}/(high-water|reading|failures|ownership|rebuild|late|progress|subscription)/`,
+      `${core}/(high-water|reading|failures|ownership|rebuild|late|progress)/`,
       core,
       ['$1/', 'kernel/', 'ports/', 'telemetry/'],
     ),
@@ -82,6 +82,13 @@ export default {
       core,
       ['watch/', 'kernel/', 'ports/', 'telemetry/', 'high-water/'],
     ),
+    only('subscription', 'What monitors a handler over a table is a watch.', `${core}/subscription/`, core, [
+      'subscription/',
+      'kernel/',
+      'ports/',
+      'telemetry/',
+      'watch/',
+    ]),
     only(
       'telemetry-reads-words',
       'Telemetry is used by every room. Of what it reports on it knows the words alone: states and failures.',

@@ -1,5 +1,10 @@
 import { type Clock, type ConsumerCheckpoints, createWatch, type Metrics } from '@tidemark/core'
-import { denseOrder, type HighWaterReading, type WatchSource } from '@tidemark/core/adapter'
+import {
+  denseOrder,
+  type HighWaterReading,
+  type VisibleEvent,
+  type WatchSource,
+} from '@tidemark/core/adapter'
 
 /** Events at positions that a test makes visible, and consumers whose checkpoints it moves. */
 export class WatchedStore {
@@ -19,18 +24,16 @@ export class WatchedStore {
       isTransient: (error) => error === this.failure,
       open: async () => ({ incarnation: this.incarnation, memory: undefined }),
       readHighWater: async () => this.#reading(),
-      look: async ({ runs, above }) => {
+      look: async ({ runs, above, upTo = this.head }) => {
         if (this.failure) throw this.failure
         const events = [...this.visible].toSorted(([a], [b]) => (a < b ? -1 : 1))
         const isAsked = (position: bigint): boolean =>
           runs.some(({ from, to }) => from <= position && position <= to)
-        const appeared = events
-          .filter(([position]) => isAsked(position))
-          .map(([position, type]) => ({ position, type, transaction: undefined }))
-        const visible = events.flatMap(([position]) => (position > above ? [position] : []))
-        const last = visible.at(-1) ?? above
-        const isAtHead = last >= this.head
-        return { appeared, unseen: [], visible, through: isAtHead ? last : this.head }
+        const appeared = events.filter(([position]) => isAsked(position)).map(toEvent)
+        const visible = events.filter(([position]) => position > above && position <= upTo).map(toEvent)
+        const last = visible.at(-1)?.position ?? above
+        const isAtEnd = last >= upTo
+        return { appeared, unseen: [], visible, through: isAtEnd ? last : upTo }
       },
     }
   }
@@ -56,6 +59,10 @@ export class WatchedStore {
     const nothing = { gaps: [], provenEmpty: [], skipped: [], logPosition: undefined, memory: undefined }
     return { head, settled, mark, holders: head > settled ? holders : [], incarnation, ...nothing }
   }
+}
+
+function toEvent([position, type]: readonly [bigint, string]): VisibleEvent {
+  return { position, type, transaction: undefined }
 }
 
 /**

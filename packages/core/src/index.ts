@@ -137,8 +137,15 @@ export type {
 } from './telemetry/telemetry.ts'
 export type { TelemetryOptions } from './telemetry/telemetry-options.ts'
 export type { ReadTraceContext, TraceContext } from './telemetry/trace-context.ts'
+export type { LossMonitor } from './watch/loss-monitor.ts'
+export {
+  type HandedPosition,
+  LOSS_MONITOR_DEFAULTS,
+  type LossMonitorOptions,
+} from './watch/loss-monitor-options.ts'
 export { WATCH_DEFAULTS, type WatchOptions } from './watch/options.ts'
 export type {
+  LossMonitorStatus,
   LostEvent,
   UnsureReason,
   WatchedConsumer,

@@ -14,16 +14,16 @@ const MOST_NEW = 2_000
 /** Events that it reads in one run, and in all of them. */
 const MOST_OF_ONE_RUN = 1_000
 const MOST_APPEARED = 5_000
-/** Without an index: positions on both sides of the last look, and events that it reads there. */
+/** Without an index: positions above the last look, and events that it reads there and in the runs. */
 const SCANNED_POSITIONS = 5_000n
 const MOST_SCANNED = 20_000
 
 /**
  * What is visible, in one statement on a backend of the poll's incarnation. With an index this is one descent for each run, and
- * a range; without one it is a single scan of the table, in which runs that lie far below are left out.
+ * a range; without one it is a single scan of the table.
  */
 export async function lookAt(options: Options, backends: KnownBackends, request: LookRequest): Promise<Look> {
-  const { reading, runs, above, signal } = request
+  const { reading, signal } = request
   const read = async (sql: string): Promise<readonly VisibleEvent[]> => {
     const { rows } = await readProvenRows(options, backends, reading.incarnation, sql, signal)
     return rows
@@ -32,19 +32,18 @@ export async function lookAt(options: Options, backends: KnownBackends, request:
   }
   const { inspection } = reading.memory as PollMemory
   return inspection.hasIndex
-    ? byIndex(request, await read(byIndexSql(options, runs, above)))
-    : byScan(request, await read(byScanSql(options, scannedFrom(request), above)))
+    ? byIndex(request, await read(byIndexSql(options, request)))
+    : byScan(request, await read(byScanSql(options, request)))
 }
 
 /** Both parts with a limit of their own; what is at or below `above` is of the runs. */
-function byIndexSql(options: Options, runs: readonly Gap<bigint>[], above: bigint): string {
-  const numbers = (of: (run: Gap<bigint>) => bigint): string => `array[${runs.map(of).join(', ')}]::bigint[]`
+function byIndexSql(options: Options, { runs, above, upTo = above + NEW_POSITIONS }: LookRequest): string {
   const { position } = options.sql
   const fresh = `select ${columnsSql(options)} from ${options.sql.table} e
-    where e.${position} > ${above} and e.${position} <= ${above + NEW_POSITIONS} ${eventRowsSql(options)}
+    where e.${position} > ${above} and e.${position} <= ${upTo} ${eventRowsSql(options)}
     order by e.${position} limit ${MOST_NEW}`
   if (runs.length === 0) return fresh
-  return `(select late.* from unnest(${numbers(({ from }) => from)}, ${numbers(({ to }) => to)}) as run (first, last)
+  return `(select late.* from unnest(${startsSql(runs)}, ${endsSql(runs)}) as run (first, last)
       cross join lateral (
         select ${columnsSql(options)} from ${options.sql.table} e
         where e.${position} between run.first and run.last ${eventRowsSql(options)}
@@ -54,8 +53,17 @@ function byIndexSql(options: Options, runs: readonly Gap<bigint>[], above: bigin
     union all (${fresh})`
 }
 
-function byIndex({ runs, above, reading }: LookRequest, rows: readonly VisibleEvent[]): Look {
-  const visible = positionsAbove(above, rows)
+function startsSql(runs: readonly Gap<bigint>[]): string {
+  return `array[${runs.map(({ from }) => from).join(', ')}]::bigint[]`
+}
+
+function endsSql(runs: readonly Gap<bigint>[]): string {
+  return `array[${runs.map(({ to }) => to).join(', ')}]::bigint[]`
+}
+
+function byIndex(request: LookRequest, rows: readonly VisibleEvent[]): Look {
+  const { runs, above } = request
+  const visible = rows.filter(({ position }) => position > above)
   const appeared = rows.filter(({ position }) => position <= above)
   const last = appeared.length >= MOST_APPEARED ? appeared.at(-1)?.position : undefined
   const unseen = runs.flatMap((run) => {
@@ -66,47 +74,30 @@ function byIndex({ runs, above, reading }: LookRequest, rows: readonly VisibleEv
     return end === undefined ? [] : restOf(run, end)
   })
   const isFull = visible.length >= MOST_NEW
-  return { appeared, unseen, visible, through: throughOf(visible, above, isFull, reading.head) }
+  return { appeared, unseen, visible, through: throughOf(request, visible, isFull, NEW_POSITIONS) }
 }
 
-/** Runs below are not looked at: the rows in between would have to be sorted. */
-function scannedFrom({ runs, above }: LookRequest): bigint {
-  const lowest = runs[0]?.from ?? above + 1n
-  return lowest < above - SCANNED_POSITIONS ? above - SCANNED_POSITIONS : lowest
-}
-
-function byScanSql(options: Options, from: bigint, above: bigint): string {
+/** The run that a row is in is found by a search in halves: there may be many rows between the runs. */
+function byScanSql(options: Options, { runs, above, upTo = above + SCANNED_POSITIONS }: LookRequest): string {
   const { table, position } = options.sql
+  const late = `e.${position} <= (${endsSql(runs)})[width_bucket(e.${position}::bigint, ${startsSql(runs)})]`
   return `select ${columnsSql(options)} from ${table} e
-    where e.${position} >= ${from} and e.${position} <= ${above + SCANNED_POSITIONS} ${eventRowsSql(options)}
+    where e.${position} <= ${upTo} and (e.${position} > ${above}${runs.length === 0 ? '' : ` or ${late}`})
+      ${eventRowsSql(options)}
     order by e.${position} limit ${MOST_SCANNED}`
 }
 
 function byScan(request: LookRequest, rows: readonly VisibleEvent[]): Look {
-  const { runs, above, reading } = request
-  const from = scannedFrom(request)
+  const { runs, above } = request
   const isFull = rows.length >= MOST_SCANNED
   const last = isFull ? rows.at(-1)?.position : undefined
-  const visible = positionsAbove(above, rows)
+  const visible = rows.filter(({ position }) => position > above)
   return {
-    appeared: within(runs, rows),
-    unseen: runs.flatMap((run) => [
-      ...(run.from < from ? [{ from: run.from, to: run.to < from ? run.to : from - 1n }] : []),
-      ...(last === undefined ? [] : restOf(run, last)),
-    ]),
+    appeared: rows.filter(({ position }) => position <= above),
+    unseen: last === undefined ? [] : runs.flatMap((run) => restOf(run, last)),
     visible,
-    through: throughOf(visible, above, isFull, reading.head, SCANNED_POSITIONS),
+    through: throughOf(request, visible, isFull, SCANNED_POSITIONS),
   }
-}
-
-/** Both the lowest first. */
-function within(runs: readonly Gap<bigint>[], rows: readonly VisibleEvent[]): readonly VisibleEvent[] {
-  let next = 0
-  return rows.filter(({ position }) => {
-    while ((runs[next]?.to ?? position) < position) next++
-    const run = runs[next]
-    return run !== undefined && run.from <= position
-  })
 }
 
 /** The part of a run above a position. */
@@ -115,22 +106,18 @@ function restOf({ from, to }: Gap<bigint>, position: bigint): readonly Gap<bigin
   return first <= to ? [{ from: first, to }] : []
 }
 
-function positionsAbove(above: bigint, rows: readonly VisibleEvent[]): readonly bigint[] {
-  return rows.flatMap(({ position }) => (position > above ? [position] : []))
-}
-
 /** Numbers above the head may not have been handed out: what is not visible there is not missing. */
 function throughOf(
-  visible: readonly bigint[],
-  above: bigint,
+  { above, upTo, reading: { head } }: LookRequest,
+  visible: readonly VisibleEvent[],
   isFull: boolean,
-  head: bigint | undefined,
-  range: bigint = NEW_POSITIONS,
+  range: bigint,
 ): bigint {
-  const last = visible.at(-1) ?? above
-  if (isFull || head === undefined || head <= last) return last
-  const end = above + range
-  return head < end ? head : end
+  const last = visible.at(-1)?.position ?? above
+  if (isFull) return last
+  const rangeEnd = above + range
+  const end = upTo ?? (head !== undefined && head > rangeEnd ? rangeEnd : head)
+  return end !== undefined && end > last ? end : last
 }
 
 function columnsSql({ sql, eventType, watched }: Options): string {

@@ -97,7 +97,7 @@ export function toKeptLoss(row: Row): KeptLoss {
     verdict: toVerdict(row.verdict),
     type: textOf(row.type),
     passedAt: String(row.passedAt),
-    missingAtMs: Number(row.missingAtMs),
+    missingAtMs: row.missingAtMs === null ? undefined : Number(row.missingAtMs),
     visibleAtMs: Number(row.visibleAtMs),
     heldBy: (JSON.parse(String(row.heldBy)) as StoredHolder[]).map(toHolder),
     traceparent: textOf(row.traceparent),

@@ -703,11 +703,11 @@ describe('nothing is left behind', () => {
   })
 
   test('await using stops the monitor at the end of its block, of a subscription or of a handler', async () => {
-    for (const make of [monitorSubscription, monitorHandler]) {
+    for (const kind of ['subscription', 'handler']) {
       const { clock, subscription, options, metrics } = rig()
       const stream = subscription()
       {
-        await using monitor = make(options)
+        await using monitor = kind === 'handler' ? monitorHandler(options) : monitorSubscription(options)
         if ('filter' in monitor) monitor.wrap(stream)
         await isOpen(metrics)
       }

@@ -71,7 +71,7 @@ test('an event that becomes visible behind the checkpoint is told once, with all
   })
   expect(Number(lost?.missingAt)).toBeLessThan(Number(lost?.visibleAt))
   expect(lines).toEqual([
-    'tidemark: consumer "loops.loop" has lost the event at 2 (a): it became visible after the checkpoint had moved to 4',
+    'tidemark: consumer "loops.loop" has lost the event at 2 (a): it became visible after the consumer had gone on to 4',
   ])
   expect(watch.status().consumers).toMatchObject([
     { consumer: 'loops.loop', checkpoint: '4', lost: 1, passed: 0 },

@@ -239,7 +239,9 @@ export class World {
     const look = {
       appeared: events.filter(isMissing).map((position) => this.#event(position)),
       unseen: [],
-      visible: events.filter((position) => position > missing.through),
+      visible: events
+        .filter((position) => position > missing.through)
+        .map((position) => this.#event(position)),
       through: [this.#nextPosition - 1n, missing.through].toSorted(ascending)[1] ?? 0n,
     }
     this.#noteShown(stored?.checkpoint, new Set(events))

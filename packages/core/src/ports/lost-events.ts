@@ -21,10 +21,10 @@ export interface KeptLoss extends LossKey {
   readonly verdict: LostVerdict
   /** `undefined` where the source does not know types. */
   readonly type: string | undefined
-  /** How far the consumer had gone while the event was not visible. */
+  /** How far the consumer had gone without it. */
   readonly passedAt: string
-  /** Between these two the event became visible. */
-  readonly missingAtMs: number
+  /** Between these two the event became visible. The first one is `undefined` where nobody saw it missing. */
+  readonly missingAtMs: number | undefined
   readonly visibleAtMs: number
   /** Transactions that could have held it when it was last not visible. */
   readonly heldBy: readonly Holder[]

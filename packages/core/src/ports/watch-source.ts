@@ -13,6 +13,8 @@ export interface LookRequest {
   readonly runs: readonly Gap<bigint>[]
   /** What stands above this was not looked at yet. */
   readonly above: bigint
+  /** What stands above this is not to be looked at; its number was handed out. Without it, some thousands of positions are. */
+  readonly upTo?: bigint
   /** Fires when nobody waits for the answer any more. */
   readonly signal: AbortSignal
 }
@@ -23,8 +25,8 @@ export interface Look {
   readonly appeared: readonly VisibleEvent[]
   /** Parts of the runs at which it did not look. */
   readonly unseen: readonly Gap<bigint>[]
-  /** What is visible in `(above, through]`. */
-  readonly visible: readonly bigint[]
+  /** What is visible in `(above, through]`, the lowest first. */
+  readonly visible: readonly VisibleEvent[]
   readonly through: bigint
 }
 

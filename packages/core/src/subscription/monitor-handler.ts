@@ -1,3 +1,5 @@
+import { createLossMonitor, type LossMonitor } from '../watch/loss-monitor.ts'
+import type { LossMonitorOptions } from '../watch/loss-monitor-options.ts'
 import { Monitor } from './monitor.ts'
 import { monitoredHandler } from './monitored-handler.ts'
 import { type MonitorOptions, resolveMonitorOptions } from './options.ts'
@@ -19,6 +21,22 @@ export interface HandlerMonitor<P, Item> extends AsyncDisposable {
 }
 
 /**
+ * Over events of a table, `watchedPostgresEvents(...)`: tells which of them were never handed to this handler. It sees each
+ * position that is handed over, so no loss escapes it: docs/watch.md says under which conditions.
+ *
+ * ```ts
+ * const monitor = monitorHandler({
+ *   projection: 'orders',
+ *   source: watchedPostgresEvents({ pool, table: 'events', eventType: 'type' }),
+ *   position: (event) => event.position,
+ * })
+ * const handle = monitor.wrap(async (event) => mail(event))
+ * ```
+ *
+ * It looks from now on until `stop()`, which keeps the process alive. Throws `InvalidOptionError`.
+ */
+export function monitorHandler<Item>(options: LossMonitorOptions<Item>): LossMonitor<Item>
+/**
  * Tells what goes on with a consumer that takes a callback (Emmett's `eachMessage`) and keeps its subscription to itself.
  * Where you have the subscription, take `monitorSubscription`, and its `handler` for a callback: that sees drops too. Both
  * together would count each event twice.
@@ -30,7 +48,11 @@ export interface HandlerMonitor<P, Item> extends AsyncDisposable {
  *
  * It reports from now on until `stop()`. Its timer does not keep the process alive. Throws `InvalidOptionError`.
  */
-export function monitorHandler<P, Item>(options: MonitorOptions<P, Item>): HandlerMonitor<P, Item> {
+export function monitorHandler<P, Item>(options: MonitorOptions<P, Item>): HandlerMonitor<P, Item>
+export function monitorHandler<P, Item>(
+  options: MonitorOptions<P, Item> | LossMonitorOptions<Item>,
+): HandlerMonitor<P, Item> | LossMonitor<Item> {
+  if (isOfTable(options)) return createLossMonitor(options)
   const monitor = new Monitor(resolveMonitorOptions(options))
   monitor.begin()
   const stop = (): void => monitor.stop()
@@ -40,4 +62,11 @@ export function monitorHandler<P, Item>(options: MonitorOptions<P, Item>): Handl
     stop,
     [Symbol.asyncDispose]: async () => stop(),
   }
+}
+
+function isOfTable<P, Item>(
+  options: MonitorOptions<P, Item> | LossMonitorOptions<Item>,
+): options is LossMonitorOptions<Item> {
+  const { source } = options
+  return typeof source === 'object' && source !== null && 'look' in source
 }

@@ -126,7 +126,7 @@ class ApiTracing<E> implements Tracing<E> {
   consumerLost({ consumer, verdict, position, type, passedAt, missingAt, visibleAt }: LostEvent): void {
     const span = this.#startSpan('tidemark.consumer_lost_event', {
       root: true,
-      startTime: missingAt,
+      startTime: missingAt ?? visibleAt,
       attributes: {
         [ATTRIBUTES.consumer]: consumer,
         [ATTRIBUTES.lostVerdict]: verdict,
@@ -137,7 +137,7 @@ class ApiTracing<E> implements Tracing<E> {
     })
     span.setStatus({
       code: this.#api.SpanStatusCode.ERROR,
-      message: `the event at ${position} became visible after the checkpoint had moved to ${passedAt}`,
+      message: `the consumer has gone on to ${passedAt} without the event at ${position}`,
     })
     span.end(visibleAt)
   }

@@ -134,7 +134,7 @@ export const COUNTERS: Readonly<Record<CounterName, Instrument>> = {
     scope: 'store',
     aggregator: 'max',
     labels: { ...CONSUMER, verdict: LOST_VERDICTS },
-    help: 'Events that became visible after a watched consumer had passed them. `passed`: nobody has said whether it handles their types. A lower bound.',
+    help: 'Events that became visible after a watched consumer had passed them: a lower bound. Events that a handler under monitorHandler was never given: all of them. `passed`: nobody has said whether it handles their types.',
     usedBy: ['dashboard', 'alert'],
   },
 }

@@ -115,7 +115,7 @@ export function consumerGauges({
   consumer,
   exposedPositions,
   lagPositions,
-}: WatchedConsumer): readonly GaugeReading[] {
+}: Pick<WatchedConsumer, 'consumer' | 'exposedPositions' | 'lagPositions'>): readonly GaugeReading[] {
   const gauge = readingsWith({ consumer })
   return [
     ...gauge('consumer_exposed_positions', toNumber(exposedPositions)),

@@ -2,6 +2,7 @@ import { withJson } from '../kernel/json.ts'
 import type { ConsumerCheckpoint } from '../ports/consumer-checkpoints.ts'
 import type { KeptLoss } from '../ports/lost-events.ts'
 import type { Suspect } from './exposures.ts'
+import type { HandedSuspect } from './handed.ts'
 import type { LostEvent } from './status.ts'
 
 export interface FindingOf {
@@ -12,7 +13,10 @@ export interface FindingOf {
   readonly isHandled: boolean
 }
 
-export function findingOf(suspect: Suspect, { consumer, incarnation, isHandled }: FindingOf): KeptLoss {
+export function findingOf(
+  suspect: Suspect | HandedSuspect,
+  { consumer, incarnation, isHandled }: FindingOf,
+): KeptLoss {
   const { event, passedAt, missingAtMs, visibleAtMs, heldBy } = suspect
   return {
     consumer,
@@ -20,8 +24,8 @@ export function findingOf(suspect: Suspect, { consumer, incarnation, isHandled }
     position: String(event.position),
     verdict: isHandled ? 'lost' : 'passed',
     type: event.type,
-    passedAt: describeCheckpoint(passedAt),
-    missingAtMs: Math.round(missingAtMs),
+    passedAt: typeof passedAt === 'bigint' ? String(passedAt) : describeCheckpoint(passedAt),
+    missingAtMs: missingAtMs === undefined ? undefined : Math.round(missingAtMs),
     visibleAtMs: Math.round(visibleAtMs),
     heldBy,
     traceparent: undefined,
@@ -37,7 +41,7 @@ export function toLostEvent(loss: KeptLoss): LostEvent {
     position: BigInt(position),
     type,
     passedAt,
-    missingAt: new Date(missingAtMs),
+    missingAt: missingAtMs === undefined ? undefined : new Date(missingAtMs),
     visibleAt: new Date(visibleAtMs),
     heldBy,
   }
@@ -45,19 +49,20 @@ export function toLostEvent(loss: KeptLoss): LostEvent {
 }
 
 /** One line for the log. */
-export function describeLost({
-  consumer,
-  verdict,
-  position,
-  type,
-  passedAt,
-}: Omit<KeptLoss, 'heldBy'>): string {
+export function describeLost(loss: Omit<KeptLoss, 'heldBy'>): string {
+  const { consumer, verdict, position, type } = loss
   const event = type === undefined ? `the event at ${position}` : `the event at ${position} (${type})`
   const said =
     verdict === 'lost'
       ? `consumer "${consumer}" has lost ${event}`
       : `consumer "${consumer}" has passed ${event}; whether it handles this type is not known here`
-  return `${said}: it became visible after the checkpoint had moved to ${passedAt}`
+  return `${said}: it ${describePassing(loss)}`
+}
+
+function describePassing({ passedAt, missingAtMs }: Omit<KeptLoss, 'heldBy'>): string {
+  return missingAtMs === undefined
+    ? `is visible, and the consumer went on to ${passedAt} without it`
+    : `became visible after the consumer had gone on to ${passedAt}`
 }
 
 function describeCheckpoint(checkpoint: ConsumerCheckpoint): string {

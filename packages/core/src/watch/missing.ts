@@ -28,7 +28,7 @@ export function missingAfter(missing: Missing, look: Look, settled: bigint | und
   const kept = without(missing.runs, gone.toSorted(byStart))
   const fresh = without(
     look.through > missing.through ? [{ from: missing.through + 1n, to: look.through }] : [],
-    look.visible.map((position) => ({ from: position, to: position })),
+    look.visible.map(({ position }) => ({ from: position, to: position })),
   )
   const open = [...kept, ...fresh].flatMap(({ from, to }) => {
     if (settled === undefined || from > settled) return [{ from, to }]

@@ -119,13 +119,15 @@ export function resolveWatchOptions(options: WatchOptions): ResolvedWatchOptions
     consumers,
     lookIntervalMs,
     timeShare,
-    ledger: options.ledger && ledgerOf(options.ledger),
+    ledger: ledgerOf(options.ledger),
     clock,
     ...resolveTelemetryOptions(options),
   })
 }
 
-function ledgerOf(store: NonNullable<WatchOptions['ledger']>): LossLedger {
+/** Throws `InvalidOptionError` and `UnsupportedByStoreError`. */
+export function ledgerOf(store: WatchOptions['ledger']): LossLedger | undefined {
+  if (store === undefined) return undefined
   if (typeof store !== 'object' || typeof store.isTransient !== 'function') {
     throw new InvalidOptionError('ledger', 'a checkpoint store, as postgresCheckpoints(...)', store)
   }

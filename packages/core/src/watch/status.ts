@@ -57,9 +57,33 @@ export interface WatchedConsumer {
   readonly cannotTell: Readonly<Partial<Record<UnsureReason, number>>>
 }
 
-/** An event that a consumer has passed while it was not visible. Each is told once. As JSON its position is a text. */
+/** Of `monitorHandler` over a source that can be watched. */
+export interface LossMonitorStatus
+  extends Pick<
+    WatchedConsumer,
+    'consumer' | 'lagPositions' | 'exposedPositions' | 'unconfirmed' | 'lost' | 'passed' | 'cannotTell'
+  > {
+  /** `failing`: looks fail and are retried. What is handed over meanwhile is kept, and nothing is missed. */
+  readonly state: 'watching' | 'failing' | 'stopped'
+  readonly source: string
+  /** At or below this nothing is known of what was handed over; `undefined` before the first event came. */
+  readonly floor: bigint | undefined
+  /** The furthest position that was handed over. */
+  readonly handedTo: bigint | undefined
+  /** Up to where looks have come. Below it, what is not visible yet is looked at again. */
+  readonly lookedTo: bigint | undefined
+  /** Lost events that were handed over after they had been told, since the consumer went back. They are not in `lost`. */
+  readonly handedLater: number
+  /** How often everything learned was dropped: a restarted server, a table that was replaced, too much to keep. */
+  readonly begunAnew: number
+  /** The ledger of lost events; `undefined` where none is named. */
+  readonly ledger: LedgerStatus | undefined
+  readonly error: unknown
+}
+
+/** An event that a consumer has passed. Each is told once. As JSON its position is a text. */
 export interface LostEvent {
-  /** As `name.consumer`: where its checkpoint is kept, and what it is called there. */
+  /** As `name.consumer`: where its checkpoint is kept, and what it is called there. Of `monitorHandler`, its `projection`. */
   readonly consumer: string
   /**
    * `lost`: the consumer handles events of this type, as `eventTypes` says. `passed`: whether it handles this type is not
@@ -69,10 +93,10 @@ export interface LostEvent {
   readonly position: bigint
   /** `undefined` where the source does not know types. */
   readonly type: string | undefined
-  /** How far the consumer had gone by its checkpoint, while the event was not visible. */
+  /** How far the consumer had gone without it: by its checkpoint, or by what was handed over. */
   readonly passedAt: string
-  /** The last look that did not show the event. */
-  readonly missingAt: Date
+  /** The last look that did not show the event. `undefined` of `monitorHandler`, where the first look there did. */
+  readonly missingAt: Date | undefined
   /** The first look that did: it became visible in between. */
   readonly visibleAt: Date
   /** Transactions that could have held it when it was last not visible. */
@@ -98,7 +122,7 @@ export type UnsureReason =
   | 'begun_anew'
 
 /** `JSON.stringify` writes positions as texts. */
-export function statusWithJson(status: WatchStatus): WatchStatus {
+export function statusWithJson<S extends WatchStatus | LossMonitorStatus>(status: S): S {
   const { error, ledger } = status
   const toError = (thrown: unknown): unknown => (thrown === undefined ? undefined : errorJson(thrown))
   return withJson(status, () => ({

@@ -12,13 +12,14 @@ import { inBackground } from '../telemetry/background.ts'
 import { consumerGauges } from '../telemetry/gauge-readings.ts'
 import { quietly } from '../telemetry/quietly.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
-import { describeLost, findingOf, toLostEvent } from './findings.ts'
+import { findingOf } from './findings.ts'
 import { LookPace } from './look-pace.ts'
 import { Losses } from './losses.ts'
 import { type Missing, missingAfter, startMissing } from './missing.ts'
 import { type ResolvedWatchOptions, resolveWatchOptions, type WatchOptions } from './options.ts'
 import { type LostEvent, statusWithJson, type WatchStatus } from './status.ts'
 import { ConsumerTally } from './tally.ts'
+import { tellLosses } from './tell.ts'
 
 /** Watches consumers that Tidemark does not run. */
 export interface Watch extends AsyncDisposable {
@@ -83,7 +84,7 @@ class ConsumerWatch implements Watch {
       ledger,
       source: source.name,
       clock,
-      tell: (losses) => this.#tell(losses),
+      tell: (losses) => tellLosses(losses, this.#session, options),
       warn: (line) => logger.warn(line),
     })
     this.#session = new TelemetrySession<bigint, never>({
@@ -289,23 +290,6 @@ class ConsumerWatch implements Watch {
   #ofLedger({ consumer }: ConsumerTally): { readonly lost?: number; readonly passed?: number } {
     const [lost, passed] = LOST_VERDICTS.map((verdict) => this.#losses.total(consumer, verdict))
     return lost === undefined || passed === undefined ? {} : { lost, passed }
-  }
-
-  #tell(losses: readonly KeptLoss[]): void {
-    const { telemetry, tracing } = this.#session
-    const groups = new Map<string, KeptLoss[]>()
-    for (const loss of losses) {
-      const key = JSON.stringify([loss.consumer, loss.verdict])
-      groups.set(key, [...(groups.get(key) ?? []), loss])
-    }
-    for (const [first, ...others] of groups.values()) {
-      if (first === undefined) continue
-      const events = [first, ...others].map(toLostEvent)
-      telemetry.consumerLostEvents({ consumer: first.consumer, verdict: first.verdict, events })
-      for (const event of events) tracing.consumerLost(event)
-      const more = others.length === 0 ? '' : `, and ${others.length} more`
-      this.#options.logger.warn(`tidemark: ${describeLost(first)}${more}`)
-    }
   }
 
   #failed(error: unknown): void {

@@ -219,7 +219,7 @@ comment on column ${schema}.checkpoints.furthest is 'how far the live version ha
   verdict text not null,
   type text,
   checkpoint text not null,
-  missing_at timestamptz not null,
+  missing_at timestamptz,
   visible_at timestamptz not null,
   held_by jsonb not null,
   traceparent text,
@@ -231,8 +231,8 @@ comment on column ${schema}.checkpoints.furthest is 'how far the live version ha
 create index lost_events_recorded on ${schema}.lost_events (source, recorded_at, position);
 create index lost_events_untold on ${schema}.lost_events (source, claimed_at) where told_at is null;
 comment on table ${schema}.lost_events is 'Tidemark: events that watched consumers have lost, each once';
-comment on column ${schema}.lost_events.checkpoint is 'how far the consumer had gone while the event was not visible';
-comment on column ${schema}.lost_events.missing_at is 'the last look that did not show the event; visible_at is the first one that did';
+comment on column ${schema}.lost_events.checkpoint is 'how far the consumer had gone without the event';
+comment on column ${schema}.lost_events.missing_at is 'the last look that did not show the event, NULL where there was none; visible_at is the first one that did';
 comment on column ${schema}.lost_events.claimed_at is 'when a watch took it on itself to tell of it';
 comment on column ${schema}.lost_events.told_at is 'when that was done; NULL before';
 create table ${schema}.lost_event_totals (
