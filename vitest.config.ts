@@ -131,7 +131,6 @@ export default defineConfig({
         [FAULTS, ESDB_SERVER],
       ),
       onEsdb('extra-esdb-server', 'kurrentdb', [ESDB_SERVER]),
-      together(onPostgres('presets', ['test/presets/**/*.test.ts'])),
       together(onPostgres('conformance', ['test/conformance/**/*.test.ts'])),
       together(patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000)),
       onPostgres('demo', ['test/demo/**/*.test.ts']),

@@ -69,6 +69,13 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
    */
   readonly appendedAt?: string | { readonly column: string; readonly timeZone: string }
   /**
+   * The column (`xid8`, or an integer) with the transaction that appended the event. A watch compares checkpoints with it that are
+   * a pair of transaction and position; without it nothing is said of such consumers. A projection does not read it.
+   * - Change it when: the source is for a watch, and consumers keep such pairs, as those of Emmett 0.43. A preset sets it.
+   * @default none
+   */
+  readonly transaction?: string
+  /**
    * Makes an event of a row. Throwing pauses the projection after its attempts.
    * - Change it when: handlers want something else than the row, as a parsed event. It runs once for each row of each page.
    * @default the row itself

@@ -19,6 +19,7 @@ const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true
   placeholderTypes: true,
   where: true,
   appendedAt: true,
+  transaction: true,
   mapRow: true,
   typeField: true,
   name: true,
@@ -37,6 +38,7 @@ export function resolvePostgresEventsOptions<E>(
   const where = resolveWhere(options.where)
   const name = requireText('name', options.name ?? options.table + describeWhere(where))
   if (options.eventType !== undefined) requireText('eventType', options.eventType)
+  if (options.transaction !== undefined) requireText('transaction', options.transaction)
   if (options.columns !== undefined && !Array.isArray(options.columns)) {
     throw new InvalidOptionError('columns', 'an array of column names', options.columns)
   }

@@ -1,29 +1,22 @@
 import { requireKnownOptions } from '@tidemark/core/adapter'
 import type { PostgresEventsOptions, ResolvedPostgresEventsOptions } from './options.ts'
-import { requireText } from './pool-options.ts'
 import { resolvePostgresEventsOptions } from './resolve-options.ts'
 
-export interface WatchedPostgresEventsOptions
-  extends Pick<
-    PostgresEventsOptions,
-    | 'pool'
-    | 'table'
-    | 'position'
-    | 'sequence'
-    | 'eventType'
-    | 'placeholderTypes'
-    | 'where'
-    | 'name'
-    | 'queryTimeoutMs'
-  > {
-  /**
-   * The column (`xid8`, or an integer) with the transaction that appended the event. A checkpoint that is a pair of transaction
-   * and position is compared with it.
-   * - Change it when: consumers keep such pairs, as those of Emmett 0.43. Without it nothing is said of them.
-   * @default none
-   */
-  readonly transaction?: string
-}
+/** Those of `postgresEvents` that a watch has a use for. It accepts `appendedAt`, so that a preset serves both, and does not read it. */
+export type WatchedPostgresEventsOptions = Pick<
+  PostgresEventsOptions,
+  | 'pool'
+  | 'table'
+  | 'position'
+  | 'sequence'
+  | 'eventType'
+  | 'placeholderTypes'
+  | 'where'
+  | 'appendedAt'
+  | 'transaction'
+  | 'name'
+  | 'queryTimeoutMs'
+>
 
 const WATCHED_OPTIONS: Readonly<Record<keyof WatchedPostgresEventsOptions, true>> = {
   pool: true,
@@ -32,10 +25,11 @@ const WATCHED_OPTIONS: Readonly<Record<keyof WatchedPostgresEventsOptions, true>
   sequence: true,
   eventType: true,
   placeholderTypes: true,
+  where: true,
+  appendedAt: true,
+  transaction: true,
   name: true,
   queryTimeoutMs: true,
-  transaction: true,
-  where: true,
 }
 
 /** With every default. Throws `InvalidOptionError`. */
@@ -43,11 +37,8 @@ export function resolveWatchedOptions(
   options: WatchedPostgresEventsOptions,
 ): ResolvedPostgresEventsOptions<never> {
   requireKnownOptions(options, WATCHED_OPTIONS)
-  const { transaction, ...rest } = options
-  if (transaction !== undefined) requireText('transaction', transaction)
+  const { transaction } = options
   const columns = transaction === undefined ? [] : [transaction]
-  return Object.freeze({
-    ...resolvePostgresEventsOptions<never>({ ...rest, columns, allowMissingIndex: true }),
-    watched: { transaction },
-  })
+  const resolved = resolvePostgresEventsOptions<never>({ ...options, columns, allowMissingIndex: true })
+  return Object.freeze({ ...resolved, appendedAt: undefined, watched: { transaction } })
 }

@@ -1,8 +1,7 @@
 import { InvalidOptionError, requireKnownOptions } from '@tidemark/core/adapter'
-import type { PostgresConsumersOptions } from '../consumers-options.ts'
 import { quoteIdentifier } from '../identifiers.ts'
-import type { PostgresEventsOptions } from '../options.ts'
 import { requireText } from '../pool-options.ts'
+import type { Preset } from './preset.ts'
 
 export interface AxonOptions {
   /** The major version of Axon Framework. */
@@ -38,12 +37,6 @@ export interface AxonOptions {
   readonly schema?: string
 }
 
-/** Names of Axon's own tables: for `postgresEvents` and `watchedPostgresEvents`, and for `postgresConsumers`. */
-export interface AxonPreset {
-  readonly events: Pick<PostgresEventsOptions, 'table' | 'position' | 'sequence' | 'eventType'>
-  readonly consumers: Omit<PostgresConsumersOptions, 'pool'>
-}
-
 /**
  * The tables of Axon Framework 4 and 5. Its processors are the consumers: all segments of one are one consumer, since an event is
  * handled by one segment and each of them passes it. A token that is not a `GapAwareTrackingToken` tells nothing: while a
@@ -55,7 +48,7 @@ export interface AxonPreset {
  *
  * Throws `InvalidOptionError`.
  */
-export function axon(options: AxonOptions): AxonPreset {
+export function axon(options: AxonOptions): Preset {
   requireKnownOptions(options, AXON_OPTIONS)
   const { version, storage = version === 5 ? 'jpa' : undefined, naming = 'spring', schema } = options
   requireOneOf('version', version, [4, 5])
