@@ -15,7 +15,7 @@ import { eventually, type FileDatabase, startDaemon } from '../support/event-tab
 export type Append = (client: Client, nth: number) => Promise<unknown>
 
 const WRITERS = 6
-const STEPS = 150
+const STEPS = 100
 
 /** Writers that stay open, roll back, and commit in any order. Ends when all have ended. */
 export async function writeHostilely(db: FileDatabase, append: Append, seed: number): Promise<void> {

@@ -1,14 +1,25 @@
 import { type ConsumerEventTypes, InvalidOptionError, requireKnownOptions } from '@tidemark/core/adapter'
 import type { BoundedPool, PgPool } from './client.ts'
-import { parseQualifiedName, type QualifiedName } from './identifiers.ts'
+import { parseQualifiedName, quoteName } from './identifiers.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
 import { boundedPool } from './query-timeout.ts'
 
 export interface PostgresConsumersOptions {
   /** A `pg.Pool`, or anything with its `connect`. Each look takes one of its connections for one SELECT. */
   readonly pool: PgPool
-  /** The table, or a view of it: `emt_processors`, `sales.checkpoints`; taken as it stands, case included. */
-  readonly table: string
+  /**
+   * The table, or a view of it: `emt_processors`, `sales.checkpoints`; taken as it stands, case included.
+   * - Change it when: it is needed, unless there is a `query`.
+   * @default none
+   */
+  readonly table?: string
+  /**
+   * A SELECT that is read in place of a table, at each look. The other options name its columns. Anything that it can do is
+   * done as it says: give the pool a role that may only read.
+   * - Change it when: checkpoints are not the rows of a table, as those of message-db. A preset sets it.
+   * @default none
+   */
+  readonly query?: string
   /** The column that names the consumer, or all columns that do together: a name is their texts with `:` in between. */
   readonly consumer: string | readonly string[]
   /**
@@ -39,6 +50,13 @@ export interface PostgresConsumersOptions {
    */
   readonly run?: string
   /**
+   * The column with the category that a consumer reads: streams of that name, and those whose names begin with it and `-`. An event
+   * of another stream is no loss of it. The source needs its option `stream`.
+   * - Change it when: consumers read one category each, as those of message-db. A preset sets it.
+   * @default each consumer reads all events
+   */
+  readonly category?: string
+  /**
    * Which rows are consumers of this events table.
    * - Change it when: the table keeps other things too: bookkeeping (Marten's `HighWaterMark`), positions of single streams or of
    * another store (Eventuous). **Events would be called lost that are not.**
@@ -54,7 +72,7 @@ export interface PostgresConsumersOptions {
   /**
    * Names this place in metrics and messages: a consumer is shown as `name.consumer`.
    * - Change it when: two places have the same name.
-   * @default the table's name as given
+   * @default the table's name as given; needed with a `query`
    */
   readonly name?: string
   /**
@@ -69,12 +87,16 @@ export interface PostgresConsumersOptions {
 
 export interface ResolvedPostgresConsumersOptions {
   readonly pool: BoundedPool
-  readonly table: QualifiedName
+  /** Quoted, or a query in parentheses: for SQL. */
+  readonly from: string
+  /** The same for people. */
+  readonly called: string
   readonly consumer: readonly string[]
   readonly checkpoint: readonly string[]
   readonly axonTokens: { readonly segment: string; readonly type: string } | undefined
   readonly stored: 'last' | 'next'
   readonly run: string | undefined
+  readonly category: string | undefined
   readonly isConsumer: (name: string) => boolean
   readonly eventTypes: ConsumerEventTypes
   readonly name: string
@@ -83,11 +105,13 @@ export interface ResolvedPostgresConsumersOptions {
 const POSTGRES_CONSUMERS_OPTIONS: Readonly<Record<keyof PostgresConsumersOptions, true>> = {
   pool: true,
   table: true,
+  query: true,
   consumer: true,
   checkpoint: true,
   axonTokens: true,
   stored: true,
   run: true,
+  category: true,
   isConsumer: true,
   eventTypes: true,
   name: true,
@@ -99,8 +123,7 @@ export function resolvePostgresConsumersOptions(
   options: PostgresConsumersOptions,
 ): ResolvedPostgresConsumersOptions {
   requireKnownOptions(options, POSTGRES_CONSUMERS_OPTIONS)
-  const { axonTokens, stored = 'last', run, isConsumer = () => true, eventTypes = {} } = options
-  const table = parseQualifiedName('table', options.table)
+  const { axonTokens, stored = 'last', run, category, isConsumer = () => true, eventTypes = {} } = options
   const consumer = requireColumns('consumer', options.consumer)
   const checkpoint = requireColumns('checkpoint', options.checkpoint)
   if (checkpoint.length > 2) {
@@ -122,6 +145,7 @@ export function resolvePostgresConsumersOptions(
     throw new InvalidOptionError('stored', `'last' or 'next'`, stored)
   }
   if (run !== undefined) requireText('run', run)
+  if (category !== undefined) requireText('category', category)
   if (typeof isConsumer !== 'function') throw new InvalidOptionError('isConsumer', 'a function', isConsumer)
   for (const [name, types] of Object.entries(eventTypes)) {
     if (types === 'all') continue
@@ -133,16 +157,29 @@ export function resolvePostgresConsumersOptions(
   requirePool(options.pool)
   return Object.freeze({
     pool: boundedPool(options.pool, resolveQueryTimeout(options.queryTimeoutMs)),
-    table,
+    ...resolveFrom(options),
     consumer,
     checkpoint,
     axonTokens: axonTokens && Object.freeze({ ...axonTokens }),
     stored,
     run,
+    category,
     isConsumer,
     eventTypes: Object.freeze({ ...eventTypes }),
     name: requireText('name', options.name ?? options.table),
   })
+}
+
+function resolveFrom({
+  table,
+  query,
+}: PostgresConsumersOptions): Pick<ResolvedPostgresConsumersOptions, 'from' | 'called'> {
+  if (query === undefined) {
+    const from = quoteName(parseQualifiedName('table', table))
+    return { from, called: from }
+  }
+  if (table !== undefined) throw new InvalidOptionError('query', 'a query, or a table, not both', query)
+  return { from: `(${requireText('query', query)}) q`, called: 'what the option query reads' }
 }
 
 function requireColumns(option: string, columns: string | readonly string[]): readonly string[] {

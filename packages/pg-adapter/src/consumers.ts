@@ -8,7 +8,7 @@ import {
   resolvePostgresConsumersOptions,
 } from './consumers-options.ts'
 import { ConsumersUnreadableError } from './errors.ts'
-import { quoteIdentifier, quoteName } from './identifiers.ts'
+import { quoteIdentifier } from './identifiers.ts'
 import { sqlState } from './sql-state.ts'
 import { transactUnlessLocked } from './transaction.ts'
 
@@ -35,7 +35,7 @@ async function readConsumers(options: Options, signal: AbortSignal): Promise<rea
   const rows = await readRows(options, signal)
   if (rows.length > MOST_CONSUMERS) {
     throw new ConsumersUnreadableError(
-      `${quoteName(options.table)} has more than ${MOST_CONSUMERS} rows, which is more than consumers have checkpoints; ` +
+      `${options.called} has more than ${MOST_CONSUMERS} rows, which is more than consumers have checkpoints; ` +
         'name in the option table a view of those that are to be watched',
     )
   }
@@ -47,7 +47,7 @@ async function readConsumers(options: Options, signal: AbortSignal): Promise<rea
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice === undefined) return consumers
   throw new ConsumersUnreadableError(
-    `${quoteName(options.table)} has two rows of the consumer "${twice}"; name every column of the key in the option consumer`,
+    `${options.called} has two rows of the consumer "${twice}"; name every column of the key in the option consumer`,
   )
 }
 
@@ -60,12 +60,13 @@ function toSegment({ consumer, segment, type, checkpoint }: Row): AxonSegment {
   }
 }
 
-function toConsumer({ consumer, checkpoint, run }: Row, { stored }: Options): StoredConsumer {
+function toConsumer({ consumer, checkpoint, run, category }: Row, { stored }: Options): StoredConsumer {
   return {
     consumer: String(consumer),
     checkpoint: toCheckpoint(checkpoint, stored),
     text: typeof checkpoint === 'string' ? checkpoint : '',
     run: typeof run === 'string' ? run : undefined,
+    category: typeof category === 'string' ? category : undefined,
   }
 }
 
@@ -85,7 +86,7 @@ async function readRows(options: Options, signal: AbortSignal): Promise<readonly
     if (!NOT_AS_NAMED.has(sqlState(error) ?? '')) throw error
     throw new ConsumersUnreadableError(
       `the checkpoints of consumers cannot be read: ${String(error)}; look whether the options table, consumer, checkpoint and ` +
-        `run name what is there, and whether this role may SELECT from ${quoteName(options.table)}` +
+        `run name what is there, and whether this role may SELECT from ${options.called}` +
         (options.axonTokens ? LARGE_OBJECTS : ''),
       { cause: error },
     )
@@ -99,16 +100,19 @@ const LARGE_OBJECTS =
 /** undefined_table, undefined_column, insufficient_privilege, invalid_schema_name */
 const NOT_AS_NAMED: ReadonlySet<string> = new Set(['42P01', '42703', '42501', '3F000'])
 
-function consumersSql({ table, consumer, checkpoint, axonTokens, run }: Options): string {
+function consumersSql({ from, consumer, checkpoint, axonTokens, run, category }: Options): string {
   const segment =
     axonTokens &&
     `${quoteIdentifier(axonTokens.segment)}::text as segment,
       ${quoteIdentifier(axonTokens.type)}::text as type,`
   return `select ${joined(consumer)} as consumer, ${segment ?? ''}
       ${axonTokens ? tokenSql(checkpoint) : joined(checkpoint)} as checkpoint,
-      ${run === undefined ? 'null' : `${quoteIdentifier(run)}::text`} as run
-    from ${quoteName(table)} limit ${MOST_CONSUMERS + 1}`
+      ${textOf(run)} as run, ${textOf(category)} as category
+    from ${from} limit ${MOST_CONSUMERS + 1}`
 }
+
+const textOf = (column: string | undefined): string =>
+  column === undefined ? 'null' : `${quoteIdentifier(column)}::text`
 
 /** NULL where one of them is. */
 function joined(columns: readonly string[]): string {

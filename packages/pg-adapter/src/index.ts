@@ -23,6 +23,7 @@ export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow 
 export { type AxonOptions, axon } from './presets/axon.ts'
 export { emmett } from './presets/emmett.ts'
 export { type EventuousOptions, eventuous } from './presets/eventuous.ts'
+export { messageDb } from './presets/message-db.ts'
 export type { Preset, PresetOptions } from './presets/preset.ts'
 export { transactionPairs } from './presets/transaction-pairs.ts'
 export { postgresEvents, watchedPostgresEvents } from './source.ts'

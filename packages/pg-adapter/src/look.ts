@@ -121,16 +121,17 @@ function throughOf(
 }
 
 function columnsSql({ sql, eventType, watched }: Options): string {
-  const type = eventType === undefined ? 'null' : `e.${quoteIdentifier(eventType)}`
-  const transaction =
-    watched?.transaction === undefined ? 'null' : `e.${quoteIdentifier(watched.transaction)}`
-  return `e.${sql.position}::text as position, ${type}::text as type, ${transaction}::text as transaction`
+  const text = (column: string | undefined): string =>
+    `${column === undefined ? 'null' : `e.${quoteIdentifier(column)}`}::text`
+  return `e.${sql.position}::text as position, ${text(eventType)} as type,
+    ${text(watched?.transaction)} as transaction, ${text(watched?.stream)} as stream`
 }
 
-function toEvent({ position, type, transaction }: Readonly<Record<string, unknown>>): VisibleEvent {
+function toEvent({ position, type, transaction, stream }: Readonly<Record<string, unknown>>): VisibleEvent {
   return {
     position: BigInt(String(position)),
     type: typeof type === 'string' ? type : undefined,
     transaction: typeof transaction === 'string' ? BigInt(transaction) : undefined,
+    stream: typeof stream === 'string' ? stream : undefined,
   }
 }

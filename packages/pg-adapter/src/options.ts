@@ -76,6 +76,13 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
    */
   readonly transaction?: string
   /**
+   * The column with the name of the event's stream. A watch needs it where consumers read one category of streams each; without it
+   * such a consumer is accused of nothing. A projection does not read it for itself.
+   * - Change it when: the source is for a watch, and the consumers have a `category`, as those of message-db. A preset sets it.
+   * @default none
+   */
+  readonly stream?: string
+  /**
    * Makes an event of a row. Throwing pauses the projection after its attempts.
    * - Change it when: handlers want something else than the row, as a parsed event. It runs once for each row of each page.
    * @default the row itself
@@ -161,6 +168,8 @@ export interface ResolvedPostgresEventsOptions<E> {
 interface WatchedColumns {
   /** The column with the transaction that appended the row. */
   readonly transaction: string | undefined
+  /** The column with the name of its stream. */
+  readonly stream: string | undefined
 }
 
 export interface AppendedAt {

@@ -20,6 +20,7 @@ const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true
   where: true,
   appendedAt: true,
   transaction: true,
+  stream: true,
   mapRow: true,
   typeField: true,
   name: true,
@@ -39,6 +40,7 @@ export function resolvePostgresEventsOptions<E>(
   const name = requireText('name', options.name ?? options.table + describeWhere(where))
   if (options.eventType !== undefined) requireText('eventType', options.eventType)
   if (options.transaction !== undefined) requireText('transaction', options.transaction)
+  if (options.stream !== undefined) requireText('stream', options.stream)
   if (options.columns !== undefined && !Array.isArray(options.columns)) {
     throw new InvalidOptionError('columns', 'an array of column names', options.columns)
   }

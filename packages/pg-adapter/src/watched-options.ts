@@ -14,6 +14,7 @@ export type WatchedPostgresEventsOptions = Pick<
   | 'where'
   | 'appendedAt'
   | 'transaction'
+  | 'stream'
   | 'name'
   | 'queryTimeoutMs'
 >
@@ -28,6 +29,7 @@ const WATCHED_OPTIONS: Readonly<Record<keyof WatchedPostgresEventsOptions, true>
   where: true,
   appendedAt: true,
   transaction: true,
+  stream: true,
   name: true,
   queryTimeoutMs: true,
 }
@@ -37,8 +39,8 @@ export function resolveWatchedOptions(
   options: WatchedPostgresEventsOptions,
 ): ResolvedPostgresEventsOptions<never> {
   requireKnownOptions(options, WATCHED_OPTIONS)
-  const { transaction } = options
-  const columns = transaction === undefined ? [] : [transaction]
+  const { transaction, stream } = options
+  const columns = [transaction, stream].filter((column) => column !== undefined)
   const resolved = resolvePostgresEventsOptions<never>({ ...options, columns, allowMissingIndex: true })
-  return Object.freeze({ ...resolved, appendedAt: undefined, watched: { transaction } })
+  return Object.freeze({ ...resolved, appendedAt: undefined, watched: { transaction, stream } })
 }

@@ -18,6 +18,8 @@ export interface StoredConsumer {
   readonly text: string
   /** Changes when the consumer is started again, where the store says so. */
   readonly run: string | undefined
+  /** It reads this category alone: streams of that name, and those whose names begin with it and `-`. Absent: all events. */
+  readonly category?: string | undefined
 }
 
 /**

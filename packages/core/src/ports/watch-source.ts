@@ -35,4 +35,6 @@ export interface VisibleEvent {
   /** The transaction that appended it, where the table has it in a column. */
   readonly transaction: bigint | undefined
   readonly type: string | undefined
+  /** The name of its stream, where the source was told the column. */
+  readonly stream?: string | undefined
 }

@@ -15,6 +15,11 @@ export function hasPassed(checkpoint: ConsumerCheckpoint, { position, transactio
   }
 }
 
+/** Whether a consumer of that category reads the event at all; without a category it reads every one. */
+export function isOfCategory({ stream }: VisibleEvent, category: string | undefined): boolean {
+  return category === undefined || stream === category || (stream?.startsWith(`${category}-`) ?? false)
+}
+
 /** How many of these positions it has passed; `undefined` where that hangs on who fills them. */
 export function countPassed(
   checkpoint: ConsumerCheckpoint,

@@ -1,7 +1,7 @@
 import type { ConsumerCheckpoint, StoredConsumer } from '../ports/consumer-checkpoints.ts'
 import type { Gap } from '../ports/event-source.ts'
 import type { VisibleEvent } from '../ports/watch-source.ts'
-import { countPassed, moveBetween } from './coverage.ts'
+import { countPassed, isOfCategory, moveBetween } from './coverage.ts'
 import { type ConsumerLook, type ConsumerStanding, type Suspect, step } from './exposures.ts'
 import type { UnsureReason, WatchedConsumer } from './status.ts'
 
@@ -42,7 +42,8 @@ export class ConsumerTally {
   /** Takes in a look; returns what the consumer has lost. */
   look(stored: StoredConsumer | undefined, shared: SharedLook): readonly Suspect[] {
     const before = this.#standing
-    const appeared = shared.appeared.filter(this.#handles)
+    const category = (stored ?? this.#stored)?.category
+    const appeared = shared.appeared.filter((event) => this.#handles(event) && isOfCategory(event, category))
     const { standing, lost, unsure } = step(before, { ...shared, appeared, stored })
     this.#standing = standing
     this.#stored = stored

@@ -18,6 +18,7 @@ export interface Preset {
     | 'where'
     | 'appendedAt'
     | 'transaction'
+    | 'stream'
   >
   readonly consumers: Omit<PostgresConsumersOptions, 'pool'>
 }

@@ -62,6 +62,7 @@ function optionThatNames(column: string, { eventType, where, appendedAt, watched
   if (column === eventType) return 'eventType'
   if (column in where) return 'where'
   if (column === watched?.transaction) return 'transaction'
+  if (column === watched?.stream) return 'stream'
   return column === appendedAt?.column ? 'appendedAt' : 'columns'
 }
 
