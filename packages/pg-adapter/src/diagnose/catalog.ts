@@ -29,13 +29,13 @@ export async function readStores(
   return recognise(JSON.parse(String(answer?.rows[0]?.tables)) as readonly CatalogTable[])
 }
 
-export function storeFinding({ store, version, schema, cannotTell }: RecognisedStore): Finding {
+export function storeFinding({ store, version, schema, preset, cannotTell }: RecognisedStore): Finding {
   const which = version === undefined ? 'its version cannot be told' : `version ${version}`
   return {
     code: 'store',
     severity: 'note',
     about: `schema ${schema}`,
-    found: `the tables of ${store}, ${which}. ${cannotTell.join(' ')}`,
+    found: `the tables of ${store}, ${which}. ${[...cannotTell, ...(preset === undefined ? [] : [`Its preset is ${preset}.`])].join(' ')}`,
   }
 }
 

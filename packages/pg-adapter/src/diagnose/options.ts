@@ -1,6 +1,7 @@
 import { InvalidOptionError, requireKnownOptions } from '@tidemark/core/adapter'
 import type { PostgresEventsOptions, ResolvedPostgresEventsOptions } from '../options.ts'
 import { requirePool } from '../pool-options.ts'
+import type { Preset } from '../presets/preset.ts'
 import { resolvePostgresEventsOptions } from '../resolve-options.ts'
 
 export interface DiagnoseOptions
@@ -16,6 +17,12 @@ export interface DiagnoseOptions
    * @default those of the stores that are recognised by the names of their tables
    */
   readonly table?: string
+  /**
+   * The names of a project's own tables, as `emmett()` gives them, in place of `table` and the options beside it.
+   * - Change it when: the tables are those of such a project, and are not found by themselves or not to be looked for.
+   * @default none
+   */
+  readonly preset?: Pick<Preset, 'events'>
   /**
    * How long new events are watched, to see how long commits take to become visible.
    * - Raising it: rarer delays are met; the whole answer takes longer.
@@ -49,6 +56,7 @@ export const DIAGNOSE_DEFAULTS: { readonly sampleMs: number; readonly timeoutMs:
 const DIAGNOSE_OPTIONS: Readonly<Record<keyof DiagnoseOptions, true>> = {
   pool: true,
   table: true,
+  preset: true,
   position: true,
   sequence: true,
   columns: true,
@@ -83,10 +91,14 @@ export function resolveDiagnoseOptions(options: DiagnoseOptions): ResolvedDiagno
   const {
     pool,
     table,
+    preset,
     sampleMs = DIAGNOSE_DEFAULTS.sampleMs,
     timeoutMs = DIAGNOSE_DEFAULTS.timeoutMs,
   } = options
   requirePool(pool)
+  if (preset !== undefined && (table !== undefined || typeof preset?.events !== 'object')) {
+    throw new InvalidOptionError('preset', 'what a preset gives, as emmett(), and no table beside it', preset)
+  }
   if (typeof sampleMs !== 'number' || !(sampleMs > 0) || !Number.isFinite(sampleMs)) {
     throw new InvalidOptionError('sampleMs', 'a number of milliseconds above 0', sampleMs)
   }
@@ -103,9 +115,10 @@ export function resolveDiagnoseOptions(options: DiagnoseOptions): ResolvedDiagno
   }
   const readMs = (timeoutMs - sampleMs) * READ_SHARE
   const queryTimeoutMs = readMs / 2
+  const named = table === undefined ? preset?.events : { ...options, table }
   return {
     pool,
-    events: table === undefined ? undefined : eventsOf({ ...options, table }, { pool, queryTimeoutMs }),
+    events: named === undefined ? undefined : eventsOf(named, { pool, queryTimeoutMs }),
     readMs,
     queryTimeoutMs,
     sampleMs,

@@ -17,13 +17,22 @@ export interface RecognisedStore {
   readonly schema: string
   /** What `postgresEvents` needs to be told of it; `undefined`: it has no sequence that could be asked. */
   readonly events: Pick<PostgresEventsOptions, 'table' | 'position' | 'eventType' | 'appendedAt'> | undefined
+  /** How to write the preset of these tables, without its options; `undefined`: there is none. */
+  readonly preset: string | undefined
   /** Tables with checkpoints of its consumers, with their schema. */
   readonly consumerTables: readonly string[]
   /** What its tables do not tell: whole sentences. */
   readonly cannotTell: readonly string[]
 }
 
-export type StoreName = 'emmett' | 'marten' | 'message-db' | 'eventuous' | 'axon' | 'commanded'
+export type StoreName =
+  | 'emmett'
+  | 'marten'
+  | 'message-db'
+  | 'eventuous'
+  | 'axon'
+  | 'commanded'
+  | 'transaction-pairs'
 
 interface KnownStore {
   readonly store: StoreName
@@ -31,6 +40,7 @@ interface KnownStore {
   /** Without all of these, a table of that name is somebody else's. */
   readonly columns: readonly string[]
   readonly events?: Omit<NonNullable<RecognisedStore['events']>, 'table'>
+  readonly preset?: string
   readonly consumers: readonly string[]
   readonly version: (table: CatalogTable, beside: readonly CatalogTable[]) => string | undefined
   readonly cannotTell: readonly string[]
@@ -48,6 +58,7 @@ const AXON_CANNOT_TELL = [
 const KNOWN_STORES: readonly KnownStore[] = [
   {
     store: 'emmett',
+    preset: 'emmett()',
     table: 'emt_messages',
     columns: ['global_position', 'stream_position', 'transaction_id', 'message_type'],
     events: { position: 'global_position', eventType: 'message_type', appendedAt: 'created' },
@@ -71,6 +82,7 @@ const KNOWN_STORES: readonly KnownStore[] = [
   },
   {
     store: 'message-db',
+    preset: 'messageDb()',
     table: 'messages',
     columns: ['global_position', 'position', 'stream_name', 'time', 'type'],
     events: {
@@ -86,6 +98,7 @@ const KNOWN_STORES: readonly KnownStore[] = [
   },
   {
     store: 'eventuous',
+    preset: 'eventuous()',
     table: 'messages',
     columns: ['global_position', 'stream_position', 'message_type', 'json_data'],
     events: { position: 'global_position', eventType: 'message_type' },
@@ -132,6 +145,18 @@ const KNOWN_STORES: readonly KnownStore[] = [
       'Its numbers are taken under a lock on one row, so they are committed in their order: what is visible is settled, and nothing is lost to visibility. Events and positions are in two tables, which postgresEvents does not read.',
     ],
   },
+  {
+    store: 'transaction-pairs',
+    preset: 'transactionPairs()',
+    table: 'es_event',
+    columns: ['id', 'transaction_id', 'aggregate_id', 'event_type'],
+    events: { position: 'id', eventType: 'event_type' },
+    consumers: ['es_event_subscription'],
+    version: notTold,
+    cannotTell: [
+      'Its consumers go by pairs of transaction and position: they lose nothing to visibility, and wait for every open transaction that has written.',
+    ],
+  },
 ]
 
 /** The names by which tables are looked for. */
@@ -156,6 +181,7 @@ export function recognise(tables: readonly CatalogTable[]): readonly RecognisedS
           schema: table.schema,
           events: known.events && { table: quoted(table), ...known.events },
           consumerTables: consumerTables.map(quoted),
+          preset: known.preset,
           cannotTell: known.cannotTell,
         }
       }),
