@@ -21,8 +21,8 @@ interface WatchResult {
 }
 
 test('the demo of the watch ends with a Ctrl-C, accuses none falsely, and leaves nothing behind', async () => {
-  demo = await DemoProcess.startWatch('--seconds', '600', '--json', '--seed', '7')
-  await demo.untilItSays('"loops.plain" has lost the event', { timeout: 50_000 })
+  demo = await DemoProcess.startWatch('--seconds', '600', '--json', '--seed', '7', '--track-commit-timestamp')
+  await demo.untilItSays('"loops.plain" has lost the event', { timeout: 120_000 })
   expect(await demo.metrics()).toMatch(/consumer_lost_events\{consumer="loops.plain",verdict="lost"\} [1-9]/)
   demo.child.kill('SIGINT')
   // npx and pnpm pass it on.
@@ -32,7 +32,7 @@ test('the demo of the watch ends with a Ctrl-C, accuses none falsely, and leaves
   const result = demo.result<WatchResult>()
   expect(result).toEqual({
     postgres: expect.stringMatching(/^\d+\.\d+$/),
-    trackCommitTimestamp: false,
+    trackCommitTimestamp: true,
     seed: 7,
     handlerMs: 0,
     seconds: expect.any(Number),
@@ -48,6 +48,7 @@ test('the demo of the watch ends with a Ctrl-C, accuses none falsely, and leaves
       cannotTell: expect.any(Object),
     })),
     namedByTheQuery: expect.any(Number),
+    audited: { inverted: expect.any(Number), lostByWaiting: expect.any(Number) },
     falselyAccused: 0,
     troubles: [],
   })
@@ -58,7 +59,8 @@ test('the demo of the watch ends with a Ctrl-C, accuses none falsely, and leaves
   expect(result.consumers[1]?.provenLost).toBeGreaterThan(0)
   expect(demo.stderr).toContain('none called lost that was not')
   expect(await demo.leftBehind()).toEqual([])
-})
+  // On a busy machine the looks of the watch are far apart.
+}, 180_000)
 
 describe('the verdict on a watched consumer', () => {
   const consumer = {

@@ -16,7 +16,7 @@ export interface LoopOptions {
 export const LOOPS_TABLE = 'loops'
 
 /** How long it rests between two batches. */
-const PAUSE_MS = 10
+const PAUSE_MS = 20
 const BATCH_SIZE = 100
 
 /** The loop that people write: what is above the last position, in order, and the checkpoint in the handler's transaction. */

@@ -12,9 +12,18 @@ export interface Told {
   /** Positions that the query of docs/watch.md names as lost by Emmett 0.42. */
   readonly namedByTheQuery: readonly number[]
   readonly looksApartMs: number
+  /** Where the server keeps commit timestamps. */
+  readonly audited: Audited | undefined
   /** What `/metrics` says at the end. */
   readonly metrics: string
   readonly troubles: readonly string[]
+}
+
+export interface Audited {
+  /** Events of the loops' table that were committed after a higher position. */
+  readonly inverted: number
+  /** Those of them that a reader loses that waits 1 s for each gap. */
+  readonly lostByWaiting: number
 }
 
 /** The verdict for a person. */
@@ -30,6 +39,7 @@ export function report(told: Told, paint: Paint): string {
     '',
     ...legend(told).map((line) => `   ${line}`),
     '',
+    ...auditLines(told).map((line) => `   ${line}`),
     paint.bold(' The same in /metrics'),
     '',
     ...metricLines(told.metrics).map((line) => `   ${line}`),
@@ -87,6 +97,15 @@ function legend({ consumers, namedByTheQuery, looksApartMs }: Told): string[] {
   ]
 }
 
+function auditLines({ audited }: Told): string[] {
+  if (audited === undefined) return []
+  return [
+    `auditCommits tells of the past, from commit timestamps: of the loops' table ${plural(audited.inverted, 'event')} came`,
+    `after a higher position, and a reader that waits 1 s for each gap loses ${grouped(audited.lostByWaiting)} of them.`,
+    '',
+  ]
+}
+
 function metricLines(metrics: string): string[] {
   return metrics.split('\n').filter((line) => line.startsWith('martend_async_daemon_consumer_lost_events{'))
 }
@@ -101,7 +120,7 @@ function closingSentence(told: Told): string {
 
 /** The object of `--json`. */
 export function toJson(told: Told): string {
-  const { options, postgres, seconds, consumers, namedByTheQuery, looksApartMs, troubles } = told
+  const { options, postgres, seconds, consumers, namedByTheQuery, audited, looksApartMs, troubles } = told
   const { seed, handlerMs, trackCommitTimestamp } = options
   return JSON.stringify({
     postgres,
@@ -112,6 +131,7 @@ export function toJson(told: Told): string {
     looksApartMs: Math.round(looksApartMs * 10) / 10,
     consumers,
     namedByTheQuery: namedByTheQuery.length,
+    audited,
     falselyAccused: falselyAccused(told),
     troubles,
   })

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { createWatch, type Watch } from '@tidemark/core'
 import { promClientMetrics } from '@tidemark/core/prom-client'
-import { emmett, postgresConsumers, watchedPostgresEvents } from '@tidemark/pg-adapter'
+import { auditCommits, emmett, postgresConsumers, watchedPostgresEvents } from '@tidemark/pg-adapter'
 import { installMajor } from '@tidemark-internal/embedded-postgres'
 import type pg from 'pg'
 import { Registry } from 'prom-client'
@@ -17,7 +17,7 @@ import { createEmmettTables, EmmettConsumer, WATCHED_PROCESSOR } from './emmett.
 import { namedByTheQuery } from './emmett-query.ts'
 import { LOOPS_TABLE, Loop } from './loop.ts'
 import type { WatchDemoOptions } from './options.ts'
-import type { Told } from './report.ts'
+import type { Audited, Told } from './report.ts'
 import { appendClosingEvent, createTables, emmettStore, ownStore, type Store } from './store.ts'
 import { judge } from './verdict.ts'
 import { Voice } from './voice.ts'
@@ -259,7 +259,15 @@ async function tellOf(run: Run, scenes: readonly Scene[], seconds: number): Prom
     consumers: judged.flat(),
     namedByTheQuery: await namedByTheQuery(pools.helper),
     looksApartMs: Math.max(...scenes.map(({ watch }) => watch.status().looksApartMs?.mean ?? 0)),
+    audited: options.trackCommitTimestamp ? await audit(run) : undefined,
     metrics: await registry.metrics(),
     troubles: voice.troubles,
   }
+}
+
+/** What the timestamps of past commits tell of the loops' table. */
+async function audit({ pools, database }: Run): Promise<Audited> {
+  const { past } = await auditCommits({ pool: pools.helper, table: `${database.schema}.events` })
+  const { inverted, fixedWaits } = past.inversions
+  return { inverted, lostByWaiting: fixedWaits.find(({ waitMs }) => waitMs === WAIT_MS)?.lost ?? 0 }
 }
