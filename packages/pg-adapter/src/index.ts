@@ -1,5 +1,8 @@
 export { type PostgresCheckpointsOptions, postgresCheckpoints } from './checkpoints.ts'
 export type { PgCallbackPool, PgClient, PgPool, PgResult } from './client.ts'
+export type { CommandedEvent } from './commanded/load.ts'
+export type { CommandedEventsOptions } from './commanded/options.ts'
+export { commandedEvents } from './commanded/source.ts'
 export { postgresConsumers } from './consumers.ts'
 export type { PostgresConsumersOptions } from './consumers-options.ts'
 export {
@@ -21,6 +24,7 @@ export {
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
 export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow } from './options.ts'
 export { type AxonOptions, axon } from './presets/axon.ts'
+export { commanded } from './presets/commanded.ts'
 export { emmett } from './presets/emmett.ts'
 export { type EventuousOptions, eventuous } from './presets/eventuous.ts'
 export { messageDb } from './presets/message-db.ts'

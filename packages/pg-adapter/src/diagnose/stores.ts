@@ -142,7 +142,7 @@ const KNOWN_STORES: readonly KnownStore[] = [
     consumers: ['subscriptions'],
     version: notTold,
     cannotTell: [
-      'Its numbers are taken under a lock on one row, so they are committed in their order: what is visible is settled, and nothing is lost to visibility. Events and positions are in two tables, which postgresEvents does not read.',
+      'Its numbers are taken under a lock on one row, so they are committed in their order: what is visible is settled, and nothing is lost to visibility. Events and positions are in two tables: commandedEvents reads them, postgresEvents does not.',
     ],
   },
   {
