@@ -7,6 +7,9 @@ vi.setConfig({ testTimeout: 60_000 })
 
 const THRESHOLD_MS = 1_000
 
+/** A store that answers at once. */
+const at = (nowMs: number) => ({ askedAtMs: nowMs, answeredAtMs: nowMs })
+
 /** What happens to the numbers 1, 2, 3, ... of a store, one step after the other. */
 type Step =
   | { readonly kind: 'append' }
@@ -59,7 +62,7 @@ function run(
       for (let n = 1n; head !== undefined && n <= head; n++) if (!headSeen.has(n)) headSeen.set(n, now)
       const markBefore = state.mark
       const window = ascending.filter((p) => markBefore === undefined || p > markBefore).slice(0, todo.window)
-      const result = passStaleGaps(state, { head, visible: window, nowMs: now }, THRESHOLD_MS)
+      const result = passStaleGaps(state, { head, visible: window, ...at(now) }, THRESHOLD_MS)
       state = result.state
       passed.push({
         at: now,
@@ -138,7 +141,7 @@ test('a store that stands still is passed to its last event, however many gaps i
 test('a gap is skipped at its threshold, not before', () => {
   let state = startStaleThreshold(1n, 0n)
   const pollAt = (nowMs: number) => {
-    const result = passStaleGaps(state, { head: 3n, visible: [3n], nowMs }, THRESHOLD_MS)
+    const result = passStaleGaps(state, { head: 3n, visible: [3n], ...at(nowMs) }, THRESHOLD_MS)
     state = result.state
     return result
   }
@@ -151,9 +154,18 @@ test('a gap is skipped at its threshold, not before', () => {
   })
 })
 
+test('a gap is as old as the answer that first shows it, at the moment in which the next one is asked for', () => {
+  const seen = { head: 3n, visible: [3n] }
+  const poll = (state: ReturnType<typeof startStaleThreshold>, askedAtMs: number, answeredAtMs: number) =>
+    passStaleGaps(state, { ...seen, askedAtMs, answeredAtMs }, THRESHOLD_MS)
+  const { state } = poll(startStaleThreshold(1n, 0n), 0, 500)
+  expect(poll(state, 1_000, 1_600).skipped).toEqual([])
+  expect(poll(state, 1_500, 1_500).skipped).toEqual([{ stored: 1n, current: 3n, count: 1n }])
+})
+
 test('numbers missing before the first visible event are counted from the first number that the store hands out', () => {
   const poll = (state: ReturnType<typeof startStaleThreshold>, nowMs: number) =>
-    passStaleGaps(state, { head: 4n, visible: [4n], nowMs }, THRESHOLD_MS)
+    passStaleGaps(state, { head: 4n, visible: [4n], ...at(nowMs) }, THRESHOLD_MS)
   const { state } = poll(startStaleThreshold(undefined, 0n), 0)
   expect(state.mark).toBeUndefined()
   expect(poll(state, 1_000).skipped).toEqual([{ stored: 0n, current: 4n, count: 3n }])
@@ -162,7 +174,7 @@ test('numbers missing before the first visible event are counted from the first 
 test('with an unknown first number counting starts at the first visible event', () => {
   const { state, skipped } = passStaleGaps(
     startStaleThreshold(undefined, undefined),
-    { head: 41n, visible: [40n, 41n], nowMs: 0 },
+    { head: 41n, visible: [40n, 41n], ...at(0) },
     THRESHOLD_MS,
   )
   expect(skipped).toEqual([])
@@ -172,7 +184,7 @@ test('with an unknown first number counting starts at the first visible event', 
 test('events imported below the first number that the sequence hands out are passed like any others', () => {
   const { state, skipped } = passStaleGaps(
     startStaleThreshold(undefined, 999n),
-    { head: 3n, visible: [1n, 2n, 3n], nowMs: 0 },
+    { head: 3n, visible: [1n, 2n, 3n], ...at(0) },
     THRESHOLD_MS,
   )
   expect(state.mark).toBe(3n)
@@ -183,7 +195,7 @@ test('a hot poll keeps a bounded number of head samples', () => {
   let state = startStaleThreshold(0n, 0n)
   for (let now = 0; now < 4_000; now++) {
     const head = BigInt(now) + 2n
-    state = passStaleGaps(state, { head, visible: [head], nowMs: now }, THRESHOLD_MS).state
+    state = passStaleGaps(state, { head, visible: [head], ...at(now) }, THRESHOLD_MS).state
     expect(state.heads.length).toBeLessThanOrEqual(52)
   }
 })

@@ -73,7 +73,11 @@ test('an event whose number was taken ahead, and that was passed, halts the daem
       { projection: 'each', ...passed },
     ]),
   )
-  expect(error.message).toMatch(/at 1 \(Paid\).*"all", at 2, has passed 1.*Marten: append mode Quick/)
+  expect(error.message).toMatch(
+    /at 1 \(Paid\).*"all", at 2, has passed 1.*Marten: append mode Quick.*set numbers: 'taken-ahead'/,
+  )
+  // Nothing is called settled any more.
+  expect(daemon.status().highWater).toMatchObject({ settled: undefined, mark: undefined })
   await events.append(3)
   await expect(daemon.waitUntilProjected()).rejects.toThrow('at 1 (Paid)')
   expect(await handledBy(db.pool, events, 'all')).toEqual([last])

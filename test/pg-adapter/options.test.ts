@@ -34,6 +34,8 @@ test.each<[string, Record<string, unknown>]>([
   ['appendedAt.timeZone', { appendedAt: { column: 'time', timeZone: 'Mars/Olympus_Mons' } }],
   ['appendedAt.timeZone', { appendedAt: { column: 'time', timeZone: '+02:00' } }],
   ['appendedat', { appendedat: 'appended_at' }],
+  ['numbers', { numbers: 'ahead' }],
+  ['highWater.mode', { numbers: 'taken-ahead', highWater: { mode: 'proof' } }],
   ['highWater.threshold', { highWater: { mode: 'stale-threshold', threshold: 50 } }],
   ['highWater.thresholdMs', { highWater: { mode: 'proof', thresholdMs: 50 } }],
   ['highWater.mode', { highWater: { mode: 'guess' } }],

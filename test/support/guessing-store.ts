@@ -57,7 +57,8 @@ export class GuessingStore {
         const head = ascending(undefined).at(-1)?.position
         const visible = ascending(before.mark).map((event) => event.position)
         const nowMs = this.#clock.nowMs()
-        const { state, skipped, gaps } = passStaleGaps(before, { head, visible, nowMs }, THRESHOLD_MS)
+        const times = { askedAtMs: nowMs, answeredAtMs: nowMs }
+        const { state, skipped, gaps } = passStaleGaps(before, { head, visible, ...times }, THRESHOLD_MS)
         return {
           head,
           settled: state.mark,

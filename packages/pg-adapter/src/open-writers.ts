@@ -15,7 +15,7 @@ export async function openWriters(
 ): Promise<readonly Holder[] | undefined> {
   try {
     const [seen] = await withConnection(pool, signal, (client) => transact(client, OPEN_WRITERS))
-    return (JSON.parse(String(seen?.rows[0]?.writers)) as Writer[]).map(toHolder)
+    return parseHolders(seen?.rows[0]?.writers)
   } catch {
     // It is evidence for people: no mark waits for it.
     signal.throwIfAborted()
@@ -42,6 +42,11 @@ interface Writer {
   readonly pid: number | null
   readonly applicationName: string | null
   readonly startedAt: string | null
+}
+
+/** Holders as JSON tells them. */
+export function parseHolders(json: unknown): readonly Holder[] {
+  return (JSON.parse(String(json)) as Writer[]).map(toHolder)
 }
 
 function toHolder({ transaction, pid, applicationName, startedAt }: Writer): Holder {

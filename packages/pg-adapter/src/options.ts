@@ -103,16 +103,30 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
    */
   readonly name?: string
   /**
+   * Where writers take the number of an event.
+   * - `'in-transaction'`: in the transaction that inserts it.
+   * - `'taken-ahead'`: before that transaction, or outside of it: Marten in append mode Rich, a hi/lo allocator, positions that
+   * writers choose. Until the transaction begins, nothing in the database shows that a number is out. So no proof is possible,
+   * and `highWater` is `{ mode: 'stale-threshold' }`. A gap is then passed when it is older than `thresholdMs`, and no transaction
+   * of this database is open that began before it was. An event is passed too early only if its transaction begins more than
+   * `thresholdMs` after its number was taken: it is counted, and found as a late event. A transaction that stays open holds up the mark.
+   * - Change it when: one writer of the table does so, if only sometimes. **In proof mode its events are passed, and not all of
+   * them are noticed.**
+   * @default 'in-transaction'
+   */
+  readonly numbers?: 'in-transaction' | 'taken-ahead'
+  /**
    * How gaps in the numbers are passed.
    * - `{ mode: 'proof' }`: never passes a gap that may still be filled. A transaction that stays open holds up the mark.
    * - `{ mode: 'stale-threshold', thresholdMs, lateEventWindowMs }`: a gap older than `thresholdMs` (default 3000, Marten's) is
-   * skipped and counted, and no projection waits for its events. Raising it: fewer are missed, and each gap holds up the mark
+   * skipped and counted, and no projection waits for its events. Open transactions are waited for with `numbers: 'taken-ahead'`
+   * alone. Raising it: fewer are missed, and each gap holds up the mark
    * for longer. Lowering it: the mark follows sooner, and more are missed. What was skipped is looked at again for
    * `lateEventWindowMs` (default 600000: 10 minutes, longer than a transaction should be open): an event that is found there is
    * a late event, counted and kept for `onLateEvent` and `operations.reprocess`. Raising it: events of longer transactions are found; each
    * look takes longer. Lowering it: cheaper, and **what comes later still is lost**.
-   * - Change it when: writers cannot be named (numbers taken ahead, explicit positions), so that no proof is possible.
-   * @default { mode: 'proof' }
+   * - Change it when: the table cannot be proven and no transaction may hold up the mark, or the default threshold does not fit.
+   * @default { mode: 'proof' }; `{ mode: 'stale-threshold' }` with `numbers: 'taken-ahead'`
    */
   readonly highWater?:
     | { readonly mode: 'proof' }
@@ -155,6 +169,8 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly appendedAt: AppendedAt | undefined
   readonly mapRow: (row: PostgresRow, position: bigint) => E
   readonly name: string
+  /** Numbers are taken outside the transaction that inserts them. */
+  readonly isTakenAhead: boolean
   /** `undefined` in proof mode. */
   readonly staleThreshold: { readonly thresholdMs: number; readonly lateEventWindowMs: number } | undefined
   readonly allowMissingIndex: boolean

@@ -24,6 +24,7 @@ const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true
   mapRow: true,
   typeField: true,
   name: true,
+  numbers: true,
   highWater: true,
   allowMissingIndex: true,
   queryTimeoutMs: true,
@@ -49,6 +50,7 @@ export function resolvePostgresEventsOptions<E>(
     throw new InvalidOptionError('mapRow', 'a function', options.mapRow)
   }
   requirePool(options.pool)
+  const isTakenAhead = resolveNumbers(options)
   return Object.freeze({
     pool: boundedPool(options.pool, resolveQueryTimeout(options.queryTimeoutMs)),
     table,
@@ -61,11 +63,33 @@ export function resolvePostgresEventsOptions<E>(
     appendedAt: resolveAppendedAt(options.appendedAt),
     mapRow: options.mapRow ?? ((row) => row as E),
     name,
-    staleThreshold: resolveThreshold(options.highWater),
+    isTakenAhead,
+    staleThreshold: resolveThreshold(
+      options.highWater ?? (isTakenAhead ? { mode: 'stale-threshold' } : undefined),
+    ),
     allowMissingIndex: options.allowMissingIndex ?? false,
     watched: undefined,
     sql: { table: quoteName(table), position: quoteIdentifier(position) },
   })
+}
+
+/** Whether they are taken ahead, so that nothing can be proven. */
+function resolveNumbers({
+  numbers = 'in-transaction',
+  highWater,
+}: Pick<PostgresEventsOptions, 'numbers' | 'highWater'>): boolean {
+  if (numbers !== 'in-transaction' && numbers !== 'taken-ahead') {
+    throw new InvalidOptionError('numbers', `'in-transaction' or 'taken-ahead'`, numbers)
+  }
+  if (numbers === 'taken-ahead' && highWater?.mode === 'proof') {
+    throw new InvalidOptionError(
+      'highWater.mode',
+      `'stale-threshold' beside numbers: 'taken-ahead' (until the transaction of an event begins, nothing in the database ` +
+        'shows that its number is out, so that a gap cannot be proven empty)',
+      'proof',
+    )
+  }
+  return numbers === 'taken-ahead'
 }
 
 function resolvePlaceholderTypes({

@@ -2,6 +2,7 @@ import {
   denseOrder,
   type HighWaterReading,
   type HighWaterRequest,
+  type Holder,
   type OpenedSource,
   passStaleGaps,
   resumeSettled,
@@ -11,6 +12,7 @@ import {
 import { withConnection } from './client.ts'
 import { openWriters } from './open-writers.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
+import { POSSIBLE_WRITERS, parsePossibleWriters } from './possible-writers.ts'
 import { requireReadableInOrder, requireTable } from './proof/conditions.ts'
 import { requireComparableWhere } from './proof/event-rows.ts'
 import { requireGlobalOrder } from './proof/global-order.ts'
@@ -44,16 +46,29 @@ export async function openStale(
   return { incarnation: UNPROVEN_INCARNATION, memory }
 }
 
-/** One poll of stale-threshold mode: the visible positions alone, in one statement and one snapshot. */
+/**
+ * One poll of stale-threshold mode: what is visible, in one snapshot. Where numbers are taken ahead, a statement before it
+ * says which transactions are open: what those have inserted that have ended by then is visible to that snapshot.
+ */
 export async function readStaleHighWater(
   options: ResolvedPostgresEventsOptions<unknown>,
   thresholdMs: number,
   { previous, opened, stored, signal }: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
   const before = (previous?.memory as Memory | undefined)?.threshold ?? start(opened.memory as Opened, stored)
-  const nowMs = performance.now()
-  const { head, visible } = await readVisible(options, before.mark, signal)
-  const { state, skipped, gaps } = passStaleGaps(before, { head, visible, nowMs }, thresholdMs)
+  const askedAtMs = performance.now()
+  const { head, visible, writers } = await readVisible(options, before.mark, signal)
+  const { state, skipped, gaps, waitsFor } = passStaleGaps(
+    before,
+    {
+      head,
+      visible,
+      open: writers?.map(({ transaction }) => transaction),
+      askedAtMs,
+      answeredAtMs: performance.now(),
+    },
+    thresholdMs,
+  )
   const heldBy = skipped.length === 0 ? undefined : await openWriters(options, signal)
   return {
     // The row at the mark may have been deleted.
@@ -61,7 +76,7 @@ export async function readStaleHighWater(
     settled: state.mark,
     mark: state.mark,
     gaps,
-    holders: [],
+    holders: (writers ?? []).filter(({ transaction }) => waitsFor.includes(transaction)),
     provenEmpty: [],
     skipped: skipped.map((run) => ({ ...run, heldBy })),
     incarnation: UNPROVEN_INCARNATION,
@@ -79,24 +94,33 @@ function start({ sequenceStart }: Opened, stored: HighWaterRequest<bigint>['stor
   return startStaleThreshold(mark, sequenceStart === undefined ? undefined : sequenceStart - 1n)
 }
 
+interface Visible {
+  readonly head: bigint | undefined
+  readonly visible: readonly bigint[]
+  /** Who may still insert; `undefined`: nobody is waited for. */
+  readonly writers: readonly Holder[] | undefined
+}
+
 async function readVisible(
-  { pool, sql }: ResolvedPostgresEventsOptions<unknown>,
+  { pool, sql, isTakenAhead }: ResolvedPostgresEventsOptions<unknown>,
   mark: bigint | undefined,
   signal: AbortSignal,
-): Promise<{ head: bigint | undefined; visible: bigint[] }> {
-  const [seen] = await withConnection(pool, signal, (client) =>
+): Promise<Visible> {
+  const results = await withConnection(pool, signal, (client) =>
     transactUnlessLocked(
       client,
-      `select (select max(${sql.position}) from ${sql.table})::text as head, array_to_string(array(
+      `${isTakenAhead ? `${POSSIBLE_WRITERS};` : ''}
+       select (select max(${sql.position}) from ${sql.table})::text as head, array_to_string(array(
          select ${sql.position} from ${sql.table}
          ${mark === undefined ? '' : `where ${sql.position} > ${mark}`}
          order by ${sql.position} limit ${WINDOW}
        ), ',') as visible`,
     ),
   )
-  const { head, visible } = seen?.rows[0] ?? {}
+  const { head, visible } = results.at(-1)?.rows[0] ?? {}
   return {
     head: typeof head === 'string' ? BigInt(head) : undefined,
     visible: visible ? String(visible).split(',').map(BigInt) : [],
+    writers: isTakenAhead ? parsePossibleWriters(results[0]?.rows[0]) : undefined,
   }
 }

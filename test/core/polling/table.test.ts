@@ -284,8 +284,9 @@ describe('after a failed poll', () => {
 
   test('late events halt it, and there is no mark any more', () => {
     const error = new LateEventsError('events', [{ position: '7', type: 'Paid' }], [], 'Read the manual.')
-    const { standing } = step(STANDING.reading, failed(error))
+    const { standing, commands } = step(STANDING.reading, failed(error))
     expect(standing).toMatchObject({ phase: 'halted', shown: { state: 'halted', error }, known: undefined })
+    expect(commands.at(-1)).toEqual({ kind: 'report', report: { kind: 'forgot' } })
   })
 })
 

@@ -74,6 +74,8 @@ export type Report<P> =
   | { readonly kind: 'failed'; readonly error: unknown }
   | { readonly kind: 'halted'; readonly error: unknown }
 
+export const FORGOT: Command<never> = { kind: 'report', report: { kind: 'forgot' } }
+
 /** What a step depends on besides where the agent stands. */
 export interface Context<P> {
   readonly nowMs: number

@@ -1,6 +1,6 @@
 import { backOffMs } from '../kernel/back-off.ts'
 import { hasCode } from '../kernel/errors.ts'
-import type { Command, FailedPoll, Step } from './lifecycle-commands.ts'
+import { type Command, type FailedPoll, FORGOT, type Step } from './lifecycle-commands.ts'
 import { isFirstPoll, type Standing } from './lifecycle-standing.ts'
 
 /** How often an agent that does nothing says so to the event loop. */
@@ -19,8 +19,9 @@ export function afterFailure<P>(standing: Standing<P>, { error, isTransient }: F
   }
   if (!isFirst && hasCode(error, 'TIDEMARK_STORE_REWOUND')) return halt(standing, error, told)
   if (!isFirst && hasCode(error, 'TIDEMARK_LATE_EVENTS')) {
-    // The mark was wrong: reading up to it would pass more events.
-    return halt({ ...standing, known: undefined }, error, told)
+    // What was called proven was not: neither is it read any further, nor shown.
+    const { standing: halted, commands } = halt({ ...standing, known: undefined }, error, told)
+    return { standing: halted, commands: [...commands, FORGOT] }
   }
   const failuresInARow = standing.pace.failuresInARow + 1
   const wait: Command<P> = { kind: 'wait', deafMs: backOffMs(failuresInARow), furtherMs: 0 }

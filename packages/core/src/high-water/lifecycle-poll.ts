@@ -1,6 +1,13 @@
 import { hasCode } from '../kernel/errors.ts'
 import type { HighWaterReading, StoredProgress } from '../ports/event-source.ts'
-import type { Command, Context, Input, InputKind, Step } from './lifecycle-commands.ts'
+import {
+  type Command,
+  type Context,
+  FORGOT,
+  type Input,
+  type InputKind,
+  type Step,
+} from './lifecycle-commands.ts'
 import { afterFailure } from './lifecycle-failure.ts'
 import { paceAfter, rest } from './lifecycle-rest.ts'
 import {
@@ -19,7 +26,6 @@ export type Transition<K extends InputKind> = <P>(
 ) => Step<P>
 
 const BEGUN: Command<never> = { kind: 'report', report: { kind: 'begun' } }
-const FORGOT: Command<never> = { kind: 'report', report: { kind: 'forgot' } }
 
 export function beginPoll<P>({ shown, known, newest, doubted, poll, pace, saved }: Standing<P>): Step<P> {
   const isDoubted = doubted !== undefined && doubted === known?.reading.incarnation

@@ -2,6 +2,7 @@ import { PostgresConditionError } from '../errors.ts'
 import { quoteLiteral } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { InspectedPoll } from './inspected-poll.ts'
+import { TAKEN_AHEAD } from './sequence-conditions.ts'
 
 /** No event stands above the sequence. */
 export function requireNoneAbove(
@@ -18,6 +19,6 @@ export function requireNoneAbove(
       'sequence stands behind them, and the next append would fail or be lost; set it behind them, and start again:\n' +
       `  SELECT setval(${quoteLiteral(sequence.name)}, (SELECT max(${position}) FROM ${table}));\n` +
       'If writers choose positions themselves, such an event can also appear below the mark; let the sequence fill ' +
-      "them, or choose highWater: { mode: 'stale-threshold' }, which may lose events",
+      `them. ${TAKEN_AHEAD}`,
   )
 }

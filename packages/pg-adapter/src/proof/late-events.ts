@@ -105,7 +105,8 @@ const WHAT_TO_DO =
   'Nothing is projected until this process is started again. First let every writer take its numbers in the ' +
   'transaction that inserts them (Marten: append mode Quick). Then see to the projections named here: with the daemon ' +
   'stopped, delete the checkpoint to project anew, or give each by hand the events that it has missed. Then start again. If the ' +
-  'writers cannot be changed, nothing can be proven here, and events will be lost in any mode.'
+  "writers cannot be changed, nothing can be proven here: set numbers: 'taken-ahead', so that an event that is passed too early is " +
+  'counted, and found as a late event.'
 
 const TYPE_UNKNOWN =
   ' If these rows are placeholders, written on purpose to fill the numbers of failed appends, name the column of the ' +

@@ -12,6 +12,12 @@ export const LAST_RESORT: string =
   "Only where that cannot be done: highWater: { mode: 'stale-threshold' } passes a gap after thresholdMs, and every " +
   'event that appears there later is lost to every projection'
 
+/** What is left where writers take their numbers ahead. A message names it last. */
+export const TAKEN_AHEAD: string =
+  "If a writer has to take its numbers ahead of that transaction, set numbers: 'taken-ahead'. Nothing is proven then: a gap is " +
+  'passed after thresholdMs, when no transaction is open that is older, and an event that appears there later is told as a ' +
+  'late event'
+
 /** Throws the first violated condition of the proof, of what fills the position. */
 export function requireProvableSequence(inspection: Inspection, options: Options): InspectedSequence {
   const table = options.sql.table
@@ -43,7 +49,7 @@ export function requireProvableSequence(inspection: Inspection, options: Options
       'sequence_increment',
       `the sequence ${name} has INCREMENT ${sequence.increment}, which is how hi/lo allocators announce themselves: a ` +
         'writer takes one number and makes a block of positions of it, in its memory. First set the block size to 1 in ' +
-        `every writer (Hibernate: allocationSize = 1). Then run\n  ALTER SEQUENCE ${name} INCREMENT 1;\n${LAST_RESORT}`,
+        `every writer (Hibernate: allocationSize = 1). Then run\n  ALTER SEQUENCE ${name} INCREMENT 1;\n${TAKEN_AHEAD}`,
     )
   }
   if (sequence.cycle) {
@@ -99,7 +105,7 @@ function requireSequence(inspection: Inspection, options: Options): InspectedSeq
       `${column} has no default. It owns the sequence ${owned.sequence}, from which its writers seem to take their ` +
         'numbers. First make sure that each of them takes its numbers in the transaction that inserts them. Marten does ' +
         'so in append mode Quick (its default since 9), and not in append mode Rich (its default in 8): in Rich events ' +
-        `would be passed and lost. Then set the option sequence: ${JSON.stringify(owned.sequence)}. ${LAST_RESORT}`,
+        `would be passed and lost. Then set the option sequence: ${JSON.stringify(owned.sequence)}. ${TAKEN_AHEAD}`,
     )
   }
   const others = otherColumns(inspection, options)
