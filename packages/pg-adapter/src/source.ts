@@ -17,10 +17,16 @@ import {
 } from '@tidemark/core/adapter'
 import { toldPool } from './client.ts'
 import { findIn } from './find-in.ts'
+import { HandedOut } from './handed-out.ts'
 import { openHighWater, readHighWater } from './high-water.ts'
 import { loadPage } from './load.ts'
 import { lookAt } from './look.ts'
-import type { PostgresEventsOptions, PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
+import {
+  POSTGRES_EVENTS_DEFAULTS,
+  type PostgresEventsOptions,
+  type PostgresRow,
+  type ResolvedPostgresEventsOptions,
+} from './options.ts'
 import { PageColumns } from './page-columns.ts'
 import { PageRanges } from './page-range.ts'
 import { FormerSequences } from './proof/former-sequences.ts'
@@ -44,10 +50,13 @@ export function postgresEvents<E = PostgresRow, const K extends PropertyKey = Pr
 /**
  * The events of a table for `createWatch`. It asks less of a table than `postgresEvents`, since nobody reads pages of it: the
  * position may be NULL, and no index has to be led by it. Creates nothing, writes nothing, and needs no right but SELECT on the
- * named columns and the sequence. Every other condition of the proof is checked (`PostgresConditionError`).
+ * named columns and the sequence. Every other condition of the proof is checked (`PostgresConditionError`). Where numbers are taken
+ * ahead, what is missing is looked for until its number has been out for 10 minutes.
  */
 export function watchedPostgresEvents(options: WatchedPostgresEventsOptions): WatchSource {
-  const source = new PostgresEventSource<never>(resolveWatchedOptions(options))
+  const resolved = resolveWatchedOptions(options)
+  const source = new PostgresEventSource<never>(resolved)
+  const handedOut = new HandedOut(POSTGRES_EVENTS_DEFAULTS.lateEventWindowMs)
   const { name, order, filtersByType, placeholderTypes, passesUnproven } = source
   return {
     name,
@@ -56,7 +65,13 @@ export function watchedPostgresEvents(options: WatchedPostgresEventsOptions): Wa
     placeholderTypes,
     passesUnproven,
     open: (request) => source.open(request),
-    readHighWater: (request) => source.readHighWater(request),
+    readHighWater: async (request) => {
+      const reading = await source.readHighWater(request)
+      if (!resolved.isTakenAhead) return reading
+      // Who holds the sequence says nothing of numbers that are taken ahead: nobody can be named, and nothing is proven empty.
+      const settled = handedOut.longAgo(reading, performance.now())
+      return { ...reading, settled, provenEmpty: [], holders: [] }
+    },
     look: (request) => source.look(request),
     lookCloser: (holders) => source.lookCloser(holders),
     isTransient: (error) => source.isTransient(error),

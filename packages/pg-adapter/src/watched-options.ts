@@ -15,6 +15,7 @@ export type WatchedPostgresEventsOptions = Pick<
   | 'appendedAt'
   | 'transaction'
   | 'stream'
+  | 'numbers'
   | 'name'
   | 'queryTimeoutMs'
 >
@@ -30,11 +31,12 @@ const WATCHED_OPTIONS: Readonly<Record<keyof WatchedPostgresEventsOptions, true>
   appendedAt: true,
   transaction: true,
   stream: true,
+  numbers: true,
   name: true,
   queryTimeoutMs: true,
 }
 
-/** With every default. Throws `InvalidOptionError`. */
+/** With every default. It is polled as in proof mode, also where numbers are taken ahead: see `source.ts`. Throws `InvalidOptionError`. */
 export function resolveWatchedOptions(
   options: WatchedPostgresEventsOptions,
 ): ResolvedPostgresEventsOptions<never> {
@@ -42,5 +44,10 @@ export function resolveWatchedOptions(
   const { transaction, stream } = options
   const columns = [transaction, stream].filter((column) => column !== undefined)
   const resolved = resolvePostgresEventsOptions<never>({ ...options, columns, allowMissingIndex: true })
-  return Object.freeze({ ...resolved, appendedAt: undefined, watched: { transaction, stream } })
+  return Object.freeze({
+    ...resolved,
+    appendedAt: undefined,
+    staleThreshold: undefined,
+    watched: { transaction, stream },
+  })
 }

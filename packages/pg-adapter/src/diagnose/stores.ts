@@ -70,6 +70,7 @@ const KNOWN_STORES: readonly KnownStore[] = [
   },
   {
     store: 'marten',
+    preset: 'marten()',
     table: 'mt_events',
     columns: ['seq_id', 'stream_id', 'version', 'type'],
     events: { position: 'seq_id', eventType: 'type' },

@@ -19,6 +19,7 @@ export interface Preset {
     | 'appendedAt'
     | 'transaction'
     | 'stream'
+    | 'numbers'
   >
   readonly consumers: Omit<PostgresConsumersOptions, 'pool'>
 }

@@ -25,7 +25,8 @@ export async function readProvenHighWater(
   const memory = previous.memory as PollMemory
   const knownBackends = backends.of(previous.incarnation)
   const askedAtMs = performance.now()
-  const looks = isLookDue(memory.look, askedAtMs)
+  // A watch of numbers that are taken ahead polls like this, and takes nothing for proven.
+  const looks = !options.isTakenAhead && isLookDue(memory.look, askedAtMs)
   const watched = looks ? memory.watched : []
   const look = looks ? { atMs: askedAtMs, newRuns: 0 } : memory.look
   if (isIdle(memory) && !isComparisonDue(memory, performance.now())) {
