@@ -75,14 +75,7 @@ test('the way over from Emmett: what it had lost, and what comes after its check
   const open = await losesOne(connect)
   await emmettConsumer.close()
   const before = await handled(pool)
-  const source = postgresEvents({
-    pool,
-    table: 'emt_messages',
-    position: 'global_position',
-    eventType: 'message_type',
-    where: { partition: 'emt:default' },
-    mapRow: toMessage,
-  })
+  const source = postgresEvents({ pool, ...events, mapRow: toMessage })
   const { rows } = await pool.query(
     `select last_processed_checkpoint from emt_processors where processor_id = 'orders'`,
   )
