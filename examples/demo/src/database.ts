@@ -24,7 +24,7 @@ export interface DatabaseOptions {
   readonly databaseUrl?: string | undefined
   /** Of the embedded server. */
   readonly server: StartPostgresOptions
-  /** In the schema, which is made before and is on the search path of none of them. */
+  /** Called once, with a schema that was made for them. */
   readonly createTables: (admin: pg.Client, schema: string) => Promise<void>
 }
 

@@ -1,7 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { createWatch, type Watch } from '@tidemark/core'
-import { promClientMetrics } from '@tidemark/core/prom-client'
-import { auditCommits, emmett, postgresConsumers, watchedPostgresEvents } from '@tidemark/pg-adapter'
+import { auditCommits } from '@tidemark/pg-adapter'
 import { installMajor } from '@tidemark-internal/embedded-postgres'
 import type pg from 'pg'
 import { Registry } from 'prom-client'
@@ -9,16 +7,14 @@ import { type DemoDatabase, openDatabase } from '../database.ts'
 import { serveMetrics } from '../metrics-server.ts'
 import { pause } from '../pause.ts'
 import { Random } from '../random.ts'
-import { weightedBehaviours } from '../writers/behaviours.ts'
 import { PreparedTransactions } from '../writers/prepared-transactions.ts'
-import { runWriters, type Writers } from '../writers/writers.ts'
-import type { Consumer } from './consumer.ts'
-import { createEmmettTables, EmmettConsumer, WATCHED_PROCESSOR } from './emmett.ts'
+import { runWriters } from '../writers/writers.ts'
+import { createEmmettTables } from './emmett.ts'
 import { namedByTheQuery } from './emmett-query.ts'
-import { LOOPS_TABLE, Loop } from './loop.ts'
 import type { WatchDemoOptions } from './options.ts'
 import type { Audited, Told } from './report.ts'
-import { appendClosingEvent, createTables, emmettStore, ownStore, type Store } from './store.ts'
+import { type Scene, startScenes, WAIT_MS } from './scenes.ts'
+import { appendClosingEvent, createTables } from './store.ts'
 import { judge } from './verdict.ts'
 import { Voice } from './voice.ts'
 
@@ -26,15 +22,10 @@ const WRITERS = 8
 const PACE_PER_SECOND = 300
 /** Longer than the loop that waits 1 s does. */
 const LONGEST_HOLD_MS = 3_000
-const USUAL = { single: 300, severalStatements: 300, manyRows: 60, savepoint: 100, terminated: 5 }
-/** Transactions that stay open are more frequent than in the first demo: they are what is lost. */
-const BEHAVIOURS = weightedBehaviours({ ...USUAL, hold: 120, prepare: 20 })
-/** A single one of them makes Emmett pass nearly all that is appended meanwhile. */
-const BEHAVIOURS_FOR_EMMETT = weightedBehaviours({ ...USUAL, hold: 10, prepare: 5 })
 /** The writers of both tables, the consumers, and some to spare. */
 const SESSIONS = 60
+/** Of each watch. */
 const WATCH_CONNECTIONS = 3
-const WAIT_MS = 1_000
 const CATCH_UP_MS = 60_000
 const CATCH_UP_INTERRUPTED_MS = 10_000
 
@@ -90,14 +81,6 @@ interface Run {
   readonly registry: Registry
 }
 
-/** A table, who reads it, and the watch beside them. */
-interface Scene {
-  readonly store: Store
-  readonly consumers: readonly Consumer[]
-  readonly watch: Watch
-  readonly behaviours: Writers['behaviours']
-}
-
 async function runOn(run: Run): Promise<Told> {
   const { options, interrupted, voice } = run
   const scenes = await startScenes(run)
@@ -115,60 +98,6 @@ async function runOn(run: Run): Promise<Told> {
       scenes.flatMap(({ watch, consumers }) => [watch, ...consumers].map((each) => each.stop())),
     )
   }
-}
-
-async function startScenes(run: Run): Promise<readonly Scene[]> {
-  const { database, options, voice, registry, pools } = run
-  const { schema } = database
-  const { handlerMs } = options
-  const metrics = promClientMetrics({ registry })
-  const pool = pools.watch
-  const loop = async (id: string, name: string, waitMs: number): Promise<Loop> =>
-    await Loop.start(await database.connect(name), { id, name, schema, waitMs, handlerMs }, (error) =>
-      voice.trouble(name, error),
-    )
-  const emmettConsumer = new EmmettConsumer(database.url, handlerMs)
-  const scenes = [
-    {
-      store: emmettStore(),
-      behaviours: BEHAVIOURS_FOR_EMMETT,
-      consumers: [emmettConsumer],
-      watch: createWatch({
-        source: watchedPostgresEvents({ pool, ...emmett().events }),
-        consumers: postgresConsumers({
-          pool,
-          ...emmett().consumers,
-          eventTypes: { [WATCHED_PROCESSOR]: 'all' },
-        }),
-        metrics,
-        logger: voice.logger,
-      }),
-    },
-    {
-      store: ownStore(schema),
-      behaviours: BEHAVIOURS,
-      consumers: [
-        await loop('plain', 'loop: position > last', 0),
-        await loop('waits', 'loop that waits 1 s', WAIT_MS),
-      ],
-      watch: createWatch({
-        source: watchedPostgresEvents({ pool, table: `${schema}.events`, eventType: 'type' }),
-        consumers: postgresConsumers({
-          pool,
-          table: `${schema}.${LOOPS_TABLE}`,
-          name: LOOPS_TABLE,
-          consumer: 'name',
-          checkpoint: 'position',
-          eventTypes: { plain: 'all', waits: 'all' },
-        }),
-        metrics,
-        logger: voice.logger,
-      }),
-    },
-  ]
-  emmettConsumer.start((error) => voice.trouble(emmettConsumer.name, error))
-  for (const { watch } of scenes) await watch.start()
-  return scenes
 }
 
 /** Resolves, with how long they were at it, when the writers and every transaction of theirs have ended. */
