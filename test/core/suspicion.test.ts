@@ -3,7 +3,7 @@ import { denseOrder, type FoundTenure, type Tenure } from '@tidemark/core/adapte
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
-import { begun, passed } from '../../packages/core/src/failures/suspicion.ts'
+import { begun, passed, taken } from '../../packages/core/src/failures/suspicion.ts'
 
 const NONE: FoundTenure = { session: undefined, suspicion: undefined, ageMs: 60_000 }
 
@@ -153,4 +153,15 @@ test('a healthy daemon says once that it works at a unit, and once that it has e
   await daemon.stop()
   expect(kept).toHaveLength(2)
   expect(kept[1]).toBe('ended')
+})
+
+test('where no event waits, none is suspected, whoever worked there before', () => {
+  const found = { session: 'another', suspicion: undefined, ageMs: 60_000 }
+  const beginning = { session: 'own', from: '5', through: '5', batchSize: 100 }
+  expect(taken(found, beginning)).toEqual({ session: 'own', suspicion: undefined })
+  expect(taken(found, { ...beginning, through: '6' }).suspicion).toMatchObject({
+    from: '5',
+    through: '6',
+    tries: 0,
+  })
 })

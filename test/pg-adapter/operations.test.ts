@@ -283,6 +283,22 @@ test('moved back, a running daemon handles again what follows; moved on, what is
   expect((await handledBy(db.pool, events, 'all')).slice(13)).toEqual([15n])
 })
 
+test('what is passed is counted to the last position, also where a number of JavaScript cannot hold the count', async () => {
+  const first = 2n ** 53n + 1n
+  const events = await db.events(
+    `create table events (position bigint generated always as identity (start ${first}) primary key)`,
+  )
+  await events.run(HANDLED)
+  await stopped(events, 3)
+  const operations = operator(events)
+  await operations.pause(PAUSE)
+  for (const position of [undefined, first, first + 1n, first + 2n])
+    await operations.moveTo({ ...PAUSE, position })
+  const [unit] = await operations.list()
+  const [entry] = await operations.audit()
+  expect([unit?.skipped, entry?.after?.skipped]).toEqual([{ moved: first + 2n }, { moved: first + 2n }])
+})
+
 test('an operation that does not fit says what there is, and changes nothing', async () => {
   const events = await table()
   await stopped(events)

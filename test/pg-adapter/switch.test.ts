@@ -197,3 +197,35 @@ test('a version that is ahead waits for the live one, says where both stand, and
   expect(await roles(operations)).toEqual(['1 beside', '2 live'])
   await expectWhole(events, 7)
 })
+
+test('switches to two versions at once are both done, one after the other, and each is told which version was live', async () => {
+  const events = await table()
+  await events.append(5)
+  const pool = db.newPool()
+  const told: [number | undefined, number][] = []
+  const isWaitedFor = async () =>
+    (await rows(events, 'select from pg_locks where not granted and database is null')).length > 0
+  const beside = (number: number): Version => ({
+    name: 'orders',
+    version: number,
+    handle: () => {},
+    onSwitch: async (_, { from, to }) => {
+      // So that the other switch waits for the version that was live.
+      if (told.length === 0) await eventually(isWaitedFor).toBe(true)
+      told.push([from, to])
+    },
+  })
+  await (await node(events, [version(events, 1)])).waitUntilProjected()
+  await node(events, [beside(2), beside(3)], pool)
+  const operations = operator(events)
+  await eventually(async () => (await operations.list()).map(({ position }) => position)).toEqual([
+    '5',
+    '5',
+    '5',
+  ])
+  const outcomes = await Promise.all([2, 3].map((live) => operations.switchTo({ ...BY, version: live })))
+  expect(outcomes.map(({ outcome }) => outcome)).toEqual(['done', 'done'])
+  const [first, second] = told
+  expect(told.map(([, to]) => to).sort()).toEqual([2, 3])
+  expect([first?.[0], second?.[0]]).toEqual([1, first?.[1]])
+})

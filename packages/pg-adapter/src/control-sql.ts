@@ -54,23 +54,26 @@ export function forControlSql(tables: CheckpointTables, unit: Unit): string {
 /** The same where the user's function goes on: it does not wait, and gives that its own limit back. */
 export function forFulfilmentSql(tables: CheckpointTables, unit: Unit): string {
   return `select ${columnsSql(tables)}, session, pg_current_xact_id()::text as transaction, pg_backend_pid()::text as pid,
-        ${BACKEND_KEY_SQL} as backend, ${THEIR_LIMIT} as limit
+        ${BACKEND_KEY_SQL} as backend, ${THEIR_LIMIT} as limit,
+        exists (select from ${tables.checkpoints} o where ${isOtherLiveSql('o', unit)})::text as "hasOtherLive"
       from ${tables.checkpoints} c where ${isUnitSql('c', unit)} for update of c skip locked`
 }
 
 /** Waits for the batch at hand of the live version, and gives the user's function its own limit of waits back. */
 export function forLiveSql(tables: CheckpointTables, unit: Unit, waitMs: number): string {
-  const { projection, version, slots } = unit
   return `select set_config('${KEPT_WAIT}', current_setting('lock_timeout'), true),
         set_config('lock_timeout', '${integerSql(waitMs)}', true);
       select ${columnsSql(tables)} from ${tables.checkpoints} c
-      where c.projection = ${quoteLiteral(projection)} and c.role = 'live' and c.version <> ${integerSql(version)}
-        and c.slot_from = ${integerSql(slots.from)} and c.slot_to = ${integerSql(slots.to)}
-      for update of c;
+      where ${isOtherLiveSql('c', unit)} for update of c;
       select set_config('lock_timeout', current_setting('${KEPT_WAIT}'), true)`
 }
 
 const KEPT_WAIT = 'tidemark.lock_timeout'
+
+function isOtherLiveSql(row: string, { projection, version, slots }: Unit): string {
+  return `${row}.projection = ${quoteLiteral(projection)} and ${row}.role = 'live' and ${row}.version <> ${integerSql(version)}
+        and ${row}.slot_from = ${integerSql(slots.from)} and ${row}.slot_to = ${integerSql(slots.to)}`
+}
 
 /** Before another version becomes live: an index lets no two be it. */
 export function besideSql({ checkpoints }: CheckpointTables, unit: Unit): string {

@@ -99,6 +99,8 @@ async function beginAndLock(
   // Nothing was begun by this process before it knew a run of the server.
   if (incarnation !== undefined) await unended.requireEnded(client, unit, incarnation)
   if (row === undefined) return undefined
+  // While the live version was waited for, another one has become it: that one is locked at the next try.
+  if (liveWithinMs !== undefined && live === undefined && row.hasOtherLive === 'true') throw new LiveBusy()
   if (session !== undefined && textOf(row.session) !== session) return undefined
   const { transaction, pid, backend } = row
   return {

@@ -4,10 +4,11 @@ import { quoteLiteral, quoteTexts } from './identifiers.ts'
 import { isSameSql, KEY, numeric } from './late-event-rows.ts'
 import { hasPassedSql } from './skip-rows.ts'
 
-/** How many are open and are asked for, those that were before too. */
+/** How many are open and are asked for, those that were before too. Of a unit that is retired nobody handles any. */
 export function askSql(tables: CheckpointTables, range: LateRange, decision: LateDecision): string {
   return decideSql(tables, range, decision, {
     operation: 'reprocess',
+    ofUnits: `c.role <> 'retired'`,
     set: decidedSql('asked', decision),
     isDecided: 'f.asked_at is not null',
     left: 'f.open',
@@ -18,6 +19,7 @@ export function askSql(tables: CheckpointTables, range: LateRange, decision: Lat
 export function discardSql(tables: CheckpointTables, range: LateRange, decision: LateDecision): string {
   return decideSql(tables, range, decision, {
     operation: 'discard_late_events',
+    ofUnits: 'true',
     set: `closed_as = 'discarded', ${decidedSql('closed', decision)}`,
     isDecided: 'false',
     left: '0',
@@ -29,6 +31,8 @@ const decidedSql = (what: 'asked' | 'closed', { who, why }: LateDecision): strin
 
 interface Deciding {
   readonly operation: OperationName
+  /** Of the unit in the row `c`. */
+  readonly ofUnits: string
   readonly set: string
   /** Of those that are open: it was decided so before. */
   readonly isDecided: string
@@ -44,7 +48,7 @@ function decideSql(
   tables: CheckpointTables,
   range: LateRange,
   { who, why }: LateDecision,
-  { operation, set, isDecided, left }: Deciding,
+  { operation, ofUnits, set, isDecided, left }: Deciding,
 ): string {
   const { lateEvents, lateEventUnits, checkpoints, audit } = tables
   const { source, projections, from, to } = range
@@ -61,7 +65,7 @@ function decideSql(
     with found as (
       select o.* from ${lateEventUnits} o join ${lateEvents} l on l.source = o.source and l.position = o.position
       join ${checkpoints} c on ${isSameSql('c', 'o')} and ${hasPassedSql('l.source', 'l.position')}
-      where ${inRange('o')} and ${isOf('o')} and o.closed_as is null
+      where ${inRange('o')} and ${isOf('o')} and o.closed_as is null and ${ofUnits}
       order by ${KEY.split(', ')
         .map((key) => `o.${key}`)
         .join(', ')} for update of o

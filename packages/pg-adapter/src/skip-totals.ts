@@ -1,6 +1,6 @@
 import { SKIP_REASONS, type SkipReason, type SkipTotals } from '@tidemark/core/adapter'
 
-/** `{"historical_gap": 3}`, as the checkpoint row has it. */
+/** `{"historical_gap": "3"}`, as the checkpoint row has it: as texts, since not every count is a number of JavaScript. */
 export function parseSkipTotals(json: unknown): SkipTotals {
   const stored = typeof json === 'string' ? (JSON.parse(json) as Record<string, unknown>) : {}
   const totals: Partial<Record<SkipReason, bigint>> = {}
@@ -11,6 +11,6 @@ export function parseSkipTotals(json: unknown): SkipTotals {
 
 export function formatSkipTotals(totals: SkipTotals): string {
   return `{${Object.entries(totals)
-    .map(([reason, count]) => `${JSON.stringify(reason)}: ${count}`)
+    .map(([reason, count]) => `${JSON.stringify(reason)}: "${count}"`)
     .join(', ')}}`
 }

@@ -257,3 +257,16 @@ describe('it is not asked for', () => {
     })
   })
 })
+
+test('of a version that is retired or forgotten nothing is retried or waited for', async () => {
+  const { events, daemon, operations } = await given()
+  await daemon.stop()
+  const ofNone = { retried: [], failed: [], left: [] }
+  await operations.pause({ projection: 'orders', ...BY })
+  // Another version would have to become the live one first.
+  await db.pool.query(`update ${events.schema}.checkpoints set role = 'retired'`)
+  expect(await operations.deadLetters.retry({ projection: 'orders', ...BY })).toEqual(ofNone)
+  await operations.forget({ projection: 'orders', ...BY })
+  expect(await operations.deadLetters.retry({ projection: 'orders', ...BY })).toEqual(ofNone)
+  expect(await operations.deadLetters.list({ state: 'open' })).toHaveLength(POISON.length)
+})

@@ -71,7 +71,8 @@ function suspected(found: FoundTenure, beginning: Beginning): Suspicion | undefi
   const known = found.suspicion
   const isUnclean = found.session !== undefined && found.session !== session
   if (known === undefined || known.from !== (from ?? null)) {
-    return isUnclean ? first({ from: from ?? null, through, batchSize }) : undefined
+    // Where no event waits, none has ended it.
+    return isUnclean && from !== through ? first({ from: from ?? null, through, batchSize }) : undefined
   }
   return isUnclean ? afterDeath(known) : { ...known, trying: 'nothing' }
 }

@@ -1,6 +1,7 @@
 import { neverAborted } from '../kernel/deferred.ts'
 import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { OperatorControl } from '../ports/control.ts'
 import type { DeadLetter, DeadLetters, LetterClosing, OpenLetters } from '../ports/dead-letters.ts'
 import {
   type ClosingRequest,
@@ -42,7 +43,10 @@ export interface LetterStore extends Pick<CheckpointStore<never>, 'name'> {
   readonly deadLetters?: Omit<DeadLetters<never>, 'bury' | 'parkedKeys' | 'takeRetry' | 'retryFailed'>
 }
 
-export function deadLetterOperations({ name, deadLetters }: LetterStore): DeadLetterOperations {
+export function deadLetterOperations(
+  { name, deadLetters }: LetterStore,
+  control: Pick<OperatorControl, 'units'>,
+): DeadLetterOperations {
   const letters = (): NonNullable<LetterStore['deadLetters']> => {
     if (deadLetters !== undefined) return deadLetters
     throw new UnsupportedByStoreError(
@@ -69,6 +73,6 @@ export function deadLetterOperations({ name, deadLetters }: LetterStore): DeadLe
     counts: async () => await letters().counts(neverAborted()),
     resolve: async (request) => await close('resolved', request),
     discard: async (request) => await close('discarded', request),
-    retry: async (request) => await retryLetters(letters(), resolveRetry(request)),
+    retry: async (request) => await retryLetters({ letters: letters(), control }, resolveRetry(request)),
   }
 }

@@ -59,7 +59,7 @@ export interface RetryRequest {
    */
   readonly ids?: readonly string[]
   /**
-   * The projection whose open letters are retried.
+   * The projection whose open letters are retried: those of all its versions that are neither retired nor forgotten.
    * - Change it when: all letters of a projection are to be retried, or all of one type of event.
    * @default none: those of `ids`
    */

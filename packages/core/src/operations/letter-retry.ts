@@ -1,5 +1,6 @@
 import { systemClock } from '../kernel/clock.ts'
 import { WaitTimeoutError } from '../kernel/errors.ts'
+import type { OperatorControl } from '../ports/control.ts'
 import type { DeadLetters, RetryState } from '../ports/dead-letters.ts'
 import type { ResolvedRetry } from './letter-requests.ts'
 
@@ -13,17 +14,21 @@ export interface RetryOutcome {
   readonly left: readonly string[]
 }
 
-type Letters = Pick<DeadLetters<never>, 'askRetry' | 'retryStates'>
+interface Stores {
+  readonly letters: Pick<DeadLetters<never>, 'askRetry' | 'retryStates'>
+  readonly control: Pick<OperatorControl, 'units'>
+}
 
 /** Of letters that are asked for, or looked at, in one statement. */
 const PAGE = 1_000
 const LOOK_EVERY_MS = 200
 
 /** Asks for all that are chosen, then waits until each is decided. See `DeadLetterOperations.retry`. */
-export async function retryLetters(letters: Letters, request: ResolvedRetry): Promise<RetryOutcome> {
+export async function retryLetters(stores: Stores, request: ResolvedRetry): Promise<RetryOutcome> {
+  const { letters } = stores
   const { timeoutMs, signal } = request
   const untilMs = performance.now() + timeoutMs
-  const chosen = await askForAll(letters, request)
+  const chosen = await askForAll(stores, request)
   const outcome = { retried: [] as string[], failed: [] as string[], left: [] as string[] }
   let waiting: readonly string[] = chosen
   while (waiting.length > 0) {
@@ -42,18 +47,25 @@ export async function retryLetters(letters: Letters, request: ResolvedRetry): Pr
 
 /** The ids of the chosen. */
 async function askForAll(
-  letters: Letters,
+  { letters, control }: Stores,
   { chosen, who, why, signal }: ResolvedRetry,
 ): Promise<readonly string[]> {
   const asker = { who, why }
   if ('projection' in chosen) {
     const ids: string[] = []
-    for (;;) {
-      const page = { after: ids.at(-1), limit: PAGE }
-      const asked = await letters.askRetry({ filter: chosen, page }, asker, signal)
-      ids.push(...asked)
-      if (asked.length < PAGE) return ids
+    const units = await control.units({ projection: chosen.projection }, signal)
+    // Of a version that is retired or forgotten nobody retries anything.
+    for (const { unit } of units.filter(({ role }) => role !== 'retired')) {
+      const filter = { ...chosen, version: unit.version }
+      let asked: readonly string[]
+      let after: string | undefined
+      do {
+        asked = await letters.askRetry({ filter, page: { after, limit: PAGE } }, asker, signal)
+        after = asked.at(-1)
+        ids.push(...asked)
+      } while (asked.length === PAGE)
     }
+    return ids
   }
   const ids = [...new Set(chosen)]
   for (let from = 0; from < ids.length; from += PAGE) {

@@ -167,7 +167,7 @@ class StoreOperations<P> implements Operations<P> {
 
   constructor(options: ResolvedOperationsOptions<P>) {
     this.#options = options
-    this.deadLetters = deadLetterOperations(options.checkpoints)
+    this.deadLetters = deadLetterOperations(options.checkpoints, options.control)
     this.#evidence = new Evidence(options.checkpoints, options.source)
   }
 

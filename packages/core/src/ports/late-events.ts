@@ -89,8 +89,8 @@ export interface LateEvents<Tx> {
     signal: AbortSignal,
   ): Promise<void>
   /**
-   * Asks that those that are open are handled, by whoever runs the unit. Answers how many that are. A store with `control` writes
-   * an audit entry with it for each unit of which something was not asked for yet: both, or neither.
+   * Asks that those that are open are handled, by whoever runs the unit, unless that is retired. Answers how many that are. A store
+   * with `control` writes an audit entry with it for each unit of which something was not asked for yet: both, or neither.
    */
   ask(filter: LateRange, decision: LateDecision, signal: AbortSignal): Promise<number>
   /** Closes those that are open. Answers how many they were. Audited as `ask`. */

@@ -200,7 +200,7 @@ export class InMemoryLateEvents<Tx> implements LateEvents<Tx> {
 
   async ask(range: LateRange, decision: LateDecision, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted()
-    const meant = this.#openIn(range)
+    const meant = this.#openIn(range).filter(({ unit }) => this.#rows.get(unitKey(unit))?.role !== 'retired')
     this.#note('reprocess', range, decision, meant)
     for (const late of meant) if (!late.isAsked) this.#put({ ...late, decision, isAsked: true })
     return meant.length

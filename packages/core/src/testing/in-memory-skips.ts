@@ -2,7 +2,7 @@ import type { CrossedRun } from '../ports/checkpoint-store.ts'
 import type { SkippedRun } from '../ports/event-source.ts'
 import type { LateEvent } from '../ports/late-events.ts'
 import type { RecordedRun, SkipFilter, SkipLedger } from '../ports/skip-ledger.ts'
-import type { SkipReason, StoredUnit } from '../ports/stored-unit.ts'
+import type { Role, SkipReason, StoredUnit } from '../ports/stored-unit.ts'
 
 interface StoredRun extends SkippedRun<string> {
   readonly source: string
@@ -11,6 +11,7 @@ interface StoredRun extends SkippedRun<string> {
 
 export interface SkippingRow extends StoredUnit {
   readonly startedAtHead: string | undefined
+  readonly role: Role
 }
 
 const MOST_LATE = 100
