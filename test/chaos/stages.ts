@@ -185,6 +185,10 @@ export const OWN_FAULTS: Readonly<Record<string, OwnFault>> = {
     stage: 'handle',
     fails: thrown(new Error('Connection terminated unexpectedly')),
   },
+  'handle: another database, of its own, is shut down (57P01)': {
+    stage: 'handle',
+    fails: thrown(Object.assign(new Error('terminating connection'), { code: '57P01' })),
+  },
   'handle: runs into a statement_timeout of its own (57014)': {
     stage: 'handle',
     fails: async (tx) => {

@@ -4,7 +4,7 @@ import { ConnectionLostError, QueryTimeoutError, TransactionTimedOutError } from
 import { quoteLiteral } from './identifiers.ts'
 import { IN_FAILED_SQL_TRANSACTION, sqlState, transactionTimeoutIn } from './sql-state.ts'
 import { manyResults } from './transaction.ts'
-import { isDriverFault } from './transience.ts'
+import { isDriverFault, noteTransaction } from './transience.ts'
 
 /** The transaction that a handler works in. */
 export interface HandlersTransaction {
@@ -21,12 +21,17 @@ export interface HandlersTransaction {
  */
 export async function errorOfHandler(given: HandlersTransaction, thrown: unknown): Promise<unknown> {
   try {
-    if (await isStillOpen(given)) return thrown
+    const state = await stateOf(given)
+    noteTransaction(thrown, state === 'failed')
+    if (state !== 'ended') return thrown
     return new HandlerEndedTransactionError(given.projection, { cause: thrown })
   } catch (error) {
     if (!(error instanceof Error)) return thrown
     // What the handler asked last may still be on its way; unless that has had no answer either.
-    if (error instanceof QueryTimeoutError && !isDriverFault(thrown)) return thrown
+    if (error instanceof QueryTimeoutError && !isDriverFault(thrown)) {
+      noteTransaction(thrown, false)
+      return thrown
+    }
     return (
       timedOut(given, thrown, error) ??
       new ConnectionLostError(given.connection.lostReason ?? error, { cause: thrown })
@@ -47,14 +52,14 @@ function timedOut(
   return found && new TransactionTimedOutError(projection, found)
 }
 
-/** Throws where the connection can no longer be asked. */
-async function isStillOpen({ client, transaction }: HandlersTransaction): Promise<boolean> {
+/** `failed`: a statement in it has, so that it can only be rolled back. Throws where the connection can no longer be asked. */
+async function stateOf({ client, transaction }: HandlersTransaction): Promise<'usable' | 'failed' | 'ended'> {
   try {
     const { rows } = await client.query('select pg_current_xact_id_if_assigned()::text as transaction')
-    return rows[0]?.transaction === transaction
+    return rows[0]?.transaction === transaction ? 'usable' : 'ended'
   } catch (error) {
     if (sqlState(error) !== IN_FAILED_SQL_TRANSACTION) throw error
-    return await isRolledBack(client, transaction)
+    return (await isRolledBack(client, transaction)) ? 'failed' : 'ended'
   }
 }
 

@@ -48,17 +48,29 @@ const PASSING = [
   TransactionPendingError,
 ]
 
+const failedIn = new WeakSet<object>()
+
+/**
+ * Notes of what a handler has thrown whether the transaction that it was given had failed by then. The same object may be thrown
+ * again, elsewhere.
+ */
+export function noteTransaction(thrown: unknown, hasFailed: boolean): void {
+  if (!(thrown instanceof Error)) return
+  if (hasFailed) failedIn.add(thrown)
+  else failedIn.delete(thrown)
+}
+
 /**
  * Whether a later try may succeed with nothing changed by anyone: such faults are retried for ever.
  *
- * @param thrownBy - where a handler has thrown it, only what the server has answered counts: a connection of its transaction that is
- * lost is a `ConnectionLostError` by then, and any other socket is its own
+ * @param thrownBy - where a handler has thrown it, only what has failed its transaction counts: the code of an error alone may come
+ * from a database of the handler's own. A connection of its transaction that is lost is a `ConnectionLostError` by then
  */
 export function isTransientPostgresError(error: unknown, thrownBy?: 'handler'): boolean {
   if (!(error instanceof Error)) return false
   if (PASSING.some((passing) => error instanceof passing)) return true
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
-  if (thrownBy === 'handler') return code !== undefined && isTransientState(code)
+  if (thrownBy === 'handler') return code !== undefined && failedIn.has(error) && isTransientState(code)
   if (code === undefined) return isDriverFault(error)
   if (SOCKET_FAULTS.has(code)) return true
   return isTransientState(code)
