@@ -1,4 +1,5 @@
 import { createDaemon } from '@tidemark/core'
+import { createOperations } from '@tidemark/core/operations'
 import { postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
 import {
@@ -8,6 +9,7 @@ import {
   eventually,
   fileDatabase,
   HANDLED,
+  handledBy,
   recorder,
   startDaemon,
 } from '../support/event-table.ts'
@@ -102,4 +104,30 @@ test.each([
   const start = createDaemon(options(events)).start()
   await expect(start).rejects.toMatchObject(HALTED.error)
   await expect(start).rejects.toThrow(says)
+})
+
+test('a projection that sends once misses no new event of a store that went back, where its furthest is set as the error says', async () => {
+  const events = await db.events()
+  await events.run(HANDLED)
+  await events.append(8)
+  const more = { ...options(events), projections: [recorder(events, 'all', { effects: 'live_only' })] }
+  const daemon = await startDaemon(more)
+  await daemon.waitUntilProjected()
+  const { source, checkpoints } = more
+  const operations = createOperations({ source, checkpoints })
+  const by = { projection: 'all', who: 'ann', why: 'again from 4' }
+  await operations.pause(by)
+  await operations.moveTo({ ...by, position: 3n })
+  await operations.resume(by)
+  await eventually(() => daemon.status().projections[0]).toMatchObject({ state: 'live', position: 8n })
+  await events.run("delete from events where position > 5; select setval('events_position_seq', 5)")
+  await eventually(() => daemon.status().highWater).toMatchObject(HALTED)
+  expect(String(daemon.status().highWater.error)).toMatch(/its column furthest is not NULL, set that/)
+  await daemon.stop()
+  await events.run(`update checkpoints set settled = null, incarnation = null, log_position = null;
+    delete from settled;
+    update checkpoints set position = '5', furthest = '5'`)
+  await startDaemon(more)
+  await events.append(2)
+  await eventually(() => handledBy(db.pool, events, 'all')).toEqual([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n, 6n, 7n])
 })

@@ -242,8 +242,10 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
       'If they are not, project anew: empty what the projections have written, and run\n' +
       `  DELETE FROM ${checkpoints} ${ofSource};\n` +
       `  DELETE FROM ${settled} ${ofSource};\n` +
-      'If only some are, run the first two, and set the column position of each checkpoint to one that still holds. Then ' +
-      'start again.'
+      'If only some are, run the first two, and set the column position of each checkpoint to one that still holds.\n' +
+      'Wherever a checkpoint is kept: if its column furthest is not NULL, set that to no more than the last position that ' +
+      "still holds. A projection with effects: 'live_only' is called for no event up to there, and would miss new ones. " +
+      'Then start again.'
     )
   }
 
