@@ -25,9 +25,12 @@ async function parked(more: Partial<Projection<PostgresRow, PgClient>> = {}) {
   const { handle } = recorder(events, 'all')
   const source = postgresEvents({ pool: db.pool, table: events.name })
   const checkpoints = checkpointsBeside(events, db.pool)
+  const lines: string[] = []
+  const say = (line: string) => void lines.push(line)
   const daemon = await startDaemon({
     source,
     checkpoints,
+    logger: { info: say, warn: say, error: say },
     projections: [
       {
         name: 'all',
@@ -56,7 +59,7 @@ async function parked(more: Partial<Projection<PostgresRow, PgClient>> = {}) {
     await operations.pause(OF)
     await operations.moveTo({ ...OF, position })
   }
-  return { events, operations, letters, handled, moveTo, resume: () => operations.resume(OF) }
+  return { lines, events, operations, letters, handled, moveTo, resume: () => operations.resume(OF) }
 }
 
 test('a move back closes the dead letters of the events that are handled again, and nothing is parked behind them', async () => {
@@ -101,7 +104,7 @@ test('a rebuild in place closes all of them with its reset, or none', async () =
 })
 
 test('those of a projection that sends once stay open, since it is not given the events again', async () => {
-  const { operations, letters, handled, moveTo, resume } = await parked({
+  const { lines, operations, letters, handled, moveTo, resume } = await parked({
     effects: 'live_only',
     reset: async () => {},
   })
@@ -113,4 +116,9 @@ test('those of a projection that sends once stay open, since it is not given the
   await operations.deadLetters.retry(OF)
   await eventually(letters).toEqual(['4 retried', '6 retried'])
   expect(await handled()).toEqual([1n, 2n, 3n, 5n, 7n, 8n, 4n, 6n])
+  await eventually(() => lines).toContainEqual(
+    expect.stringMatching(
+      /has handled the events of dead letter \d+, at position 4, and closed it: ann has asked for it \(it is mended\)$/,
+    ),
+  )
 })

@@ -2,6 +2,7 @@ import type { FailedBatch, FailureStage, ProjectionFailure } from '../failures/c
 import type { Burial } from '../failures/letter.ts'
 import type { Decide } from '../failures/on-failure.ts'
 import type { ControlledUnit, Decision, PendingRequest } from '../ports/control.ts'
+import type { DeadLetter } from '../ports/dead-letters.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import type { Role, SkipTotals } from '../ports/stored-unit.ts'
@@ -41,8 +42,13 @@ export type Input<P, E> =
     }
   /** Answers `apply`: a process ended here before. Nothing was handled, and a page may have no more events than that. */
   | { readonly kind: 'suspected'; readonly limit: number }
-  /** Answers `retry`. `isMore`: another letter may be asked for. `failure`: it has failed again, and stays. */
-  | { readonly kind: 'retried'; readonly isMore: boolean; readonly failure?: RetryFailure | undefined }
+  /** Answers `retry`. `isMore`: another letter may be asked for. `failure`: it has failed again, and stays. `letter`: it has passed. */
+  | {
+      readonly kind: 'retried'
+      readonly isMore: boolean
+      readonly failure?: RetryFailure | undefined
+      readonly letter?: DeadLetter | undefined
+    }
   /** Answers `acquire`, `open`, `load`, `apply`, `bury`, `checkpoint` and `retry`. `events`: those that the handler was given. */
   | ({ readonly kind: 'failed'; readonly events: readonly E[] } & FailedWork)
   /** A `wait` is over. */
@@ -166,6 +172,8 @@ export type Report<P> =
   | { readonly kind: 'parked'; readonly events: number }
   /** The events of a dead letter have failed again; it stays. */
   | { readonly kind: 'retry_failed'; readonly failure: RetryFailure }
+  /** The events of a dead letter were handled, and it is closed. */
+  | { readonly kind: 'letter_retried'; readonly letter: DeadLetter }
   /** Nothing fails any more. `isWorking`: it is this process that goes on. */
   | { readonly kind: 'over'; readonly isWorking: boolean }
   /** An operator has paused it. */

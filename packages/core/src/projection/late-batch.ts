@@ -52,6 +52,8 @@ export class LateBatches<P, E, Tx> {
   readonly #parts: LateParts<P, E, Tx>
   readonly #turns: LateTurns
   readonly #log = new FailureLog()
+  readonly #handled = new FailureLog()
+  #unsaid = 0
 
   constructor(parts: LateParts<P, E, Tx>) {
     this.#parts = parts
@@ -70,9 +72,10 @@ export class LateBatches<P, E, Tx> {
     const positions = this.#turns.choose(passed, clock.nowMs())
     if (positions.length === 0) return false
     try {
-      await this.#handle(lateEvents, due, positions, work)
+      const handled = await this.#handle(lateEvents, due, positions, work)
       this.#turns.handled(positions)
       this.#tellOver()
+      if (handled.length > 0) this.#tellHandled(due, handled)
     } catch (thrown) {
       if (!(thrown instanceof StagedError)) throw thrown
       const { stage, error } = thrown
@@ -95,17 +98,19 @@ export class LateBatches<P, E, Tx> {
     return true
   }
 
+  /** Those that were there. */
   async #handle(
     lateEvents: LateEvents<Tx>,
     due: LateDue,
     positions: readonly string[],
     { calls, at, read, commit, givenUp }: LateWork<P, E, Tx>,
-  ): Promise<void> {
+  ): Promise<readonly string[]> {
     const { projection, source } = this.#parts
     const { parse, format } = source.order
     const page = await this.#load(positions, at, read)
     const there = new Set(page?.positions.map(format))
     const gone = positions.filter((position) => !there.has(position))
+    const given = positions.filter((position) => there.has(format(parse(position))))
     const { onLateEvent } = projection
     const isAsked = due === 'asked' || onLateEvent === undefined
     const closed = async (tx: Tx): Promise<void> => {
@@ -113,12 +118,14 @@ export class LateBatches<P, E, Tx> {
         which: readonly string[],
         as: Parameters<LateEvents<Tx>['close']>[4],
       ): Promise<readonly string[]> => lateEvents.close(tx, projection.unit, source.name, which, as)
-      const closing = positions.filter((position) => there.has(format(parse(position))))
-      const own = await close(closing, isAsked ? 'reprocessed' : 'on_late_event')
+      const own = await close(given, isAsked ? 'reprocessed' : 'on_late_event')
       const others = await close(gone, 'not_wanted')
       if (own.length + others.length < positions.length) throw TOO_LATE
     }
-    if (page === undefined) return await commit(closed, givenUp)
+    if (page === undefined) {
+      await commit(closed, givenUp)
+      return []
+    }
     const handle = isAsked ? projection.handle : onLateEvent
     await handleBatch(
       { ...this.#parts, projection: { ...projection, handle } },
@@ -134,6 +141,7 @@ export class LateBatches<P, E, Tx> {
         onCalled: () => {},
       },
     )
+    return given
   }
 
   /** Of effects for the live version alone: throws where another version is it, or was given one of them. */
@@ -194,6 +202,19 @@ export class LateBatches<P, E, Tx> {
       `tidemark: projection "${projection.name}" cannot handle late events${where}: ${describeError(error)}; they stay open, and ` +
         'are tried again at growing intervals; what is not late is handled meanwhile',
     )
+  }
+
+  /** The first time, then once a minute. */
+  #tellHandled(due: LateDue, positions: readonly string[]): void {
+    const { projection, logger, clock } = this.#parts
+    this.#unsaid += positions.length
+    if (!this.#handled.failed(clock.nowMs())) return
+    const events = this.#unsaid === 1 ? 'a late event' : `${this.#unsaid} late events`
+    const why = due === 'asked' ? 'as an operator has asked' : 'by onLateEvent'
+    logger.info(
+      `tidemark: projection "${projection.name}" has handled ${events}, the last at ${positions.at(-1)}, ${why}`,
+    )
+    this.#unsaid = 0
   }
 
   #tellOver(): void {

@@ -3,6 +3,7 @@ import { type Burial, describeBurial, describeRetry } from '../failures/letter.t
 import type { Clock } from '../kernel/clock.ts'
 import { ProjectionPausedError } from '../kernel/errors.ts'
 import { FailureLog, SAY_EVERY_MS } from '../kernel/failure-log.ts'
+import type { DeadLetter } from '../ports/dead-letters.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import { inBackground } from '../telemetry/background.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -27,7 +28,9 @@ export class ProjectionReports<P> {
   readonly #burials = new FailureLog()
   readonly #retries = new FailureLog()
   readonly #parked = new FailureLog()
+  readonly #retried = new FailureLog()
   #unsaidParked = 0
+  #unsaidRetried = 0
   /** Events that were given up since it was last said. */
   #unsaid = 0
   #isSummaryDue = false
@@ -53,6 +56,7 @@ export class ProjectionReports<P> {
     else if (report.kind === 'buried') this.#tellBurial(report.burial)
     else if (report.kind === 'parked') this.#tellParked(report.events)
     else if (report.kind === 'retry_failed') this.#tellRetry(report.failure)
+    else if (report.kind === 'letter_retried') this.#tellRetried(report.letter)
     else if (report.kind === 'over') this.#tellOver(report.isWorking)
     else this.#tellFailure(report)
   }
@@ -138,6 +142,20 @@ export class ProjectionReports<P> {
       batch,
     })
     if (this.#retries.failed(clock.nowMs())) logger.warn(describeRetry(projection.name, id, burial))
+  }
+
+  /** The first one, then one a minute. */
+  #tellRetried({ id, firstPosition, retryAsked }: DeadLetter): void {
+    const { projection, logger, clock } = this.#parts
+    this.#unsaidRetried++
+    if (!this.#retried.failed(clock.nowMs())) return
+    const others = this.#unsaidRetried === 1 ? '' : `, and ${this.#unsaidRetried - 1} before it`
+    const asker = retryAsked === undefined ? '' : `: ${retryAsked.who} has asked for it (${retryAsked.why})`
+    logger.info(
+      `tidemark: projection "${projection.name}" has handled the events of dead letter ${id}, at position ${firstPosition}${others}, and ` +
+        `closed it${asker}`,
+    )
+    this.#unsaidRetried = 0
   }
 
   /** That another owner goes on is not worth a line. */

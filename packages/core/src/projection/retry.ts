@@ -63,7 +63,7 @@ export async function retryLetter<P, E, Tx>(
         }, signal),
       onCalled: () => {},
     })
-    return { kind: 'retried', isMore: true }
+    return { kind: 'retried', isMore: true, letter }
   } catch (thrown) {
     if (!(thrown instanceof StagedError)) throw thrown
     const { stage, error } = thrown

@@ -126,12 +126,13 @@ export const applied: Transition<'applied'> = <P, E>(
 
 export const retried: Transition<'retried'> = <P, E>(
   standing: Standing<P>,
-  { isMore, failure }: Extract<Input<P, E>, { readonly kind: 'retried' }>,
+  { isMore, failure, letter }: Extract<Input<P, E>, { readonly kind: 'retried' }>,
   context: Context<P>,
 ): Step<P, E> => {
   const letters = isMore ? standing.letters : 'none'
   const failuresInARow = standing.pause === undefined ? 0 : standing.failuresInARow
   const goesOn = proceed<P, E>(recovered({ ...standing, letters, failuresInARow }), context)
+  if (letter !== undefined) return telling(goesOn, { kind: 'letter_retried', letter })
   return failure === undefined ? goesOn : telling(goesOn, { kind: 'retry_failed', failure })
 }
 
