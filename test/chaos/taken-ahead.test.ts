@@ -7,12 +7,12 @@ test('of numbers that are taken ahead nothing is lost untold, and fewer events a
     random: seeded('taken ahead'),
     thresholdMs: 300,
     writers: 12,
-    appends: 12,
+    appends: 8,
     aheadMs: 800,
     heldMs: 1_600,
     restarts: [30],
   })
-  expect(committed).toBeGreaterThan(100)
+  expect(committed).toBeGreaterThan(50)
   expect(fixed).toBeGreaterThan(0)
   expect(ahead).toBeLessThanOrEqual(fixed)
 })
