@@ -1,4 +1,3 @@
-import { createHighWaterAgent, type HighWaterAgent } from '../high-water/agent.ts'
 import { backOffMs } from '../kernel/back-off.ts'
 import { deferred } from '../kernel/deferred.ts'
 import { describeError } from '../kernel/describe-error.ts'
@@ -6,7 +5,7 @@ import { hasCode, LifecycleError } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import type { StoredConsumer } from '../ports/consumer-checkpoints.ts'
-import type { HighWaterReading, Holder } from '../ports/event-source.ts'
+import type { Holder } from '../ports/event-source.ts'
 import { type KeptLoss, LOST_VERDICTS } from '../ports/lost-events.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { consumerGauges } from '../telemetry/gauge-readings.ts'
@@ -17,6 +16,7 @@ import { LookPace } from './look-pace.ts'
 import { Losses } from './losses.ts'
 import { type Missing, missingAfter, startMissing } from './missing.ts'
 import { type ResolvedWatchOptions, resolveWatchOptions, type WatchOptions } from './options.ts'
+import { WatchedPolls } from './polls.ts'
 import { type LostEvent, statusWithJson, type WatchStatus } from './status.ts'
 import { ConsumerTally } from './tally.ts'
 import { tellLosses } from './tell.ts'
@@ -68,10 +68,9 @@ class ConsumerWatch implements Watch {
   readonly #losses: Losses
   #state: WatchStatus['state'] = 'idle'
   #error: unknown
-  #agent: HighWaterAgent<bigint> | undefined
+  readonly #polls: WatchedPolls
   #missing: Missing | undefined
   #heldBy: readonly Holder[] = []
-  #incarnation: string | undefined
   #looks = 0
   #begunAnew = 0
   #looking: Promise<void> | undefined
@@ -80,6 +79,13 @@ class ConsumerWatch implements Watch {
     this.#options = options
     this.#pace = new LookPace(options)
     const { source, ledger, clock, logger } = options
+    this.#polls = new WatchedPolls({
+      source,
+      pollTimeShare: options.timeShare * POLLS_OF_SHARE,
+      clock,
+      onHalted: (error) => this.#failed(error),
+      onForgotten: () => this.#forget(),
+    })
     this.#losses = new Losses({
       ledger,
       source: source.name,
@@ -114,7 +120,7 @@ class ConsumerWatch implements Watch {
   async stop(): Promise<void> {
     this.#state = 'stopped'
     this.#stopping.abort()
-    await this.#agent?.stop()
+    await this.#polls.stop()
     await this.#looking
     await this.#losses.stop()
     this.#session.close(this)
@@ -131,7 +137,7 @@ class ConsumerWatch implements Watch {
 
   status(): WatchStatus {
     const runs = this.#missing?.runs ?? []
-    const mark = this.#agent?.mark
+    const { mark } = this.#polls
     return statusWithJson({
       state: this.#state,
       source: this.#options.source.name,
@@ -151,7 +157,7 @@ class ConsumerWatch implements Watch {
     const signal = this.#stopping.signal
     await this.#session.open(this)
     try {
-      await this.#pollAnew()
+      await this.#polls.begin()
       await this.#readConsumers(signal)
       await this.#losses.open()
     } catch (error) {
@@ -183,7 +189,7 @@ class ConsumerWatch implements Watch {
         failedInARow++
         this.#failed(error)
         // Polls on connections that are known would not compare.
-        if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) await this.#stopPolls()
+        if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) await this.#polls.forget()
       }
       const pauseMs = this.#pace.pauseMs(clock.nowMs() - beganAtMs)
       await clock.sleep(failedInARow === 0 ? pauseMs : Math.max(pauseMs, backOffMs(failedInARow)), signal)
@@ -192,7 +198,7 @@ class ConsumerWatch implements Watch {
 
   /** The checkpoints come first: one that was read after the snapshot would make events look lost that are not. */
   async #look(signal: AbortSignal): Promise<void> {
-    const reading = await this.#reading()
+    const reading = await this.#polls.reading()
     if (reading === undefined) return
     const { source, clock } = this.#options
     const missing = this.#missing ?? startMissing(reading.settled, reading.head ?? 0n)
@@ -218,47 +224,13 @@ class ConsumerWatch implements Watch {
     this.#missing = missingAfter(missing, look, reading.settled)
     this.#heldBy = reading.holders
     // So that it is known who holds what is missing, or that nobody does.
-    if (reading.holders.length === 0 && this.#missing.runs.length > 0) this.#agent?.wake()
+    if (reading.holders.length === 0 && this.#missing.runs.length > 0) this.#polls.wake()
     this.#looks++
     this.#pace.looked(atMs, this.#moves !== moves || look.visible.length > 0 || look.appeared.length > 0)
   }
 
-  /** The newest poll; `undefined` before the first one. Begins anew where polling halted. */
-  async #reading(): Promise<HighWaterReading<bigint> | undefined> {
-    if (this.#agent?.status().state === 'halted') {
-      this.#failed(this.#agent.status().error)
-      await this.#stopPolls()
-    }
-    if (this.#agent === undefined) await this.#pollAnew()
-    const { state, error } = this.#agent?.status() ?? {}
-    if (state === 'failing' && error !== undefined) throw error
-    const reading = this.#agent?.reading
-    if (reading && this.#incarnation !== undefined && reading.incarnation !== this.#incarnation)
-      this.#forget()
-    this.#incarnation = reading?.incarnation
-    return reading
-  }
-
-  async #pollAnew(): Promise<void> {
-    const { source, timeShare, clock } = this.#options
-    const agent = createHighWaterAgent({ source, pollTimeShare: timeShare * POLLS_OF_SHARE, clock })
-    this.#agent = agent
-    await agent.start().catch((error: unknown) => {
-      this.#agent = undefined
-      throw error
-    })
-  }
-
-  async #stopPolls(): Promise<void> {
-    const agent = this.#agent
-    this.#agent = undefined
-    this.#forget()
-    await agent?.stop()
-  }
-
   /** What was seen of the store says nothing about another run of it. */
   #forget(): void {
-    this.#incarnation = undefined
     this.#missing = undefined
     this.#heldBy = []
     this.#begunAnew++
