@@ -31,6 +31,8 @@ const POLL_SILENCE_SECONDS = 60
 const DROPS_IN_A_ROW = 3
 
 const recordedSkips = `max by (${ofSkips}) (${gauge('skipped_events_recorded', [NOT_HISTORICAL])})`
+/** Survives restarts, where a watch has a ledger. */
+const recordedLosses = `max by (${ofConsumer}) (${gauge('consumer_lost_events_recorded')})`
 const skippedEvents = counter('skipped_events', [NOT_HISTORICAL])
 const running = `max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|replaying|live|retrying"'])}) >= 1`
 /** Of a daemon that was stopped in a process that lives on, OpenTelemetry shows 0 for every state. */
@@ -182,8 +184,15 @@ ${increase('subscription_drops', ofProjection, '15m:15s')} > ${DROPS_IN_A_ROW}`,
     summary:
       'Consumer {{ $labels.consumer }}, which Tidemark does not run, has {{ $labels.verdict }} about {{ $value | printf "%.0f" }} events that became visible below its checkpoint',
     description:
-      'They are in the events table, and this consumer will not read them. Which ones: in the log of the watch, and in watch.lost(). It is a lower bound: others were lost that the watch could not see. "passed" means that nobody has said whether it handles their types (eventTypes). The alert ends an hour after the last one.',
-    expr: `${increase('consumer_lost_events', ofConsumer, '1h:1m')} > 0
+      'They are in the events table, and this consumer will not read them. Which ones: in the log of the watch, in watch.lost(), and in tidemark.lost_events where it has a ledger. It is a lower bound: others were lost that the watch could not see. "passed" means that nobody has said whether it handles their types (eventTypes). The alert ends an hour after the last one.',
+    // With a ledger one of several watches counts each loss: its total sees that, and a restart that comes before a scrape.
+    expr: `(
+  ${recordedLosses}
+  -
+  min_over_time((${recordedLosses})[1h:1m])
+) > 0
+or
+${increase('consumer_lost_events', ofConsumer, '1h:1m')} > 0
 or
 max by (${ofConsumer}) (
   ${counter('consumer_lost_events')} > 0

@@ -14,7 +14,7 @@ export const OF_WATCHED_CONSUMERS: Row = {
       whenEmpty: NONE,
       description:
         'Events that became visible after the consumer had passed them: a lower bound. "passed": nobody has said whether it handles their types. Anything above 0: open the runbook, consumer loses events.',
-      width: 8,
+      width: 6,
       view: { kind: 'number', unit: 'short', bad: 1 },
       queries: [
         {
@@ -24,11 +24,24 @@ export const OF_WATCHED_CONSUMERS: Row = {
       ],
     },
     {
+      title: 'Lost by watched consumers in all',
+      whenEmpty: 'No consumer is watched with a ledger',
+      description: 'What is in the ledger of the watch (tidemark.lost_events): it survives restarts.',
+      width: 6,
+      view: { kind: 'number', unit: 'short', bad: 1 },
+      queries: [
+        {
+          expr: across('consumer_lost_events_recorded', 'consumer, verdict'),
+          legend: `${legend} {{verdict}}`,
+        },
+      ],
+    },
+    {
       title: 'Exposed positions',
       whenEmpty: NONE,
       description:
         'Positions that a consumer has passed and at which an event may still become visible. A few that come and go are rolled back numbers as a rule. Absent where the checkpoint is a pair of transaction and position.',
-      width: 8,
+      width: 12,
       view: { kind: 'graph', unit: 'short' },
       queries: [{ expr: across('consumer_exposed_positions', 'consumer'), legend }],
     },
@@ -40,6 +53,24 @@ export const OF_WATCHED_CONSUMERS: Row = {
       width: 8,
       view: { kind: 'graph', unit: 'short' },
       queries: [{ expr: across('consumer_lag_positions', 'consumer'), legend }],
+    },
+    {
+      title: 'Lag of watched consumers in seconds',
+      whenEmpty: 'No consumer is watched whose lag in seconds is known',
+      description:
+        'The age of the oldest settled event that waits for the consumer. Needs appendedAt, an index led by the position, and the types that the consumer handles (eventTypes).',
+      width: 8,
+      view: { kind: 'graph', unit: 's' },
+      queries: [{ expr: across('consumer_lag_seconds', 'consumer'), legend }],
+    },
+    {
+      title: 'Checkpoints of watched consumers stand still',
+      whenEmpty: NONE,
+      description:
+        'For how long each checkpoint has not moved. It grows too where there is nothing to read: look at the lag beside it.',
+      width: 8,
+      view: { kind: 'graph', unit: 's' },
+      queries: [{ expr: across('consumer_checkpoint_age_seconds', 'consumer'), legend }],
     },
   ],
 }

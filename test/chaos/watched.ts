@@ -5,6 +5,8 @@ import type { ChaosStore } from './store.ts'
 /** The loop that people write: what is above the last position, in order, and the checkpoint in the handler's transaction. */
 export interface PlainLoop {
   readonly name: string
+  /** Rejects where its server has gone. */
+  readonly ended: Promise<void>
   stop(): Promise<void>
 }
 
@@ -62,5 +64,5 @@ export async function startPlainLoop(
     await client.end().catch(() => {})
   }
   onTestFinished(() => stop().catch(() => {}))
-  return { name, stop }
+  return { name, ended: running, stop }
 }

@@ -205,6 +205,72 @@ test('a checkpoint that keeps gaps has not passed them until it drops them', asy
   await eventually(() => watch.lost().map(({ position }) => position)).toEqual([dropped.position])
 })
 
+test('lag is told in seconds, by the types that the consumer handles', async () => {
+  const { events, watch, moveTo } = await rig(
+    `create table events (position bigserial primary key, type text not null default 'happened',
+      appended_at timestamptz not null default clock_timestamp())`,
+    { source: { appendedAt: 'appended_at' }, consumers: { eventTypes: { loop: ['happened'] } } },
+  )
+  await db.pool.query(`insert into ${events.name} (type, appended_at) values ('else', now() - interval '1 day'),
+    ('happened', now() - interval '1 hour'), ('else', now() - interval '1 day')`)
+  const lag = (): number | undefined => watch.status().consumers[0]?.lagMs
+  await eventually(() => Math.round((lag() ?? 0) / 60_000)).toBe(60)
+  await moveTo(2n)
+  await eventually(() => watch.status().consumers).toMatchObject([{ lagMs: 0, lagPositions: 1n }])
+})
+
+test.each([
+  ['a column of texts', 'text', 'traceparent', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'],
+  [
+    'a key of JSON',
+    'jsonb',
+    { column: 'traceparent', key: 'trace' },
+    '{"trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}',
+  ],
+  [
+    'two keys of JSON',
+    'json',
+    { column: 'traceparent', traceId: 'traceId', spanId: 'spanId' },
+    '{"spanId": "00f067aa0ba902b7", "traceId": "4bf92f3577b34da6a3ce929d0e0e4736"}',
+  ],
+] as const)('the trace that appended a lost event is read from %s', async (_, type, traceContext, value) => {
+  const { events, watch, moveTo } = await rig(
+    `create table events (position bigserial primary key, type text not null default 'happened', traceparent ${type})`,
+    { source: { traceContext } },
+  )
+  const traced = await openEvent(events, '(traceparent)', `('${value}')`)
+  const untraced = await openEvent(events, '(traceparent)', '(null)')
+  await moveTo(await events.append())
+  await moveTo(await events.append())
+  await traced.end('commit')
+  await untraced.end('commit')
+  await eventually(() =>
+    watch
+      .lost()
+      .map(({ traceparent }) => traceparent)
+      .toSorted(),
+  ).toEqual(['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', undefined])
+})
+
+test('a column that does not exist is named with its option', async () => {
+  const events = await db.events()
+  await events.run(CHECKPOINTS)
+  const { pool } = db
+  for (const option of ['traceContext', 'appendedAt', 'transaction']) {
+    const watch = createWatch({
+      source: watchedPostgresEvents({ pool, table: events.name, [option]: 'nowhere' }),
+      consumers: postgresConsumers({
+        pool,
+        table: `${events.schema}.checkpoints`,
+        consumer: 'name',
+        checkpoint: 'position',
+      }),
+    })
+    onTestFinished(() => watch.stop())
+    await expect(watch.start()).rejects.toThrow(option)
+  }
+})
+
 test('it needs no right but SELECT on the columns that it names, the sequence and the checkpoints', async () => {
   const events = await db.events()
   await events.run(CHECKPOINTS)

@@ -2,17 +2,27 @@ import { type Clock, type ConsumerCheckpoints, createWatch, type Metrics } from 
 import {
   denseOrder,
   type HighWaterReading,
+  type OldestAbove,
+  type OldestRequest,
   type VisibleEvent,
   type WatchSource,
 } from '@tidemark/core/adapter'
+import { inMemoryCheckpoints } from '@tidemark/core/testing'
 
 /** Events at positions that a test makes visible, and consumers whose checkpoints it moves. */
 export class WatchedStore {
   readonly visible = new Map<bigint, string>()
   readonly checkpoints = new Map<string, bigint>()
+  readonly revisions = new Map<string, string>()
   settled = 0n
   head = 0n
   incarnation = 'first'
+  /** Which parts the table has. */
+  layout: string | undefined
+  /** The trace that appended the events. */
+  traceparent: string | undefined
+  /** When the events were appended, where that is known. */
+  appendedAtMs: number | undefined
   /** While it is set, every look fails with it. */
   failure: Error | undefined
 
@@ -24,16 +34,21 @@ export class WatchedStore {
       isTransient: (error) => error === this.failure,
       open: async () => ({ incarnation: this.incarnation, memory: undefined }),
       readHighWater: async () => this.#reading(),
+      ...(this.appendedAtMs === undefined
+        ? {}
+        : { oldestAbove: async ({ behind }) => behind.map((each) => this.#oldest(each)) }),
       look: async ({ runs, above, upTo = this.head }) => {
         if (this.failure) throw this.failure
         const events = [...this.visible].toSorted(([a], [b]) => (a < b ? -1 : 1))
         const isAsked = (position: bigint): boolean =>
           runs.some(({ from, to }) => from <= position && position <= to)
-        const appeared = events.filter(([position]) => isAsked(position)).map(toEvent)
-        const visible = events.filter(([position]) => position > above && position <= upTo).map(toEvent)
+        const appeared = events.filter(([position]) => isAsked(position)).map((each) => this.#event(each))
+        const visible = events
+          .filter(([position]) => position > above && position <= upTo)
+          .map((each) => this.#event(each))
         const last = visible.at(-1)?.position ?? above
         const isAtEnd = last >= upTo
-        return { appeared, unseen: [], visible, through: isAtEnd ? last : upTo }
+        return { appeared, unseen: [], visible, through: isAtEnd ? last : upTo, layout: this.layout }
       },
     }
   }
@@ -48,8 +63,23 @@ export class WatchedStore {
           checkpoint: { kind: 'position', position },
           text: String(position),
           run: undefined,
+          revision: this.revisions.get(consumer),
         })),
     }
+  }
+
+  #event([position, type]: readonly [bigint, string]): VisibleEvent {
+    return { position, type, transaction: undefined, traceparent: this.traceparent }
+  }
+
+  #oldest({ position, types }: OldestRequest['behind'][number]): OldestAbove {
+    const oldest = [...this.visible]
+      .filter(
+        ([at, type]) => at > position && at <= this.settled && (types === 'all' || types.includes(type)),
+      )
+      .map(([at]) => at)
+      .toSorted((a, b) => (a < b ? -1 : 1))[0]
+    return oldest === undefined ? 'none' : { position: oldest, appendedAtMs: this.appendedAtMs }
   }
 
   #reading(): HighWaterReading<bigint> {
@@ -59,10 +89,6 @@ export class WatchedStore {
     const nothing = { gaps: [], provenEmpty: [], skipped: [], logPosition: undefined, memory: undefined }
     return { head, settled, mark, holders: head > settled ? holders : [], incarnation, ...nothing }
   }
-}
-
-function toEvent([position, type]: readonly [bigint, string]): VisibleEvent {
-  return { position, type, transaction: undefined }
 }
 
 /**
@@ -82,13 +108,15 @@ export async function watchScenario(
     for (const position of positions) store.visible.set(position, 'a')
   }
   store.checkpoints.set('slow', 1n)
+  store.appendedAtMs = clock.nowMs()
   show(1n)
   store.head = 1n
   store.settled = 1n
   moveTo(1n)
   const watch = createWatch({
     source: store.source,
-    consumers: store.consumers({ named: ['a'] }),
+    consumers: store.consumers({ named: ['a'], slow: 'all' }),
+    ledger: inMemoryCheckpoints(),
     metrics,
     clock,
   })

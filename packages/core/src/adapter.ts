@@ -162,5 +162,12 @@ export type {
 export type { BeginRequest, FoundTenure, Suspicion, Tenure, Tenures } from './ports/tenures.ts'
 export type { EventsTypedBy } from './ports/typed-events.ts'
 export { ALL_SLOTS, type SlotRange, type Unit, unitKey, unitName, wholeUnit } from './ports/unit.ts'
-export type { Look, LookRequest, VisibleEvent, WatchSource } from './ports/watch-source.ts'
+export type {
+  Look,
+  LookRequest,
+  OldestAbove,
+  OldestRequest,
+  VisibleEvent,
+  WatchSource,
+} from './ports/watch-source.ts'
 export { traced } from './telemetry/background.ts'

@@ -18,21 +18,31 @@ import { transactUnlessLocked } from './transaction.ts'
  */
 export function postgresConsumers(options: PostgresConsumersOptions): ConsumerCheckpoints {
   const resolved = resolvePostgresConsumersOptions(options)
+  const revisions = { areTold: true }
   return {
     name: resolved.name,
     eventTypes: resolved.eventTypes,
-    read: (signal) => readConsumers(resolved, signal),
+    read: (signal) => readConsumers(resolved, revisions, signal),
   }
 }
 
 type Options = ResolvedPostgresConsumersOptions
 type Row = Readonly<Record<string, unknown>>
 
+/** Whether rows have an `xmin` that this role may read: a view has none, and rights on single columns do not cover it. */
+interface Revisions {
+  areTold: boolean
+}
+
 /** One look reads them all; so many are no consumers, but something else. */
 const MOST_CONSUMERS = 1_000
 
-async function readConsumers(options: Options, signal: AbortSignal): Promise<readonly StoredConsumer[]> {
-  const rows = await readRows(options, signal)
+async function readConsumers(
+  options: Options,
+  revisions: Revisions,
+  signal: AbortSignal,
+): Promise<readonly StoredConsumer[]> {
+  const rows = await readRows(options, revisions, signal)
   if (rows.length > MOST_CONSUMERS) {
     throw new ConsumersUnreadableError(
       `${options.called} has more than ${MOST_CONSUMERS} rows, which is more than consumers have checkpoints; ` +
@@ -60,13 +70,17 @@ function toSegment({ consumer, segment, type, checkpoint }: Row): AxonSegment {
   }
 }
 
-function toConsumer({ consumer, checkpoint, run, category }: Row, { stored }: Options): StoredConsumer {
+function toConsumer(
+  { consumer, checkpoint, run, revision, category }: Row,
+  { stored }: Options,
+): StoredConsumer {
   return {
     consumer: String(consumer),
     checkpoint: toCheckpoint(checkpoint, stored),
     text: typeof checkpoint === 'string' ? checkpoint : '',
     run: typeof run === 'string' ? run : undefined,
     category: typeof category === 'string' ? category : undefined,
+    revision: typeof revision === 'string' ? revision : undefined,
   }
 }
 
@@ -76,14 +90,23 @@ function toCheckpoint(text: unknown, stored: Options['stored']): ConsumerCheckpo
   return { ...checkpoint, position: checkpoint.position - 1n }
 }
 
-async function readRows(options: Options, signal: AbortSignal): Promise<readonly Row[]> {
+async function readRows(
+  options: Options,
+  revisions: Revisions,
+  signal: AbortSignal,
+): Promise<readonly Row[]> {
   try {
     const [read] = await withConnection(options.pool, signal, (client) =>
-      transactUnlessLocked(client, consumersSql(options)),
+      transactUnlessLocked(client, consumersSql(options, revisions)),
     )
     return read?.rows ?? []
   } catch (error) {
     if (!NOT_AS_NAMED.has(sqlState(error) ?? '')) throw error
+    if (revisions.areTold) {
+      const rows = await readRows(options, { areTold: false }, signal)
+      revisions.areTold = false
+      return rows
+    }
     throw new ConsumersUnreadableError(
       `the checkpoints of consumers cannot be read: ${String(error)}; look whether the options table, consumer, checkpoint and ` +
         `run name what is there, and whether this role may SELECT from ${options.called}` +
@@ -100,14 +123,18 @@ const LARGE_OBJECTS =
 /** undefined_table, undefined_column, insufficient_privilege, invalid_schema_name */
 const NOT_AS_NAMED: ReadonlySet<string> = new Set(['42P01', '42703', '42501', '3F000'])
 
-function consumersSql({ from, consumer, checkpoint, axonTokens, run, category }: Options): string {
+function consumersSql(
+  { from, consumer, checkpoint, axonTokens, run, category }: Options,
+  { areTold }: Revisions,
+): string {
   const segment =
     axonTokens &&
     `${quoteIdentifier(axonTokens.segment)}::text as segment,
       ${quoteIdentifier(axonTokens.type)}::text as type,`
   return `select ${joined(consumer)} as consumer, ${segment ?? ''}
       ${axonTokens ? tokenSql(checkpoint) : joined(checkpoint)} as checkpoint,
-      ${textOf(run)} as run, ${textOf(category)} as category
+      ${textOf(run)} as run, ${textOf(category)} as category,
+      ${areTold ? 'xmin::text' : 'null'} as revision
     from ${from} limit ${MOST_CONSUMERS + 1}`
 }
 

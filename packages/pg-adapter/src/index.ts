@@ -22,7 +22,12 @@ export {
   TransactionTimedOutError,
 } from './errors.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
-export { POSTGRES_EVENTS_DEFAULTS, type PostgresEventsOptions, type PostgresRow } from './options.ts'
+export {
+  POSTGRES_EVENTS_DEFAULTS,
+  type PostgresEventsOptions,
+  type PostgresRow,
+  type TraceColumn,
+} from './options.ts'
 export { type AxonOptions, axon } from './presets/axon.ts'
 export { commanded } from './presets/commanded.ts'
 export { emmett } from './presets/emmett.ts'

@@ -1,10 +1,11 @@
 import type { Gap, Look, LookRequest, VisibleEvent } from '@tidemark/core/adapter'
 import { quoteIdentifier } from './identifiers.ts'
-import type { ResolvedPostgresEventsOptions } from './options.ts'
+import type { ResolvedPostgresEventsOptions, TraceColumn } from './options.ts'
 import { eventRowsSql } from './proof/event-rows.ts'
 import type { PollMemory } from './proof/poll-memory.ts'
 import { readProvenRows } from './proof/proven-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
+import { traceColumnName, traceparentOf } from './trace-column.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
@@ -24,11 +25,12 @@ const MOST_SCANNED = 20_000
  */
 export async function lookAt(options: Options, backends: KnownBackends, request: LookRequest): Promise<Look> {
   const { reading, signal } = request
-  const read = async (sql: string): Promise<readonly VisibleEvent[]> => {
-    const { rows } = await readProvenRows(options, backends, reading.incarnation, sql, signal)
-    return rows
-      .map(toEvent)
+  const read = async (sql: string): Promise<Seen> => {
+    const { rows, partitions } = await readProvenRows(options, backends, reading.incarnation, sql, signal)
+    const events = rows
+      .map((row) => toEvent(row, options.watched?.traceContext))
       .toSorted((a, b) => (a.position < b.position ? -1 : a.position > b.position ? 1 : 0))
+    return { events, layout: partitions }
   }
   const { inspection } = reading.memory as PollMemory
   return inspection.hasIndex
@@ -36,16 +38,22 @@ export async function lookAt(options: Options, backends: KnownBackends, request:
     : byScan(request, await read(byScanSql(options, request)))
 }
 
+interface Seen {
+  /** The lowest position first. */
+  readonly events: readonly VisibleEvent[]
+  readonly layout: string | undefined
+}
+
 /** Both parts with a limit of their own; what is at or below `above` is of the runs. */
 function byIndexSql(options: Options, { runs, above, upTo = above + NEW_POSITIONS }: LookRequest): string {
   const { position } = options.sql
-  const fresh = `select ${columnsSql(options)} from ${options.sql.table} e
+  const fresh = `select ${columnsSql(options, 'false')} from ${options.sql.table} e
     where e.${position} > ${above} and e.${position} <= ${upTo} ${eventRowsSql(options)}
     order by e.${position} limit ${MOST_NEW}`
   if (runs.length === 0) return fresh
   return `(select late.* from unnest(${startsSql(runs)}, ${endsSql(runs)}) as run (first, last)
       cross join lateral (
-        select ${columnsSql(options)} from ${options.sql.table} e
+        select ${columnsSql(options, 'true')} from ${options.sql.table} e
         where e.${position} between run.first and run.last ${eventRowsSql(options)}
         order by e.${position} limit ${MOST_OF_ONE_RUN}
       ) late
@@ -61,7 +69,7 @@ function endsSql(runs: readonly Gap<bigint>[]): string {
   return `array[${runs.map(({ to }) => to).join(', ')}]::bigint[]`
 }
 
-function byIndex(request: LookRequest, rows: readonly VisibleEvent[]): Look {
+function byIndex(request: LookRequest, { events: rows, layout }: Seen): Look {
   const { runs, above } = request
   const visible = rows.filter(({ position }) => position > above)
   const appeared = rows.filter(({ position }) => position <= above)
@@ -74,20 +82,20 @@ function byIndex(request: LookRequest, rows: readonly VisibleEvent[]): Look {
     return end === undefined ? [] : restOf(run, end)
   })
   const isFull = visible.length >= MOST_NEW
-  return { appeared, unseen, visible, through: throughOf(request, visible, isFull, NEW_POSITIONS) }
+  return { appeared, unseen, visible, through: throughOf(request, visible, isFull, NEW_POSITIONS), layout }
 }
 
 /** The run that a row is in is found by a search in halves: there may be many rows between the runs. */
 function byScanSql(options: Options, { runs, above, upTo = above + SCANNED_POSITIONS }: LookRequest): string {
   const { table, position } = options.sql
   const late = `e.${position} <= (${endsSql(runs)})[width_bucket(e.${position}::bigint, ${startsSql(runs)})]`
-  return `select ${columnsSql(options)} from ${table} e
+  return `select ${columnsSql(options, `e.${position} <= ${above}`)} from ${table} e
     where e.${position} <= ${upTo} and (e.${position} > ${above}${runs.length === 0 ? '' : ` or ${late}`})
       ${eventRowsSql(options)}
     order by e.${position} limit ${MOST_SCANNED}`
 }
 
-function byScan(request: LookRequest, rows: readonly VisibleEvent[]): Look {
+function byScan(request: LookRequest, { events: rows, layout }: Seen): Look {
   const { runs, above } = request
   const isFull = rows.length >= MOST_SCANNED
   const last = isFull ? rows.at(-1)?.position : undefined
@@ -97,6 +105,7 @@ function byScan(request: LookRequest, rows: readonly VisibleEvent[]): Look {
     unseen: last === undefined ? [] : runs.flatMap((run) => restOf(run, last)),
     visible,
     through: throughOf(request, visible, isFull, SCANNED_POSITIONS),
+    layout,
   }
 }
 
@@ -120,18 +129,28 @@ function throughOf(
   return end !== undefined && end > last ? end : last
 }
 
-function columnsSql({ sql, eventType, watched }: Options): string {
+/** The trace is read only where `isLate`: it may be a large document. */
+function columnsSql({ sql, eventType, watched }: Options, isLate: string): string {
   const text = (column: string | undefined): string =>
     `${column === undefined ? 'null' : `e.${quoteIdentifier(column)}`}::text`
+  const trace =
+    watched?.traceContext === undefined
+      ? 'null'
+      : `case when ${isLate} then e.${quoteIdentifier(traceColumnName(watched.traceContext))}::text end`
   return `e.${sql.position}::text as position, ${text(eventType)} as type,
-    ${text(watched?.transaction)} as transaction, ${text(watched?.stream)} as stream`
+    ${text(watched?.transaction)} as transaction, ${text(watched?.stream)} as stream,
+    ${trace}::text as trace`
 }
 
-function toEvent({ position, type, transaction, stream }: Readonly<Record<string, unknown>>): VisibleEvent {
+function toEvent(
+  { position, type, transaction, stream, trace }: Readonly<Record<string, unknown>>,
+  column: TraceColumn | undefined,
+): VisibleEvent {
   return {
     position: BigInt(String(position)),
     type: typeof type === 'string' ? type : undefined,
     transaction: typeof transaction === 'string' ? BigInt(transaction) : undefined,
     stream: typeof stream === 'string' ? stream : undefined,
+    traceparent: column !== undefined && typeof trace === 'string' ? traceparentOf(column, trace) : undefined,
   }
 }

@@ -186,7 +186,14 @@ interface WatchedColumns {
   readonly transaction: string | undefined
   /** The column with the name of its stream. */
   readonly stream: string | undefined
+  readonly traceContext: TraceColumn | undefined
 }
+
+/** Where a row says which trace appended it. */
+export type TraceColumn =
+  | string
+  | { readonly column: string; readonly key: string }
+  | { readonly column: string; readonly traceId: string; readonly spanId: string }
 
 export interface AppendedAt {
   readonly column: string

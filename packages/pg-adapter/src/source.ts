@@ -10,6 +10,8 @@ import {
   type LoadRequest,
   type Look,
   type LookRequest,
+  type OldestAbove,
+  type OldestRequest,
   type OpenedSource,
   type OpenRequest,
   type Page,
@@ -21,6 +23,7 @@ import { HandedOut } from './handed-out.ts'
 import { openHighWater, readHighWater } from './high-water.ts'
 import { loadPage } from './load.ts'
 import { lookAt } from './look.ts'
+import { oldestAbove } from './oldest-above.ts'
 import {
   POSTGRES_EVENTS_DEFAULTS,
   type PostgresEventsOptions,
@@ -73,6 +76,7 @@ export function watchedPostgresEvents(options: WatchedPostgresEventsOptions): Wa
       return { ...reading, settled, provenEmpty: [], holders: [] }
     },
     look: (request) => source.look(request),
+    ...(source.knowsAppendTimes ? { oldestAbove: (request) => source.oldestAbove(request) } : {}),
     lookCloser: (holders) => source.lookCloser(holders),
     isTransient: (error) => source.isTransient(error),
   }
@@ -131,6 +135,15 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
       this.#memory.backends,
       request,
     )
+  }
+
+  get knowsAppendTimes(): boolean {
+    return this.#options.appendedAt !== undefined
+  }
+
+  async oldestAbove(request: OldestRequest): Promise<readonly (OldestAbove | undefined)[]> {
+    const options = (await this.#located(request.signal)) as ResolvedPostgresEventsOptions<unknown>
+    return await oldestAbove(options, this.#memory.backends, request)
   }
 
   lookCloser(holders: readonly Holder[]): string {

@@ -1,24 +1,34 @@
 import { requireKnownOptions } from '@tidemark/core/adapter'
-import type { PostgresEventsOptions, ResolvedPostgresEventsOptions } from './options.ts'
+import type { PostgresEventsOptions, ResolvedPostgresEventsOptions, TraceColumn } from './options.ts'
 import { resolvePostgresEventsOptions } from './resolve-options.ts'
+import { resolveTraceColumn, traceColumnName } from './trace-column.ts'
 
-/** Those of `postgresEvents` that a watch has a use for. It accepts `appendedAt`, so that a preset serves both, and does not read it. */
-export type WatchedPostgresEventsOptions = Pick<
-  PostgresEventsOptions,
-  | 'pool'
-  | 'table'
-  | 'position'
-  | 'sequence'
-  | 'eventType'
-  | 'placeholderTypes'
-  | 'where'
-  | 'appendedAt'
-  | 'transaction'
-  | 'stream'
-  | 'numbers'
-  | 'name'
-  | 'queryTimeoutMs'
->
+/** Those of `postgresEvents` that a watch has a use for, and one of its own. With `appendedAt` it tells lag in seconds. */
+export interface WatchedPostgresEventsOptions
+  extends Pick<
+    PostgresEventsOptions,
+    | 'pool'
+    | 'table'
+    | 'position'
+    | 'sequence'
+    | 'eventType'
+    | 'placeholderTypes'
+    | 'where'
+    | 'appendedAt'
+    | 'transaction'
+    | 'stream'
+    | 'numbers'
+    | 'name'
+    | 'queryTimeoutMs'
+  > {
+  /**
+   * Where a row has the trace that appended it: a column with a W3C `traceparent`; or a column of JSON, and its key for that; or
+   * its keys for the ids of trace and span. The span of a lost event links to it. It is read of lost events alone.
+   * - Change it when: writers store it, as in `{ column: 'message_metadata', key: 'traceparent' }`.
+   * @default none
+   */
+  readonly traceContext?: TraceColumn
+}
 
 const WATCHED_OPTIONS: Readonly<Record<keyof WatchedPostgresEventsOptions, true>> = {
   pool: true,
@@ -34,6 +44,7 @@ const WATCHED_OPTIONS: Readonly<Record<keyof WatchedPostgresEventsOptions, true>
   numbers: true,
   name: true,
   queryTimeoutMs: true,
+  traceContext: true,
 }
 
 /** With every default. It is polled as in proof mode, also where numbers are taken ahead: see `source.ts`. Throws `InvalidOptionError`. */
@@ -41,13 +52,15 @@ export function resolveWatchedOptions(
   options: WatchedPostgresEventsOptions,
 ): ResolvedPostgresEventsOptions<never> {
   requireKnownOptions(options, WATCHED_OPTIONS)
-  const { transaction, stream } = options
-  const columns = [transaction, stream].filter((column) => column !== undefined)
-  const resolved = resolvePostgresEventsOptions<never>({ ...options, columns, allowMissingIndex: true })
+  const { traceContext: trace, ...rest } = options
+  const { transaction, stream } = rest
+  const traceContext = trace === undefined ? undefined : resolveTraceColumn('traceContext', trace)
+  const named = [transaction, stream, traceContext && traceColumnName(traceContext)]
+  const columns = named.filter((column) => column !== undefined)
+  const resolved = resolvePostgresEventsOptions<never>({ ...rest, columns, allowMissingIndex: true })
   return Object.freeze({
     ...resolved,
-    appendedAt: undefined,
     staleThreshold: undefined,
-    watched: { transaction, stream },
+    watched: { transaction, stream, traceContext },
   })
 }

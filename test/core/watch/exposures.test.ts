@@ -5,7 +5,7 @@ import { type Action, type Kind, World } from './world.ts'
 const WORK = ['begin', 'append', 'append', 'append', 'commit', 'rollback', 'read', 'store'] as const
 const READING = ['read', 'store', 'read', 'store'] as const
 const WATCHING = ['look', 'snapshot', 'glance', 'glance', 'settle'] as const
-const DISTURBANCES = ['reset', 'vanish', 'restart', 'freeze'] as const
+const DISTURBANCES = ['reset', 'vanish', 'restart', 'freeze', 'relapse'] as const
 
 const RUNS = { numRuns: 1_000 }
 

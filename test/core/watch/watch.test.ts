@@ -148,6 +148,30 @@ test('a consumer that was set back and has passed the event again is not accused
   expect(watch.status().consumers).toMatchObject([{ cannotTell: { went_back: 1 } }])
 })
 
+test('a consumer whose row was written anew, and says the same, is not accused: it may have come up again', async () => {
+  const store = storeWithGap()
+  const { watch } = await watched(store, { types: 'all' })
+  store.checkpoints.set('loop', 3n)
+  await clock.advance(1_000)
+  store.revisions.set('loop', 'written once more')
+  store.visible.set(2n, 'a')
+  await clock.advance(5_000)
+  expect(watch.lost()).toEqual([])
+  expect(watch.status().consumers).toMatchObject([{ cannotTell: { rewritten: 1 } }])
+})
+
+test('an event that appears as a part of the table is attached is not called lost', async () => {
+  const store = storeWithGap()
+  const { watch } = await watched(store, { types: 'all' })
+  store.checkpoints.set('loop', 3n)
+  await clock.advance(1_000)
+  store.layout = 'one part more'
+  store.visible.set(2n, 'a')
+  await clock.advance(5_000)
+  expect(watch.lost()).toEqual([])
+  expect(watch.status().consumers).toMatchObject([{ cannotTell: { rearranged: 1 } }])
+})
+
 test('the checkpoints are read before the events of the same look, each time', async () => {
   const store = storeWithGap()
   const calls: string[] = []
@@ -200,7 +224,7 @@ test('it says that it has stopped, also where that comes in the middle of a look
         await new Promise<void>((resolve) => {
           gate.open = resolve
         })
-        return { appeared: [], unseen: [], visible: [], through: above }
+        return { appeared: [], unseen: [], visible: [], through: above, layout: undefined }
       },
     },
   })
@@ -208,6 +232,41 @@ test('it says that it has stopped, also where that comes in the middle of a look
   gate.open()
   await clock.run(stopped)
   expect(watch.status().state).toBe('stopped')
+})
+
+test('lag in seconds is the age of the oldest event that waits, where it is known which types the consumer handles', async () => {
+  const store = storeWithGap()
+  store.appendedAtMs = clock.nowMs() - 5_000
+  store.visible.set(2n, 'b')
+  store.settled = 3n
+  const { watch } = await watched(store, { types: ['a'] })
+  const lag = (): number | undefined => watch.status().consumers[0]?.lagMs
+  const atFirst = lag() ?? 0
+  expect(atFirst).toBeGreaterThanOrEqual(5_000)
+  await clock.advance(10_000)
+  expect(lag()).toBe(atFirst + 10_000)
+  store.checkpoints.set('loop', 3n)
+  await clock.advance(2_000)
+  expect(lag()).toBe(0)
+})
+
+test('lag in seconds is absent where nobody has said which types the consumer handles, and without append times', async () => {
+  const timed = storeWithGap()
+  timed.appendedAtMs = clock.nowMs()
+  const { watch: untyped } = await watched(timed)
+  const { watch: untimed } = await watched(storeWithGap(), { types: 'all' })
+  for (const watch of [untyped, untimed]) expect(watch.status().consumers[0]?.lagMs).toBeUndefined()
+})
+
+test('the age of a checkpoint counts from its last move', async () => {
+  const store = storeWithGap()
+  const { watch } = await watched(store)
+  const age = (): number => watch.status().consumers[0]?.ageMs ?? 0
+  await clock.advance(60_000)
+  expect(age()).toBeGreaterThan(60_000)
+  store.checkpoints.set('loop', 3n)
+  await clock.advance(1_000)
+  expect(age()).toBeLessThanOrEqual(1_000)
 })
 
 test('JSON of the status has its positions as texts', async () => {

@@ -28,6 +28,8 @@ export interface Action {
     | 'vanish'
     | 'restart'
     | 'freeze'
+    /** Set back, and up again to where it stood, before anybody looks. */
+    | 'relapse'
     | 'delete'
   readonly pick: number
 }
@@ -68,6 +70,8 @@ export class World {
   #stored: Omit<StoredConsumer, 'consumer' | 'text'> | undefined
   #memory: ConsumerCheckpoint
   #page: Page | undefined
+  #writes = 0
+  #lookedAtRevision: string | undefined
   #isFrozen = false
   #wasFrozen = false
   #settled: bigint | undefined = 0n
@@ -93,7 +97,7 @@ export class World {
   constructor(kind: Kind) {
     this.#kind = kind
     this.#memory = startOf(kind)
-    this.#stored = { checkpoint: this.#memory, run: '0' }
+    this.#stored = { checkpoint: this.#memory, run: '0', revision: '0' }
   }
 
   act({ kind, pick }: Action): void {
@@ -115,6 +119,7 @@ export class World {
         this.#settled = this.#provable()
       },
       look: () => {
+        this.#lookedAtRevision = this.#stored?.revision
         this.#look = { stored: this.#stored, settled: this.#settled, disturbances: this.#disturbances }
       },
       snapshot: () => this.#snapshot(),
@@ -133,9 +138,14 @@ export class World {
         // The row tells of it; where there is none, nothing does.
         if (this.#stored) this.#seenDisturbances = this.#disturbances
         this.#memory = pick % 2 === 0 ? startOf(this.#kind) : this.#memory
-        this.#stored = this.#stored && { ...this.#stored, run: `${this.#nextTransaction}/${pick}` }
+        this.#stored = this.#stored && {
+          ...this.#stored,
+          run: `${this.#nextTransaction}/${pick}`,
+          revision: this.#written(),
+        }
       },
       freeze: () => this.#freeze(),
+      relapse: () => this.#relapse(),
     }
     acts[kind]()
   }
@@ -163,13 +173,29 @@ export class World {
     this.#wasFrozen = true
     this.#seenDisturbances = this.#disturbances
     this.#isFrozen = true
-    this.#stored = { checkpoint: this.#ahead(), run: this.#stored?.run }
+    this.#stored = { checkpoint: this.#ahead(), run: this.#stored?.run, revision: this.#written() }
+  }
+
+  #relapse(): void {
+    const { checkpoint, revision } = this.#stored ?? {}
+    // Beside a move between the same two looks nobody could see it: the page says so.
+    if (checkpoint === undefined || this.#isFrozen || revision !== this.#lookedAtRevision) return
+    this.#disturb()
+    this.#memory = checkpoint
+    for (const position of this.events) {
+      if (covers(checkpoint, position, this.visible)) this.handled.add(position)
+    }
+    this.#stored = { checkpoint, run: this.#stored?.run, revision: this.#written() }
+  }
+
+  #written(): string {
+    return String(++this.#writes)
   }
 
   #set(checkpoint: ConsumerCheckpoint): void {
     this.#disturb()
     this.#memory = checkpoint
-    this.#stored = { checkpoint, run: this.#stored?.run }
+    this.#stored = { checkpoint, run: this.#stored?.run, revision: this.#written() }
   }
 
   #of(pick: number): Transaction | undefined {
@@ -214,7 +240,8 @@ export class World {
     if (this.#page === undefined) return
     for (const position of this.#page.events) this.handled.add(position)
     this.#memory = this.#page.checkpoint
-    if (!this.#isFrozen) this.#stored = { checkpoint: this.#memory, run: this.#stored?.run ?? '0' }
+    if (!this.#isFrozen)
+      this.#stored = { checkpoint: this.#memory, run: this.#stored?.run ?? '0', revision: this.#written() }
     this.#page = undefined
   }
 
@@ -242,6 +269,7 @@ export class World {
       visible: events
         .filter((position) => position > missing.through)
         .map((position) => this.#event(position)),
+      layout: undefined,
       through: [this.#nextPosition - 1n, missing.through].toSorted(ascending)[1] ?? 0n,
     }
     this.#noteShown(stored?.checkpoint, new Set(events))
@@ -249,6 +277,7 @@ export class World {
       stored,
       appeared: look.appeared,
       head: this.#nextPosition - 1n,
+      isRearranged: false,
       atMs: ++this.#looks,
       previousAtMs: this.#looks - 1,
       heldBy: [],
@@ -276,7 +305,7 @@ export class World {
   }
 
   #event(position: bigint): VisibleEvent {
-    return { position, transaction: this.visible.get(position), type: undefined }
+    return { position, transaction: this.visible.get(position), type: undefined, traceparent: undefined }
   }
 }
 

@@ -20,6 +20,8 @@ export interface StoredConsumer {
   readonly run: string | undefined
   /** It reads this category alone: streams of that name, and those whose names begin with it and `-`. Absent: all events. */
   readonly category?: string | undefined
+  /** Changes whenever the row is written, also with what is there already; `undefined` where the store does not tell. */
+  readonly revision?: string | undefined
 }
 
 /**

@@ -4,6 +4,11 @@ import type { Gap, HighWaterReading, PolledSource } from './event-source.ts'
 export interface WatchSource extends PolledSource<bigint> {
   /** One look, with a snapshot that is taken during this call. Rejects with `IncarnationChangedError` as `load` does. */
   look(request: LookRequest): Promise<Look>
+  /**
+   * For each of `behind` the oldest settled event above its position that is of its types; `undefined` where that is not known. For
+   * sources that know when events were appended.
+   */
+  oldestAbove?(request: OldestRequest): Promise<readonly (OldestAbove | undefined)[]>
 }
 
 export interface LookRequest {
@@ -28,6 +33,8 @@ export interface Look {
   /** What is visible in `(above, through]`, the lowest first. */
   readonly visible: readonly VisibleEvent[]
   readonly through: bigint
+  /** Changes when parts of the table come or go, with the events in them; compared for equality. */
+  readonly layout?: string | undefined
 }
 
 export interface VisibleEvent {
@@ -37,4 +44,18 @@ export interface VisibleEvent {
   readonly type: string | undefined
   /** The name of its stream, where the source was told the column. */
   readonly stream?: string | undefined
+  /** W3C `traceparent` of the trace that appended it, where the source knows that. */
+  readonly traceparent?: string | undefined
 }
+
+export interface OldestRequest {
+  readonly reading: HighWaterReading<bigint>
+  readonly behind: readonly { readonly position: bigint; readonly types: readonly string[] | 'all' }[]
+  readonly signal: AbortSignal
+}
+
+/** `none`: no event waits. */
+export type OldestAbove =
+  | 'none'
+  /** `appendedAtMs` is by the clock of this process; `undefined` where the event does not say it. */
+  | { readonly position: bigint; readonly appendedAtMs: number | undefined }

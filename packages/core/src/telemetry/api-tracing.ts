@@ -7,7 +7,7 @@ import { traced } from './background.ts'
 import type { Exemplar } from './metrics.ts'
 import { linksTo } from './span-links.ts'
 import type { ClosedGap } from './telemetry.ts'
-import type { ReadTraceContext } from './trace-context.ts'
+import type { ReadTraceContext, TraceContext } from './trace-context.ts'
 import { NO_TRACING, type TracedBatch, type TracedLate, type TracedSkip, type Tracing } from './tracing.ts'
 
 type Api = typeof import('@opentelemetry/api')
@@ -123,10 +123,12 @@ class ApiTracing<E> implements Tracing<E> {
   }
 
   /** From the last look that did not show the event to the first one that did. */
-  consumerLost({ consumer, verdict, position, type, passedAt, missingAt, visibleAt }: LostEvent): void {
+  consumerLost(event: LostEvent): void {
+    const { consumer, verdict, position, type, passedAt, missingAt, visibleAt } = event
     const span = this.#startSpan('tidemark.consumer_lost_event', {
       root: true,
       startTime: missingAt ?? visibleAt,
+      links: linksTo([event], { api: this.#api, readContext: traceOf }).links,
       attributes: {
         [ATTRIBUTES.consumer]: consumer,
         [ATTRIBUTES.lostVerdict]: verdict,
@@ -180,6 +182,10 @@ class ApiTracing<E> implements Tracing<E> {
     if (!context || (context.traceFlags & this.#api.TraceFlags.SAMPLED) === 0) return undefined
     return { traceId: context.traceId, spanId: context.spanId }
   }
+}
+
+function traceOf({ traceparent }: LostEvent): TraceContext | undefined {
+  return traceparent === undefined ? undefined : { traceparent }
 }
 
 /** As the SDK names `exception.type`: every error of `pg` is an `error` by name, and minifiers change names of classes. */

@@ -1,4 +1,5 @@
 import type { HighWaterStatus } from '../high-water/status.ts'
+import { LOST_VERDICTS, type LostVerdict } from '../ports/lost-events.ts'
 import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
 import { unitName } from '../ports/unit.ts'
@@ -115,12 +116,28 @@ export function consumerGauges({
   consumer,
   exposedPositions,
   lagPositions,
-}: Pick<WatchedConsumer, 'consumer' | 'exposedPositions' | 'lagPositions'>): readonly GaugeReading[] {
+  lagMs,
+  ageMs,
+}: Pick<WatchedConsumer, 'consumer' | 'exposedPositions' | 'lagPositions'> &
+  Partial<Pick<WatchedConsumer, 'lagMs' | 'ageMs'>>): readonly GaugeReading[] {
   const gauge = readingsWith({ consumer })
   return [
     ...gauge('consumer_exposed_positions', toNumber(exposedPositions)),
     ...gauge('consumer_lag_positions', toNumber(lagPositions)),
+    ...gauge('consumer_lag_seconds', seconds(lagMs)),
+    ...gauge('consumer_checkpoint_age_seconds', seconds(ageMs)),
   ]
+}
+
+/** What the ledger of a watch has of a consumer; nothing where there is none. */
+export function recordedGauges(
+  consumer: string,
+  totalOf: (verdict: LostVerdict) => number | undefined,
+): readonly GaugeReading[] {
+  const gauge = readingsWith({ consumer })
+  return LOST_VERDICTS.flatMap((verdict) =>
+    gauge('consumer_lost_events_recorded', totalOf(verdict), { verdict }),
+  )
 }
 
 function readingsWith(

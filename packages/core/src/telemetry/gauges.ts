@@ -1,3 +1,4 @@
+import { LOST_VERDICTS } from '../ports/lost-events.ts'
 import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import { PROJECTION_STATES } from '../projection/status.ts'
 import { SUBSCRIPTION_STATES } from '../subscription/status.ts'
@@ -29,6 +30,9 @@ export type GaugeName =
   | 'consumer_messages_in_hand'
   | 'consumer_exposed_positions'
   | 'consumer_lag_positions'
+  | 'consumer_lag_seconds'
+  | 'consumer_checkpoint_age_seconds'
+  | 'consumer_lost_events_recorded'
 
 export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
   high_water_mark: {
@@ -300,5 +304,38 @@ export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
     help: 'mark - checkpoint of a watched consumer: positions, not events. It means nothing of one that passes over events without storing that. Absent where its checkpoint is a pair.',
     whenEnded: -1,
     usedBy: ['dashboard'],
+  },
+  consumer_lag_seconds: {
+    kind: 'gauge',
+    unit: 's',
+    scope: 'store',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: CONSUMER,
+    help: 'Now minus the append time of the oldest settled event that waits for a watched consumer, of the types that it handles; 0 when none waits. Absent where it is not known: no append times, no types named, a checkpoint that is no position.',
+    whenEnded: -1,
+    usedBy: ['dashboard'],
+  },
+  consumer_checkpoint_age_seconds: {
+    kind: 'gauge',
+    unit: 's',
+    scope: 'store',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: CONSUMER,
+    help: 'For how long the checkpoint of a watched consumer has stood where it is, as far as the watch has seen. It grows too where there is nothing to read.',
+    whenEnded: -1,
+    usedBy: ['dashboard'],
+  },
+  consumer_lost_events_recorded: {
+    kind: 'gauge',
+    unit: '{event}',
+    scope: 'store',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: { ...CONSUMER, verdict: LOST_VERDICTS },
+    help: 'The total of lost events in the ledger of a watch: survives restarts, and is the same for all watches of a source. Absent without a ledger.',
+    whenEnded: 0,
+    usedBy: ['dashboard', 'alert'],
   },
 }

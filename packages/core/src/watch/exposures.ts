@@ -16,6 +16,7 @@ export interface ConsumerStanding {
   /** As it was read at the newest look, before that look's snapshot. */
   readonly checkpoint: ConsumerCheckpoint
   readonly run: string | undefined
+  readonly revision: string | undefined
   /** What it had passed when it was first seen, or when it was last set: how it came by that is not known. */
   readonly floor: ConsumerCheckpoint
   readonly floorBecause: UnsureReason
@@ -38,9 +39,11 @@ export interface Suspect {
 
 export interface ConsumerLook {
   /** `undefined`: there is no such checkpoint, or it cannot be read as one. */
-  readonly stored: Pick<StoredConsumer, 'checkpoint' | 'run'> | undefined
+  readonly stored: Pick<StoredConsumer, 'checkpoint' | 'run' | 'revision'> | undefined
   /** What was missing at the look before, and is visible at this one. */
   readonly appeared: readonly VisibleEvent[]
+  /** Whether parts of the table came or went since the look before: their events were there, or elsewhere, before. */
+  readonly isRearranged: boolean
   /** The newest number known to be handed out: no checkpoint of this table stands above it. */
   readonly head: bigint
   readonly atMs: number
@@ -61,15 +64,15 @@ export interface ConsumerStep {
   readonly unsure: readonly Unsure[]
 }
 
-/** A consumer can hardly be stopped, reset and caught up again within that time. */
-const LOOKS_APART_MS = 2_000
+/** Longer than looks are apart while nothing moves: in that time a consumer may be reset and catch up again, unseen. */
+const LOOKS_APART_MS = 500
 /** Of one consumer, until they are confirmed. */
 const MOST_SUSPECTS = 10_000
 
 export function step(before: ConsumerStanding | undefined, look: ConsumerLook): ConsumerStep {
   const checkpoint = look.stored?.checkpoint
   if (before === undefined) {
-    const standing = checkpoint && standingOn(checkpoint, look.stored?.run, 'first_sight')
+    const standing = checkpoint && standingOn(checkpoint, look, 'first_sight')
     return { standing, lost: [], unsure: [] }
   }
   const doubt = doubtOf(before, look)
@@ -77,7 +80,7 @@ export function step(before: ConsumerStanding | undefined, look: ConsumerLook): 
     const because = doubt ?? 'vanished'
     const events = [...before.suspects.map(({ event }) => event), ...passedBy(before, look)]
     return {
-      standing: checkpoint && standingOn(checkpoint, look.stored?.run, because),
+      standing: checkpoint && standingOn(checkpoint, look, because),
       lost: [],
       unsure: events.map((event) => ({ event, because })),
     }
@@ -87,10 +90,11 @@ export function step(before: ConsumerStanding | undefined, look: ConsumerLook): 
 
 function standingOn(
   checkpoint: ConsumerCheckpoint,
-  run: string | undefined,
+  { stored }: ConsumerLook,
   floorBecause: UnsureReason,
 ): ConsumerStanding {
-  return { checkpoint, run, floor: checkpoint, floorBecause, movedFrom: undefined, suspects: [] }
+  const { run, revision } = stored ?? {}
+  return { checkpoint, run, revision, floor: checkpoint, floorBecause, movedFrom: undefined, suspects: [] }
 }
 
 /** Why nothing that was known of the consumer holds any more. */
@@ -113,15 +117,14 @@ function suspect(
 ): { readonly step: ConsumerStep; readonly confirmable: readonly Suspect[] } {
   const { floor, floorBecause } = before
   const hasMoved = moveBetween(before.checkpoint, checkpoint) === 'forward'
-  const isApart = hasMoved && look.atMs - look.previousAtMs > LOOKS_APART_MS
-  const confirmable = isApart ? [] : before.suspects
+  const hidden = hiddenBetween(before, look, hasMoved)
+  const confirmable = hidden === undefined ? before.suspects : []
   const fresh: Suspect[] = []
-  const unsure: Unsure[] = isApart
-    ? before.suspects.map(({ event }) => ({ event, because: 'looks_apart' }))
-    : []
+  const unsure: Unsure[] = hidden ? before.suspects.map(({ event }) => ({ event, because: hidden })) : []
   for (const event of passedBy(before, look)) {
     if (hasPassed(floor, event)) unsure.push({ event, because: floorBecause })
-    else if (isApart) unsure.push({ event, because: 'looks_apart' })
+    else if (hidden) unsure.push({ event, because: hidden })
+    else if (look.isRearranged) unsure.push({ event, because: 'rearranged' })
     else if (confirmable.length + fresh.length >= MOST_SUSPECTS) unsure.push({ event, because: 'too_many' })
     else {
       const { atMs: visibleAtMs, previousAtMs: missingAtMs, heldBy } = look
@@ -129,8 +132,19 @@ function suspect(
     }
   }
   const movedFrom = hasMoved ? before.checkpoint : before.movedFrom
-  const standing = { ...before, checkpoint, movedFrom, suspects: fresh }
+  const revision = look.stored?.revision
+  const standing = { ...before, checkpoint, revision, movedFrom, suspects: fresh }
   return { step: { standing, lost: [], unsure }, confirmable }
+}
+
+/** Why the consumer may have been set back and have come up again between the two looks. */
+function hiddenBetween(
+  before: ConsumerStanding,
+  look: ConsumerLook,
+  hasMoved: boolean,
+): UnsureReason | undefined {
+  if (hasMoved) return look.atMs - look.previousAtMs > LOOKS_APART_MS ? 'looks_apart' : undefined
+  return look.stored?.revision === before.revision ? undefined : 'rewritten'
 }
 
 /** What is new waits for one look more: this look's checkpoint was read before its event was seen. */

@@ -28,13 +28,13 @@ export function findingOf(
     missingAtMs: missingAtMs === undefined ? undefined : Math.round(missingAtMs),
     visibleAtMs: Math.round(visibleAtMs),
     heldBy,
-    traceparent: undefined,
+    traceparent: event.traceparent,
   }
 }
 
 /** `JSON.stringify` writes its position as text. */
 export function toLostEvent(loss: KeptLoss): LostEvent {
-  const { consumer, verdict, position, type, passedAt, missingAtMs, visibleAtMs, heldBy } = loss
+  const { consumer, verdict, position, type, passedAt, missingAtMs, visibleAtMs, heldBy, traceparent } = loss
   const event: LostEvent = {
     consumer,
     verdict,
@@ -44,6 +44,7 @@ export function toLostEvent(loss: KeptLoss): LostEvent {
     missingAt: missingAtMs === undefined ? undefined : new Date(missingAtMs),
     visibleAt: new Date(visibleAtMs),
     heldBy,
+    traceparent,
   }
   return withJson(event, () => ({ ...event }))
 }

@@ -40,6 +40,14 @@ export interface WatchedConsumer {
    * a large one and is not behind. Absent where the checkpoint is a pair of transaction and position.
    */
   readonly lagPositions: bigint | undefined
+  /**
+   * How old the oldest settled event is that waits for the consumer, of the types that it handles. Absent where that is not known: the source
+   * has no `appendedAt` or no index led by the position, nobody has said which types the consumer handles, or its
+   * checkpoint is no position.
+   */
+  readonly lagMs: number | undefined
+  /** For how long the checkpoint has stood where it is; where it has not moved, since it was first seen. */
+  readonly ageMs: number
   /** When a look first saw the checkpoint where it is; `undefined`: it has not moved since it was first seen. */
   readonly movedAtMs: number | undefined
   /** Looks since it was first seen, and those of them at which it had moved: near the same number, moves were not seen. */
@@ -101,6 +109,8 @@ export interface LostEvent {
   readonly visibleAt: Date
   /** Transactions that could have held it when it was last not visible. */
   readonly heldBy: readonly Holder[]
+  /** W3C `traceparent` of the trace that appended it; `undefined` where the source does not know it (`traceContext`). */
+  readonly traceparent: string | undefined
 }
 
 /** Why an event that became visible below a checkpoint is not called lost. */
@@ -116,6 +126,10 @@ export type UnsureReason =
   | 'restarted'
   /** It moved between two looks that were so far apart that it may have been reset in between. */
   | 'looks_apart'
+  /** Its row was written anew and says the same: it may have been set back and have come up again. */
+  | 'rewritten'
+  /** Parts of the table were attached or detached when it appeared. */
+  | 'rearranged'
   /** More events became visible late than are kept. */
   | 'too_many'
   /** The store is another one than at the look before: a crash, a failover, a table that was replaced. */

@@ -3,6 +3,7 @@ import type { Gap } from '../ports/event-source.ts'
 import type { VisibleEvent } from '../ports/watch-source.ts'
 import { countPassed, isOfCategory, moveBetween } from './coverage.ts'
 import { type ConsumerLook, type ConsumerStanding, type Suspect, step } from './exposures.ts'
+import type { LaggingConsumer } from './lag.ts'
 import type { UnsureReason, WatchedConsumer } from './status.ts'
 
 /** What a look saw, as all consumers share it. */
@@ -17,6 +18,7 @@ export class ConsumerTally {
   #looks = 0
   #moves = 0
   #movedAtMs: number | undefined
+  #seenAtMs = 0
   #told = 0
   readonly #cannotTell: Partial<Record<UnsureReason, number>> = {}
 
@@ -47,7 +49,8 @@ export class ConsumerTally {
     const { standing, lost, unsure } = step(before, { ...shared, appeared, stored })
     this.#standing = standing
     this.#stored = stored
-    if (before !== undefined) this.#looks++
+    if (before === undefined) this.#seenAtMs = shared.atMs
+    else this.#looks++
     if (before && standing && moveBetween(before.checkpoint, standing.checkpoint) !== 'none') {
       this.#moves++
       this.#movedAtMs = shared.atMs
@@ -63,13 +66,25 @@ export class ConsumerTally {
     this.#standing = undefined
   }
 
-  status(missing: readonly Gap<bigint>[], mark: bigint | undefined): WatchedConsumer {
+  /** `undefined` where its lag in seconds would mean nothing. */
+  get lagging(): LaggingConsumer | undefined {
+    const checkpoint = this.#standing?.checkpoint
+    if (checkpoint?.kind !== 'position' || this.#types === undefined) return undefined
+    return { consumer: this.consumer, position: checkpoint.position, types: this.#types }
+  }
+
+  status(
+    missing: readonly Gap<bigint>[],
+    mark: bigint | undefined,
+    nowMs: number,
+  ): Omit<WatchedConsumer, 'lagMs'> {
     const checkpoint = this.#standing?.checkpoint
     return {
       consumer: this.consumer,
       checkpoint: this.#stored?.text ?? '',
       isUnderstood: this.#stored?.checkpoint !== undefined,
       lagPositions: lagOf(checkpoint, mark),
+      ageMs: Math.max(0, nowMs - (this.#movedAtMs ?? this.#seenAtMs)),
       movedAtMs: this.#movedAtMs,
       looks: this.#looks,
       moves: this.#moves,

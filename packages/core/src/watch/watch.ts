@@ -5,19 +5,20 @@ import { hasCode, LifecycleError } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import type { StoredConsumer } from '../ports/consumer-checkpoints.ts'
-import type { Holder } from '../ports/event-source.ts'
+import type { Gap, Holder } from '../ports/event-source.ts'
 import { type KeptLoss, LOST_VERDICTS } from '../ports/lost-events.ts'
 import { inBackground } from '../telemetry/background.ts'
-import { consumerGauges } from '../telemetry/gauge-readings.ts'
+import { consumerGauges, recordedGauges } from '../telemetry/gauge-readings.ts'
 import { quietly } from '../telemetry/quietly.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
 import { findingOf } from './findings.ts'
+import { Lags } from './lag.ts'
 import { LookPace } from './look-pace.ts'
 import { Losses } from './losses.ts'
 import { type Missing, missingAfter, startMissing } from './missing.ts'
 import { type ResolvedWatchOptions, resolveWatchOptions, type WatchOptions } from './options.ts'
 import { WatchedPolls } from './polls.ts'
-import { type LostEvent, statusWithJson, type WatchStatus } from './status.ts'
+import { type LostEvent, statusWithJson, type WatchedConsumer, type WatchStatus } from './status.ts'
 import { ConsumerTally } from './tally.ts'
 import { tellLosses } from './tell.ts'
 
@@ -66,10 +67,12 @@ class ConsumerWatch implements Watch {
   readonly #failures = new FailureLog()
   readonly #tallies = new Map<string, ConsumerTally>()
   readonly #losses: Losses
+  readonly #lags: Lags
   #state: WatchStatus['state'] = 'idle'
   #error: unknown
   readonly #polls: WatchedPolls
   #missing: Missing | undefined
+  #layout: string | undefined
   #heldBy: readonly Holder[] = []
   #looks = 0
   #begunAnew = 0
@@ -86,6 +89,7 @@ class ConsumerWatch implements Watch {
       onHalted: (error) => this.#failed(error),
       onForgotten: () => this.#forget(),
     })
+    this.#lags = new Lags(source, clock)
     this.#losses = new Losses({
       ledger,
       source: source.name,
@@ -100,7 +104,11 @@ class ConsumerWatch implements Watch {
       projections: [],
       traceContext: () => undefined,
       startAtZero: (recorder) => recorder.add('telemetry_errors', 0, {}),
-      gauges: () => this.status().consumers.flatMap(consumerGauges),
+      gauges: () =>
+        this.status().consumers.flatMap((consumer) => [
+          ...consumerGauges(consumer),
+          ...recordedGauges(consumer.consumer, (verdict) => this.#losses.total(consumer.consumer, verdict)),
+        ]),
     })
   }
 
@@ -147,10 +155,19 @@ class ConsumerWatch implements Watch {
       begunAnew: this.#begunAnew,
       consumers: [...this.#tallies.values()]
         .filter(({ isThere }) => isThere)
-        .map((tally) => ({ ...tally.status(runs, mark), ...this.#ofLedger(tally) })),
+        .map((tally) => this.#statusOf(tally, runs, mark)),
       ledger: this.#losses.status(),
       error: this.#error,
     })
+  }
+
+  #statusOf(tally: ConsumerTally, runs: readonly Gap<bigint>[], mark: bigint | undefined): WatchedConsumer {
+    const { lagging } = tally
+    return {
+      ...tally.status(runs, mark, this.#options.clock.nowMs()),
+      lagMs: lagging && this.#lags.lagMs(lagging, mark),
+      ...this.#ofLedger(tally),
+    }
   }
 
   async #begin(): Promise<void> {
@@ -208,6 +225,7 @@ class ConsumerWatch implements Watch {
     const atMs = clock.nowMs()
     const shared = {
       appeared: look.appeared,
+      isRearranged: this.#missing !== undefined && look.layout !== this.#layout,
       head: reading.head ?? look.through,
       atMs,
       previousAtMs: this.#pace.lastAtMs ?? atMs,
@@ -221,11 +239,14 @@ class ConsumerWatch implements Watch {
       found.push(...tally.look(stored.get(name), shared).map((suspect) => findingOf(suspect, of)))
     }
     this.#losses.found(found)
+    this.#layout = look.layout
     this.#missing = missingAfter(missing, look, reading.settled)
     this.#heldBy = reading.holders
     // So that it is known who holds what is missing, or that nobody does.
     if (reading.holders.length === 0 && this.#missing.runs.length > 0) this.#polls.wake()
     this.#looks++
+    const lagging = [...this.#tallies.values()].flatMap((tally) => tally.lagging ?? [])
+    await this.#lags.ask(reading, lagging, signal)
     this.#pace.looked(atMs, this.#moves !== moves || look.visible.length > 0 || look.appeared.length > 0)
   }
 

@@ -61,9 +61,10 @@ export function requireReadableInOrder(inspection: Inspection, options: Options)
 function optionThatNames(column: string, { eventType, where, appendedAt, watched }: Options): string {
   if (column === eventType) return 'eventType'
   if (column in where) return 'where'
-  if (column === watched?.transaction) return 'transaction'
-  if (column === watched?.stream) return 'stream'
-  return column === appendedAt?.column ? 'appendedAt' : 'columns'
+  if (column === appendedAt?.column) return 'appendedAt'
+  if (watched === undefined) return 'columns'
+  if (column === watched.transaction) return 'transaction'
+  return column === watched.stream ? 'stream' : 'traceContext'
 }
 
 /** A time without a zone would be read in the zone of this process, and be hours off. */

@@ -17,6 +17,8 @@ type Row = Record<string, unknown>
 
 export interface Read {
   readonly rows: Row[]
+  /** Which partitions there were; `undefined` where the table has none. */
+  readonly partitions: string | undefined
   readonly clock: ClockReading
 }
 
@@ -61,23 +63,28 @@ export async function readRows(
   otherwise: string,
   hasPartitions: boolean,
 ): Promise<Read> {
-  const partitions = `${partitionsSql(`to_regclass(${quoteLiteral(table)})::oid`)} as partitions`
+  const partitionsAre = `${partitionsSql(`to_regclass(${quoteLiteral(table)})::oid`)} as partitions`
   const sentAtMs = nowMs()
   try {
     const results = await transactUnlessLocked(
       client,
-      `${hasPartitions ? `${lockTableSql(table)} select ${partitions};` : ''}
+      `${hasPartitions ? `${lockTableSql(table)} select ${partitionsAre};` : ''}
       ${locksSql(sql)} ${sql};
       select case when row_security_active(${quoteLiteral(table)})
         then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end, ${SERVER_NOW_SQL} as now
-        ${hasPartitions ? `, ${partitions}` : ''}`,
+        ${hasPartitions ? `, ${partitionsAre}` : ''}`,
     )
     const [read, checked] = results.slice(-2)
     if (hasPartitions && results[1]?.rows[0]?.partitions !== checked?.rows[0]?.partitions) {
       throw new PartitionsChangedError(table)
     }
     const serverMs = Number(checked?.rows[0]?.now)
-    return { rows: read?.rows ?? [], clock: { sentAtMs, serverMs, answeredAtMs: nowMs() } }
+    const partitions = checked?.rows[0]?.partitions
+    return {
+      rows: read?.rows ?? [],
+      partitions: typeof partitions === 'string' ? partitions : undefined,
+      clock: { sentAtMs, serverMs, answeredAtMs: nowMs() },
+    }
   } catch (error) {
     if (sqlState(error) !== INVALID_TEXT_REPRESENTATION || !String(error).includes(ROWS_HIDDEN)) throw error
     throw new PostgresConditionError(
