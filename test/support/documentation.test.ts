@@ -49,17 +49,33 @@ test('every snippet of what readers have lost is typed', () => {
 const WATCH = `
 declare global {
   const pool: import('@tidemark/pg-adapter').PgPool
+  const own: import('@tidemark/pg-adapter').PgPool
+  const source: ReturnType<typeof import('@tidemark/pg-adapter').watchedPostgresEvents>
+  const consumers: ReturnType<typeof import('@tidemark/pg-adapter').postgresConsumers>
   function promClientMetrics(): import('@tidemark/core').Metrics
+  function mail(message: { metadata: { globalPosition: bigint } }): Promise<void>
+  const consumer: {
+    reactor(options: {
+      processorId: string
+      eachMessage(message: { metadata: { globalPosition: bigint } }): Promise<void>
+    }): void
+  }
 }
 export {}
 `
 
 test('every snippet about watching is typed', () => {
-  const [whole, own, ...others] = snippetsOf('docs/watch.md')
+  const [whole = '', own, ledger, monitored = '', ...others] = snippetsOf('docs/watch.md')
   expect(others).toEqual([])
-  const imports = (whole ?? '').split('\n').slice(0, 2).join('\n')
-  const program = `${imports}\n${own}\nvoid [emmett, watch]`
-  expect(typeErrors([whole ?? '', program], WATCH)).toEqual([])
+  const imports = whole.split('\n').slice(0, 2).join('\n')
+  const kept = "import { postgresCheckpoints } from '@tidemark/pg-adapter'"
+  const programs = [
+    whole,
+    `${imports}\n${own}\nvoid [emmett, watch]`,
+    `${imports.split('\n')[0]}\n${kept}\n${ledger}\nvoid watch`,
+    monitored,
+  ]
+  expect(typeErrors(programs, WATCH)).toEqual([])
 }, 120_000)
 
 test('every snippet about presets is typed', () => {
