@@ -37,6 +37,12 @@ describe('a stream', () => {
     expect(pages.map(({ through }) => through)).toEqual([2n, 5n, 6n])
   })
 
+  test('its events between two revisions can be looked at, under no mark', async () => {
+    await esdb.server.write(own('orders'), numbered(0, 6))
+    const events = await orders().eventsAt?.({ from: 2n, to: 4n }, 10, never())
+    expect(events?.map(({ event }) => event?.revision)).toEqual([2n, 3n, 4n])
+  })
+
   steered("handlers get the client's own events, and pages know when they were appended", async () => {
     const createdMs = Date.UTC(2026, 10, 24, 12, 0, 0, 123)
     await esdb.server.write(own('orders'), [{ type: 'Placed', data: { total: '12.50' }, createdMs }])

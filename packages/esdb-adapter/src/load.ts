@@ -14,7 +14,7 @@ const LEAST_LOOKED_AT = 256
 export async function loadPage<P>(
   log: EventLog<P>,
   timeoutMs: number,
-  { after, from, upTo, limit, eventTypes, signal }: LoadRequest<P>,
+  { after, from, upTo, limit, eventTypes, signal }: Omit<LoadRequest<P>, 'evidence'>,
 ): Promise<Page<P, EsdbEvent>> {
   const { order } = log
   const limits = { timeoutMs, signal }

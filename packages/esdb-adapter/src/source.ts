@@ -1,6 +1,7 @@
 import {
   type Delivery,
   type EventSource,
+  type Gap,
   HeadUnknownError,
   type HighWaterReading,
   type HighWaterRequest,
@@ -105,6 +106,11 @@ class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
   /** The events are what the client gave: its own type. */
   load(request: LoadRequest<P>): Promise<Page<P, E>> {
     return loadPage(this.#log, this.#timeoutMs, request) as Promise<Page<P, E>>
+  }
+
+  async eventsAt({ from, to }: Gap<P>, limit: number, signal: AbortSignal): Promise<readonly E[]> {
+    const asked = { after: undefined, from, upTo: to, limit, eventTypes: undefined, signal }
+    return (await loadPage(this.#log, this.#timeoutMs, asked)).events as readonly E[]
   }
 
   wakeUps(signal: AbortSignal): AsyncIterable<void> {

@@ -16,15 +16,18 @@ export interface PageKnowledge {
   readonly columns: PageColumns
 }
 
+/** Without `evidence`: rows as they are visible now, under no poll. */
+type RowsRequest = Omit<LoadRequest<bigint>, 'evidence'> & Partial<Pick<LoadRequest<bigint>, 'evidence'>>
+
 /**
  * A page of events; events that share a position are never parted, so it may hold more than `limit`. It is read in a
  * transaction of its own: its snapshot is taken after the poll that set `upTo`, and no row is hidden from it. With
- * `backends`, it is of the poll's incarnation.
+ * `backends` and `evidence`, it is of the poll's incarnation.
  */
 export async function loadPage<E>(
   options: ResolvedPostgresEventsOptions<E>,
   known: PageKnowledge,
-  { from, ...asked }: LoadRequest<bigint>,
+  { from, ...asked }: RowsRequest,
 ): Promise<Page<bigint, E>> {
   const { ranges, columns } = known
   const request = from === undefined ? asked : { ...asked, after: from - 1n }
@@ -54,7 +57,7 @@ export async function loadPage<E>(
 async function lookedThrough(
   { sql: { table, position } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
   range: bigint | undefined,
-  { after, upTo }: LoadRequest<bigint>,
+  { after, upTo }: RowsRequest,
   read: (sql: string) => Promise<Read>,
 ): Promise<{ readonly upTo: bigint; readonly positions: bigint }> {
   let from = after
@@ -73,16 +76,16 @@ async function readPage(
   options: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
   backends: KnownBackends | undefined,
   sql: string,
-  { evidence, signal }: LoadRequest<bigint>,
+  { evidence, signal }: RowsRequest,
 ): Promise<Read> {
-  return backends === undefined
+  return backends === undefined || evidence === undefined
     ? await withConnection(options.pool, signal, (client) => readRows(client, options, sql, 'true', false))
     : await readProvenRows(options, backends, evidence.incarnation, sql, signal)
 }
 
 function pageSql(
   options: ResolvedPostgresEventsOptions<unknown>,
-  { after, upTo, limit, eventTypes }: LoadRequest<bigint>,
+  { after, upTo, limit, eventTypes }: RowsRequest,
   asText: ReadAsText,
 ): string {
   const { eventType, sql } = options

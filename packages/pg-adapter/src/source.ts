@@ -116,6 +116,12 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
     return await loadPage(options, { ...this.#pages, backends }, request)
   }
 
+  async eventsAt({ from, to }: Gap<bigint>, limit: number, signal: AbortSignal): Promise<readonly E[]> {
+    const options = await this.#located(signal)
+    const asked = { after: undefined, from, upTo: to, limit, eventTypes: undefined, signal }
+    return (await loadPage(options, { ...this.#pages, backends: undefined }, asked)).events
+  }
+
   async findIn(
     runs: readonly Gap<bigint>[],
     limit: number,

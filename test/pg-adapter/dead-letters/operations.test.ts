@@ -30,7 +30,7 @@ async function twoLetters() {
   })
   await daemon.waitUntilProjected()
   const { deadLetters } = createOperations({ checkpoints })
-  return { deadLetters, letters: await deadLetters.list() }
+  return { events, checkpoints, source, deadLetters, letters: await deadLetters.list() }
 }
 
 test('what was given up is listed with where it is and why, shown by its id, and counted', async () => {
@@ -44,9 +44,33 @@ test('what was given up is listed with where it is and why, shown by its id, and
   )
   const [first, second] = letters
   expect(await deadLetters.list({ projection: 'mails', limit: 1, after: first?.id ?? '' })).toEqual([second])
-  expect(await deadLetters.show(second?.id ?? '')).toEqual(second)
+  expect(await deadLetters.show(second?.id ?? '')).toEqual({
+    ...second,
+    eventsNow: undefined,
+    unreadable: undefined,
+  })
   expect(await deadLetters.show('404')).toBeUndefined()
   expect(await deadLetters.counts()).toMatchObject([{ projection: 'mails', open: 2 }])
+})
+
+test('what was given up is shown with its events as they are in the source now, or why they cannot be read', async () => {
+  const { events, checkpoints, source, letters } = await twoLetters()
+  const id = letters[1]?.id ?? ''
+  const { deadLetters } = createOperations({ checkpoints, source })
+  expect(await deadLetters.show(id)).toMatchObject({ eventsNow: [{ position: 7n }], unreadable: undefined })
+
+  const mapRow = (): never => {
+    throw new Error('no such type')
+  }
+  const unmapped = postgresEvents({ pool: db.pool, table: events.name, mapRow })
+  const shown = await createOperations({ checkpoints, source: unmapped }).deadLetters.show(id)
+  expect(shown).toMatchObject({ id, eventsNow: undefined, unreadable: { name: 'EventMappingError' } })
+
+  await events.run(`delete from ${events.name} where position = 7`)
+  expect(await deadLetters.show(id)).toMatchObject({ eventsNow: [] })
+  const another = postgresEvents({ pool: db.pool, table: events.name, name: 'another store' })
+  const elsewhere = createOperations({ checkpoints, source: another })
+  expect(await elsewhere.deadLetters.show(id)).toMatchObject({ eventsNow: undefined, unreadable: undefined })
 })
 
 test('of ten who close the same letters at once each letter is closed by one, with who and why', async () => {

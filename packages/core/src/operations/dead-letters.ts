@@ -1,8 +1,10 @@
 import { neverAborted } from '../kernel/deferred.ts'
 import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts'
+import { type ErrorJson, errorJson } from '../kernel/json.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { OperatorControl } from '../ports/control.ts'
 import type { DeadLetter, DeadLetters, LetterClosing, OpenLetters } from '../ports/dead-letters.ts'
+import type { EvidenceSource } from './evidence.ts'
 import {
   type ClosingRequest,
   type LettersRequest,
@@ -13,12 +15,22 @@ import {
 } from './letter-requests.ts'
 import { type RetryOutcome, retryLetters } from './letter-retry.ts'
 
+export interface ShownLetter extends DeadLetter {
+  /**
+   * Its events as they are in the source now, as handlers get them; fewer than `events` where some are gone. `undefined`: they
+   * could not be read, or `createOperations` was not given their source, or one that cannot look.
+   */
+  readonly eventsNow: readonly unknown[] | undefined
+  /** What was thrown when they were read, as by a mapping that fails at them. */
+  readonly unreadable: ErrorJson | undefined
+}
+
 /** The events that were given up (`onFailure`). */
 export interface DeadLetterOperations {
   /** In the order in which they were buried. */
   list(request?: LettersRequest): Promise<readonly DeadLetter[]>
-  /** `undefined` where there is none. */
-  show(id: string): Promise<DeadLetter | undefined>
+  /** With its events, read from the `source` of `createOperations`. `undefined` where there is none of that id. */
+  show(id: string): Promise<ShownLetter | undefined>
   /** How many are open, of each projection that has any, and when the first of them was buried. */
   counts(): Promise<readonly OpenLetters[]>
   /**
@@ -43,9 +55,10 @@ export interface LetterStore extends Pick<CheckpointStore<never>, 'name'> {
   readonly deadLetters?: Omit<DeadLetters<never>, 'bury' | 'parkedKeys' | 'takeRetry' | 'retryFailed'>
 }
 
-export function deadLetterOperations(
+export function deadLetterOperations<P>(
   { name, deadLetters }: LetterStore,
   control: Pick<OperatorControl, 'units'>,
+  source: EvidenceSource<P> | undefined,
 ): DeadLetterOperations {
   const letters = (): NonNullable<LetterStore['deadLetters']> => {
     if (deadLetters !== undefined) return deadLetters
@@ -68,11 +81,27 @@ export function deadLetterOperations(
     },
     show: async (id) => {
       if (typeof id !== 'string') throw new InvalidOptionError('id', 'the id of a dead letter', id)
-      return await letters().find(id, neverAborted())
+      const letter = await letters().find(id, neverAborted())
+      return letter && { ...letter, ...(await read(letter, source)) }
     },
     counts: async () => await letters().counts(neverAborted()),
     resolve: async (request) => await close('resolved', request),
     discard: async (request) => await close('discarded', request),
     retry: async (request) => await retryLetters({ letters: letters(), control }, resolveRetry(request)),
+  }
+}
+
+async function read<P>(
+  letter: DeadLetter,
+  source: EvidenceSource<P> | undefined,
+): Promise<Pick<ShownLetter, 'eventsNow' | 'unreadable'>> {
+  const nothing = { eventsNow: undefined, unreadable: undefined }
+  if (source?.eventsAt === undefined || source.name !== letter.source) return nothing
+  const { parse } = source.order
+  const run = { from: parse(letter.firstPosition), to: parse(letter.lastPosition) }
+  try {
+    return { ...nothing, eventsNow: await source.eventsAt(run, letter.events, neverAborted()) }
+  } catch (error) {
+    return { ...nothing, unreadable: errorJson(error) }
   }
 }

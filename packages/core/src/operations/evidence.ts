@@ -24,7 +24,7 @@ export interface EvidenceStore extends Pick<CheckpointStore<never>, 'name'> {
   readonly lateEvents?: Omit<LateEvents<never>, 'close'>
 }
 
-export type EvidenceSource<P> = Pick<EventSource<P, never>, 'name' | 'order' | 'findIn'>
+export type EvidenceSource<P> = Pick<EventSource<P, unknown>, 'name' | 'order' | 'findIn' | 'eventsAt'>
 
 /** A run of positions that was passed without proof. */
 export interface PassedRun extends RecordedRun {

@@ -29,7 +29,7 @@ export type {
 } from '../ports/dead-letters.ts'
 export type { LateEvent, LateOfUnit, LateState, ListedLate } from '../ports/late-events.ts'
 export type { PassedBy, RecordedRun } from '../ports/skip-ledger.ts'
-export type { DeadLetterOperations } from './dead-letters.ts'
+export type { DeadLetterOperations, ShownLetter } from './dead-letters.ts'
 export type { PassedRun } from './evidence.ts'
 export type {
   LateDecisionRequest,

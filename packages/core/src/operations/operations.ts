@@ -167,7 +167,7 @@ class StoreOperations<P> implements Operations<P> {
 
   constructor(options: ResolvedOperationsOptions<P>) {
     this.#options = options
-    this.deadLetters = deadLetterOperations(options.checkpoints, options.control)
+    this.deadLetters = deadLetterOperations(options.checkpoints, options.control, options.source)
     this.#evidence = new Evidence(options.checkpoints, options.source)
   }
 

@@ -14,8 +14,8 @@ export interface OperationsOptions<P> {
   /** The checkpoints that the daemons have: `postgresCheckpoints(...)` with the same database and schema. */
   readonly checkpoints: OperatedStore
   /**
-   * The source that the daemons read: it says how positions are written and compared. `skips` alone asks it something: which
-   * events are there by now.
+   * The source that the daemons read: it says how positions are written and compared. It is asked which events are
+   * there by now (`skips`), and for those of a dead letter (`deadLetters.show`).
    * - Change it when: `moveTo` or anything about late events is called, or several sources share these checkpoints and only one
    * is meant.
    * @default none: every source, and what takes positions is refused

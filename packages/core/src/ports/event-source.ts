@@ -41,6 +41,11 @@ export interface EventSource<P, E> {
    * left out. For sources that pass positions without proof: an event that is found in such a run is late.
    */
   findIn?(runs: readonly Gap<P>[], limit: number, signal: AbortSignal): Promise<readonly FoundEvent<P>[]>
+  /**
+   * The events that are visible now from one position to another, as handlers get them, at most `limit`: for somebody who looks
+   * at them, under no mark. Rejects as `load` does where one cannot be made of its row.
+   */
+  eventsAt?(run: Gap<P>, limit: number, signal: AbortSignal): Promise<readonly E[]>
   /** Tells that something may have been appended. A hint only: polling alone is always enough. */
   wakeUps?(signal: AbortSignal): AsyncIterable<void>
   /** What an operator runs or reads to find out more about these holders. */
@@ -50,7 +55,7 @@ export interface EventSource<P, E> {
 }
 
 /** A source that is polled, and not read. */
-export type PolledSource<P> = Omit<EventSource<P, unknown>, 'load' | 'findIn'>
+export type PolledSource<P> = Omit<EventSource<P, unknown>, 'load' | 'findIn' | 'eventsAt'>
 
 export interface OpenRequest {
   /** Fires when nobody waits for the answer any more: the call rejects at once. */

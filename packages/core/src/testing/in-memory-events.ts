@@ -4,6 +4,7 @@ import { EventMappingError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import type {
   EventSource,
+  Gap,
   HighWaterReading,
   HighWaterRequest,
   LoadRequest,
@@ -213,6 +214,14 @@ class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
       types: events.map((event) => event.type),
       through: last && events.length === limit ? last.position : upTo,
     }
+  }
+
+  async eventsAt({ from, to }: Gap<bigint>, limit: number, signal: AbortSignal): Promise<readonly E[]> {
+    signal.throwIfAborted()
+    return this.#visible
+      .filter(({ position }) => position >= from && position <= to)
+      .slice(0, limit)
+      .map((row) => this.#mapped(row))
   }
 
   async *wakeUps(signal: AbortSignal): AsyncGenerator<void> {
