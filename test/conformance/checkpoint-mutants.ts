@@ -968,7 +968,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
           (found) => {
             const change = decide(found)
             if (change === undefined || 'ask' in change) return change
-            const { replays: _, ...others } = change
+            const { closes: _, ...others } = change
             return others
           },
           limits,

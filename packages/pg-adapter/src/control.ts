@@ -15,6 +15,7 @@ import {
 import { filterSql } from './checkpoint-rows.ts'
 import type { CheckpointTables, Query, Row } from './checkpoint-tables.ts'
 import { type BoundedClient, type BoundedPool, type PgClient, withConnection } from './client.ts'
+import { closeLetters } from './close-letters.ts'
 import {
   askSql,
   auditSql,
@@ -28,7 +29,6 @@ import {
 import { type FulfilParts, fulfilRequest } from './fulfil.ts'
 import { explained } from './operator-errors.ts'
 import { boundedClient } from './query-timeout.ts'
-import { closeReplayed } from './replayed-letters.ts'
 import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { begin, manyResults } from './transaction.ts'
 import type { UnendedTransactions } from './unended-transactions.ts'
@@ -136,7 +136,7 @@ async function changeUnit(
     await client.query(`${askSql(tables, unit, change.ask)}; commit`)
     return undefined
   }
-  if (change.replays) await closeReplayed(client, tables, unit, change.replays)
+  if (change.closes) await closeLetters(client, tables, unit, change.closes)
   const results = manyResults(await client.query(`${changeSql(tables, found, change)}; commit`))
   const entry = results[0]?.rows[0]
   if (entry === undefined || results.at(-1)?.command !== 'COMMIT') {

@@ -12,6 +12,7 @@ import { lockSql, toRuns } from './advance-sql.ts'
 import { textOf } from './checkpoint-rows.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
+import { closeLetters } from './close-letters.ts'
 import {
   besideSql,
   forFulfilmentSql,
@@ -22,7 +23,6 @@ import {
 } from './control-sql.ts'
 import { QueryTimeoutError } from './errors.ts'
 import { inOrderSql } from './late-event-rows.ts'
-import { closeReplayed } from './replayed-letters.ts'
 import type { KnownBackends } from './server/backends.ts'
 import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { beginForOthers, limitSql } from './transaction.ts'
@@ -60,7 +60,7 @@ export async function fulfilRequest(
       await client.query('rollback')
       return undefined
     }
-    if ('to' in fulfilled && fulfilled.replays) await closeReplayed(client, tables, unit, fulfilled.replays)
+    if ('to' in fulfilled && fulfilled.closes) await closeLetters(client, tables, unit, fulfilled.closes)
     const ended = endSql(tables, locked, asked, await withCrossed(parts, found, fulfilled, signal))
     const results = await commitIn(given, `${limitSql(client)}; ${ended}`)
     const entry = results.at(-2)?.rows[0]

@@ -82,7 +82,7 @@ export function toStandAt<P>({ order, position, settled }: Target<P>, asker: Ask
     const why = `the checkpoint was moved back to ${to ?? 'before the first event'}: ${asker.why}`
     return {
       ...change,
-      replays: {
+      closes: {
         isMeant: ({ firstPosition }) => !isReached(order, order.parse(firstPosition), position),
         closing: { as: 'replayed', who: asker.who, why },
       },
@@ -108,7 +108,12 @@ export function toBeForgotten(asker: Asker, versions: readonly ControlledUnit[])
   return (found) => {
     requireNoneLeft(versions, found)
     if (found.desired !== 'paused') throw notPaused(found, 'is forgotten')
-    return { operation: 'forget', ...asker, to: undefined }
+    const closing = {
+      as: 'discarded',
+      who: asker.who,
+      why: `the projection was forgotten: ${asker.why}`,
+    } as const
+    return { operation: 'forget', ...asker, to: undefined, closes: { isMeant: () => true, closing } }
   }
 }
 

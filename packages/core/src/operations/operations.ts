@@ -110,7 +110,7 @@ export interface Operations<P> {
    */
   retire(request: OperationRequest): Promise<Outcome>
   /**
-   * Deletes the checkpoint of a paused projection, and what it has skipped; the audit stays. For a projection that no daemon has
+   * Deletes the checkpoint of a paused projection, and what it has skipped, and discards its dead letters; the audit stays. For a projection that no daemon has
    * any more: one that still has it begins it anew, from the first event. The live version is kept as long as there is another.
    */
   forget(request: OperationRequest): Promise<Outcome>

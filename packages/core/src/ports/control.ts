@@ -95,11 +95,11 @@ export interface StateChange {
   readonly to: OperatedState | undefined
   /** The request that ends with it. */
   readonly ends?: AnsweredRequest
-  readonly replays?: ReplayedLetters
+  readonly closes?: ClosedLetters
 }
 
-/** The open dead letters of the unit that are closed with a change: their events are handed out again. */
-export interface ReplayedLetters {
+/** The open dead letters of the unit that are closed with a change: their events are handed out again, or it is forgotten. */
+export interface ClosedLetters {
   isMeant(letter: Pick<NewDeadLetter, 'firstPosition' | 'lastPosition'>): boolean
   readonly closing: LetterClosing
 }
@@ -118,7 +118,7 @@ export type Fulfilment =
       readonly evidence?: Evidence<string>
       /** As of `advance`. */
       readonly positions?: readonly string[]
-      readonly replays?: ReplayedLetters
+      readonly closes?: ClosedLetters
     }
   | { readonly refused: string }
 

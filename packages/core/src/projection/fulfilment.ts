@@ -177,7 +177,7 @@ export class Fulfilments<P, E, Tx> {
       who: request.who,
       why: `the projection was rebuilt: ${request.why}`,
     } as const
-    return { to, replays: { isMeant: () => true, closing } }
+    return { to, closes: { isMeant: () => true, closing } }
   }
 
   /** What passes by itself: also a store that was restarted between the page and the transaction. */

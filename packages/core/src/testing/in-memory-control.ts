@@ -5,13 +5,13 @@ import type {
   AuditedLate,
   AuditFilter,
   ChangeLimits,
+  ClosedLetters,
   Control,
   ControlFilter,
   ControlledUnit,
   Fulfilment,
   FulfilRequest,
   OperatedState,
-  ReplayedLetters,
   StateChange,
   UnitChange,
 } from '../ports/control.ts'
@@ -34,7 +34,7 @@ interface ControlParts<Row, Tx> {
   readonly rows: Map<string, Row>
   /** Of the units at work: settles when that is over. */
   readonly busy: ReadonlyMap<string, Deferred>
-  readonly letters: { isAsked(unit: Unit): boolean; replay(unit: Unit, replayed: ReplayedLetters): void }
+  readonly letters: { isAsked(unit: Unit): boolean; replay(unit: Unit, replayed: ClosedLetters): void }
   /** Runs with the unit locked. */
   readonly locked: <T>(unit: Unit, work: (tx: Tx) => Promise<T>, signal: AbortSignal) => Promise<T>
   /** With what an advance keeps, where events were handled. */
@@ -109,8 +109,8 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     const by = { operation, who, why, ends: { id, operation } }
     if ('refused' in fulfilled) return this.#change(key, row, { ...by, to: row }, fulfilled.refused)
     const moved = this.#parts.moved(row, fulfilled)
-    const { replays } = fulfilled
-    return this.#change(key, moved.row, { ...by, to: moved.to, ...(replays && { replays }) })
+    const { closes } = fulfilled
+    return this.#change(key, moved.row, { ...by, to: moved.to, ...(closes && { closes }) })
   }
 
   #liveBeside({ projection, version }: Unit): Row | undefined {
@@ -139,7 +139,7 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
   #change(
     key: string,
     row: Row,
-    { operation, who, why, to, ends, replays }: StateChange,
+    { operation, who, why, to, ends, closes }: StateChange,
     refused?: string,
   ): AuditEntry {
     const atMs = this.#now()
@@ -152,7 +152,7 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
       const isAnew = (isDecision && after.desired === 'running') || operation === 'rebuild'
       this.#rows.set(key, { ...row, ...after, decision, ...answer, ...(isAnew ? triedAnew(row) : {}) })
     }
-    if (replays) this.#parts.letters.replay(row.unit, replays)
+    if (closes) this.#parts.letters.replay(row.unit, closes)
     const of = { unit: row.unit, source: row.source, operation, who, why, atMs }
     return this.#keep({ ...of, before, after, request: ends?.id, refused })
   }

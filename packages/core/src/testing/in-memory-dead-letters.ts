@@ -1,4 +1,4 @@
-import type { ReplayedLetters } from '../ports/control.ts'
+import type { ClosedLetters } from '../ports/control.ts'
 import type {
   DeadLetter,
   DeadLetters,
@@ -121,7 +121,7 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
     return closed.map(({ id }) => id)
   }
 
-  replay({ projection, version }: Unit, { isMeant, closing }: ReplayedLetters): void {
+  replay({ projection, version }: Unit, { isMeant, closing }: ClosedLetters): void {
     for (const letter of this.#letters) {
       const isOfIt = letter.projection === projection && letter.version === version
       if (isOfIt && letter.closed === undefined && isMeant(letter))

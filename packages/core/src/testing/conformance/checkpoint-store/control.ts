@@ -127,19 +127,19 @@ export const CONTROL_RULES: readonly CheckpointStoreRule[] = [
             operation: 'move',
             ...BY,
             to: { ...found, position: '2' },
-            replays: { isMeant: ({ firstPosition }) => firstPosition === '3', closing },
+            closes: { isMeant: ({ firstPosition }) => firstPosition === '3', closing },
           },
         limits(),
       )
       expectEqual(await states('all'), [undefined, undefined, replayed], 'the letters after a move back')
       await control.change(ALL, asking, limits())
-      const replays = { isMeant: () => true, closing }
+      const closes = { isMeant: () => true, closing }
       await rejectionOf(
         control.fulfil(FULFIL, () => Promise.reject(new Error('reset has failed'))),
         'a rebuild whose reset fails',
       )
       expectEqual(await states('all'), [undefined, undefined, replayed], 'the letters after it')
-      await control.fulfil(FULFIL, async (_, found) => ({ to: { ...found, position: undefined }, replays }))
+      await control.fulfil(FULFIL, async (_, found) => ({ to: { ...found, position: undefined }, closes }))
       expectEqual(await states('all'), [replayed, replayed, replayed], 'the letters after a rebuild')
       expectEqual(await states('another'), [undefined, undefined, undefined], 'those of another projection')
       const open = await deadLettersOf(store).counts(never())

@@ -1,4 +1,4 @@
-import type { ReplayedLetters, Unit } from '@tidemark/core/adapter'
+import type { ClosedLetters, Unit } from '@tidemark/core/adapter'
 import { type CheckpointTables, integerSql } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
 import { closingSql, idSql } from './dead-letter-rows.ts'
@@ -11,11 +11,11 @@ const PAGE = 10_000
  * Closes the open letters of a unit whose events are handed out again, in the transaction that changes the unit. All of them
  * are locked before the first is closed, in one order, as others lock them.
  */
-export async function closeReplayed(
+export async function closeLetters(
   client: BoundedClient,
   tables: CheckpointTables,
   unit: Unit,
-  { isMeant, closing }: ReplayedLetters,
+  { isMeant, closing }: ClosedLetters,
 ): Promise<void> {
   const ids: string[] = []
   for (let after: string | undefined = '0'; after !== undefined; ) {
