@@ -17,6 +17,7 @@ interface WatchResult {
     readonly lostToVisibility: number
     readonly lostOtherwise: number
     readonly provenLost: number
+    readonly toldByMonitor: number
   }[]
 }
 
@@ -45,6 +46,8 @@ test('the demo of the watch ends with a Ctrl-C, accuses none falsely, and leaves
       lostOtherwise: expect.any(Number),
       provenLost: expect.any(Number),
       falselyAccused: 0,
+      toldByMonitor: expect.any(Number),
+      falselyByMonitor: 0,
       cannotTell: expect.any(Object),
     })),
     namedByTheQuery: expect.any(Number),
@@ -55,6 +58,7 @@ test('the demo of the watch ends with a Ctrl-C, accuses none falsely, and leaves
   for (const each of result.consumers) {
     expect(each.committed).toBe(each.handled + each.lostToVisibility + each.lostOtherwise)
     expect(each.provenLost).toBeLessThanOrEqual(each.lostToVisibility)
+    expect(each.toldByMonitor).toBe(each.lostToVisibility + each.lostOtherwise)
   }
   expect(result.consumers[1]?.provenLost).toBeGreaterThan(0)
   expect(demo.stderr).toContain('none called lost that was not')
@@ -68,13 +72,21 @@ describe('the verdict on a watched consumer', () => {
     watchedAs: 'loops.loop',
     handled: new Set([1, 3, 6]),
     couldSee: (position: number) => position === 5,
+    monitor: { lost: () => [], status: () => expect.fail('not asked'), stop: async () => {} },
     stop: async () => {},
   }
-  const verdictOn = (told: readonly number[]) =>
-    judge({ consumer, committed: [1, 2, 3, 4, 5, 6], committedAt: () => 0, told, watched: undefined })
+  const verdictOn = (told: readonly number[], toldByMonitor: readonly number[] = []) =>
+    judge({
+      consumer,
+      committed: [1, 2, 3, 4, 5, 6],
+      committedAt: () => 0,
+      told,
+      toldByMonitor,
+      watched: undefined,
+    })
 
   test('counts what was lost by whether it could be seen, and what of it was proven', () => {
-    expect(verdictOn([4])).toEqual({
+    expect(verdictOn([4], [2, 4, 5, 6])).toEqual({
       name: 'loop',
       committed: 6,
       handled: 3,
@@ -82,6 +94,8 @@ describe('the verdict on a watched consumer', () => {
       lostOtherwise: 1,
       provenLost: 1,
       falselyAccused: 0,
+      toldByMonitor: 3,
+      falselyByMonitor: 1,
       cannotTell: {},
     })
   })

@@ -1,9 +1,13 @@
+import type { LossMonitor } from '@tidemark/core'
+
 /** A consumer that Tidemark does not run, and what was really handed to its handler. */
 export interface Consumer {
   /** For people. */
   readonly name: string
   /** What the watch calls it. */
   readonly watchedAs: string
+  /** Around its handler. */
+  readonly monitor: Pick<LossMonitor<never>, 'lost' | 'status' | 'stop'>
   /** Positions that its handler was given. */
   readonly handled: ReadonlySet<number>
   /**

@@ -1,4 +1,5 @@
 import { getPostgreSQLEventStore, postgreSQLEventStoreConsumer } from '@event-driven-io/emmett-postgresql'
+import type { LossMonitor } from '@tidemark/core'
 import { pause } from '../pause.ts'
 import type { Append } from '../writers/writer-session.ts'
 import type { Consumer } from './consumer.ts'
@@ -29,6 +30,11 @@ export const appendToEmmett: Append = async (client, events) => {
   return (rows[0]?.global_positions ?? []).map(Number)
 }
 
+/** What its handler is given. */
+export interface EmmettMessage {
+  readonly metadata: { readonly globalPosition: bigint }
+}
+
 interface Read {
   readonly atMs: number
   readonly furthest: number
@@ -52,6 +58,7 @@ async function withoutSignalHandlers<T>(start: () => Promise<T>): Promise<T> {
 export class EmmettConsumer implements Consumer {
   readonly name = 'Emmett 0.42'
   readonly watchedAs: string = `emt_processors.${WATCHED_PROCESSOR}`
+  readonly monitor: Consumer['monitor']
   readonly handled: Set<number> = new Set()
   readonly #consumer: ReturnType<typeof postgreSQLEventStoreConsumer>
   /** What it has read, whether it has handed it to its handler or not. */
@@ -59,15 +66,16 @@ export class EmmettConsumer implements Consumer {
   readonly #reads: Read[] = []
   #isNewBatch = false
 
-  constructor(connectionString: string, handlerMs: number) {
+  constructor(connectionString: string, handlerMs: number, monitor: LossMonitor<EmmettMessage>) {
+    this.monitor = monitor
     this.#consumer = postgreSQLEventStoreConsumer({ connectionString })
     const reactor = this.#consumer.reactor({
       processorId: PROCESSOR,
-      eachMessage: async ({ metadata }) => {
+      eachMessage: monitor.wrap(async ({ metadata }) => {
         if (this.#isNewBatch && handlerMs > 0) await pause(handlerMs, new AbortController().signal)
         this.#isNewBatch = false
         this.handled.add(Number(metadata.globalPosition))
-      },
+      }),
     })
     const { handle, start } = reactor
     reactor.start = (options) => withoutSignalHandlers(() => start(options))

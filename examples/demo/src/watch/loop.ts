@@ -1,3 +1,4 @@
+import type { LossMonitor } from '@tidemark/core'
 import type pg from 'pg'
 import { pause } from '../pause.ts'
 import type { Consumer } from './consumer.ts'
@@ -11,6 +12,7 @@ export interface LoopOptions {
   /** It reads up to the newest event that is at least as old: 0 for none. */
   readonly waitMs: number
   readonly handlerMs: number
+  readonly monitor: LossMonitor<readonly number[]>
 }
 
 export const LOOPS_TABLE = 'loops'
@@ -23,16 +25,20 @@ const BATCH_SIZE = 100
 export class Loop implements Consumer {
   readonly name: string
   readonly watchedAs: string
+  readonly monitor: Consumer['monitor']
   readonly handled: Set<number> = new Set()
   readonly #client: pg.Client
   readonly #options: LoopOptions
   readonly #stopping = new AbortController()
+  readonly #handle: (positions: readonly number[]) => Promise<void>
   #running: Promise<void> = Promise.resolve()
 
   private constructor(client: pg.Client, options: LoopOptions) {
     this.#client = client
     this.#options = options
     this.name = options.name
+    this.monitor = options.monitor
+    this.#handle = options.monitor.wrap(() => pause(options.handlerMs, this.#stopping.signal))
     this.watchedAs = `${LOOPS_TABLE}.${options.id}`
   }
 
@@ -67,7 +73,7 @@ export class Loop implements Consumer {
   }
 
   async #handleBatch(): Promise<void> {
-    const { schema, id, handlerMs } = this.#options
+    const { schema, id } = this.#options
     await this.#client.query('begin')
     const stored = await this.#client.query(`select position from ${schema}.${LOOPS_TABLE} where name = $1`, [
       id,
@@ -75,7 +81,7 @@ export class Loop implements Consumer {
     const positions = await this.#read(stored.rows[0]?.position)
     const last = positions.at(-1)
     if (last !== undefined) {
-      await pause(handlerMs, this.#stopping.signal)
+      await this.#handle(positions)
       await this.#client.query(`update ${schema}.${LOOPS_TABLE} set position = $2 where name = $1`, [
         id,
         last,

@@ -58,12 +58,21 @@ export function report(told: Told, paint: Paint): string {
 }
 
 export function falselyAccused({ consumers }: Told): number {
-  return consumers.reduce((sum, each) => sum + each.falselyAccused, 0)
+  return consumers.reduce((sum, each) => sum + each.falselyAccused + each.falselyByMonitor, 0)
 }
 
 function consumerTable(consumers: readonly Judged[], paint: Paint): string[] {
   const rows = table([
-    ['consumer', 'events', 'handled', 'lost unseen', 'proven', 'lost otherwise', 'accused falsely'],
+    [
+      'consumer',
+      'events',
+      'handled',
+      'lost unseen',
+      'proven',
+      'lost otherwise',
+      'by monitor',
+      'accused falsely',
+    ],
     ...consumers.map((each) => [
       each.name,
       ...[
@@ -72,14 +81,15 @@ function consumerTable(consumers: readonly Judged[], paint: Paint): string[] {
         each.lostToVisibility,
         each.provenLost,
         each.lostOtherwise,
-        each.falselyAccused,
+        each.toldByMonitor,
+        each.falselyAccused + each.falselyByMonitor,
       ].map(grouped),
     ]),
   ])
   return rows.map((row, index) => {
     const consumer = consumers[index - 1]
     if (!consumer) return paint.dim(row)
-    return consumer.falselyAccused > 0 ? paint.bad(row) : row
+    return consumer.falselyAccused + consumer.falselyByMonitor > 0 ? paint.bad(row) : row
   })
 }
 
@@ -93,7 +103,8 @@ function legend({ consumers, namedByTheQuery, looksApartMs }: Told): string[] {
     `                 The others came and went between two looks, which were ${looksApartMs.toFixed(0)} ms apart.`,
     'lost otherwise   the consumer could see them, and left them out. A watch of checkpoints cannot tell.',
     `                 For Emmett 0.42 a query over its table names them all (docs/watch.md): ${grouped(namedByTheQuery.length)}.`,
-    'accused falsely  told by the watch and not lost. This must be 0.',
+    'by monitor       of all that were lost, those that monitorHandler around the handler has told.',
+    'accused falsely  told by the watch or a monitor, and not lost. This must be 0.',
   ]
 }
 

@@ -24,8 +24,8 @@ const PACE_PER_SECOND = 300
 const LONGEST_HOLD_MS = 3_000
 /** The writers of both tables, the consumers, and some to spare. */
 const SESSIONS = 60
-/** Of each watch. */
-const WATCH_CONNECTIONS = 3
+/** Of the watches and the monitors. */
+const WATCH_CONNECTIONS = 5
 const CATCH_UP_MS = 60_000
 const CATCH_UP_INTERRUPTED_MS = 10_000
 
@@ -95,7 +95,9 @@ async function runOn(run: Run): Promise<Told> {
     return await tellOf(run, scenes, seconds)
   } finally {
     await Promise.all(
-      scenes.flatMap(({ watch, consumers }) => [watch, ...consumers].map((each) => each.stop())),
+      scenes.flatMap(({ watch, consumers }) =>
+        [watch, ...consumers, ...consumers.map(({ monitor }) => monitor)].map((each) => each.stop()),
+      ),
     )
   }
 }
@@ -136,7 +138,7 @@ async function write({ database, pools, options, interrupted, voice }: Run, scen
 }
 
 /**
- * Whether each consumer has come to the end, and the watch has seen that. Twice: the watch tells of an event once its consumer
+ * Whether each consumer has come to the end, and watch and monitors have seen that. Twice: they tell of an event once its consumer
  * has moved on from there.
  */
 async function catchUp({ database }: Run, scenes: readonly Scene[], timeoutMs: number): Promise<boolean> {
@@ -149,6 +151,7 @@ async function catchUp({ database }: Run, scenes: readonly Scene[], timeoutMs: n
         await until(() => consumers.every(({ handled }) => handled.has(last)), over)
         const { looks } = watch.status()
         await until(() => watch.status().looks > looks + 2, over)
+        await until(() => consumers.every(({ monitor }) => monitor.status().lookedTo === BigInt(last)), over)
       }
       return !over.aborted
     }
@@ -175,6 +178,7 @@ async function tellOf(run: Run, scenes: readonly Scene[], seconds: number): Prom
           committed,
           committedAt: (position) => store.ledger.committedAt.get(position),
           told: lost.flatMap((each) => (each.consumer === consumer.watchedAs ? [Number(each.position)] : [])),
+          toldByMonitor: consumer.monitor.lost().map(({ position }) => Number(position)),
           watched: status.consumers.find((each) => each.consumer === consumer.watchedAs),
         }),
       )

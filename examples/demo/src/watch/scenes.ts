@@ -1,4 +1,4 @@
-import { createWatch, type Watch } from '@tidemark/core'
+import { createWatch, type LossMonitorOptions, monitorHandler, type Watch } from '@tidemark/core'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { emmett, postgresConsumers, watchedPostgresEvents } from '@tidemark/pg-adapter'
 import type pg from 'pg'
@@ -7,13 +7,13 @@ import type { DemoDatabase } from '../database.ts'
 import { weightedBehaviours } from '../writers/behaviours.ts'
 import type { Writers } from '../writers/writers.ts'
 import type { Consumer } from './consumer.ts'
-import { EmmettConsumer, WATCHED_PROCESSOR } from './emmett.ts'
+import { EmmettConsumer, type EmmettMessage, WATCHED_PROCESSOR } from './emmett.ts'
 import { LOOPS_TABLE, Loop } from './loop.ts'
 import type { WatchDemoOptions } from './options.ts'
 import { emmettStore, ownStore, type Store } from './store.ts'
 import type { Voice } from './voice.ts'
 
-/** A table, who reads it, and the watch beside them. */
+/** A table, who reads it, the monitors around their handlers, and the watch beside them. */
 export interface Scene {
   readonly store: Store
   readonly consumers: readonly Consumer[]
@@ -32,6 +32,13 @@ interface Surroundings {
 /** Of the loop that waits. */
 export const WAIT_MS = 1_000
 
+/** The handlers begin with empty tables. */
+const MONITORED = {
+  eventTypes: 'all',
+  from: 0n,
+  lookIntervalMs: 100,
+} as const satisfies Partial<LossMonitorOptions<never>>
+
 const USUAL = { single: 300, severalStatements: 300, manyRows: 60, savepoint: 100, terminated: 5 }
 /** Transactions that stay open are more frequent than in the first demo: they are what is lost. */
 const BEHAVIOURS = weightedBehaviours({ ...USUAL, hold: 120, prepare: 20 })
@@ -45,11 +52,26 @@ export async function startScenes(surroundings: Surroundings): Promise<readonly 
   const { handlerMs } = options
   const metrics = promClientMetrics({ registry })
   const pool = pools.watch
-  const loop = async (id: string, name: string, waitMs: number): Promise<Loop> =>
-    await Loop.start(await database.connect(name), { id, name, schema, waitMs, handlerMs }, (error) =>
+  const ownEvents = { pool, table: `${schema}.events`, eventType: 'type' }
+  const loop = async (id: string, name: string, waitMs: number): Promise<Loop> => {
+    const monitor = monitorHandler<readonly number[]>({
+      ...MONITORED,
+      projection: name,
+      source: watchedPostgresEvents(ownEvents),
+      position: (positions) => positions,
+    })
+    const client = await database.connect(name)
+    return await Loop.start(client, { id, name, schema, waitMs, handlerMs, monitor }, (error) =>
       voice.trouble(name, error),
     )
-  const emmettConsumer = new EmmettConsumer(database.url, handlerMs)
+  }
+  const emmettMonitor = monitorHandler<EmmettMessage>({
+    ...MONITORED,
+    projection: 'emmett',
+    source: watchedPostgresEvents({ pool, ...emmett().events }),
+    position: ({ metadata }) => metadata.globalPosition,
+  })
+  const emmettConsumer = new EmmettConsumer(database.url, handlerMs, emmettMonitor)
   const scenes = [
     {
       store: emmettStore(),
@@ -74,7 +96,7 @@ export async function startScenes(surroundings: Surroundings): Promise<readonly 
         await loop('waits', 'loop that waits 1 s', WAIT_MS),
       ],
       watch: createWatch({
-        source: watchedPostgresEvents({ pool, table: `${schema}.events`, eventType: 'type' }),
+        source: watchedPostgresEvents(ownEvents),
         consumers: postgresConsumers({
           pool,
           table: `${schema}.${LOOPS_TABLE}`,

@@ -14,6 +14,10 @@ export interface Judged {
   readonly provenLost: number
   /** Told by the watch, and not lost, or told twice. */
   readonly falselyAccused: number
+  /** Told by `monitorHandler` around its handler, and really lost, to visibility or otherwise. */
+  readonly toldByMonitor: number
+  /** Told by it, and not lost, or told twice. */
+  readonly falselyByMonitor: number
   /** Became visible late, and the watch could not tell: each reason with its count. */
   readonly cannotTell: WatchedConsumer['cannotTell']
 }
@@ -26,15 +30,18 @@ export interface Evidence {
   readonly committedAt: (position: number) => number | undefined
   /** Positions that the watch has told, in the order in which it has. */
   readonly told: readonly number[]
+  readonly toldByMonitor: readonly number[]
   readonly watched: WatchedConsumer | undefined
 }
 
-export function judge({ consumer, committed, committedAt, told, watched }: Evidence): Judged {
+export function judge(evidence: Evidence): Judged {
+  const { consumer, committed, committedAt, told, toldByMonitor, watched } = evidence
   const lost = new Set(committed.filter((position) => !consumer.handled.has(position)))
   const couldSee = [...lost].filter((position) =>
     consumer.couldSee(position, committedAt(position) ?? Number.POSITIVE_INFINITY),
   )
   const proven = new Set(told.filter((position) => lost.has(position)))
+  const monitored = new Set(toldByMonitor.filter((position) => lost.has(position)))
   return {
     name: consumer.name,
     committed: committed.length,
@@ -43,6 +50,8 @@ export function judge({ consumer, committed, committedAt, told, watched }: Evide
     lostOtherwise: couldSee.length,
     provenLost: proven.size,
     falselyAccused: told.length - proven.size,
+    toldByMonitor: monitored.size,
+    falselyByMonitor: toldByMonitor.length - monitored.size,
     cannotTell: watched?.cannotTell ?? {},
   }
 }
