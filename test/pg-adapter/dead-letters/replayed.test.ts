@@ -103,14 +103,16 @@ test('a rebuild in place closes all of them with its reset, or none', async () =
   await eventually(handled).toEqual([1n, 2n, 3n, 5n, 7n, 8n, 1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n])
 })
 
-test('those of a projection that is forgotten are discarded: none is open, and nothing is parked behind them', async () => {
-  const { operations, letters } = await parked()
+test('those of a projection that is forgotten are discarded: nothing is parked behind them when it begins anew', async () => {
+  const { events, operations, letters, handled } = await parked()
   await operations.pause(OF)
   await operations.forget(OF)
   expect(await letters()).toEqual(['4 discarded', '6 discarded'])
   const [closed] = await operations.deadLetters.list({ state: 'discarded', limit: 1 })
   expect(closed?.closed).toMatchObject({ who: 'ann', why: 'the projection was forgotten: it is mended' })
   expect(await operations.deadLetters.counts()).toEqual([])
+  await events.append(1)
+  await eventually(handled).toEqual([1n, 2n, 3n, 5n, 7n, 8n, 1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n, 9n])
 })
 
 test('those of a projection that sends once stay open, since it is not given the events again', async () => {
