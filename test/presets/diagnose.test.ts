@@ -29,6 +29,11 @@ test('looks at the tables of a preset, whatever else is there', async () => {
       ['eventuous', 'eventuous()'],
     ]),
   )
+  // It is proposed to whoever has not named one.
+  const proposed = ({ findings }: typeof healthy) =>
+    findings.flatMap(({ code, toDo }) => (code === 'store' ? [toDo] : []))
+  expect(proposed(healthy)).toEqual([undefined, undefined])
+  expect(proposed(await found({}))).toContainEqual(expect.stringContaining('preset: transactionPairs()'))
   // Without the ids of subscriptions: they are not asked for.
   expect((await found({ preset: eventuous({ schema: 'odd' }) })).problems).toEqual(['sequence_increment'])
   expect((await found({ preset: emmett() })).problems).toEqual(['table_exists'])

@@ -29,14 +29,21 @@ export async function readStores(
   return recognise(JSON.parse(String(answer?.rows[0]?.tables)) as readonly CatalogTable[])
 }
 
-export function storeFinding({ store, version, schema, preset, cannotTell }: RecognisedStore): Finding {
+/** `isAsked`: a table or a preset was named, so none has to be proposed. */
+export function storeFinding(
+  { store, version, schema, preset, cannotTell }: RecognisedStore,
+  isAsked: boolean,
+): Finding {
   const which = version === undefined ? 'its version cannot be told' : `version ${version}`
-  return {
+  const told: Finding = {
     code: 'store',
     severity: 'note',
     about: `schema ${schema}`,
-    found: `the tables of ${store}, ${which}. ${[...cannotTell, ...(preset === undefined ? [] : [`Its preset is ${preset}.`])].join(' ')}`,
+    found: `the tables of ${store}, ${which}. ${cannotTell.join(' ')}`,
   }
+  if (isAsked || preset === undefined) return told
+  const toDo = `Ask again with diagnose({ pool, preset: ${preset} }): a preset says what the tables do not.`
+  return { ...told, toDo }
 }
 
 /** More are as many as anybody wants to know of. */
@@ -84,5 +91,5 @@ export async function replicationFinding(
         found: 'a subscription writes it',
         toDo: 'Its rows come with numbers of another server, in the order of that one. Read the events where they are appended.',
       }
-    : { ...told, severity: 'ok', found: 'none does' }
+    : { ...told, severity: 'ok', found: told.expected }
 }

@@ -12,8 +12,14 @@ export async function commitsFinding(
   const { inversions, looks, stillMissing } = await watchLive(events, { forMs, waitsMs: [0], signal })
   const told = { code: 'commits_seen', about: events.sql.table } as const
   const [longest] = inversions.longest
-  const missing = stillMissing === 0 ? '' : `; ${stillMissing} positions were missing to the end`
-  const seen = `${inversions.events} events came in ${duration(forMs)} (${looks} looks)${missing}`
+  const missing =
+    stillMissing === 0 ? '' : `; ${stillMissing} numbers have no event: rolled back, or still open`
+  const looked = `came in ${duration(forMs)} (${looks} looks)`
+  if (inversions.events === 0) {
+    const found = `no event ${looked}, so nothing was seen of how they commit${missing}`
+    return { ...told, severity: 'note', found }
+  }
+  const seen = `${inversions.events} events ${looked}${missing}`
   if (longest === undefined) {
     return { ...told, severity: 'note', found: `${seen}; none was seen missing below a higher position` }
   }

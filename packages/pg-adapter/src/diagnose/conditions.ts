@@ -37,9 +37,11 @@ const OF_TABLE: Readonly<Record<string, Told>> = {
         : `${table.positionType}, ${table.positionNotNull ? 'NOT NULL' : 'may be NULL'}`,
   },
   columns_exist: {
-    expected: 'every column that the options name',
+    expected: 'every column that the options name is there',
     found: ({ missingColumns }) =>
-      missingColumns.length === 0 ? 'all are there' : `missing: ${missingColumns.join(', ')}`,
+      missingColumns.length === 0
+        ? 'every column that the options name is there'
+        : `missing: ${missingColumns.join(', ')}`,
   },
   appended_at: {
     expected: 'a timestamptz, or a timestamp and its time zone',
@@ -49,7 +51,7 @@ const OF_TABLE: Readonly<Record<string, Told>> = {
     expected: 'this role may read its columns',
     found: ({ role, unreadableColumns }) =>
       unreadableColumns.length === 0
-        ? `${role} may read them`
+        ? `${role} may read its columns`
         : `${role} may not read ${unreadableColumns.join(', ')}`,
   },
   row_security: {
@@ -69,7 +71,7 @@ const OF_SEQUENCE: Readonly<Record<string, Told>> = {
       "one sequence fills the position, by the column's default or identity, or as the option sequence says",
     found: ({ sequence, relations: [table] }) =>
       sequence === undefined
-        ? 'no one sequence'
+        ? 'no single sequence fills the position'
         : `${sequence.name}${table?.sequences.length === 0 ? NAMED : ''}`,
   },
   sequence_shared_by_partitions: {
@@ -77,13 +79,15 @@ const OF_SEQUENCE: Readonly<Record<string, Told>> = {
     found: ({ relations }) => {
       const own = relations.filter(({ ownSequence }) => ownSequence !== undefined)
       return own.length === 0
-        ? `${relations.length - 1} partitions`
+        ? relations.length === 1
+          ? 'no partitions'
+          : `${relations.length - 1} partitions take their numbers from it`
         : own.map(({ name, ownSequence }) => `${name} by ${ownSequence}`).join(', ')
     },
   },
   sequence_privilege: {
     expected: 'this role may read the sequence',
-    found: ({ role, sequence }) => `${role} ${sequence?.mayRead ? 'may' : 'may not'}`,
+    found: ({ role, sequence }) => `${role} ${sequence?.mayRead ? 'may' : 'may not'} read the sequence`,
   },
   sequence_cache: { expected: 'CACHE 1', found: ({ sequence }) => `CACHE ${sequence?.cache}` },
   sequence_increment: {
@@ -119,8 +123,12 @@ export function conditionFindings(inspection: Inspection, options: Options): rea
   const sequence = isReadable
     ? violations(inspection, (taken) => requireProvableSequence(taken, options))
     : undefined
-  const order = isReadable ? orderViolations(inspection, options) : new Map<string, string>()
-  const violated = new Map([...table.found, ...(sequence?.found ?? []), ...order])
+  const order = isReadable ? orderViolations(inspection, options) : new Map<PostgresCondition, string>()
+  const violated = new Map<PostgresCondition, string>()
+  for (const [code, message] of [...table.found, ...(sequence?.found ?? []), ...order]) {
+    const before = violated.get(code)
+    violated.set(code, before === undefined ? message : `${before}\n${message}`)
+  }
   const about = options.sql.table
   const tell = (code: PostgresCondition, told: Told, isLookedAt: boolean): readonly Finding[] => {
     const message = violated.get(code)
@@ -129,7 +137,7 @@ export function conditionFindings(inspection: Inspection, options: Options): rea
       return [{ code, severity: 'problem', about, found: told.found(inspection), expected, toDo: message }]
     }
     if (isLookedAt) return [{ code, severity: 'ok', about, found: told.found(inspection), expected }]
-    const found = 'not known, because a condition above does not hold'
+    const found = 'not known until the problem above is mended'
     return [{ code, severity: 'unknown', about, found, expected }]
   }
   const tellAll = (
@@ -153,17 +161,17 @@ export function conditionFindings(inspection: Inspection, options: Options): rea
 
 const INDEX: Told = {
   expected: 'an index led by the position',
-  found: ({ hasIndex }) => (hasIndex ? 'there is one' : 'there is none'),
+  found: ({ hasIndex }) => (hasIndex ? 'an index led by the position' : 'no index led by the position'),
 }
 
 interface Violations {
-  readonly found: ReadonlyMap<string, string>
+  readonly found: ReadonlyMap<PostgresCondition, string>
   /** The one after which nothing more could be looked at; `undefined`: everything was. */
   readonly endedAt: PostgresCondition | undefined
 }
 
 function violations(inspection: Inspection, check: (taken: Inspection) => unknown): Violations {
-  const found = new Map<string, string>()
+  const found = new Map<PostgresCondition, string>()
   let taken = inspection
   for (;;) {
     const violation = violationOf(() => check(taken))
@@ -177,8 +185,8 @@ function violations(inspection: Inspection, check: (taken: Inspection) => unknow
 }
 
 /** Together they are one error: each is asked for as if the other held. */
-function orderViolations(inspection: Inspection, options: Options): ReadonlyMap<string, string> {
-  const found = new Map<string, string>()
+function orderViolations(inspection: Inspection, options: Options): ReadonlyMap<PostgresCondition, string> {
+  const found = new Map<PostgresCondition, string>()
   for (const taken of [
     { ...inspection, hasIndex: true },
     withRelations(inspection, { positionNotNull: true }),

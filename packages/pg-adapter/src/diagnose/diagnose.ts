@@ -84,7 +84,8 @@ class Examination {
 
   async #findStores(): Promise<void> {
     this.stores = (await this.#read('store', 'server', () => readStores(this.#pool, this.#budget))) ?? []
-    this.findings.push(...this.stores.map(storeFinding))
+    const isAsked = this.#options.events !== undefined
+    this.findings.push(...this.stores.map((store) => storeFinding(store, isAsked)))
     for (const table of this.stores.flatMap(({ consumerTables }) => consumerTables)) {
       await this.#look('consumers', table, () => consumersFinding(this.#pool, table, this.#budget))
     }

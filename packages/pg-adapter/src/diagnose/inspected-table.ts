@@ -25,7 +25,7 @@ export async function inspectTable(events: Options, signal: AbortSignal): Promis
     if (!(error instanceof PostgresConditionError)) throw error
     const { condition: code, message } = error
     const about = located.sql.table
-    const found = 'it cannot be looked at'
+    const found = code === 'table_exists' ? 'no such table' : 'it cannot be looked at'
     return {
       located,
       inspection: undefined,

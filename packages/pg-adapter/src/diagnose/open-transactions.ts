@@ -19,11 +19,11 @@ export interface OpenTransaction {
 /** What readers of each kind do about one; pure. */
 function whatReadersDo(of: OpenTransaction): string {
   if (of.holdsSequence) {
-    return 'its events may still come: Tidemark waits for it, and so does a reader behind xmin; a reader with a fixed wait passes it then, and loses them'
+    return 'its events may still come: Tidemark waits for it, and so does a reader behind xmin (Emmett); a reader with a fixed wait loses those that come later than its wait'
   }
   const marten = of.isInThisDatabase ? '; Marten waits for it where a number died after it began' : ''
-  if (of.hasTransactionId) return `Tidemark does not wait for it; a reader behind xmin does${marten}`
-  return `neither Tidemark nor a reader behind xmin waits for it${marten}; vacuum keeps what it may still see`
+  if (of.hasTransactionId) return `Tidemark does not wait for it; a reader behind xmin (Emmett) does${marten}`
+  return `neither Tidemark nor a reader behind xmin (Emmett) waits for it${marten}; vacuum keeps what it may still see`
 }
 
 const MOST = 10
@@ -84,7 +84,7 @@ interface Row {
 /** One finding each; pure. */
 export function openTransactionFindings(open: readonly OpenTransaction[]): readonly Finding[] {
   if (open.length === 0) {
-    const found = 'none is open for longer than a second'
+    const found = 'no transaction is open for longer than a second'
     return [{ code: 'open_transactions', severity: 'ok', about: 'server', found }]
   }
   return open.map((of) => {

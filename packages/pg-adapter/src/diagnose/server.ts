@@ -57,7 +57,7 @@ export function serverFindings(facts: ServerFacts): readonly Finding[] {
           found:
             'idle_in_transaction_session_timeout is 0 for this role: a transaction that somebody forgets stays open for ever',
           expected: 'a limit, for the roles that write events',
-          toDo: "It holds up every reader that waits for writers. For the roles that write, run\n  ALTER ROLE ... SET idle_in_transaction_session_timeout = '60s';",
+          toDo: "Such a transaction holds up every reader that waits for writers. For each role that writes, run\n  ALTER ROLE name_of_the_role SET idle_in_transaction_session_timeout = '60s';\nIn new sessions the server then ends a transaction that was idle for so long.",
         }
       : {
           code: 'idle_in_transaction_session_timeout',

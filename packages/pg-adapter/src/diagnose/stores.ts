@@ -65,7 +65,7 @@ const KNOWN_STORES: readonly KnownStore[] = [
     consumers: ['emt_processors', 'emt_subscriptions'],
     version: emmettVersion,
     cannotTell: [
-      '0.42 keeps a position and loses events behind xmin; 0.43 keeps the transaction id too. Which one runs is told by its checkpoints (a number, or two with a colon), not by the tables.',
+      'Consumers of 0.42 lose events: docs/watch.md has a query that names them. Those of 0.43 keep the transaction id too, and lose none of these. Which one runs is told by the column last_processed_checkpoint: a number (0.42), or two with a colon (0.43).',
     ],
   },
   {
@@ -78,7 +78,7 @@ const KNOWN_STORES: readonly KnownStore[] = [
     version: (_, beside) =>
       has(beside, 'mt_high_water_skips') ? '8 or later, with its skips recorded' : undefined,
     cannotTell: [
-      'Append mode Quick takes a number in the transaction that inserts it; Rich takes it on another connection, and then nothing can be proven. The tables are the same. Ask in the code: Quick is the default since 9.',
+      'Append mode Quick takes a number in the transaction that inserts it; Rich takes it on another connection, and then nothing can be proven. The tables are the same. Look in the code of every writer: Quick is the default since 9.',
     ],
   },
   {
@@ -143,7 +143,7 @@ const KNOWN_STORES: readonly KnownStore[] = [
     consumers: ['subscriptions'],
     version: notTold,
     cannotTell: [
-      'Its numbers are taken under a lock on one row, so they are committed in their order: what is visible is settled, and nothing is lost to visibility. Events and positions are in two tables: commandedEvents reads them, postgresEvents does not.',
+      'Its numbers are taken under a lock on one row, so they are committed in their order: what is visible is settled, and no event appears later below another. Events and positions are in two tables: commandedEvents reads them, postgresEvents does not.',
     ],
   },
   {

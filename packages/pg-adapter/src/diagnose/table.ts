@@ -23,11 +23,11 @@ export async function locksFinding(
     expected: "pg_locks shows a transaction's own locks",
   } as const
   return isShown
-    ? { ...told, severity: 'ok', found: 'it does' }
+    ? { ...told, severity: 'ok', found: told.expected }
     : {
         ...told,
         severity: 'problem',
-        found: 'it does not',
+        found: "pg_locks does not show a transaction's own locks",
         toDo: 'This server speaks the protocol of PostgreSQL and has another lock model: nothing can be proven on it.',
       }
 }
@@ -51,8 +51,9 @@ export async function endsFinding(
     ...told,
     severity: 'problem',
     toDo:
-      'Writers choose positions themselves, or the rows were copied and the sequence stands behind them; then run\n' +
-      `  SELECT setval(${quoteLiteral(sequence.name)}, (SELECT max(${position}) FROM ${table}));`,
+      'If the rows were copied here, the sequence stands behind them. Then run\n' +
+      `  SELECT setval(${quoteLiteral(sequence.name)}, (SELECT max(${position}) FROM ${table}));\n` +
+      'If writers choose positions themselves, let them take each from the sequence first.',
   }
 }
 

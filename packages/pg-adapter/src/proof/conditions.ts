@@ -103,7 +103,8 @@ function nullablePositions(
     condition: 'position_column',
     message:
       `${name}.${position} may be NULL, and an event without a position would never be read; run\n` +
-      `  ALTER TABLE ${name} ALTER COLUMN ${sql.position} SET NOT NULL;`,
+      `  ALTER TABLE ${name} ALTER COLUMN ${sql.position} SET NOT NULL;\n` +
+      '(it reads the whole table, and appends wait until it has ended)',
   }))
 }
 
@@ -115,17 +116,22 @@ function missingIndex(inspection: Inspection, options: Options): readonly Violat
       condition: 'index',
       message:
         `${table} has no index led by ${position}, so that every page would read the whole table; run\n` +
-        `  ${createIndexSql(inspection, options)};\n` +
-        'or set allowMissingIndex: true',
+        `  ${createIndexSql(inspection, options)};\n${appendsWait(inspection)}` +
+        'or set the option allowMissingIndex: true',
     },
   ]
 }
 
 /** PostgreSQL has no CONCURRENTLY for a partitioned table. */
 function createIndexSql({ relations }: Inspection, { sql }: Options): string {
-  const concurrently = relations[0]?.kind === PARTITIONED_TABLE ? '' : ' CONCURRENTLY'
+  const concurrently = isPartitioned(relations) ? '' : ' CONCURRENTLY'
   return `CREATE INDEX${concurrently} ON ${sql.table} (${sql.position})`
 }
+
+const appendsWait = ({ relations }: Inspection): string =>
+  isPartitioned(relations) ? '(appends wait until it has ended)\n' : ''
+
+const isPartitioned = ([root]: Inspection['relations']): boolean => root?.kind === PARTITIONED_TABLE
 
 function requireRelation(relation: InspectedRelation, inspection: Inspection, options: Options): void {
   const { name, kind, persistence, positionType } = relation

@@ -41,7 +41,7 @@ export function requireProvableSequence(inspection: Inspection, options: Options
     fail(
       'sequence_cache',
       `the sequence ${name} has CACHE ${sequence.cache}: sessions take numbers ahead, outside the transaction that ` +
-        `inserts them; run\n  ALTER SEQUENCE ${name} CACHE 1;\n(sessions then drop what they had taken)`,
+        `inserts them; run\n  ALTER SEQUENCE ${name} CACHE 1;\n(sessions then drop the numbers that they had taken, which stay gaps)`,
     )
   }
   if (sequence.increment !== '1') {
