@@ -2,6 +2,7 @@ import { InvalidOptionError } from '@tidemark/core'
 import {
   esdbCheckpoints,
   esdbConsumerGroup,
+  esdbConsumers,
   esdbEvents,
   monitorPersistentSubscription,
 } from '@tidemark/esdb-adapter'
@@ -22,6 +23,8 @@ const groupClient = {
   getPersistentSubscriptionToStreamInfo: never,
   getPersistentSubscriptionToAllInfo: never,
 }
+
+const groups = [{ stream: 'orders', group: 'mailer' }]
 
 type Options = Parameters<typeof esdbEvents>[0]
 
@@ -100,6 +103,22 @@ test('only a stream yields every position, and only with a filter are events lef
   expect(esdbEvents({ client })).toMatchObject({ yieldsEveryPosition: false, isFiltered: false })
   const filter = { filterOn: 'streamName', prefixes: ['order-'] } as const
   expect(esdbEvents({ client, filter })).toMatchObject({ yieldsEveryPosition: false, isFiltered: true })
+})
+
+test.each([
+  ['client', { client: {}, groups }],
+  ['groups', {}],
+  ['groups', { groups: 'mailer' }],
+  ['groups[0].group', { groups: [{ stream: 'orders' }] }],
+  ['groups[0].steam', { groups: [{ ...groups[0], steam: '' }] }],
+  ['checkpointStreams[0].of', { checkpointStreams: [{ stream: 'checkpoints' }] }],
+  ['checkpointStreams[0].field', { checkpointStreams: [{ stream: 'checkpoints', of: 'orders', field: '' }] }],
+  ['groups', { groups: [...groups, ...groups] }],
+  ['timeoutMs', { groups, timeoutMs: 0 }],
+])('a bad %s of esdbConsumers is refused when it is made: %j', (option, options) => {
+  const make = (): unknown => esdbConsumers({ client: groupClient, ...options } as never)
+  expect(make).toThrow(InvalidOptionError)
+  expect(make).toThrow(`${option}: `)
 })
 
 async function* none(): AsyncGenerator<never> {}

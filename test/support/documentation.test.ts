@@ -65,7 +65,7 @@ export {}
 `
 
 test('every snippet about watching is typed', () => {
-  const [whole = '', own, ledger, ...others] = snippetsOf('docs/watch.md')
+  const [whole = '', own, ledger, esdb = '', ...others] = snippetsOf('docs/watch.md')
   expect(others).toEqual([])
   const imports = whole.split('\n').slice(0, 2).join('\n')
   const kept = "import { postgresCheckpoints } from '@tidemark/pg-adapter'"
@@ -74,6 +74,7 @@ test('every snippet about watching is typed', () => {
     `${imports}\n${own}\nvoid [emmett, watch]`,
     `${imports.split('\n')[0]}\n${kept}\n${ledger}\nvoid watch`,
     ...snippetsOf('docs/monitor-handler.md'),
+    `${esdb}\nvoid watch`,
   ]
   expect(typeErrors(programs, WATCH)).toEqual([])
 }, 120_000)

@@ -50,9 +50,11 @@ export type {
   LockedUnit,
 } from './ports/checkpoint-store.ts'
 export type {
+  CheckpointPlace,
   ConsumerCheckpoint,
   ConsumerCheckpoints,
   ConsumerEventTypes,
+  StandingInLog,
   StoredConsumer,
 } from './ports/consumer-checkpoints.ts'
 export type {

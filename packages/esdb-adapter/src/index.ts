@@ -29,3 +29,10 @@ export {
   type PersistentSubscriptionOptions,
 } from './subscription/persistent.ts'
 export { isTransientEsdbError } from './transience.ts'
+export { esdbConsumers } from './watch/consumers.ts'
+export type {
+  EsdbConsumersOptions,
+  WatchedCheckpointStream,
+  WatchedGroup,
+} from './watch/consumers-options.ts'
+export { watchedEsdbEvents } from './watch/watched-events.ts'

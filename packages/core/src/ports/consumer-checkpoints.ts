@@ -22,7 +22,26 @@ export interface StoredConsumer {
   readonly category?: string | undefined
   /** Changes whenever the row is written, also with what is there already; `undefined` where the store does not tell. */
   readonly revision?: string | undefined
+  /** How the consumer stands in a log of its own, such as one stream. Absent: it reads the log that is watched. */
+  readonly inLog?: StandingInLog | undefined
 }
+
+/** What a store says of a consumer in its log. The log was read after the checkpoint. */
+export interface StandingInLog {
+  /** `undefined` where there is no checkpoint yet. */
+  readonly place: CheckpointPlace | undefined
+  /** Positions between the checkpoint and the end of the log; `undefined` where they are not counted, or not known. */
+  readonly lagPositions: bigint | undefined
+  /** Messages that the server has set aside for this consumer; `undefined` where it does not do that. */
+  readonly parked: bigint | undefined
+}
+
+/**
+ * - `in_log`: an event stands at the checkpoint.
+ * - `beyond_log`: the log ends before it: a restored or another store.
+ * - `off_log`: no event stands at it: that was deleted or truncated, or was never there.
+ */
+export type CheckpointPlace = 'in_log' | 'beyond_log' | 'off_log'
 
 /**
  * Which events a consumer has passed: it reads none of them again.

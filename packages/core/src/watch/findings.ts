@@ -60,6 +60,14 @@ export function describeLost(loss: Omit<KeptLoss, 'heldBy'>): string {
   return `${said}: it ${describePassing(loss)}`
 }
 
+/** One line for the log. */
+export function describeBeyond(consumer: string, checkpoint: string): string {
+  return (
+    `the checkpoint of consumer "${consumer}", ${checkpoint}, stands beyond the end of its log: the store was restored from a ` +
+    'backup, or is another one; what is appended up to there may never be given to this consumer'
+  )
+}
+
 function describePassing({ passedAt, missingAtMs }: Omit<KeptLoss, 'heldBy'>): string {
   return missingAtMs === undefined
     ? `is visible, and the consumer went on to ${passedAt} without it`

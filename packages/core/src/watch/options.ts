@@ -14,9 +14,9 @@ import {
 } from '../telemetry/telemetry-options.ts'
 
 export interface WatchOptions extends TelemetryOptions {
-  /** Where the events are: `watchedPostgresEvents(...)`. */
+  /** Where the events are: `watchedPostgresEvents(...)`, or `watchedEsdbEvents(...)`. */
   readonly source: WatchSource
-  /** Where the consumers keep their checkpoints: `postgresConsumers(...)`, or several of them. */
+  /** Where the consumers keep their checkpoints: `postgresConsumers(...)` or `esdbConsumers(...)`, or several of them. */
   readonly consumers: ConsumerCheckpoints | readonly ConsumerCheckpoints[]
   /**
    * The pause between two looks while events flow. While nothing moves it grows to ten times that.

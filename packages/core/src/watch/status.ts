@@ -1,4 +1,5 @@
 import { errorJson, withJson } from '../kernel/json.ts'
+import type { CheckpointPlace } from '../ports/consumer-checkpoints.ts'
 import type { Holder } from '../ports/event-source.ts'
 import type { LostVerdict } from '../ports/lost-events.ts'
 
@@ -36,8 +37,15 @@ export interface WatchedConsumer {
   /** Whether that can be read as a checkpoint of the watched table. */
   readonly isUnderstood: boolean
   /**
-   * Positions between the checkpoint and the high-water mark. A consumer that passes over events without storing that shows
-   * a large one and is not behind. Absent where the checkpoint is a pair of transaction and position.
+   * Where it stands in the log: `beyond_log` is above its end (a restored or another store), `off_log` is where no event
+   * stands. Of EventStoreDB and KurrentDB; `undefined` of other stores, and where there is no checkpoint yet.
+   */
+  readonly place: CheckpointPlace | undefined
+  /** Messages that were parked, of the group of a persistent subscription; `undefined` of others. */
+  readonly parked: bigint | undefined
+  /**
+   * Positions between the checkpoint and the high-water mark, or the end of the consumer's own log. A consumer that passes
+   * over events without storing that shows a large one and is not behind. Absent where the checkpoint is a pair of transaction and position, or one of `$all`.
    */
   readonly lagPositions: bigint | undefined
   /**

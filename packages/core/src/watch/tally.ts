@@ -20,6 +20,7 @@ export class ConsumerTally {
   #movedAtMs: number | undefined
   #seenAtMs = 0
   #told = 0
+  #isBeyond = false
   readonly #cannotTell: Partial<Record<UnsureReason, number>> = {}
 
   constructor(consumer: string, types: readonly string[] | 'all' | undefined) {
@@ -66,6 +67,13 @@ export class ConsumerTally {
     this.#standing = undefined
   }
 
+  /** The checkpoint, where the newest look was the first to find it beyond the end of its log. */
+  newlyBeyond(): string | undefined {
+    const wasBeyond = this.#isBeyond
+    this.#isBeyond = this.#stored?.inLog?.place === 'beyond_log'
+    return this.#isBeyond && !wasBeyond ? this.#stored?.text : undefined
+  }
+
   /** `undefined` where its lag in seconds would mean nothing. */
   get lagging(): LaggingConsumer | undefined {
     const checkpoint = this.#standing?.checkpoint
@@ -79,11 +87,14 @@ export class ConsumerTally {
     nowMs: number,
   ): Omit<WatchedConsumer, 'lagMs'> {
     const checkpoint = this.#standing?.checkpoint
+    const inLog = this.#stored?.inLog
     return {
       consumer: this.consumer,
       checkpoint: this.#stored?.text ?? '',
       isUnderstood: this.#stored?.checkpoint !== undefined,
-      lagPositions: lagOf(checkpoint, mark),
+      place: inLog?.place,
+      parked: inLog?.parked,
+      lagPositions: inLog === undefined ? lagOf(checkpoint, mark) : inLog.lagPositions,
       ageMs: Math.max(0, nowMs - (this.#movedAtMs ?? this.#seenAtMs)),
       movedAtMs: this.#movedAtMs,
       looks: this.#looks,

@@ -11,7 +11,7 @@ import { inBackground } from '../telemetry/background.ts'
 import { consumerGauges, recordedGauges } from '../telemetry/gauge-readings.ts'
 import { quietly } from '../telemetry/quietly.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
-import { findingOf } from './findings.ts'
+import { describeBeyond, findingOf } from './findings.ts'
 import { Lags } from './lag.ts'
 import { LookPace } from './look-pace.ts'
 import { Losses } from './losses.ts'
@@ -237,6 +237,8 @@ class ConsumerWatch implements Watch {
       const tally = this.#tally(name)
       const of = { consumer: name, incarnation: reading.incarnation, isHandled: tally.isHandled }
       found.push(...tally.look(stored.get(name), shared).map((suspect) => findingOf(suspect, of)))
+      const beyond = tally.newlyBeyond()
+      if (beyond !== undefined) this.#options.logger.warn(`tidemark: ${describeBeyond(name, beyond)}`)
     }
     this.#losses.found(found)
     this.#layout = look.layout
