@@ -28,7 +28,7 @@ const ENDS: Readonly<Record<string, () => void>> = {
   lives: () => {},
 }
 
-const pool = new Pool({ connectionString: options.url, connectionTimeoutMillis: 5_000 })
+const pool = new Pool({ connectionString: options.url, connectionTimeoutMillis: 30_000 })
 const deadly = BigInt(options['deadly-position'])
 const handlerOf =
   (name: string) =>
