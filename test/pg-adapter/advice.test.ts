@@ -140,7 +140,7 @@ const cases: Record<string, Case> = {
 }
 
 const STATEMENTS = /(?<=^ {2}).+;$/gm
-const COSTS = /stale-threshold' \} passes a gap .* lost to every projection$/
+const COSTS = /stale-threshold' \} passes a gap .* handled late where onLateEvent is set$/
 const MOST_ADVICES = 6
 
 /** Does what each error says, one after the other, until the daemon runs or nothing is left to do. */

@@ -9,8 +9,8 @@ const PERMANENT = 'p'
 
 /** What remains if the writers cannot be changed, and what it costs. A message names it last. */
 export const LAST_RESORT: string =
-  "Only where that cannot be done: highWater: { mode: 'stale-threshold' } passes a gap after thresholdMs, and every " +
-  'event that appears there later is lost to every projection'
+  "Only where that cannot be done: highWater: { mode: 'stale-threshold' } passes a gap after thresholdMs. An " +
+  'event that appears there later is not handled in its place: it is counted, and handled late where onLateEvent is set'
 
 /** What is left where writers take their numbers ahead. A message names it last. */
 export const TAKEN_AHEAD: string =
