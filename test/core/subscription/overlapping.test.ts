@@ -105,3 +105,14 @@ test('of two that failed, one may be tried again and the other be delivered anew
   expect(begin(1n, first)('done')).toMatchObject({ isHeld: true })
   expect(begin(2n)('done')).toMatchObject({ through: { position: 2n }, isHeld: false })
 })
+
+test('what is delivered again behind later ones that still run does not set the position back', () => {
+  const begin = rig()
+  const [first, second, third] = [begin(1n), begin(2n), begin(3n)]
+  first('done')
+  begin(1n)('done')
+  const again = begin(2n)
+  second('done')
+  third('done')
+  expect(again('done')).toMatchObject({ through: { position: 3n }, isHeld: false })
+})

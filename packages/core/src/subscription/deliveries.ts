@@ -84,11 +84,11 @@ export class Deliveries<P> {
         ? { through: delivery, failed: undefined, last: delivery }
         : { through: undefined, failed: delivery, last: delivery }
     if (before?.ended) {
-      entry.ended = join(before.ended, entry.ended)
+      entry.ended = this.#join(before.ended, entry.ended)
       this.#remove(before)
     }
     if (after?.ended) {
-      entry.ended = join(entry.ended, after.ended)
+      entry.ended = this.#join(entry.ended, after.ended)
       this.#remove(after)
     }
     if (this.#first !== entry) return undefined
@@ -108,9 +108,17 @@ export class Deliveries<P> {
     if (after) after.before = before
     else this.#last = before
   }
-}
 
-function join<P>(a: Run<P>, b: Run<P>): Run<P> {
-  if (a.failed) return { ...a, last: b.last }
-  return { through: b.through ?? a.through, failed: b.failed, last: b.last }
+  #join(a: Run<P>, b: Run<P>): Run<P> {
+    const last = this.#further(a.last, b.last)
+    if (a.failed) return { ...a, last }
+    return { through: this.#further(a.through, b.through), failed: b.failed, last }
+  }
+
+  /** What was delivered later need not be further: it may have been delivered again, behind what still ran. */
+  #further<D extends Delivery<P> | undefined>(earlier: D, later: D): D {
+    if (later?.position === undefined) return later ?? earlier
+    const before = earlier?.position
+    return before !== undefined && this.#order.compare(later.position, before) < 0 ? earlier : later
+  }
 }
