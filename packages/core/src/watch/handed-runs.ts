@@ -36,11 +36,12 @@ export class HandedRuns {
     const kept = within.flatMap(({ from, to }) => this.#part(from, to < above ? to : above))
     const last = this.#runs.at(-1)?.to
     if (last !== undefined && last > above) kept.push(...this.#part(above + 1n, last))
-    this.#runs = kept
+    this.#runs = joined(kept)
   }
 
   #part(from: bigint, to: bigint): Run[] {
     const part: Run[] = []
+    if (from > to) return part
     for (let index = this.#firstEndingAt(from); index < this.#runs.length; index++) {
       const run = this.#runs[index]
       if (run === undefined || run.from > to) break
@@ -63,4 +64,15 @@ export class HandedRuns {
     }
     return low
   }
+}
+
+/** Neighbours that were cut apart are one run again, so that each cut does not leave one more. */
+function joined(runs: readonly Run[]): Run[] {
+  const joined: Run[] = []
+  for (const run of runs) {
+    const before = joined.at(-1)
+    if (before?.to === run.from - 1n) before.to = run.to
+    else joined.push(run)
+  }
+  return joined
 }
