@@ -78,7 +78,8 @@ const patient = (
 /** Files that share processes: what they import is loaded once, which was half of the time of many. */
 const together = (project: TestProjectInlineConfiguration): TestProjectInlineConfiguration => {
   const { exclude = [], ...test } = project.test ?? {}
-  return { ...project, test: { ...test, isolate: false, exclude: [...exclude, INSTRUMENTED] } }
+  const setupFiles = ['test/support/property-sizes.ts']
+  return { ...project, test: { ...test, setupFiles, isolate: false, exclude: [...exclude, INSTRUMENTED] } }
 }
 
 export default defineConfig({
