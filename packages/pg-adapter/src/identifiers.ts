@@ -15,6 +15,12 @@ export function quoteName({ schema, name }: QualifiedName): string {
   return schema === undefined ? quoteIdentifier(name) : `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`
 }
 
+/** In the form that `parseQualifiedName` reads, and the option `table` takes: quoted only where it has to be. */
+export function writtenName({ schema, name }: QualifiedName): string {
+  const parts = schema === undefined ? [name] : [schema, name]
+  return parts.map((part) => (/^\w+$/.test(part) ? part : quoteIdentifier(part))).join('.')
+}
+
 /** A value in SQL: a message of several statements cannot bind any. */
 export function quoteLiteral(text: string | undefined): string {
   if (text === undefined) return 'null'

@@ -1,26 +1,12 @@
 import { requireKnownOptions } from '@tidemark/core/adapter'
 import type { PostgresEventsOptions, ResolvedPostgresEventsOptions, TraceColumn } from './options.ts'
+import type { Preset } from './presets/preset.ts'
 import { resolvePostgresEventsOptions } from './resolve-options.ts'
 import { resolveTraceColumn, traceColumnName } from './trace-column.ts'
 
 /** Those of `postgresEvents` that a watch has a use for, and one of its own. With `appendedAt` it tells lag in seconds. */
 export interface WatchedPostgresEventsOptions
-  extends Pick<
-    PostgresEventsOptions,
-    | 'pool'
-    | 'table'
-    | 'position'
-    | 'sequence'
-    | 'eventType'
-    | 'placeholderTypes'
-    | 'where'
-    | 'appendedAt'
-    | 'transaction'
-    | 'stream'
-    | 'numbers'
-    | 'name'
-    | 'queryTimeoutMs'
-  > {
+  extends Pick<PostgresEventsOptions, keyof Preset['events'] | 'pool' | 'name' | 'queryTimeoutMs'> {
   /**
    * Where a row has the trace that appended it: a column with a W3C `traceparent`; or a column of JSON, and its key for that; or
    * its keys for the ids of trace and span. The span of a lost event links to it. It is read of lost events alone.

@@ -20,6 +20,11 @@ export function isOfCategory({ stream }: VisibleEvent, category: string | undefi
   return category === undefined || stream === category || (stream?.startsWith(`${category}-`) ?? false)
 }
 
+/** Whether a consumer of those types handles the event; `undefined`: it is not known, so it may. */
+export function isOfTypes({ type }: VisibleEvent, types: readonly string[] | 'all' | undefined): boolean {
+  return types === undefined || types === 'all' || (type !== undefined && types.includes(type))
+}
+
 /** How many of these positions it has passed; `undefined` where that hangs on who fills them. */
 export function countPassed(
   checkpoint: ConsumerCheckpoint,

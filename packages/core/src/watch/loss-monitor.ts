@@ -1,6 +1,5 @@
-import { backOffMs } from '../kernel/back-off.ts'
 import { describeError } from '../kernel/describe-error.ts'
-import { hasCode, InvalidOptionError } from '../kernel/errors.ts'
+import { InvalidOptionError } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import type { HighWaterReading, Holder } from '../ports/event-source.ts'
 import type { KeptLoss } from '../ports/lost-events.ts'
@@ -9,6 +8,7 @@ import type { Look, VisibleEvent } from '../ports/watch-source.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { consumerGauges } from '../telemetry/gauge-readings.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
+import { isOfTypes } from './coverage.ts'
 import { findingOf } from './findings.ts'
 import {
   type HandedLook,
@@ -19,6 +19,7 @@ import {
   stepHanded,
 } from './handed.ts'
 import { HandedRuns } from './handed-runs.ts'
+import { lookOn } from './look-on.ts'
 import {
   type HandedPosition,
   type LossMonitorOptions,
@@ -211,28 +212,24 @@ class HandedEvents<Item> {
 
   async #lookOn(signal: AbortSignal): Promise<void> {
     const { clock, lookIntervalMs } = this.#options
-    let failedInARow = 0
-    while (!signal.aborted) {
-      const beganAtMs = clock.nowMs()
-      let isBehind = false
-      try {
-        isBehind = await this.#look(signal)
-        if (signal.aborted) return
-        failedInARow = 0
-        this.#state = 'watching'
-        this.#error = undefined
-        this.#failures.ended(clock.nowMs())
-      } catch (error) {
-        if (signal.aborted) return
-        failedInARow++
-        this.#failed(error)
-        // Polls on connections that are known would not compare.
-        if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) await this.#polls.forget()
-      }
-      const leastMs = (clock.nowMs() - beganAtMs) * (1 / TIME_SHARE - 1)
-      const pauseMs = isBehind ? leastMs : Math.max(lookIntervalMs, leastMs)
-      await clock.sleep(failedInARow === 0 ? pauseMs : Math.max(pauseMs, backOffMs(failedInARow)), signal)
-    }
+    await lookOn(
+      {
+        look: () => this.#look(signal),
+        onLooked: () => {
+          this.#state = 'watching'
+          this.#error = undefined
+          this.#failures.ended(clock.nowMs())
+        },
+        onFailed: (error) => this.#failed(error),
+        pauseMs: (tookMs, isBehind = false) => {
+          const leastMs = tookMs * (1 / TIME_SHARE - 1)
+          return isBehind ? leastMs : Math.max(lookIntervalMs, leastMs)
+        },
+        polls: this.#polls,
+        clock,
+      },
+      signal,
+    )
   }
 
   /** Whether there is more to look at. */
@@ -322,12 +319,7 @@ class HandedEvents<Item> {
 
   #isHanded = (position: bigint): boolean => this.#handed.has(position)
 
-  #handles = ({ type }: VisibleEvent): boolean => {
-    const { eventTypes } = this.#options
-    return (
-      eventTypes === undefined || eventTypes === 'all' || (type !== undefined && eventTypes.includes(type))
-    )
-  }
+  #handles = (event: VisibleEvent): boolean => isOfTypes(event, this.#options.eventTypes)
 
   #count(because: UnsureReason, count: number): void {
     if (count > 0) this.#cannotTell[because] = (this.#cannotTell[because] ?? 0) + count

@@ -1,7 +1,6 @@
 import type { ConsumerCheckpoint, StoredConsumer } from '../ports/consumer-checkpoints.ts'
 import type { Gap } from '../ports/event-source.ts'
-import type { VisibleEvent } from '../ports/watch-source.ts'
-import { countPassed, isOfCategory, moveBetween } from './coverage.ts'
+import { countPassed, isOfCategory, isOfTypes, moveBetween } from './coverage.ts'
 import { type ConsumerLook, type ConsumerStanding, type Suspect, step } from './exposures.ts'
 import type { LaggingConsumer } from './lag.ts'
 import type { UnsureReason, WatchedConsumer } from './status.ts'
@@ -46,7 +45,9 @@ export class ConsumerTally {
   look(stored: StoredConsumer | undefined, shared: SharedLook): readonly Suspect[] {
     const before = this.#standing
     const category = (stored ?? this.#stored)?.category
-    const appeared = shared.appeared.filter((event) => this.#handles(event) && isOfCategory(event, category))
+    const appeared = shared.appeared.filter(
+      (event) => isOfTypes(event, this.#types) && isOfCategory(event, category),
+    )
     const { standing, lost, unsure } = step(before, { ...shared, appeared, stored })
     this.#standing = standing
     this.#stored = stored
@@ -106,9 +107,6 @@ export class ConsumerTally {
       cannotTell: { ...this.#cannotTell },
     }
   }
-
-  #handles = ({ type }: VisibleEvent): boolean =>
-    this.#types === undefined || this.#types === 'all' || (type !== undefined && this.#types.includes(type))
 
   #unsure(because: UnsureReason, count: number): void {
     if (count > 0) this.#cannotTell[because] = (this.#cannotTell[because] ?? 0) + count

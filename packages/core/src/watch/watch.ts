@@ -1,7 +1,6 @@
-import { backOffMs } from '../kernel/back-off.ts'
 import { deferred } from '../kernel/deferred.ts'
 import { describeError } from '../kernel/describe-error.ts'
-import { hasCode, LifecycleError } from '../kernel/errors.ts'
+import { LifecycleError } from '../kernel/errors.ts'
 import { FailureLog } from '../kernel/failure-log.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import type { StoredConsumer } from '../ports/consumer-checkpoints.ts'
@@ -13,6 +12,7 @@ import { quietly } from '../telemetry/quietly.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
 import { describeBeyond, findingOf } from './findings.ts'
 import { Lags } from './lag.ts'
+import { lookOn } from './look-on.ts'
 import { LookPace } from './look-pace.ts'
 import { Losses } from './losses.ts'
 import { type Missing, missingAfter, startMissing } from './missing.ts'
@@ -191,26 +191,21 @@ class ConsumerWatch implements Watch {
 
   async #lookOn(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options
-    let failedInARow = 0
-    while (!signal.aborted) {
-      const beganAtMs = clock.nowMs()
-      try {
-        await this.#look(signal)
-        if (signal.aborted) return
-        failedInARow = 0
-        this.#state = 'watching'
-        this.#error = undefined
-        this.#failures.ended(clock.nowMs())
-      } catch (error) {
-        if (signal.aborted) return
-        failedInARow++
-        this.#failed(error)
-        // Polls on connections that are known would not compare.
-        if (hasCode(error, 'TIDEMARK_INCARNATION_CHANGED')) await this.#polls.forget()
-      }
-      const pauseMs = this.#pace.pauseMs(clock.nowMs() - beganAtMs)
-      await clock.sleep(failedInARow === 0 ? pauseMs : Math.max(pauseMs, backOffMs(failedInARow)), signal)
-    }
+    await lookOn(
+      {
+        look: () => this.#look(signal),
+        onLooked: () => {
+          this.#state = 'watching'
+          this.#error = undefined
+          this.#failures.ended(clock.nowMs())
+        },
+        onFailed: (error) => this.#failed(error),
+        pauseMs: (tookMs) => this.#pace.pauseMs(tookMs),
+        polls: this.#polls,
+        clock,
+      },
+      signal,
+    )
   }
 
   /** The checkpoints come first: one that was read after the snapshot would make events look lost that are not. */

@@ -1,3 +1,4 @@
+import { writtenName } from '../identifiers.ts'
 import type { PostgresEventsOptions } from '../options.ts'
 
 /** A table of the database, as its catalog has it. */
@@ -180,18 +181,14 @@ export function recognise(tables: readonly CatalogTable[]): readonly RecognisedS
           store: known.store,
           version: known.version(table, beside),
           schema: table.schema,
-          events: known.events && { table: quoted(table), ...known.events },
-          consumerTables: consumerTables.map(quoted),
+          events: known.events && { table: writtenName(table), ...known.events },
+          consumerTables: consumerTables.map(writtenName),
           preset: known.preset,
           cannotTell: known.cannotTell,
         }
       }),
   )
 }
-
-/** In the form that the option `table` takes. */
-const quoted = ({ schema, name }: CatalogTable): string =>
-  [schema, name].map((part) => (/^\w+$/.test(part) ? part : `"${part.replaceAll('"', '""')}"`)).join('.')
 
 function emmettVersion({ indexes }: CatalogTable, beside: readonly CatalogTable[]): string | undefined {
   if (!has(beside, 'emt_processors')) return 'before 0.42'

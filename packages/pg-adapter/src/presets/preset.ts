@@ -1,5 +1,5 @@
 import type { PostgresConsumersOptions } from '../consumers-options.ts'
-import { quoteIdentifier } from '../identifiers.ts'
+import { writtenName } from '../identifiers.ts'
 import type { PostgresEventsOptions } from '../options.ts'
 import { requireText } from '../pool-options.ts'
 
@@ -39,5 +39,6 @@ export const PRESET_OPTIONS: Readonly<Record<keyof PresetOptions, true>> = { sch
 export function tableIn(schema: string | undefined, name: string): string {
   if (schema === undefined) return name
   requireText('schema', schema)
-  return `${/^\w+$/.test(schema) ? schema : quoteIdentifier(schema)}.${name}`
+  // The name may have been made of a part that the user gave: it stands as it is.
+  return `${writtenName({ schema: undefined, name: schema })}.${name}`
 }
