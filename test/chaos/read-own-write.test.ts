@@ -31,7 +31,10 @@ async function api(
       response.status(202).json({ message: error.message })
       return
     }
-    const { rows } = await pool.query('select id, position, process from handled where id = $1', [id])
+    const { rows } = await pool.query(
+      "select id, position, process from handled where id = $1 and projection = 'all'",
+      [id],
+    )
     response.status(201).json(rows)
   })
   const server = createServer(app)
