@@ -147,7 +147,8 @@ const databases: Record<string, Database> = {
     says: ['problem permanent', 'problem explicit_positions', NO_EVENT],
     text: [
       'ALTER TABLE public.events SET LOGGED;',
-      'ALTER SEQUENCE public.events_position_seq SET LOGGED;',
+      // Before Postgres 15 the sequence of an unlogged table is permanent.
+      /ALTER SEQUENCE public\.events_position_seq SET LOGGED;|public\.events_position_seq permanent/,
       'greatest position 41, public.events_position_seq at 0',
       'SELECT setval(',
     ],
