@@ -105,8 +105,9 @@ export default defineConfig({
   },
   test: {
     reporters: ['default', './test/support/plain-reporter.ts'],
-    // One file after the other on a server that all of them share: some restart it.
-    maxWorkers: process.env.ESDB_CONNECTION_STRING === undefined ? 2 : 1,
+    // Three on two cores, as most tests wait for servers and processes. One file after the other on a server that all of
+    // them share: some restart it.
+    maxWorkers: process.env.ESDB_CONNECTION_STRING === undefined ? 3 : 1,
     projects: [
       together({
         extends: true,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { append } from './events.ts'
-import { killInMidBatch, rollingRestarts } from './kills.ts'
+import { killInMidBatch } from './kills.ts'
 import { arrived, expectExact } from './oracle.ts'
 import { spawnDaemon } from './processes.ts'
 import { seeded } from './seed.ts'
@@ -9,10 +9,6 @@ import { until } from './until.ts'
 
 test('a daemon process killed in mid-batch 3 times loses and repeats nothing', async () => {
   await killInMidBatch(seeded('killed daemon'), 3)
-})
-
-test('two daemon processes on the same projections, restarted in turn under load, lose and repeat nothing', async () => {
-  await rollingRestarts(seeded('rolling restart'), 2)
 })
 
 test('of two daemon processes one works while the other stands by, and takes over when the first is killed', async () => {

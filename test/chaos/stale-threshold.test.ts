@@ -5,7 +5,7 @@ import { never } from '../support/never.ts'
 import { eventsOf, PROJECTIONS, startDaemon } from './daemons.ts'
 import { untilArrived } from './oracle.ts'
 import { seeded } from './seed.ts'
-import { expectLossesCounted, holdUntilPassed, killInStaleThresholdMode } from './stale.ts'
+import { expectLossesCounted, holdUntilPassed } from './stale.ts'
 import { chaosStore } from './store.ts'
 import { startWriters } from './writers.ts'
 
@@ -20,10 +20,6 @@ test('stale-threshold mode loses nothing that it does not count, for each projec
   await holder.commit()
   await writers.stop()
   expect(await expectLossesCounted(PROJECTIONS, store)).toBeGreaterThan(0)
-})
-
-test('stale-threshold mode counts each skip once, also where the daemon is killed in mid-batch', async () => {
-  await killInStaleThresholdMode(seeded('killed in stale-threshold mode'), 2)
 })
 
 test('runs that two daemons passed with different views are recorded without overlap, and nothing of them is left out', async () => {
