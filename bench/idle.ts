@@ -8,6 +8,7 @@ import { type PostgresRow, postgresCheckpoints, postgresEvents } from '@tidemark
 import pg from 'pg'
 import { addToBalances, CREATE_BALANCES } from './support/balances.ts'
 import { readCommandLine } from './support/command-line.ts'
+import { Counter } from './support/counting-client.ts'
 import { createDatabase } from './support/database.ts'
 import { withServer } from './support/environment.ts'
 import { CREATE_EVENTS, fillEvents, toTransfer } from './support/event-table.ts'
@@ -21,24 +22,14 @@ const { seconds, events, projections } = readCommandLine(
 /** Longer than any back-off and any checkpoint that follows the mark. */
 const SETTLE_DOWN_MS = 5_000
 
-const sent = new Map<string, number>()
-
-/** Each call is one message, simple or extended: BEGIN and COMMIT are calls of their own. */
-class CountingClient extends pg.Client {
-  override query = ((...parameters: Parameters<pg.Client['query']>) => {
-    const [text] = parameters as unknown as [unknown]
-    const statement = String(text).replaceAll(/\s+/g, ' ').trim().slice(0, 70)
-    sent.set(statement, (sent.get(statement) ?? 0) + 1)
-    return super.query(...parameters)
-  }) as pg.Client['query']
-}
+const counter = new Counter((text) => text.replaceAll(/\s+/g, ' ').trim().slice(0, 70))
 
 await withServer(async (server) => {
   const filling = await createDatabase(server, 'idle')
   await filling.query(`${CREATE_EVENTS}; ${CREATE_BALANCES}`)
   await fillEvents(filling, events)
   await filling.end()
-  const pool = new pg.Pool({ connectionString: server.connectionString('idle'), Client: CountingClient })
+  const pool = new pg.Pool({ connectionString: server.connectionString('idle'), Client: counter.Client })
   const daemon = createDaemon({
     source: postgresEvents({ pool, table: 'events', eventType: 'type' }),
     checkpoints: postgresCheckpoints({ pool }),
@@ -53,9 +44,9 @@ await withServer(async (server) => {
   await daemon.start()
   await daemon.waitUntilProjected()
   await sleep(SETTLE_DOWN_MS)
-  sent.clear()
+  counter.clear()
   await sleep(seconds * 1000)
-  const messages = new Map(sent)
+  const messages = new Map([...counter.sent].map(([text, sent]) => [text, sent.messages]))
   await daemon.stop()
   await pool.end()
   report(messages)

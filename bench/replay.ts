@@ -1,11 +1,15 @@
 /**
  * `pnpm bench:replay`: how fast a projection catches up, beside a bare hand-written loop and beside Emmett's consumer.
- * Every contender does the same work (support/balances.ts), with its checkpoint in the same transaction.
+ * Every contender does the same work (support/balances.ts), with its checkpoint in the same transaction. Instead of
+ * that, by flags: `--policies`: what each policy for failures costs, and what a batch sends; `--many-types`: small events of
+ * many types, of which few are wanted; `--large-events`: events of 5 kB; both with the memory that they take.
  */
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
 import { bareLoop, CREATE_LOOP_CHECKPOINTS } from './replay/bare-loop.ts'
 import { runInterleaved } from './replay/contender.ts'
 import { emmett, fillEmmett, setEmmettIndex } from './replay/emmett.ts'
+import { comparePolicies } from './replay/policies.ts'
+import { replayLargeEvents, replayManyTypes } from './replay/shapes.ts'
 import { tidemark } from './replay/tidemark.ts'
 import { CREATE_BALANCES, type Transfer } from './support/balances.ts'
 import { readCommandLine } from './support/command-line.ts'
@@ -17,13 +21,20 @@ import { printTable, wholeNumber } from './support/table.ts'
 
 console.log('pnpm bench:replay')
 const parameters = readCommandLine(
-  { events: 200_000, rounds: 5, 'emmett-events': 20_000, 'emmett-rounds': 3 },
-  { events: 10_000, rounds: 1, 'emmett-events': 1_000, 'emmett-rounds': 1 },
+  { events: 200_000, rounds: 5, 'emmett-events': 20_000, 'emmett-rounds': 3, 'failing-events': 20_000 },
+  { events: 10_000, rounds: 1, 'emmett-events': 1_000, 'emmett-rounds': 1, 'failing-events': 3_000 },
+  ['policies', 'many-types', 'large-events'],
 )
 const { events, rounds } = parameters
 const PAGE_SIZES = [100, 500, 1000, 5000]
 
 await withServer(async (server) => {
+  if (parameters.policies) {
+    await comparePolicies(server, { events, failingEvents: parameters['failing-events'], rounds })
+  }
+  if (parameters['many-types']) await replayManyTypes(server, events, rounds)
+  if (parameters['large-events']) await replayLargeEvents(server, Math.ceil(events / 10), rounds)
+  if (parameters.policies || parameters['many-types'] || parameters['large-events']) return
   await besideBareLoop(server)
   await besideEmmett(server)
 })
@@ -39,7 +50,7 @@ async function besideBareLoop(server: EmbeddedPostgres): Promise<void> {
   const byDefault = 'Tidemark, batchSize by default'
   const rates = await runInterleaved([
     ...PAGE_SIZES.flatMap((pageSize) => [
-      bareLoop(pool, pageSize, events, rounds),
+      bareLoop({ pool, pageSize, handled: events, events, rounds }),
       tidemark({ ...onOwnTable, columns, name: ofTidemark(pageSize), batchSize: pageSize }),
     ]),
     tidemark({ ...onOwnTable, columns, name: byDefault }),

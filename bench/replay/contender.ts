@@ -39,3 +39,32 @@ export async function timed(use: () => Promise<void>): Promise<number> {
 export async function emptyTables(pool: pg.Pool, tables: readonly string[]): Promise<void> {
   await pool.query(`truncate ${tables.join(', ')}`)
 }
+
+/** The same, and the most memory of its process that each run has taken beyond what was there before it. */
+export function weighed(contender: Contender, peaks: Map<string, number[]>): Contender {
+  return {
+    ...contender,
+    run: async () => {
+      global.gc?.()
+      const before = taken()
+      let most = before
+      const sampling = setInterval(() => {
+        most = Math.max(most, taken())
+      }, SAMPLED_EVERY_MS)
+      try {
+        return await contender.run()
+      } finally {
+        clearInterval(sampling)
+        peaks.set(contender.name, [...(peaks.get(contender.name) ?? []), most - before])
+      }
+    },
+  }
+}
+
+const SAMPLED_EVERY_MS = 10
+
+/** With what is not collected yet: a process needs room for that too. */
+function taken(): number {
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}

@@ -18,6 +18,10 @@ export interface TidemarkContender {
     DaemonOptions<bigint, PostgresRow, pg.PoolClient>,
     'metrics' | 'telemetry' | 'traceContext'
   >
+  /** @default every event */
+  readonly eventTypes?: readonly string[]
+  /** How many there are to handle. @default all */
+  readonly handled?: number
   readonly events: number
   readonly rounds: number
   readonly prepare?: () => Promise<void>
@@ -25,7 +29,8 @@ export interface TidemarkContender {
 
 /** A whole daemon, from `start()` (every condition checked) until everything is projected. */
 export function tidemark(contender: TidemarkContender): Contender {
-  const { pool, table, position, columns, toTransfer, batchSize, events } = contender
+  const { pool, table, position, columns, toTransfer, batchSize, eventTypes, events } = contender
+  const { handled = events } = contender
   const checkpoints = postgresCheckpoints({ pool })
   return {
     name: contender.name,
@@ -37,7 +42,10 @@ export function tidemark(contender: TidemarkContender): Contender {
     },
     run: async () => {
       const daemon = createDaemon({
-        source: postgresEvents({ pool, table, position, columns }),
+        source: postgresEvents({
+          ...{ pool, table, position, columns },
+          ...(eventTypes === undefined ? {} : { eventType: 'type' }),
+        }),
         checkpoints,
         ...contender.telemetry,
         projections: [
@@ -45,6 +53,7 @@ export function tidemark(contender: TidemarkContender): Contender {
             name: 'balances',
             handle: (rows, { tx }) => addToBalances(tx, rows.map(toTransfer)),
             ...(batchSize === undefined ? {} : { batchSize }),
+            ...(eventTypes === undefined ? {} : { eventTypes }),
           },
         ],
       })
@@ -52,7 +61,7 @@ export function tidemark(contender: TidemarkContender): Contender {
         await daemon.start()
         await daemon.waitUntilProjected()
       })
-      await requireProjected(pool, events)
+      await requireProjected(pool, handled)
       await daemon.stop()
       return { events, seconds }
     },

@@ -2,16 +2,18 @@ import { parseArgs } from 'node:util'
 
 /**
  * Numbers given as `--name value`, over their defaults; with `--quick` over those of a smoke run, whose figures mean
- * nothing. Prints them first, so that a figure is never without its parameters.
+ * nothing. `flags` are given as `--name` alone. Prints them first, so that a figure is never without its parameters.
  */
-export function readCommandLine<K extends string>(
+export function readCommandLine<K extends string, F extends string = never>(
   defaults: Readonly<Record<K, number>>,
   quick: Readonly<Partial<Record<K, number>>>,
-): Readonly<Record<K, number>> {
+  flags: readonly F[] = [],
+): Readonly<Record<K, number> & Record<F, boolean>> {
   const names = Object.keys(defaults) as K[]
   const { values } = parseArgs({
     options: {
       quick: { type: 'boolean' },
+      ...Object.fromEntries(flags.map((flag) => [flag, { type: 'boolean' } as const])),
       ...Object.fromEntries(names.map((name) => [name, { type: 'string' } as const])),
     },
   })
@@ -24,7 +26,10 @@ export function readCommandLine<K extends string>(
     if (!Number.isFinite(value) || value <= 0) throw new RangeError(`--${name} ${text}: a number above 0`)
     chosen[name] = value
   }
-  console.log(`parameters: ${names.map((name) => `--${name} ${chosen[name]}`).join(' ')}`)
+  const set = flags.filter((flag) => given[flag] === true)
+  const shown = [...names.map((name) => `--${name} ${chosen[name]}`), ...set.map((flag) => `--${flag}`)]
+  console.log(`parameters: ${shown.join(' ')}`)
   if (given.quick) console.log('--quick: a smoke run; its figures mean nothing')
-  return chosen
+  const isSet = Object.fromEntries(flags.map((flag) => [flag, set.includes(flag)])) as Record<F, boolean>
+  return { ...chosen, ...isSet }
 }
