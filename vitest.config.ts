@@ -35,7 +35,7 @@ const onPostgres = (
   },
 })
 
-/** Each client of EventStoreDB and KurrentDB in processes of its own: they clash on a global. */
+/** A project for each client of EventStoreDB and KurrentDB: in one process they clash on a global. */
 const onEsdb = (
   name: string,
   client: 'eventstore' | 'kurrentdb',
@@ -125,12 +125,17 @@ export default defineConfig({
       together(onPostgres('pg-adapter', ['test/pg-adapter/**/*.test.ts'])),
       onPostgres('pg-adapter-instrumented', [`test/pg-adapter/${INSTRUMENTED}`]),
       together(onPostgres('presets', ['test/presets/**/*.test.ts'])),
-      onEsdb('esdb-adapter-eventstore', 'eventstore', ['test/esdb-adapter/**/*.test.ts']),
-      onEsdb(
-        'esdb-adapter-kurrentdb',
-        'kurrentdb',
-        ['test/esdb-adapter/**/*.test.ts'],
-        [FAULTS, ESDB_SERVER],
+      together(onEsdb('esdb-adapter-eventstore', 'eventstore', ['test/esdb-adapter/**/*.test.ts'])),
+      together(
+        onEsdb(
+          'esdb-adapter-kurrentdb',
+          'kurrentdb',
+          ['test/esdb-adapter/**/*.test.ts'],
+          [FAULTS, ESDB_SERVER],
+        ),
+      ),
+      ...ESDB_CLIENTS.map((client) =>
+        onEsdb(`esdb-adapter-${client}-instrumented`, client, [`test/esdb-adapter/${INSTRUMENTED}`]),
       ),
       onEsdb('extra-esdb-server', 'kurrentdb', [ESDB_SERVER]),
       together(onPostgres('conformance', ['test/conformance/**/*.test.ts'])),
