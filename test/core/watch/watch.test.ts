@@ -306,3 +306,17 @@ test.each<[string, Partial<WatchOptions>, string]>([
   expect(make).toThrow(InvalidOptionError)
   expect(make).toThrow(option)
 })
+
+test.each<[string, Partial<WatchOptions>, string]>([
+  [
+    'a source that cannot be watched',
+    { source: {} as never },
+    'watchedPostgresEvents(...) or watchedEsdbEvents(...)',
+  ],
+  ['no consumers', { consumers: [] }, 'postgresConsumers(...) or esdbConsumers(...)'],
+  ['consumers that are none', { consumers: {} as never }, 'postgresConsumers(...) or esdbConsumers(...)'],
+])('a refusal of %s names what makes it for each store', (_, options, names) => {
+  const store = new WatchedStore()
+  const make = (): unknown => createWatch({ source: store.source, consumers: store.consumers(), ...options })
+  expect(make).toThrow(names)
+})
