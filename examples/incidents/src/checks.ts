@@ -90,7 +90,7 @@ export function hasNoOpenLetters(projection: ProjectionName): Check {
 /** Of the orders above `from`: the loop has begun there. */
 export function hasEachInvoiceOnce(from: bigint): Check {
   return {
-    what: `each order that is older than ${LONGEST_WAIT_SECONDS} s has one invoice, of its amount`,
+    what: `each order above ${from} that is older than ${LONGEST_WAIT_SECONDS} s has one invoice, of its amount`,
     holds: async (pool) =>
       await isTrue(
         pool,
