@@ -65,7 +65,7 @@ function report(messages: ReadonlyMap<string, number>): void {
   )
   const perSecond = total / seconds
   console.log(
-    `${perSecond.toFixed(2)} messages a second, target 2; ${(perSecond / projections).toFixed(2)} x the baseline of ` +
+    `${perSecond.toFixed(2)} messages a second, target 3; ${(perSecond / projections).toFixed(2)} x the baseline of ` +
       'one message a second from each projection',
   )
 }

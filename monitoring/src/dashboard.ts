@@ -3,7 +3,6 @@ import {
   BigValueColorMode,
   GraphDrawStyle,
   LineInterpolation,
-  VizLegendOptionsBuilder,
 } from '@grafana/grafana-foundation-sdk/common'
 import {
   type Dashboard,
@@ -108,9 +107,7 @@ function viewOf(view: View, runbook: RunbookAddress): AnyPanelBuilder {
 }
 
 function graph(unit: string, style?: 'bars' | 'steps'): TimeSeriesBuilder {
-  // The builder hides it by default: nobody would see whose line it is.
-  const legend = new VizLegendOptionsBuilder().showLegend(true)
-  const builder = new TimeSeriesBuilder().unit(unit).min(0).legend(legend)
+  const builder = new TimeSeriesBuilder().unit(unit).min(0)
   if (style === 'bars') builder.drawStyle(GraphDrawStyle.Bars).fillOpacity(60)
   if (style === 'steps') builder.lineInterpolation(LineInterpolation.StepAfter)
   return builder
@@ -136,9 +133,6 @@ const TEXT_COLORS: Readonly<Record<string, string>> = {
   stalled: 'red',
   delivering: 'green',
   stale: 'red',
-  'in its log': 'green',
-  'off its log': 'orange',
-  'beyond its log': 'red',
 }
 
 function mappings(texts: Texts): ValueMapping[] {

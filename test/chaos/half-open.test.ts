@@ -11,7 +11,7 @@ import { gate, until } from './until.ts'
 /** Far above what a statement takes, far below what TCP waits by itself. */
 const QUERY_TIMEOUT_MS = 1_500
 
-async function behindProxy() {
+async function behindProxy(pollIntervalMs = 50) {
   const store = await chaosStore()
   const proxy = await startProxy(store)
   const handler = gate()
@@ -30,7 +30,7 @@ async function behindProxy() {
         },
       },
     ],
-    pollIntervalMs: 50,
+    pollIntervalMs,
     telemetry: {
       pollFailed: ({ error }) => errors.push(error),
       handlerFailed: ({ error }) => errors.push(error),
@@ -50,6 +50,15 @@ test('polls that are never answered are given up, and others made', async () => 
   await until('the silence was noticed', timedOut)
   await expectExact([{ name: 'all' }], store)
   expect(daemon.status().highWater.state).toBe('polling')
+})
+
+test('a wait for the next number that has gone silent is given up, and what was appended meanwhile is found', async () => {
+  const { store, proxy } = await behindProxy(600_000)
+  proxy.silence()
+  await append(store, 10)
+  await expectExact([{ name: 'all' }], store)
+  await append(store, 10)
+  await expectExact([{ name: 'all' }], store)
 })
 
 test('a batch whose connection went silent is handled again by another, once the server has let go of it', async () => {

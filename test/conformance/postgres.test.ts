@@ -94,6 +94,7 @@ register(
       'stalls',
       'incarnations',
       'rewinds',
+      'wake_ups',
     ],
   }),
 )
@@ -102,7 +103,7 @@ register(
   'events in Postgres, in stale-threshold mode',
   eventSourceConformance({
     make: () => makeEvents({ mode: 'stale-threshold', thresholdMs: 60_000 }),
-    capabilities: ['dense_positions', 'type_filter', 'append_times', 'deletes', 'stalls'],
+    capabilities: ['dense_positions', 'type_filter', 'append_times', 'deletes', 'stalls', 'wake_ups'],
   }),
 )
 

@@ -7,7 +7,7 @@ import {
   LateEventsError,
   StoreRewoundError,
 } from '@tidemark/core'
-import { ProgressNeededError, wholeUnit } from '@tidemark/core/adapter'
+import { ProgressNeededError, type WakeUp, wholeUnit } from '@tidemark/core/adapter'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -240,7 +240,7 @@ describe('a wake-up', () => {
     const source = altered(events, {
       wakeUps: async function* (signal) {
         listened++
-        if (listened === 1) throw new Error('LISTEN failed')
+        if (listened === 1) throw new TransientError('LISTEN failed')
         if (listened === 2) return
         yield* events.wakeUps?.(signal) ?? []
       },
@@ -259,11 +259,15 @@ describe('a wake-up', () => {
     const warnings: string[] = []
     let listened = 0
     const source = altered(events, {
-      // Once it works, then fails again.
-      wakeUps: async function* () {
-        if (++listened === 20) yield
-        throw new Error('LISTEN failed')
+      // Once it works for a while, then fails again.
+      wakeUps: async function* (signal) {
+        if (++listened === 20) {
+          yield
+          await clock.sleep(10_000, signal)
+        }
+        throw new TransientError('LISTEN failed')
       },
+      isTransient: () => true,
     })
     const { agent, clock } = agentOn({
       source,
@@ -282,6 +286,99 @@ describe('a wake-up', () => {
     expect(warnings).toHaveLength(2)
     expect(failures).toEqual([])
     expect(agent.status()).toMatchObject({ state: 'polling', error: undefined })
+  })
+
+  test('source that is refused for good is asked again once in five minutes', async () => {
+    let listened = 0
+    const source = altered(inMemoryEvents<string>(), {
+      // biome-ignore lint/correctness/useYield: it is refused before it tells anything
+      wakeUps: async function* () {
+        listened++
+        throw new Error('permission denied')
+      },
+      isTransient: () => false,
+    })
+    const { agent, clock } = agentOn({ source })
+    await agent.start()
+    await clock.advance(290_000)
+    expect(listened).toBe(1)
+    await clock.advance(20_000)
+    expect(listened).toBe(2)
+  })
+
+  describe('of what the store has handed out', () => {
+    /** A source that tells all, until its wake-ups are ended; polls of it, and what they find. */
+    const telling = () => {
+      const told: WakeUp<bigint>[] = []
+      const state = {
+        polls: 0,
+        next: reading({ head: 1n, settled: 1n, mark: 1n }),
+        isOver: false,
+        wake: () => {},
+      }
+      const source = scripted(() => {
+        state.polls++
+        return state.next
+      })
+      const wakeUps = async function* (signal: AbortSignal): AsyncGenerator<WakeUp<bigint>> {
+        signal.addEventListener('abort', end)
+        for (state.isOver = false; !state.isOver; ) {
+          yield* told.splice(0)
+          await new Promise<void>((resolve) => {
+            state.wake = resolve
+          })
+        }
+      }
+      const tell = (handedOut: bigint): void => {
+        told.push({ handedOut, tellsAll: true })
+        state.wake()
+      }
+      const end = (): void => {
+        state.isOver = true
+        state.wake()
+      }
+      return { source: { ...source, wakeUps }, state, tell, end }
+    }
+
+    const started = async () => {
+      const made = telling()
+      const { agent, clock } = agentOn({ source: made.source, pollIntervalMs: 60_000 })
+      made.tell(1n)
+      await agent.start()
+      await clock.advance(130_000)
+      return {
+        ...made,
+        agent,
+        clock,
+        polls: async (work: () => void) => {
+          const before = made.state.polls
+          work()
+          await clock.advance(1_000)
+          return made.state.polls - before
+        },
+      }
+    }
+
+    test('brings one poll where it tells of more than polls have seen, and none where it does not', async () => {
+      const { polls, tell, state } = await started()
+      expect(await polls(() => tell(1n))).toBe(0)
+      state.next = reading({ head: 2n, settled: 2n, mark: 2n })
+      expect(await polls(() => tell(2n))).toBe(1)
+      // As a number that was read while a writer was at it: too high.
+      expect(await polls(() => tell(34n))).toBe(1)
+    })
+
+    test('leaves polls as they are while a transaction is open', async () => {
+      const { polls, tell, state } = await started()
+      state.next = reading({ head: 2n, settled: 1n, mark: 1n })
+      expect(await polls(() => tell(2n))).toBeGreaterThan(20)
+    })
+
+    test('brings a poll when it ends, and is relied on no longer', async () => {
+      const { polls, end, state } = await started()
+      state.next = reading({ head: 2n, settled: 2n, mark: 2n })
+      expect(await polls(end)).toBeGreaterThan(5)
+    })
   })
 
   test.each([

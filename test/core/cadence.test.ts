@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { leastRestMs, nextBackOffMs, restMs } from '../../packages/core/src/high-water/cadence.ts'
 
+/** By polling alone. */
+const POLLED = { moved: false, behind: false, isTold: false }
 const cadence = { pollIntervalMs: 1_000, pollTimeShare: 0.5 }
 
 function waits(polls: number, outcome: { readonly behind: boolean }): number[] {
   const all: number[] = []
   let backOffMs = 0
   for (let poll = 0; poll < polls; poll++) {
-    backOffMs = nextBackOffMs(cadence, { moved: false, behind: outcome.behind, backOffMs })
+    backOffMs = nextBackOffMs(cadence, { ...POLLED, behind: outcome.behind, backOffMs })
     all.push(backOffMs)
   }
   return all
@@ -15,8 +17,8 @@ function waits(polls: number, outcome: { readonly behind: boolean }): number[] {
 
 describe('polling', () => {
   test('goes on at once while something moves, whatever the back-off was', () => {
-    expect(nextBackOffMs(cadence, { moved: true, behind: true, backOffMs: 50 })).toBe(0)
-    expect(nextBackOffMs(cadence, { moved: true, behind: false, backOffMs: 1_000 })).toBe(0)
+    expect(nextBackOffMs(cadence, { ...POLLED, moved: true, behind: true, backOffMs: 50 })).toBe(0)
+    expect(nextBackOffMs(cadence, { ...POLLED, moved: true, backOffMs: 1_000 })).toBe(0)
   })
 
   test('of an idle store backs off from 1 ms to the poll interval and stays there', () => {
@@ -24,6 +26,18 @@ describe('polling', () => {
     expect(idle.slice(0, 4)).toEqual([1, 2, 4, 8])
     expect(idle.at(-1)).toBe(1_000)
     expect(Math.max(...idle)).toBe(1_000)
+  })
+
+  test('rests for the poll interval where everything is settled and the next append is told', () => {
+    const told = { ...POLLED, isTold: true, backOffMs: 0 }
+    expect(nextBackOffMs(cadence, { ...told, moved: true })).toBe(1_000)
+    expect(nextBackOffMs(cadence, told)).toBe(1_000)
+  })
+
+  test('behind an open transaction goes on as ever, though the next append is told: its end is not', () => {
+    const told = { ...POLLED, isTold: true, behind: true }
+    expect(nextBackOffMs(cadence, { ...told, moved: true, backOffMs: 50 })).toBe(0)
+    expect(nextBackOffMs(cadence, { ...told, backOffMs: 0 })).toBe(1)
   })
 
   test('behind an open transaction never waits longer than 50 ms, however long it stays open', () => {
@@ -43,7 +57,7 @@ describe('polling', () => {
 
   test('never waits longer than a poll interval that is shorter than 50 ms', () => {
     const quick = { ...cadence, pollIntervalMs: 10 }
-    expect(nextBackOffMs(quick, { moved: false, behind: true, backOffMs: 9 })).toBe(10)
+    expect(nextBackOffMs(quick, { ...POLLED, behind: true, backOffMs: 9 })).toBe(10)
   })
 
   test('takes no more than its share of time', () => {

@@ -37,7 +37,7 @@ export function altered<P, E>(source: EventSource<P, E>, by: Partial<EventSource
   }
 }
 
-async function* none(): AsyncGenerator<void> {}
+async function* none(): AsyncGenerator<undefined> {}
 
 export function alteredCheckpoints<Tx>(
   store: CheckpointStore<Tx>,

@@ -110,7 +110,7 @@ steered('wake-ups reject with what no retry mends', async () => {
   await expect(hint()).rejects.toMatchObject({ type: 'access-denied' })
 })
 
-function listen(source: { wakeUps?(signal: AbortSignal): AsyncIterable<void> }) {
+function listen(source: { wakeUps?(signal: AbortSignal): AsyncIterable<unknown> }) {
   const listening = new AbortController()
   const hints = source.wakeUps?.(listening.signal)[Symbol.asyncIterator]()
   if (hints === undefined) throw new Error('expected wake-ups')
@@ -127,7 +127,7 @@ function listen(source: { wakeUps?(signal: AbortSignal): AsyncIterable<void> }) 
 }
 
 async function hear(
-  source: { wakeUps?(signal: AbortSignal): AsyncIterable<void> },
+  source: { wakeUps?(signal: AbortSignal): AsyncIterable<unknown> },
   signal: AbortSignal,
 ): Promise<void> {
   for await (const _ of source.wakeUps?.(signal) ?? []);

@@ -190,7 +190,7 @@ test('while idle an agent sends the server one message an interval, and asks for
       })
     },
   }
-  const agent = await agentOver({ pool: counted, table: events.name })
+  const agent = await agentOver({ pool: counted, table: events.name, wakeUps: 'none' })
   await agent.freshReading()
   await agent.freshReading()
   messages.length = 0

@@ -18,7 +18,7 @@ test('polls that get no connection from a pool that is used up are told, while t
   const pool = db.newPool({ max: 2 })
   const warnings: string[] = []
   const daemon = await startDaemon({
-    source: postgresEvents({ pool, table: events.name }),
+    source: postgresEvents({ pool, table: events.name, wakeUps: 'none' }),
     checkpoints: checkpointsBeside(events, pool),
     projections: [recorder(events, 'balances')],
     logger: { info: () => {}, warn: (message) => warnings.push(message), error: () => {} },

@@ -113,7 +113,7 @@ class LogSource<P, E extends EsdbEvent> implements EsdbEventSource<P, E> {
     return (await loadPage(this.#log, this.#timeoutMs, asked)).events as readonly E[]
   }
 
-  wakeUps(signal: AbortSignal): AsyncIterable<void> {
+  wakeUps(signal: AbortSignal): AsyncIterable<undefined> {
     return wakeUps(this.#log, signal)
   }
 

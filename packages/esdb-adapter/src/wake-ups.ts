@@ -17,7 +17,7 @@ type Log = Pick<EventLog<unknown>, 'isNews' | 'subscribe'>
  * drop: this does, one call at a time, at most one new call a second, and less often where the server does not answer.
  * Ends with the signal; rejects with an error that no retry mends.
  */
-export async function* wakeUps(log: Log, signal: AbortSignal): AsyncGenerator<void> {
+export async function* wakeUps(log: Log, signal: AbortSignal): AsyncGenerator<undefined> {
   let failuresInARow = 0
   while (!signal.aborted) {
     const begunMs = performance.now()

@@ -41,6 +41,11 @@ export class ConsumersUnreadableError extends TidemarkError {
   readonly code = 'TIDEMARK_CONSUMERS_UNREADABLE'
 }
 
+/** Nobody can tell when something is appended. Polling alone goes on. The message says why, and what to do. */
+export class WakeUpsUnavailableError extends TidemarkError {
+  readonly code = 'TIDEMARK_WAKE_UPS_UNAVAILABLE'
+}
+
 /** The server is a standby, or about to be promoted. Retried: a failover passes. */
 export class NotPrimaryError extends TidemarkError {
   readonly code = 'TIDEMARK_NOT_PRIMARY'

@@ -1,6 +1,7 @@
 import type { HighWaterReading, HighWaterRequest, OpenedSource } from '@tidemark/core/adapter'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
 import { openProven } from './proof/first-poll.ts'
+import type { InspectedSequence } from './proof/inspection.ts'
 import type { SourceMemory } from './proof/poll-memory.ts'
 import { readProvenHighWater } from './proof/proven-high-water.ts'
 import { openStale, readStaleHighWater } from './stale-high-water.ts'
@@ -16,6 +17,11 @@ export async function openHighWater(
   return options.staleThreshold === undefined
     ? await openProven(options, memory, signal)
     : await openStale(options, signal)
+}
+
+/** The sequence, quoted for SQL, that an opened source or a poll of it has found. */
+export function sequenceIn(memory: unknown): string | undefined {
+  return (memory as { readonly sequence?: InspectedSequence }).sequence?.name
 }
 
 /** One poll, in the mode that the options name. */

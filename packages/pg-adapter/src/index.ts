@@ -20,6 +20,7 @@ export {
   TransactionLeftOpenError,
   TransactionPendingError,
   TransactionTimedOutError,
+  WakeUpsUnavailableError,
 } from './errors.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
 export {
@@ -27,6 +28,7 @@ export {
   type PostgresEventsOptions,
   type PostgresRow,
   type TraceColumn,
+  type WakeUpsOption,
 } from './options.ts'
 export { type AxonOptions, axon } from './presets/axon.ts'
 export { commanded } from './presets/commanded.ts'

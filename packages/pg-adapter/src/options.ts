@@ -143,6 +143,19 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
    */
   readonly allowMissingIndex?: boolean
   /**
+   * How polls learn that something was appended, while nothing is. A hint only: where it fails, polling alone goes on, the log
+   * says so once, and it is tried again.
+   * - `'wait'`: one connection of the pool stays with it. A statement of one second looks at the sequence again and again, every 3 ms
+   * after an event, every 100 ms after minutes without one, and tells when a number was handed out. Between two looks it commits. Needs
+   * the right to use PL/pgSQL, and a pool that has two connections left beside it.
+   * - `{ listen: channel }`: the same connection listens for what your writers NOTIFY, after each append. Needs a connection of its own
+   * to the server: through a pooler in transaction mode nothing arrives, which is noticed. NOTIFY makes commits wait for each other.
+   * - `'none'`: an event after a quiet time waits for `pollIntervalMs` at most.
+   * - Change it when: the pool has no connection to spare, writers notify already, or the looks are too many commits for you.
+   * @default 'wait'
+   */
+  readonly wakeUps?: WakeUpsOption
+  /**
    * The longest that a statement of a poll or a page may take, and the wait for a connection of the pool. The server ends the
    * statement then (`statement_timeout`, for these alone); a second later it is given up here too, and its connection is
    * destroyed, in case that it has gone silent. A page that takes longer, as one for rare `eventTypes` may, is asked for again
@@ -154,6 +167,9 @@ export interface PostgresEventsOptions<E = PostgresRow, K extends PropertyKey = 
    */
   readonly queryTimeoutMs?: number
 }
+
+/** See `PostgresEventsOptions.wakeUps`. */
+export type WakeUpsOption = 'wait' | 'none' | { readonly listen: string }
 
 export interface ResolvedPostgresEventsOptions<E> {
   readonly pool: BoundedPool
@@ -176,6 +192,7 @@ export interface ResolvedPostgresEventsOptions<E> {
   readonly allowMissingIndex: boolean
   /** Of a source that is watched, not read; its positions may be NULL, since nothing is read by them. */
   readonly watched: WatchedColumns | undefined
+  readonly wakeUps: WakeUpsOption
   /** Quoted, for SQL. */
   readonly sql: { readonly table: string; readonly position: string }
 }

@@ -5,9 +5,11 @@ import {
   POSTGRES_EVENTS_DEFAULTS,
   type PostgresEventsOptions,
   type ResolvedPostgresEventsOptions,
+  type WakeUpsOption,
 } from './options.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
 import { boundedPool } from './query-timeout.ts'
+import { greatestSize, LEAST_SIZE } from './wake-ups/spare-connection.ts'
 
 const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true>> = {
   pool: true,
@@ -28,6 +30,7 @@ const POSTGRES_EVENTS_OPTIONS: Readonly<Record<keyof PostgresEventsOptions, true
   highWater: true,
   allowMissingIndex: true,
   queryTimeoutMs: true,
+  wakeUps: true,
 }
 
 /** With every default. Throws `InvalidOptionError`. */
@@ -69,6 +72,7 @@ export function resolvePostgresEventsOptions<E>(
     ),
     allowMissingIndex: options.allowMissingIndex ?? false,
     watched: undefined,
+    wakeUps: resolveWakeUps(options),
     sql: { table: quoteName(table), position: quoteIdentifier(position) },
   })
 }
@@ -90,6 +94,27 @@ function resolveNumbers({
     )
   }
   return numbers === 'taken-ahead'
+}
+
+/** Where nobody asked for them, a pool that is too small is told of when the wake-ups begin. */
+function resolveWakeUps({ wakeUps, pool }: Pick<PostgresEventsOptions, 'wakeUps' | 'pool'>): WakeUpsOption {
+  if (wakeUps === undefined || wakeUps === 'none') return wakeUps ?? 'wait'
+  if (wakeUps !== 'wait') {
+    if (typeof wakeUps !== 'object' || wakeUps === null) {
+      throw new InvalidOptionError('wakeUps', `'wait', 'none' or { listen: 'channel' }`, wakeUps)
+    }
+    requireKnownOptions(wakeUps, { listen: true }, 'wakeUps')
+    requireText('wakeUps.listen', wakeUps.listen)
+  }
+  const max = greatestSize(pool)
+  if (max !== undefined && max < LEAST_SIZE) {
+    throw new InvalidOptionError(
+      'wakeUps',
+      `'none', or a pool of at least ${LEAST_SIZE} connections: one stays with the wake-ups`,
+      `a pool of at most ${max}`,
+    )
+  }
+  return wakeUps
 }
 
 function resolvePlaceholderTypes({

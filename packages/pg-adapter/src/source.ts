@@ -15,12 +15,13 @@ import {
   type OpenedSource,
   type OpenRequest,
   type Page,
+  type WakeUp,
   type WatchSource,
 } from '@tidemark/core/adapter'
 import { toldPool } from './client.ts'
 import { findIn } from './find-in.ts'
 import { HandedOut } from './handed-out.ts'
-import { openHighWater, readHighWater } from './high-water.ts'
+import { openHighWater, readHighWater, sequenceIn } from './high-water.ts'
 import { loadPage } from './load.ts'
 import { lookAt } from './look.ts'
 import { oldestAbove } from './oldest-above.ts'
@@ -37,6 +38,7 @@ import { withTableSchema } from './proof/table-schema.ts'
 import { resolvePostgresEventsOptions } from './resolve-options.ts'
 import { KnownBackends } from './server/backends.ts'
 import { isTransientPostgresError } from './transience.ts'
+import { wakeUps } from './wake-ups/wake-ups.ts'
 import { resolveWatchedOptions, type WatchedPostgresEventsOptions } from './watched-options.ts'
 
 /**
@@ -47,7 +49,11 @@ export function postgresEvents<E = PostgresRow, const K extends PropertyKey = Pr
   options: PostgresEventsOptions<E, K>,
 ): EventSource<bigint, E> & EventsTypedBy<K> {
   const source = new PostgresEventSource(resolvePostgresEventsOptions(options))
-  return Object.assign(source, { typeField: options.typeField })
+  const { typeField, wakeUps: how } = options
+  return Object.assign(source, {
+    typeField,
+    ...(how === 'none' ? {} : { wakeUps: (signal: AbortSignal) => source.hints(signal) }),
+  })
 }
 
 /**
@@ -90,6 +96,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   readonly passesUnproven: boolean
   readonly lateEventWindowMs: number | undefined
   #options: ResolvedPostgresEventsOptions<E>
+  #sequence: string | undefined
   readonly #memory = { backends: new KnownBackends(), former: new FormerSequences() }
   readonly #pages = { ranges: new PageRanges(), columns: new PageColumns() }
 
@@ -103,11 +110,15 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   }
 
   async open(request: OpenRequest): Promise<OpenedSource> {
-    return await openHighWater(await this.#told(request), this.#memory, request.signal)
+    const opened = await openHighWater(await this.#told(request), this.#memory, request.signal)
+    this.#sequence = sequenceIn(opened.memory)
+    return opened
   }
 
   async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
-    return await readHighWater(await this.#told(request), this.#memory, request)
+    const reading = await readHighWater(await this.#told(request), this.#memory, request)
+    this.#sequence = sequenceIn(reading.memory) ?? this.#sequence
+    return reading
   }
 
   async load(request: LoadRequest<bigint>): Promise<Page<bigint, E>> {
@@ -150,6 +161,12 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   async oldestAbove(request: OldestRequest): Promise<readonly (OldestAbove | undefined)[]> {
     const options = (await this.#located(request.signal)) as ResolvedPostgresEventsOptions<unknown>
     return await oldestAbove(options, this.#memory.backends, request)
+  }
+
+  /** `EventSource.wakeUps`, where the options want them. */
+  async *hints(signal: AbortSignal): AsyncGenerator<WakeUp<bigint> | undefined> {
+    if (this.#sequence === undefined) await this.open({ signal })
+    yield* wakeUps(this.#options as ResolvedPostgresEventsOptions<unknown>, () => this.#sequence, signal)
   }
 
   lookCloser(holders: readonly Holder[]): string {

@@ -16,7 +16,7 @@ import { POSSIBLE_WRITERS, parsePossibleWriters } from './possible-writers.ts'
 import { requireReadableInOrder, requireTable } from './proof/conditions.ts'
 import { requireComparableWhere } from './proof/event-rows.ts'
 import { requireGlobalOrder } from './proof/global-order.ts'
-import { inspect } from './proof/inspection.ts'
+import { type InspectedSequence, inspect } from './proof/inspection.ts'
 import { transactUnlessLocked } from './transaction.ts'
 
 /** Stale-threshold mode proves nothing, so another incarnation takes nothing back. */
@@ -29,7 +29,7 @@ interface Memory {
 }
 
 interface Opened {
-  readonly sequenceStart: bigint | undefined
+  readonly sequence: InspectedSequence | undefined
 }
 
 /** Checks what this mode needs of the table. */
@@ -42,7 +42,7 @@ export async function openStale(
   await requireGlobalOrder(inspection, options, signal)
   requireReadableInOrder(inspection, options)
   await requireComparableWhere(options, signal)
-  const memory: Opened = { sequenceStart: inspection.sequence?.start }
+  const memory: Opened = { sequence: inspection.sequence }
   return { incarnation: UNPROVEN_INCARNATION, memory }
 }
 
@@ -89,9 +89,9 @@ function isBelow(head: bigint | undefined, mark: bigint | undefined): boolean {
   return mark !== undefined && (head === undefined || head < mark)
 }
 
-function start({ sequenceStart }: Opened, stored: HighWaterRequest<bigint>['stored'] = []): StaleThreshold {
+function start({ sequence }: Opened, stored: HighWaterRequest<bigint>['stored'] = []): StaleThreshold {
   const mark = resumeSettled(denseOrder, stored, UNPROVEN_INCARNATION)
-  return startStaleThreshold(mark, sequenceStart === undefined ? undefined : sequenceStart - 1n)
+  return startStaleThreshold(mark, sequence === undefined ? undefined : sequence.start - 1n)
 }
 
 interface Visible {

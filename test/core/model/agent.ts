@@ -28,6 +28,7 @@ export class ModelAgent {
       storeMs: 0,
       order: denseOrder,
       cadence: HIGH_WATER_AGENT_DEFAULTS,
+      isTold: false,
       savesSettled: parts.setting.savesSettled,
     }
     this.#next({ kind: 'start' })

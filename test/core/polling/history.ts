@@ -188,6 +188,7 @@ class History {
       storeMs: this.#random.below(10),
       order: denseOrder,
       cadence: { pollIntervalMs: 1_000, pollTimeShare: 0.5 },
+      isTold: this.#random.below(2) === 0,
       savesSettled: true,
     }
     const { standing, commands } = this.#lifecycle.next(this.#standing, input, context)

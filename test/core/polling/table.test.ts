@@ -119,6 +119,7 @@ const context = (by: Partial<Context<bigint>> = {}): Context<bigint> => ({
   storeMs: 3,
   order: denseOrder,
   cadence: { pollIntervalMs: 1_000, pollTimeShare: 0.5 },
+  isTold: false,
   savesSettled: true,
   ...by,
 })

@@ -14,6 +14,8 @@ export interface PollOutcome {
   readonly moved: boolean
   /** Whether settled stands below the head, so that it may move without anything being appended. */
   readonly behind: boolean
+  /** Whether the source tells of whatever is appended next. */
+  readonly isTold: boolean
   /** The back-off before this poll. */
   readonly backOffMs: number
 }
@@ -27,8 +29,12 @@ const GROWTH_WHILE_BEHIND = 1.25
 const LONGEST_WHILE_BEHIND_MS = 50
 const GROWTH_WHILE_IDLE = 2
 
-/** At once while events flow, backing off from 1 ms when nothing does. */
-export function nextBackOffMs(cadence: Cadence, { moved, behind, backOffMs }: PollOutcome): number {
+/**
+ * At once while events flow, backing off from 1 ms when nothing does. Where everything is settled and the source tells of the next
+ * append, there is nothing to be learned before it does.
+ */
+export function nextBackOffMs(cadence: Cadence, { moved, behind, isTold, backOffMs }: PollOutcome): number {
+  if (isTold && !behind) return cadence.pollIntervalMs
   if (moved) return 0
   const growth = behind ? GROWTH_WHILE_BEHIND : GROWTH_WHILE_IDLE
   const longest = behind ? Math.min(cadence.pollIntervalMs, LONGEST_WHILE_BEHIND_MS) : cadence.pollIntervalMs

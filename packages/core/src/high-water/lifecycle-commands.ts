@@ -83,6 +83,8 @@ export interface Context<P> {
   readonly storeMs: number
   readonly order: PositionOrder<P>
   readonly cadence: Cadence
+  /** Whether the source tells of whatever is appended next. */
+  readonly isTold: boolean
   /** Whether settled can be stored by itself. */
   readonly savesSettled: boolean
 }

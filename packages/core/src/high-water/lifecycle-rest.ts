@@ -8,12 +8,12 @@ export function paceAfter<P>(
   { failuresInARow, backOffMs, lastPollsMs }: Pace,
   reading: HighWaterReading<P>,
   { moved, isDone }: { readonly moved: boolean; readonly isDone: boolean },
-  { order, cadence, storeMs }: Context<P>,
+  { order, cadence, isTold, storeMs }: Context<P>,
 ): Pace {
   const behind = isBehind(order, reading)
   return {
     failuresInARow: isDone ? 0 : failuresInARow,
-    backOffMs: nextBackOffMs(cadence, { moved, behind, backOffMs }),
+    backOffMs: nextBackOffMs(cadence, { moved, behind, isTold, backOffMs }),
     lastPollsMs: [...lastPollsMs, storeMs].slice(-POLLS_REMEMBERED),
   }
 }

@@ -2,12 +2,13 @@ import { type Deferred, deferred } from '../kernel/deferred.ts'
 import { LifecycleError } from '../kernel/errors.ts'
 import type { Pulse } from '../kernel/pulse.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
-import type { HighWaterReading, PollWait } from '../ports/event-source.ts'
+import type { HighWaterReading, PollWait, WakeUp } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
 import { inBackground } from '../telemetry/background.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 import { AgentChanges } from './agent-changes.ts'
 import { AgentReports } from './agent-reports.ts'
+import { Hints } from './hints.ts'
 import { next } from './lifecycle.ts'
 import type { Command, Input } from './lifecycle-commands.ts'
 import { NOT_STARTED, type Shown, type Standing } from './lifecycle-standing.ts'
@@ -31,6 +32,7 @@ export class PollingAgent<P> implements AsyncDisposable {
   readonly #pause: PollPause
   readonly #reports: AgentReports<P>
   readonly #changes = new AgentChanges()
+  readonly #hints = new Hints<P>()
   readonly #over: Deferred = deferred()
   #standing: Standing<P> = NOT_STARTED
   #steppedAtMs = 0
@@ -154,6 +156,7 @@ export class PollingAgent<P> implements AsyncDisposable {
       storeMs: this.#reports.storeMs(),
       order: source.order,
       cadence: this.#options,
+      isTold: this.#hints.isTold,
       savesSettled: checkpoints?.settled !== undefined,
     })
     this.#standing = standing
@@ -188,10 +191,11 @@ export class PollingAgent<P> implements AsyncDisposable {
         await this.#reports.saving(() => this.#calls.saveSettled(command.reading))
         return { kind: 'saved' }
       case 'wait':
+        this.#heed()
         await this.#pause.wait(command.deafMs, command.furtherMs)
         return { kind: 'due' }
       case 'started':
-        void listenForWakeUps(this.#options, () => this.wake(), this.#stopping.signal)
+        void this.#listen()
         this.#starting?.resolve()
         break
       case 'refused':
@@ -203,6 +207,24 @@ export class PollingAgent<P> implements AsyncDisposable {
       case 'end':
         this.#end()
     }
+  }
+
+  async #listen(): Promise<void> {
+    const told = {
+      hint: (wakeUp: WakeUp<P> | undefined) => {
+        this.#hints.add(wakeUp)
+        if (this.#standing.phase === 'resting') this.#heed()
+      },
+      over: () => {
+        if (this.#hints.end()) this.wake()
+      },
+    }
+    await listenForWakeUps(this.#options, told, this.#stopping.signal)
+  }
+
+  /** A hint that comes during a poll may be one of what that poll has seen. */
+  #heed(): void {
+    if (this.#hints.take(this.#options.source.order, this.reading?.head)) this.wake()
   }
 
   async #prepare(): Promise<Input<P>> {

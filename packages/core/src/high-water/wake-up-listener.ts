@@ -1,6 +1,19 @@
-import { backOffMs } from '../kernel/back-off.ts'
+import { backOffMs, LONGEST_WAIT_MS } from '../kernel/back-off.ts'
 import { messageOf } from '../kernel/errors.ts'
+import type { WakeUp } from '../ports/event-source.ts'
 import type { ResolvedHighWaterAgentOptions } from './options.ts'
+
+/** Who is told of wake-ups. */
+export interface Told<P> {
+  readonly hint: (wakeUp: WakeUp<P> | undefined) => void
+  /** They have failed or ended: nothing is told until the next hint. */
+  readonly over: () => void
+}
+
+/** What no retry mends is tried again all the same, in case that somebody grants a right; rarely, since servers log it. */
+const REFUSED_WAIT_MS = 300_000
+/** Wake-ups that have gone on for as long have worked, and their end begins another series of failures. */
+const WORKED_MS = LONGEST_WAIT_MS
 
 /**
  * Wake-ups that fail or end are tried again after a while. Polling goes on meanwhile, so this is no failed poll. One
@@ -8,23 +21,32 @@ import type { ResolvedHighWaterAgentOptions } from './options.ts'
  */
 export async function listenForWakeUps<P>(
   { source, clock, logger }: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'clock' | 'logger'>,
-  wake: () => void,
+  told: Told<P>,
   signal: AbortSignal,
 ): Promise<void> {
   if (source.wakeUps === undefined) return
+  let isWarned = false
   for (let inARow = 1; !signal.aborted; inARow++) {
+    const begunMs = clock.nowMs()
+    let isRefused = false
+    let error: unknown
     try {
-      for await (const _ of source.wakeUps(signal)) {
-        inARow = 1
-        wake()
-      }
-    } catch (error) {
-      if (!signal.aborted && inARow === 1) {
-        logger.warn(
-          `tidemark: wake-ups of ${source.name} failed and are tried again; polling goes on: ${messageOf(error)}`,
-        )
-      }
+      for await (const wakeUp of source.wakeUps(signal)) told.hint(wakeUp)
+    } catch (thrown) {
+      error = thrown
+      isRefused = !source.isTransient(thrown)
     }
-    await clock.sleep(backOffMs(inARow), signal)
+    told.over()
+    if (clock.nowMs() - begunMs >= WORKED_MS) {
+      inARow = 1
+      isWarned = false
+    }
+    if (error !== undefined && !isWarned && !signal.aborted) {
+      isWarned = true
+      logger.warn(
+        `tidemark: wake-ups of ${source.name} failed and are tried again; polling goes on: ${messageOf(error)}`,
+      )
+    }
+    await clock.sleep(isRefused ? REFUSED_WAIT_MS : backOffMs(inARow), signal)
   }
 }

@@ -46,8 +46,11 @@ export interface EventSource<P, E> {
    * at them, under no mark. Rejects as `load` does where one cannot be made of its row.
    */
   eventsAt?(run: Gap<P>, limit: number, signal: AbortSignal): Promise<readonly E[]>
-  /** Tells that something may have been appended. A hint only: polling alone is always enough. */
-  wakeUps?(signal: AbortSignal): AsyncIterable<void>
+  /**
+   * Tells that something may have been appended. A hint only: polling alone is always enough. `undefined`: nothing more is
+   * known. Where it fails or ends it is asked for again.
+   */
+  wakeUps?(signal: AbortSignal): AsyncIterable<WakeUp<P> | undefined>
   /** What an operator runs or reads to find out more about these holders. */
   lookCloser?(holders: readonly Holder[]): string
   /** Whether an error is a passing fault of the store or the way to it (restart, failover, cut connection). */
@@ -56,6 +59,17 @@ export interface EventSource<P, E> {
 
 /** A source that is polled, and not read. */
 export type PolledSource<P> = Omit<EventSource<P, unknown>, 'load' | 'findIn' | 'eventsAt'>
+
+/** What a source knows when it tells that something may have been appended. */
+export interface WakeUp<P> {
+  /** The newest position that the store has handed out. A poll that has seen it learns nothing new. */
+  readonly handedOut: P
+  /**
+   * Whether each further position is told too, as soon as it is handed out, until the wake-ups fail or end. Polls then rest
+   * for `pollIntervalMs` where nothing is open.
+   */
+  readonly tellsAll: boolean
+}
 
 export interface OpenRequest {
   /** Fires when nobody waits for the answer any more: the call rejects at once. */

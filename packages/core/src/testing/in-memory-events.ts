@@ -224,7 +224,7 @@ class InMemoryEventStore<T, E> implements InMemoryEvents<T, E> {
       .map((row) => this.#mapped(row))
   }
 
-  async *wakeUps(signal: AbortSignal): AsyncGenerator<void> {
+  async *wakeUps(signal: AbortSignal): AsyncGenerator<undefined> {
     while (!signal.aborted) {
       await new Promise<void>((resolve) => {
         const wake = (): void => {

@@ -176,9 +176,9 @@ async function abortedUnderWay<T>(call: Promise<T>, stop: AbortController): Prom
 }
 
 function listen(
-  source: Pick<EventSource<never, never>, 'wakeUps'>,
+  source: Pick<EventSource<unknown, unknown>, 'wakeUps'>,
   signal: AbortSignal,
-): AsyncIterator<void> {
+): AsyncIterator<unknown> {
   const wakeUps = source.wakeUps?.(signal)
   if (wakeUps === undefined)
     throw new TypeError("the capability 'wake_ups' needs the source to have wakeUps()")
@@ -187,7 +187,7 @@ function listen(
 
 /** That it ends counts; an agent that is stopped does not look at how. */
 async function untilEnded(
-  source: Pick<EventSource<never, never>, 'wakeUps'>,
+  source: Pick<EventSource<unknown, unknown>, 'wakeUps'>,
   signal: AbortSignal,
 ): Promise<void> {
   const iterator = listen(source, signal)

@@ -1,0 +1,324 @@
+import { InvalidOptionError } from '@tidemark/core'
+import { type PostgresEventsOptions, postgresEvents } from '@tidemark/pg-adapter'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { testedMajor } from '../support/database.ts'
+import { agentOver, asRole, type EventTable, eventually, fileDatabase } from '../support/event-table.ts'
+
+const db = fileDatabase()
+
+/** Far beyond a test's time: what is seen earlier was told by a wake-up. */
+const NEVER_MS = 600_000
+
+/** An agent that polls once in `NEVER_MS` while nothing is told, and what it warns of. */
+async function told(events: EventTable, options: Partial<PostgresEventsOptions> = {}) {
+  const warnings: string[] = []
+  const agent = await agentOver(
+    { pool: db.newPool({ application_name: events.schema }), table: events.name, ...options },
+    {
+      pollIntervalMs: NEVER_MS,
+      logger: { info: () => {}, warn: (message) => warnings.push(message), error: () => {} },
+    },
+  )
+  const sees = async (position: bigint) => await eventually(() => agent.mark).toBe(position)
+  return { agent, warnings, sees }
+}
+
+/** The statements of that application that are under way. */
+async function waits(events: EventTable) {
+  const { rows } = await db.pool.query<{ pid: number; xmin: string | null }>(
+    `select pid, backend_xmin::text as xmin from pg_stat_activity
+     where application_name = $1 and state = 'active' and query like 'do %'`,
+    [events.schema],
+  )
+  return rows
+}
+
+const waiting = async (events: EventTable) => await eventually(() => waits(events)).toHaveLength(1)
+
+async function terminate(events: EventTable): Promise<void> {
+  for (const { pid } of await waits(events)) await db.pool.query('select pg_terminate_backend($1)', [pid])
+}
+
+test.each([
+  ['an identity', undefined, {}],
+  ['a default', 'create table events (position bigserial primary key, type text)', {}],
+  [
+    'partitions',
+    `create table events (position bigint generated always as identity, type text default 'a', primary key (position, type))
+       partition by list (type); create table rest partition of events default`,
+    {},
+  ],
+  [
+    'the option sequence',
+    `create sequence "numbers 'of' $$ events"; create table events (position bigint primary key, type text);
+     create function number() returns trigger language plpgsql set search_path from current as $$
+       begin new.position := nextval('"numbers ''of'' $$ events"'); return new; end $$`.replaceAll(
+      '$$ events',
+      '$ events',
+    ),
+    { sequence: `"numbers 'of' $ events"` },
+  ],
+])('an append is told of at once: %s', async (name, ddl, options) => {
+  const events = await db.events(ddl)
+  if (name === 'the option sequence') {
+    await events.run('create trigger number before insert on events for each row execute function number()')
+  }
+  const { sees } = await told(events, options)
+  await waiting(events)
+  for (const position of [1n, 2n, 3n]) {
+    await events.append()
+    await sees(position)
+  }
+})
+
+test('an event is told of whose transaction is open for long after its number was handed out', async () => {
+  const events = await db.events()
+  const { agent, sees } = await told(events)
+  const writer = await db.session()
+  await writer.query(`begin; insert into ${events.name} default values`)
+  await eventually(() => agent.status().holders).toHaveLength(1)
+  await writer.query('commit')
+  await sees(1n)
+})
+
+test('an append is told of in the mode that proves nothing', async () => {
+  const events = await db.events()
+  const { sees } = await told(events, { highWater: { mode: 'stale-threshold', thresholdMs: 100 } })
+  await waiting(events)
+  await events.append()
+  await sees(1n)
+})
+
+test('a wait keeps no snapshot for longer than a pause, and no lock that a writer or a poll could take for a writer', async () => {
+  const events = await db.events()
+  await told(events)
+  await waiting(events)
+  for (let look = 0; look < 5; look++) {
+    const { rows } = await db.pool.query<{ xid: string }>('select pg_current_xact_id()::xid::text as xid')
+    await eventually(async () =>
+      (await waits(events)).map(({ xmin }) => Number(xmin ?? Number.POSITIVE_INFINITY)),
+    ).toEqual([expect.toSatisfy((xmin: number) => xmin > Number(rows[0]?.xid))])
+    const { rows: locks } = await db.pool.query<{ mode: string }>(
+      `select distinct mode from pg_locks l join pg_stat_activity a using (pid)
+       where application_name = $1 and query like 'do %' and locktype = 'relation'`,
+      [events.schema],
+    )
+    expect(['AccessShareLock', undefined]).toContain(locks[0]?.mode)
+    expect(locks.length).toBeLessThanOrEqual(1)
+  }
+})
+
+test('an idle wait is a statement a second, of a text that stays the same', async () => {
+  const events = await db.events()
+  await told(events)
+  await waiting(events)
+  const seen = new Set<string>()
+  const texts = new Set<string>()
+  const begunMs = performance.now()
+  while (performance.now() - begunMs < 2_200) {
+    const { rows } = await db.pool.query(
+      `select query_start::text as start, query from pg_stat_activity where application_name = $1 and query like 'do %'`,
+      [events.schema],
+    )
+    for (const row of rows) {
+      seen.add(row.start)
+      texts.add(row.query)
+    }
+  }
+  expect(seen.size).toBeLessThanOrEqual(4)
+  expect(texts.size).toBe(1)
+})
+
+test('a wait whose connection is killed is begun again; polls go on, and nothing else changes', async () => {
+  const events = await db.events()
+  const { agent, warnings, sees } = await told(events)
+  await waiting(events)
+  await terminate(events)
+  await eventually(() => warnings).toEqual([
+    expect.stringMatching(
+      /^tidemark: wake-ups of .* failed and are tried again; polling goes on: (the connection was lost: )?terminating connection/,
+    ),
+  ])
+  await waiting(events)
+  await events.append()
+  await sees(1n)
+  expect(agent.status()).toMatchObject({ state: 'polling', error: undefined })
+})
+
+test('an event that was appended while no wait was there is found by the poll that its end brings', async () => {
+  const events = await db.events()
+  const { sees } = await told(events)
+  await waiting(events)
+  // The next wait hangs: it is the appending transaction that locks the sequence.
+  const session = await db.session()
+  await session.query(`begin; alter sequence ${events.schema}.events_position_seq owner to current_user`)
+  await terminate(events)
+  await session.query('commit')
+  await events.append()
+  await sees(1n)
+})
+
+test('a wait that is cancelled is no failure', async () => {
+  const events = await db.events()
+  const { warnings, sees } = await told(events)
+  await waiting(events)
+  for (const { pid } of await waits(events)) await db.pool.query('select pg_cancel_backend($1)', [pid])
+  await events.append()
+  await sees(1n)
+  expect(warnings).toEqual([])
+})
+
+test('stop leaves no wait behind on the server', async () => {
+  const events = await db.events()
+  const { agent } = await told(events)
+  await waiting(events)
+  await agent.stop()
+  await eventually(() => waits(events)).toEqual([])
+})
+
+const LIMITS = [
+  'statement_timeout',
+  'idle_session_timeout',
+  'idle_in_transaction_session_timeout',
+  ...(testedMajor() < 17 ? [] : ['transaction_timeout']),
+]
+
+test.each(LIMITS)('waits stay below %s of their role', async (setting) => {
+  const events = await db.events()
+  const role = await db.role(
+    `grant usage on schema ${events.schema} to :role; grant select on all tables in schema ${events.schema} to :role;
+     grant select on all sequences in schema ${events.schema} to :role; alter role :role set ${setting} = '1s'`,
+  )
+  const pool = db.newPool({ ...asRole(db.url, role), application_name: events.schema })
+  const { warnings, sees } = await told(events, { pool })
+  await waiting(events)
+  // Longer than the limit.
+  await new Promise((resolve) => setTimeout(resolve, 1_300))
+  await events.append()
+  await sees(1n)
+  expect(warnings).toEqual([])
+})
+
+test('a role that may not run it polls, and is told so once', async () => {
+  const events = await db.events()
+  const role = await db.role(
+    `grant usage on schema ${events.schema} to :role; grant select on all tables in schema ${events.schema} to :role;
+     grant select on all sequences in schema ${events.schema} to :role; revoke usage on language plpgsql from public`,
+  )
+  onTestFinished(async () => {
+    await db.pool.query('grant usage on language plpgsql to public')
+  })
+  const warnings: string[] = []
+  const agent = await agentOver(
+    { pool: db.newPool(asRole(db.url, role)), table: events.name },
+    { logger: { info: () => {}, warn: (message) => warnings.push(message), error: () => {} } },
+  )
+  await eventually(() => warnings).toEqual([
+    expect.stringContaining('permission denied for language plpgsql'),
+  ])
+  await events.append()
+  await eventually(() => agent.mark).toBe(1n)
+  expect(warnings).toHaveLength(1)
+})
+
+test('a connection on which somebody has left a transaction open is not waited on', async () => {
+  const events = await db.events()
+  const pool = db.newPool({ application_name: events.schema })
+  const source = postgresEvents({ pool, table: events.name })
+  await source.open({ signal: AbortSignal.timeout(10_000) })
+  const left = await Promise.all([pool.connect(), pool.connect()])
+  await left[0].query('begin')
+  left[1].release(true)
+  left[0].release()
+  const listening = new AbortController()
+  const hints = source.wakeUps?.(listening.signal)[Symbol.asyncIterator]()
+  expect(await hints?.next()).toEqual({ done: false, value: { handedOut: 0n, tellsAll: true } })
+  listening.abort()
+  expect(await hints?.next()).toMatchObject({ done: true })
+})
+
+describe('a pool', () => {
+  test('that has no connection to spare is refused where wake-ups were asked for', () => {
+    const pool = db.newPool({ max: 2 })
+    for (const wakeUps of ['wait', { listen: 'appended' }] as const) {
+      const make = () => postgresEvents({ pool, table: 'events', wakeUps })
+      expect(make).toThrow(InvalidOptionError)
+      expect(make).toThrow(/wakeUps: .* a pool of at least 3 connections/)
+    }
+  })
+
+  test('that is too small is told of where nobody has asked for wake-ups, and polls', async () => {
+    const events = await db.events()
+    const warnings: string[] = []
+    const agent = await agentOver(
+      { pool: db.newPool({ max: 2 }), table: events.name },
+      { logger: { info: () => {}, warn: (message) => warnings.push(message), error: () => {} } },
+    )
+    await eventually(() => warnings).toEqual([expect.stringContaining('the pool has at most 2 connections')])
+    await events.append()
+    await eventually(() => agent.mark).toBe(1n)
+  })
+
+  test('keeps two connections for its polls and handlers, however many sources wait', async () => {
+    const pool = db.newPool({ max: 4 })
+    const all: { readonly warnings: readonly string[] }[] = []
+    for (let n = 0; n < 4; n++) {
+      const events = await db.events()
+      all.push(await told(events, { pool }))
+    }
+    const refused = () => all.flatMap(({ warnings }) => warnings)
+    await eventually(refused).toEqual(
+      Array(2).fill(expect.stringContaining('of which 2 are kept by wake-ups')),
+    )
+    const clients = await Promise.all([pool.connect(), pool.connect()])
+    for (const client of clients) client.release()
+  })
+})
+
+describe('with listen', () => {
+  const appendAndNotify = async (events: EventTable) => {
+    await db.pool.query(`begin; insert into ${events.name} default values; notify "News"; commit`)
+  }
+
+  test('a notification is told of at once', async () => {
+    const events = await db.events()
+    const { sees } = await told(events, { wakeUps: { listen: 'News' } })
+    for (const position of [1n, 2n]) {
+      await appendAndNotify(events)
+      await sees(position)
+    }
+  })
+
+  test('a connection that is killed is made again, and what was missed meanwhile is polled for', async () => {
+    const events = await db.events()
+    const { sees, warnings } = await told(events, { wakeUps: { listen: 'News' } })
+    const listeners = async () =>
+      (
+        await db.pool.query(
+          `select pid from pg_stat_activity where application_name = $1 and query = 'select 1'`,
+          [events.schema],
+        )
+      ).rows
+    await eventually(listeners).toHaveLength(1)
+    await appendAndNotify(events)
+    await sees(1n)
+    for (const { pid } of await listeners()) await db.pool.query('select pg_terminate_backend($1)', [pid])
+    await appendAndNotify(events)
+    await sees(2n)
+    await eventually(() => warnings).toHaveLength(1)
+  })
+})
+
+test.each([
+  ['wake', /wakeUps: expected 'wait', 'none' or \{ listen: 'channel' \}/],
+  [{ listen: '' }, /wakeUps\.listen/],
+  [{ channel: 'a' }, /channel/],
+])('%o is no way to be woken up', (wakeUps, message) => {
+  const make = () => postgresEvents({ pool: db.pool, table: 'events', wakeUps: wakeUps as 'wait' })
+  expect(make).toThrow(InvalidOptionError)
+  expect(make).toThrow(message)
+})
+
+test("'none' asks the server nothing besides polls", () => {
+  expect(postgresEvents({ pool: db.pool, table: 'events', wakeUps: 'none' }).wakeUps).toBeUndefined()
+})
