@@ -1,0 +1,66 @@
+/** The writers of `bench:delay`, in a process of their own so that their event loop is not that of the daemon. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { getPostgreSQLEventStore } from '@event-driven-io/emmett-postgresql'
+import pg from 'pg'
+import type { Appended, AppendOrder } from './delay/protocol.ts'
+import { machineNowMs } from './mark/writers-protocol.ts'
+
+const WRITERS = 4
+/** Above it, each append has several events. */
+const MOST_APPENDS_A_SECOND = 500
+
+/** Appends `count` events that are numbered from `first`. */
+type Append = (first: number, count: number) => Promise<unknown>
+
+process.once('message', (order: AppendOrder) => {
+  void write(order).then((appended) => {
+    process.send?.(appended, () => process.disconnect())
+  })
+})
+
+async function write(order: AppendOrder): Promise<Appended[]> {
+  const { append, end } = order.store === 'table' ? toTable(order) : toEmmett(order)
+  const perAppend = Math.ceil(order.rate / MOST_APPENDS_A_SECOND)
+  const appended: Appended[] = []
+  const running = new Set<Promise<unknown>>()
+  const startMs = machineNowMs()
+  for (let n = 0; n < order.rate * order.seconds; n += perAppend) {
+    const dueMs = startMs + (n * 1_000) / order.rate
+    if (dueMs > machineNowMs()) await sleep(dueMs - machineNowMs())
+    // A machine that cannot follow appends less, and no queue is measured.
+    while (running.size >= WRITERS) await Promise.race(running)
+    if (machineNowMs() > startMs + order.seconds * 1_000) break
+    const one = append(n, perAppend).then(() => {
+      const atMs = machineNowMs()
+      for (let i = 0; i < perAppend; i++) appended.push({ n: n + i, atMs })
+    })
+    running.add(one)
+    void one.finally(() => running.delete(one))
+  }
+  await Promise.all(running)
+  await end()
+  return appended
+}
+
+function toTable({ connectionString, channel }: AppendOrder): { append: Append; end: () => Promise<void> } {
+  const pool = new pg.Pool({ connectionString, max: WRITERS })
+  const insert = `insert into events (stream, type, data)
+    select 'stream-' || n, 'Deposited', jsonb_build_object('n', n) from generate_series($1::int, $2::int) n`
+  const text = channel === undefined ? insert : `with i as (${insert}) select pg_notify('${channel}', '')`
+  return {
+    append: (first, count) => pool.query(text, [first, first + count - 1]),
+    end: () => pool.end(),
+  }
+}
+
+function toEmmett({ connectionString }: AppendOrder): { append: Append; end: () => Promise<void> } {
+  const store = getPostgreSQLEventStore(connectionString)
+  return {
+    append: (first, count) =>
+      store.appendToStream(
+        `stream-${first}`,
+        Array.from({ length: count }, (_, i) => ({ type: 'Deposited', data: { n: first + i } })),
+      ),
+    end: () => store.close(),
+  }
+}

@@ -1,0 +1,93 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
+import type pg from 'pg'
+import { machineNowMs } from '../mark/writers-protocol.ts'
+import { createDatabase } from '../support/database.ts'
+import { CREATE_EVENTS } from '../support/event-table.ts'
+import { spentBetween, spentOn } from './backends.ts'
+import { CHANNEL, type ConsumerName, prepare, startConsumer } from './consumer.ts'
+import type { Appended, AppendOrder } from './protocol.ts'
+
+export interface Trial {
+  readonly consumer: ConsumerName
+  /** Events a second. */
+  readonly rate: number
+  /** Whether one unrelated transaction, which has written elsewhere, is open throughout. */
+  readonly withOpenTransaction: boolean
+}
+
+export interface TrialResult {
+  /** From the answer to a commit to the end of the handler, in ms; infinite where it was not handled. */
+  readonly delays: readonly number[]
+  readonly statementsPerSecond: number
+  /** Of the consumer's backends: the share of one core. */
+  readonly cpuShare: number
+}
+
+/** The role of consumers, so that their statements are told apart. */
+export const CONSUMER_ROLE = 'consumer'
+
+/** The consumer comes to rest. */
+const SETTLE_DOWN_MS = 2_000
+const MOST_WAIT_AFTER_MS = 3_000
+let databases = 0
+
+export async function runTrial(
+  server: EmbeddedPostgres,
+  trial: Trial,
+  options: { readonly seconds: number; readonly projections: number },
+): Promise<TrialResult> {
+  const database = `delay_${++databases}`
+  const admin = await createDatabase(server, database)
+  await admin.query(`${CREATE_EVENTS}; create table elsewhere (n int); create extension pg_stat_statements`)
+  const connectionString = server.connectionString(database)
+  const asConsumer = new URL(connectionString)
+  asConsumer.username = CONSUMER_ROLE
+  await prepare(trial.consumer, connectionString)
+  const unrelated = trial.withOpenTransaction ? await openTransaction(admin) : undefined
+  const handledAtMs = new Map<number, number>()
+  const consumer = await startConsumer(trial.consumer, asConsumer.href, options.projections, (n) => {
+    handledAtMs.set(n, machineNowMs())
+  })
+  await sleep(SETTLE_DOWN_MS)
+  const before = await spentOn(admin, CONSUMER_ROLE)
+  const beganMs = machineNowMs()
+  const appended = await append({
+    connectionString,
+    store: trial.consumer === 'Emmett' ? 'emmett' : 'table',
+    rate: trial.rate,
+    seconds: options.seconds,
+    channel: trial.consumer === 'listen' ? CHANNEL : undefined,
+  })
+  const seconds = (machineNowMs() - beganMs) / 1_000
+  const spent = spentBetween(before, await spentOn(admin, CONSUMER_ROLE))
+  const isHandled = (): boolean => appended.every(({ n }) => handledAtMs.has(n))
+  for (let waited = 0; waited < MOST_WAIT_AFTER_MS && !isHandled(); waited += 50) await sleep(50)
+  await consumer.stop()
+  unrelated?.release(true)
+  await admin.end()
+  return {
+    delays: appended.map(({ n, atMs }) =>
+      Math.max(0, (handledAtMs.get(n) ?? Number.POSITIVE_INFINITY) - atMs),
+    ),
+    statementsPerSecond: spent.statements / seconds,
+    cpuShare: spent.cpuSeconds / seconds,
+  }
+}
+
+async function openTransaction(pool: pg.Pool): Promise<pg.PoolClient> {
+  const client = await pool.connect()
+  await client.query('begin; insert into elsewhere values (1)')
+  return client
+}
+
+async function append(order: AppendOrder): Promise<readonly Appended[]> {
+  const child = fork(fileURLToPath(new URL('../delay-writers.js', import.meta.url)))
+  child.send(order)
+  const [appended] = (await once(child, 'message')) as [Appended[]]
+  await once(child, 'exit')
+  return appended
+}
