@@ -6,6 +6,7 @@ import {
   increaseInProcess,
   known,
   ofConsumer,
+  ofLosses,
   ofProjection,
   ofReplica,
   ofSkips,
@@ -32,7 +33,7 @@ const DROPS_IN_A_ROW = 3
 
 const recordedSkips = `max by (${ofSkips}) (${gauge('skipped_events_recorded', [NOT_HISTORICAL])})`
 /** Survives restarts, where a watch has a ledger. */
-const recordedLosses = `max by (${ofConsumer}) (${gauge('consumer_lost_events_recorded')})`
+const recordedLosses = `max by (${ofLosses}) (${gauge('consumer_lost_events_recorded')})`
 const skippedEvents = counter('skipped_events', [NOT_HISTORICAL])
 const running = `max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|replaying|live|retrying"'])}) >= 1`
 /** Of a daemon that was stopped in a process that lives on, OpenTelemetry shows 0 for every state. */
@@ -192,13 +193,35 @@ ${increase('subscription_drops', ofProjection, '15m:15s')} > ${DROPS_IN_A_ROW}`,
   min_over_time((${recordedLosses})[1h:1m])
 ) > 0
 or
-${increase('consumer_lost_events', ofConsumer, '1h:1m')} > 0
+${increase('consumer_lost_events', ofLosses, '1h:1m')} > 0
 or
-max by (${ofConsumer}) (
+max by (${ofLosses}) (
   ${counter('consumer_lost_events')} > 0
   unless
   ${counter('consumer_lost_events')} offset 1h
 )`,
+  },
+  {
+    name: 'TidemarkConsumerBeyondLog',
+    section: 'Consumer beyond its log',
+    severity: 'critical',
+    for: '1m',
+    summary:
+      'The checkpoint of consumer {{ $labels.consumer }}, which Tidemark does not run, stands beyond the end of its log',
+    description:
+      'The store was restored from a backup, or is another one, or the checkpoint is of another stream. What is appended up to there may never be given to this consumer. The alert ends when the log has grown past the checkpoint: by then those events were passed.',
+    expr: `max by (${ofConsumer}) (${gauge('consumer_checkpoint_outside_log', ['place="beyond_log"'])}) >= 1`,
+  },
+  {
+    name: 'TidemarkConsumerEventsParked',
+    section: 'Consumer has parked events',
+    severity: 'warning',
+    for: '5m',
+    summary:
+      'Consumer {{ $labels.consumer }}, which Tidemark does not run, has {{ $value | printf "%.0f" }} parked events, and nobody has dealt with them yet',
+    description:
+      'Its group went on without them: a consumer asked for that, or each try failed or came too late. They are kept in the parking stream of the group. The alert ends when they are replayed or removed.',
+    expr: `max by (${ofConsumer}) (${gauge('consumer_parked_events')}) > 0`,
   },
   {
     name: 'TidemarkDaemonGone',

@@ -3,6 +3,7 @@ import {
   BigValueColorMode,
   GraphDrawStyle,
   LineInterpolation,
+  VizLegendOptionsBuilder,
 } from '@grafana/grafana-foundation-sdk/common'
 import {
   type Dashboard,
@@ -107,7 +108,9 @@ function viewOf(view: View, runbook: RunbookAddress): AnyPanelBuilder {
 }
 
 function graph(unit: string, style?: 'bars' | 'steps'): TimeSeriesBuilder {
-  const builder = new TimeSeriesBuilder().unit(unit).min(0)
+  // The builder hides it by default: nobody would see whose line it is.
+  const legend = new VizLegendOptionsBuilder().showLegend(true)
+  const builder = new TimeSeriesBuilder().unit(unit).min(0).legend(legend)
   if (style === 'bars') builder.drawStyle(GraphDrawStyle.Bars).fillOpacity(60)
   if (style === 'steps') builder.lineInterpolation(LineInterpolation.StepAfter)
   return builder
@@ -133,6 +136,9 @@ const TEXT_COLORS: Readonly<Record<string, string>> = {
   stalled: 'red',
   delivering: 'green',
   stale: 'red',
+  'in its log': 'green',
+  'off its log': 'orange',
+  'beyond its log': 'red',
 }
 
 function mappings(texts: Texts): ValueMapping[] {

@@ -17,7 +17,8 @@ const REPLICA = ['instance', 'pod'] as const
 
 export const ofProjection: string = [...INSTALLATION, 'projection_name'].join(', ')
 export const ofSkips: string = [...INSTALLATION, 'projection_name', 'reason'].join(', ')
-export const ofConsumer: string = [...INSTALLATION, 'consumer', 'verdict'].join(', ')
+export const ofConsumer: string = [...INSTALLATION, 'consumer'].join(', ')
+export const ofLosses: string = [...INSTALLATION, 'consumer', 'verdict'].join(', ')
 export const ofSource: string = [...INSTALLATION, 'source'].join(', ')
 export const ofReplica: string = [...INSTALLATION, 'source', ...REPLICA].join(', ')
 

@@ -5,6 +5,7 @@ interface DashboardPanel {
   readonly title?: string
   readonly type?: string
   readonly targets?: readonly { readonly expr: string }[]
+  readonly options?: { readonly legend?: unknown }
   readonly fieldConfig?: { readonly defaults: { readonly noValue?: string } }
 }
 

@@ -77,6 +77,13 @@ test('no name of the table ends in another, so that rules find each under any pr
   expect(names.filter((name) => names.some((other) => other !== name && other.endsWith(name)))).toEqual([])
 })
 
+test.each(panels.filter(({ type }) => type === 'timeseries'))(
+  'the lines of $title have a legend, which says whose they are',
+  ({ options }) => {
+    expect(options?.legend).toMatchObject({ showLegend: true, displayMode: 'list', placement: 'bottom' })
+  },
+)
+
 test('the dashboard asks its questions top to bottom', () => {
   expect(rows.map(({ title }) => title)).toEqual([
     'Is anything being lost?',

@@ -4,6 +4,7 @@ import {
   type HighWaterReading,
   type OldestAbove,
   type OldestRequest,
+  type StandingInLog,
   type VisibleEvent,
   type WatchSource,
 } from '@tidemark/core/adapter'
@@ -14,6 +15,8 @@ export class WatchedStore {
   readonly visible = new Map<bigint, string>()
   readonly checkpoints = new Map<string, bigint>()
   readonly revisions = new Map<string, string>()
+  /** Of consumers with a log of their own. */
+  readonly standings = new Map<string, StandingInLog>()
   settled = 0n
   head = 0n
   incarnation = 'first'
@@ -64,6 +67,7 @@ export class WatchedStore {
           text: String(position),
           run: undefined,
           revision: this.revisions.get(consumer),
+          inLog: this.standings.get(consumer),
         })),
     }
   }
@@ -93,7 +97,7 @@ export class WatchedStore {
 
 /**
  * Makes everything happen that an instrument of watched consumers tells of: `loops.named` and `loops.unnamed` lose an event, and
- * stand behind another open number; `loops.slow` lags.
+ * stand behind another open number; `loops.slow` lags; `loops.group` has parked events and stands beyond its log, `loops.stream` off it.
  */
 export async function watchScenario(
   metrics: Metrics,
@@ -108,6 +112,13 @@ export async function watchScenario(
     for (const position of positions) store.visible.set(position, 'a')
   }
   store.checkpoints.set('slow', 1n)
+  for (const [consumer, place, parked] of [
+    ['group', 'beyond_log', 3n],
+    ['stream', 'off_log', undefined],
+  ] as const) {
+    store.checkpoints.set(consumer, 1n)
+    store.standings.set(consumer, { place, lagPositions: undefined, parked })
+  }
   store.appendedAtMs = clock.nowMs()
   show(1n)
   store.head = 1n

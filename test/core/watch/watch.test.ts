@@ -93,6 +93,20 @@ test('an event of a type that the consumer does not handle is not lost', async (
   expect(watch.lost()).toEqual([])
 })
 
+test('a name in eventTypes of which nothing is stored is in the status, and once in the log, until it is stored', async () => {
+  const store = storeWithGap()
+  const { watch, lines } = await watched(store, { consumers: store.consumers({ lop: 'all', loop: 'all' }) })
+  expect(watch.status().unknownConsumers).toEqual(['loops.lop'])
+  expect(lines).toEqual([
+    'tidemark: eventTypes names "loops.lop", of which no checkpoint is stored: that consumer has not begun yet, or another ' +
+      'name is meant; stored is "loops.loop"',
+  ])
+  store.checkpoints.set('lop', 1n)
+  await clock.advance(1_000)
+  expect(watch.status().unknownConsumers).toEqual([])
+  expect(lines).toHaveLength(1)
+})
+
 test('nothing is said before the consumer has moved on from a checkpoint that had passed the event', async () => {
   const store = storeWithGap()
   const { watch } = await watched(store, { types: 'all' })
@@ -305,4 +319,18 @@ test.each<[string, Partial<WatchOptions>, string]>([
   const make = (): unknown => createWatch({ source: store.source, consumers: store.consumers(), ...options })
   expect(make).toThrow(InvalidOptionError)
   expect(make).toThrow(option)
+})
+
+test.each<[string, Partial<WatchOptions>, string]>([
+  [
+    'a source that cannot be watched',
+    { source: {} as never },
+    'watchedPostgresEvents(...) or watchedEsdbEvents(...)',
+  ],
+  ['no consumers', { consumers: [] }, 'postgresConsumers(...) or esdbConsumers(...)'],
+  ['consumers that are none', { consumers: {} as never }, 'postgresConsumers(...) or esdbConsumers(...)'],
+])('a refusal of %s names what makes it for each store', (_, options, names) => {
+  const store = new WatchedStore()
+  const make = (): unknown => createWatch({ source: store.source, consumers: store.consumers(), ...options })
+  expect(make).toThrow(names)
 })

@@ -184,6 +184,7 @@ test('where nothing tells of updates, the answer says how many the server has co
   const told = await audit(await knownInversions(EMMETT), { insertedBy: 'transaction_id' })
   expect(told.past.inversions.inverted).toBe(2)
   expect(told.cannotTell.join()).not.toMatch('counted')
+  expect(told.isReadBehindXmin).toBe(true)
 })
 
 test('placeholders are commits of their own: left out and counted', async () => {

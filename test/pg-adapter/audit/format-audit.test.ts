@@ -21,6 +21,7 @@ function audit(more: Partial<CommitAudit> = {}): CommitAudit {
     measured: 'commit_timestamps',
     past,
     live: undefined,
+    isReadBehindXmin: false,
     cannotTell: ['This.'],
     ...more,
   }
@@ -51,6 +52,18 @@ Left out, of 12 rows, and not compared with anything:
 
 What this cannot tell:
 - This.`)
+})
+
+test('of a table whose own readers read behind xmin, such as that of Emmett, it begins with them', () => {
+  const lines = formatAudit(audit({ isReadBehindXmin: true })).split('\n')
+  expect(lines.slice(3, 8)).toEqual([
+    '',
+    'A reader that reads behind xmin and remembers a position (Emmett 0.42) could have lost 7 of 11 events: an older transaction has a higher position. This is an upper bound.',
+    'None of them was still open when that older transaction was committed.',
+    '',
+    '3 of 11 events were committed after an event with a higher position.',
+  ])
+  expect([...lines].sort()).toEqual(formatAudit(audit()).split('\n').sort())
 })
 
 test('without commit timestamps it reads as what was seen', () => {

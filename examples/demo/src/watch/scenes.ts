@@ -52,7 +52,7 @@ export async function startScenes(surroundings: Surroundings): Promise<readonly 
   const { handlerMs } = options
   const metrics = promClientMetrics({ registry })
   const pool = pools.watch
-  const ownEvents = { pool, table: `${schema}.events`, eventType: 'type' }
+  const ownEvents = { pool, table: `${schema}.events`, eventType: 'type', appendedAt: 'appended_at' }
   const loop = async (id: string, name: string, waitMs: number): Promise<Loop> => {
     const monitor = monitorHandler<readonly number[]>({
       ...MONITORED,

@@ -41,7 +41,9 @@ export interface StandingInLog {
  * - `beyond_log`: the log ends before it: a restored or another store.
  * - `off_log`: no event stands at it: that was deleted or truncated, or was never there.
  */
-export type CheckpointPlace = 'in_log' | 'beyond_log' | 'off_log'
+export type CheckpointPlace = 'in_log' | (typeof PLACES_OUTSIDE_LOG)[number]
+
+export const PLACES_OUTSIDE_LOG = ['beyond_log', 'off_log'] as const
 
 /**
  * Which events a consumer has passed: it reads none of them again.

@@ -1,4 +1,5 @@
 import type { HighWaterStatus } from '../high-water/status.ts'
+import { PLACES_OUTSIDE_LOG } from '../ports/consumer-checkpoints.ts'
 import { LOST_VERDICTS, type LostVerdict } from '../ports/lost-events.ts'
 import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
@@ -118,14 +119,22 @@ export function consumerGauges({
   lagPositions,
   lagMs,
   ageMs,
+  parked,
+  place,
 }: Pick<WatchedConsumer, 'consumer' | 'exposedPositions' | 'lagPositions'> &
-  Partial<Pick<WatchedConsumer, 'lagMs' | 'ageMs'>>): readonly GaugeReading[] {
+  Partial<Pick<WatchedConsumer, 'lagMs' | 'ageMs' | 'parked' | 'place'>>): readonly GaugeReading[] {
   const gauge = readingsWith({ consumer })
   return [
     ...gauge('consumer_exposed_positions', toNumber(exposedPositions)),
     ...gauge('consumer_lag_positions', toNumber(lagPositions)),
     ...gauge('consumer_lag_seconds', seconds(lagMs)),
     ...gauge('consumer_checkpoint_age_seconds', seconds(ageMs)),
+    ...gauge('consumer_parked_events', toNumber(parked)),
+    ...PLACES_OUTSIDE_LOG.flatMap((outside) =>
+      gauge('consumer_checkpoint_outside_log', place === undefined ? undefined : Number(place === outside), {
+        place: outside,
+      }),
+    ),
   ]
 }
 

@@ -1,3 +1,4 @@
+import { PLACES_OUTSIDE_LOG } from '../ports/consumer-checkpoints.ts'
 import { LOST_VERDICTS } from '../ports/lost-events.ts'
 import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import { PROJECTION_STATES } from '../projection/status.ts'
@@ -33,6 +34,8 @@ export type GaugeName =
   | 'consumer_lag_seconds'
   | 'consumer_checkpoint_age_seconds'
   | 'consumer_lost_events_recorded'
+  | 'consumer_parked_events'
+  | 'consumer_checkpoint_outside_log'
 
 export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
   high_water_mark: {
@@ -335,6 +338,28 @@ export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
     worse: 'greater',
     labels: { ...CONSUMER, verdict: LOST_VERDICTS },
     help: 'The total of lost events in the ledger of a watch: survives restarts, and is the same for all watches of a source. Absent without a ledger.',
+    whenEnded: 0,
+    usedBy: ['dashboard', 'alert'],
+  },
+  consumer_parked_events: {
+    kind: 'gauge',
+    unit: '{event}',
+    scope: 'store',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: CONSUMER,
+    help: 'Events that the server has set aside for a watched consumer, the group of a persistent subscription: given up, until someone replays or removes them. Absent of other consumers.',
+    whenEnded: 0,
+    usedBy: ['dashboard', 'alert'],
+  },
+  consumer_checkpoint_outside_log: {
+    kind: 'gauge',
+    unit: '{boolean}',
+    scope: 'store',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: { ...CONSUMER, place: PLACES_OUTSIDE_LOG },
+    help: '1 where the checkpoint of a watched consumer stands there: above the end of its log (`beyond_log`), or where no event stands (`off_log`). Of EventStoreDB and KurrentDB; absent where there is no checkpoint.',
     whenEnded: 0,
     usedBy: ['dashboard', 'alert'],
   },

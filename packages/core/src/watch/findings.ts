@@ -68,6 +68,20 @@ export function describeBeyond(consumer: string, checkpoint: string): string {
   )
 }
 
+/** Of those that are stored, as many are named in a message. */
+const MOST_NAMED = 10
+
+/** One line for the log. */
+export function describeUnknown(unknown: readonly string[], stored: readonly string[]): string {
+  const named = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ')
+  const more = stored.length > MOST_NAMED ? `, and ${stored.length - MOST_NAMED} more` : ''
+  const known = stored.length === 0 ? 'no consumer' : `${named(stored.slice(0, MOST_NAMED))}${more}`
+  return (
+    `eventTypes names ${named(unknown)}, of which no checkpoint is stored: that consumer has not begun yet, or another ` +
+    `name is meant; stored is ${known}`
+  )
+}
+
 function describePassing({ passedAt, missingAtMs }: Omit<KeptLoss, 'heldBy'>): string {
   return missingAtMs === undefined
     ? `is visible, and the consumer went on to ${passedAt} without it`

@@ -75,6 +75,8 @@ export const WATCH_DEFAULTS: { readonly lookIntervalMs: number; readonly timeSha
   timeShare: 0.5,
 })
 
+const CONSUMERS = 'postgresConsumers(...) or esdbConsumers(...)'
+
 const WATCH_OPTIONS: Readonly<Record<keyof WatchOptions, true>> = {
   source: true,
   consumers: true,
@@ -95,13 +97,13 @@ export function resolveWatchOptions(options: WatchOptions): ResolvedWatchOptions
   if (typeof source?.look !== 'function') {
     throw new InvalidOptionError(
       'source',
-      'a source that can be watched, as watchedPostgresEvents(...)',
+      'a source that can be watched, as watchedPostgresEvents(...) or watchedEsdbEvents(...)',
       source,
     )
   }
   const consumers = [options.consumers ?? []].flat()
   if (consumers.length === 0) {
-    throw new InvalidOptionError('consumers', 'postgresConsumers(...), or several of them', options.consumers)
+    throw new InvalidOptionError('consumers', `${CONSUMERS}, or several of them`, options.consumers)
   }
   consumers.forEach((each, index) => {
     requireConsumers(each, consumers.length === 1 ? 'consumers' : `consumers[${index}]`, options)
@@ -146,7 +148,7 @@ function requireConsumers(
   { source }: Pick<WatchOptions, 'source'>,
 ): void {
   if (typeof consumers?.read !== 'function') {
-    throw new InvalidOptionError(option, 'postgresConsumers(...)', consumers)
+    throw new InvalidOptionError(option, CONSUMERS, consumers)
   }
   const named = Object.entries(consumers.eventTypes).find(([, types]) => types !== 'all')
   if (named !== undefined && !source.filtersByType) {

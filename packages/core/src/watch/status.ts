@@ -15,6 +15,8 @@ export interface WatchStatus {
   /** How often everything learned was dropped: a restarted server, a table that was replaced. */
   readonly begunAnew: number
   readonly consumers: readonly WatchedConsumer[]
+  /** As `name.consumer`: named by `eventTypes`, and stored at no look so far. It has not begun yet, or another name is meant. */
+  readonly unknownConsumers: readonly string[]
   /** The ledger of lost events; `undefined` where none is named. */
   readonly ledger: LedgerStatus | undefined
   readonly error: unknown
@@ -130,7 +132,7 @@ export type UnsureReason =
   | 'vanished'
   /** It changed its kind: a position became a pair of transaction and position, or the other way round. */
   | 'changed_kind'
-  /** The consumer was started again, perhaps from elsewhere than its checkpoint. */
+  /** The consumer was started again, perhaps from elsewhere than its checkpoint; its handler may have had the event before. */
   | 'restarted'
   /** It moved between two looks that were so far apart that it may have been reset in between. */
   | 'looks_apart'

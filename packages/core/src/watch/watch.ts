@@ -10,7 +10,7 @@ import { inBackground } from '../telemetry/background.ts'
 import { consumerGauges, recordedGauges } from '../telemetry/gauge-readings.ts'
 import { quietly } from '../telemetry/quietly.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
-import { describeBeyond, findingOf } from './findings.ts'
+import { describeBeyond, describeUnknown, findingOf } from './findings.ts'
 import { Lags } from './lag.ts'
 import { lookOn } from './look-on.ts'
 import { LookPace } from './look-pace.ts'
@@ -76,6 +76,7 @@ class ConsumerWatch implements Watch {
   #heldBy: readonly Holder[] = []
   #looks = 0
   #begunAnew = 0
+  #hasSaidUnknown = false
   #looking: Promise<void> | undefined
 
   constructor(options: ResolvedWatchOptions) {
@@ -156,6 +157,7 @@ class ConsumerWatch implements Watch {
       consumers: [...this.#tallies.values()]
         .filter(({ isThere }) => isThere)
         .map((tally) => this.#statusOf(tally, runs, mark)),
+      unknownConsumers: this.#unknown,
       ledger: this.#losses.status(),
       error: this.#error,
     })
@@ -242,6 +244,7 @@ class ConsumerWatch implements Watch {
     // So that it is known who holds what is missing, or that nobody does.
     if (reading.holders.length === 0 && this.#missing.runs.length > 0) this.#polls.wake()
     this.#looks++
+    this.#sayUnknown()
     const lagging = [...this.#tallies.values()].flatMap((tally) => tally.lagging ?? [])
     await this.#lags.ask(reading, lagging, signal)
     this.#pace.looked(atMs, this.#moves !== moves || look.visible.length > 0 || look.appeared.length > 0)
@@ -274,6 +277,22 @@ class ConsumerWatch implements Watch {
     const labels = { consumer: name, verdict: tally.isHandled ? 'lost' : 'passed' }
     quietly(() => this.#session.recorder?.add('consumer_lost_events', 0, labels), this.#session.onError)
     return tally
+  }
+
+  /** Named by the user, and seen by no look. Before the first one nobody was. */
+  get #unknown(): readonly string[] {
+    if (this.#looks === 0) return []
+    return this.#options.consumers
+      .flatMap(({ name, eventTypes }) => Object.keys(eventTypes).map((consumer) => `${name}.${consumer}`))
+      .filter((name) => !this.#tallies.has(name))
+  }
+
+  #sayUnknown(): void {
+    if (this.#hasSaidUnknown) return
+    this.#hasSaidUnknown = true
+    const unknown = this.#unknown
+    if (unknown.length === 0) return
+    this.#options.logger.warn(`tidemark: ${describeUnknown(unknown, [...this.#tallies.keys()])}`)
   }
 
   /** What is in the ledger counts, where there is one. */

@@ -11,6 +11,11 @@ export interface CommitAudit {
   readonly past: Past
   /** `undefined` where the server keeps commit timestamps. */
   readonly live: Live | undefined
+  /**
+   * Whether the rows name their transactions (`insertedBy`), as in tables whose own readers read behind `xmin`. `formatAudit`
+   * then begins with such a reader.
+   */
+  readonly isReadBehindXmin: boolean
   /** What speaks against relying on it: whole sentences. */
   readonly cannotTell: readonly string[]
 }

@@ -45,6 +45,7 @@ export async function auditCommits(options: AuditCommitsOptions): Promise<Commit
     measured: standing.hasTimestamps ? 'commit_timestamps' : 'live',
     past,
     live,
+    isReadBehindXmin: resolved.insertedBy !== undefined,
     cannotTell: cannotTell(resolved, standing, past),
   }
   return withJson(audit, () => ({ ...audit }))

@@ -6,14 +6,15 @@ import type { LeftOut } from './page-sql.ts'
 import type { BehindXmin, Past } from './past.ts'
 
 /** An audit as text, for somebody who has never heard of it. */
-export function formatAudit({ table, past, live, cannotTell }: CommitAudit): string {
+export function formatAudit({ table, past, live, isReadBehindXmin, cannotTell }: CommitAudit): string {
+  const byPosition = live === undefined ? delaysOf(past.inversions) : liveLines(live)
+  const behindXmin = behindXminLines(past.behindXmin)
+  const readers = isReadBehindXmin ? [behindXmin, byPosition] : [byPosition, behindXmin]
   return [
     `Commit order of ${table}`,
     '',
     ...readRows(past),
-    ...(live === undefined ? delaysOf(past.inversions) : liveLines(live)),
-    '',
-    ...behindXminLines(past.behindXmin),
+    ...readers.filter((lines) => lines.length > 0).flatMap((lines, i) => (i === 0 ? lines : ['', ...lines])),
     ...leftOutLines(past),
     '',
     'What this cannot tell:',
