@@ -9,7 +9,7 @@ import { stringify } from 'yaml'
 
 export type Labels = Readonly<Record<string, string>>
 
-export interface Sample {
+interface Sample {
   readonly metric: Labels
   readonly value: number
 }
@@ -17,7 +17,7 @@ export interface Sample {
 /** Unix seconds and value. */
 export type Point = readonly [seconds: number, value: number]
 
-export interface Series {
+interface Series {
   readonly metric: Labels
   readonly points: readonly Point[]
 }
