@@ -25,6 +25,8 @@ export interface PgClient {
   release(destroy?: boolean): void
   on(event: 'error', listener: (error: Error) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown
+  /** The pid of its backend, as the server or a pooler has told it when it connected. */
+  readonly processID?: unknown
 }
 
 export interface PgResult {
@@ -37,6 +39,8 @@ export interface PgResult {
 /** A connection whose statements are given up in time, at both ends. */
 export interface BoundedClient extends PgClient {
   readonly queryTimeoutMs: number
+  /** The pool's own: the same object each time that the connection is handed out. */
+  readonly driver: PgClient
 }
 
 /** A pool of which nothing is waited for longer than that: no connection, and, where its clients are bounded, no answer. */

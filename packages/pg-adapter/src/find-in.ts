@@ -1,7 +1,8 @@
 import type { FoundEvent, Gap } from '@tidemark/core/adapter'
 import { withConnection } from './client.ts'
 import type { ResolvedPostgresEventsOptions } from './options.ts'
-import { lateEventsSql, parseLateEvents } from './proof/late-events.ts'
+import { lateEvents, parseLateEvents } from './proof/late-events.ts'
+import { plainSql } from './statement.ts'
 import { transactUnlessLocked } from './transaction.ts'
 
 /** The events that are visible now in those runs: one look into the index for each. */
@@ -13,7 +14,7 @@ export async function findIn(
 ): Promise<readonly FoundEvent<bigint>[]> {
   if (runs.length === 0) return []
   const [found] = await withConnection(options.pool, signal, (client) =>
-    transactUnlessLocked(client, lateEventsSql(options, runs, limit)),
+    transactUnlessLocked(client, plainSql(lateEvents(options, runs, limit))),
   )
   return parseLateEvents(found?.rows[0]?.late).map(({ position, type }) => ({
     position: BigInt(position),

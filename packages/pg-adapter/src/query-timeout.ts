@@ -23,6 +23,7 @@ export function boundedPool(pool: PgPool, queryTimeoutMs: number): BoundedPool {
 export function boundedClient(client: PgClient, queryTimeoutMs: number): BoundedClient {
   return {
     queryTimeoutMs,
+    driver: client,
     query: (text, values) => answeredWithin(client.query(text, values), queryTimeoutMs),
     release: (destroy) => client.release(destroy),
     on: (event, listener) => client.on(event, listener),

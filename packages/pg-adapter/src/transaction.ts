@@ -1,4 +1,4 @@
-import type { BoundedClient, PgResult } from './client.ts'
+import type { BoundedClient, PgClient, PgResult } from './client.ts'
 import { TransactionLeftOpenError } from './errors.ts'
 import { sqlState } from './sql-state.ts'
 
@@ -17,7 +17,8 @@ const BEGIN = 'begin isolation level repeatable read; set transaction isolation 
  * then fails, and says so. Given up by us alone, its backend would wait on, and the next attempt take another one, until
  * the server has none left.
  */
-export const LOCK_TIMEOUT = 'set local lock_timeout = 2000'
+export const LOCK_TIMEOUT_MS = 2_000
+export const LOCK_TIMEOUT: string = `set local lock_timeout = ${LOCK_TIMEOUT_MS}`
 
 /**
  * Takes the locks of a query and reads nothing. A statement looks up the partitions, then waits for their locks, then
@@ -43,7 +44,7 @@ export function limitSql({ queryTimeoutMs }: Pick<BoundedClient, 'queryTimeoutMs
 }
 
 /** An integer of 32 bits; 0 would be no limit. */
-function toSetting(ms: number): number {
+export function toSetting(ms: number): number {
   return Math.min(Math.ceil(ms), 2 ** 31 - 1)
 }
 
@@ -69,8 +70,13 @@ const KEPT = 'tidemark.statement_timeout'
 export const THEIR_LIMIT: string = `set_config('statement_timeout', current_setting('${KEPT}'), true)`
 
 async function beginLimited(client: BoundedClient, limit: string, sql: string): Promise<readonly PgResult[]> {
+  return (await beginAlone(client, `${limit}; ${sql}`)).slice(1)
+}
+
+/** The same, of `sql` that sets its own limit. */
+export async function beginAlone(client: PgClient, sql: string): Promise<readonly PgResult[]> {
   try {
-    const [_begun, _set, _limit, ...results] = manyResults(await client.query(`${BEGIN}; ${limit}; ${sql}`))
+    const [_begun, _set, ...results] = manyResults(await client.query(`${BEGIN}; ${sql}`))
     return results
   } catch (error) {
     if (STILL_OPEN.has(sqlState(error))) throw new TransactionLeftOpenError({ cause: error })

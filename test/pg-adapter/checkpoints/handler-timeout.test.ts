@@ -3,7 +3,7 @@ import { type PgClient, type PostgresRow, postgresEvents } from '@tidemark/pg-ad
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../../packages/core/src/kernel/clock.ts'
 import { wholeUnit } from '../../../packages/core/src/ports/unit.ts'
-import type { BoundedClient, BoundedPool } from '../../../packages/pg-adapter/src/client.ts'
+import type { BoundedPool } from '../../../packages/pg-adapter/src/client.ts'
 import { boundedClient, boundedPool } from '../../../packages/pg-adapter/src/query-timeout.ts'
 import { isTransientPostgresError } from '../../../packages/pg-adapter/src/transience.ts'
 import { UnendedTransactions } from '../../../packages/pg-adapter/src/unended-transactions.ts'
@@ -286,8 +286,7 @@ test('a transaction that goes on though its server process was told to end is na
   const unit = wholeUnit('tested')
   const of = { transaction: '77', pid: '4711', backend: '4711@1', incarnation: 'first' }
   const sent: string[] = []
-  const client: BoundedClient = {
-    queryTimeoutMs: 3_000,
+  const driver: PgClient = {
     query: async (sql) => {
       sent.push(sql)
       const rows = sql.includes('pg_xact_status')
@@ -299,6 +298,7 @@ test('a transaction that goes on though its server process was told to end is na
     on: () => {},
     removeListener: () => {},
   }
+  const client = boundedClient(driver, 3_000)
   unended.givenUp(unit, of)
   const error: unknown = await unended.requireEnded(client, unit, 'first').catch((reason: unknown) => reason)
   expect(error).toMatchObject({

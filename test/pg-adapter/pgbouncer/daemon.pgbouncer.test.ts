@@ -110,6 +110,18 @@ describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
     expect(agent.mark).toBe(4n)
   })
 
+  test('nothing is prepared on backends that others use too', async () => {
+    const events = await db.events()
+    const agent = await agentOver({ pool: pooled('unprepared'), table: events.name })
+    for (let n = 0; n < 5; n++) await agent.waitFor(await events.append())
+    const clients = pooled('looking')
+    const look =
+      'select name, pg_backend_pid(), pg_sleep(0.2) from pg_sleep(0) left join pg_prepared_statements on true'
+    const found = await Promise.all([1, 2, 3].map(() => clients.query(look)))
+    expect(new Set(found.map(({ rows }) => rows[0].pg_backend_pid)).size).toBeGreaterThan(1)
+    for (const { rows } of found) expect(rows).toMatchObject([{ name: null }])
+  })
+
   test('backends that go while a daemon works are replaced, and nothing is repeated', async () => {
     const events = await db.events()
     await events.run(HANDLED)

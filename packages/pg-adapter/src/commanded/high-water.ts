@@ -7,7 +7,7 @@ import {
 } from '@tidemark/core/adapter'
 import { withConnection } from '../client.ts'
 import { NotPrimaryError, PostgresConditionError } from '../errors.ts'
-import { quoteLiteral } from '../identifiers.ts'
+import { quoteLiteral, quoteTexts } from '../identifiers.ts'
 import { isKnownSql, type KnownBackends } from '../server/backends.ts'
 import { waitUntilDurable } from '../server/durability.ts'
 import {
@@ -195,7 +195,7 @@ function pollSql({ sql }: Options, knownBackends: readonly string[]): string {
       pg_current_wal_insert_lsn()::text as "insertLsn", pg_current_snapshot()::text as snapshot,
       (pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn())::text as "isFlushed",
       ${BACKEND_KEY_SQL} as "backendKey",
-      case when ${isKnownSql(knownBackends)} then null else ${SERVER_IDENTITY_SQL}::text end as identity
+      case when ${isKnownSql(quoteTexts(knownBackends))} then null else ${SERVER_IDENTITY_SQL}::text end as identity
     from (select 1) one left join ${streams} s on s.stream_id = 0
     left join (select event_type, data from ${events} limit 0) e on true`
 }

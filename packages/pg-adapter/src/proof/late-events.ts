@@ -9,6 +9,7 @@ import {
 } from '@tidemark/core/adapter'
 import { quoteIdentifier } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import type { Statement } from '../statement.ts'
 import { eventRowsSql } from './event-rows.ts'
 import type { Inspection } from './inspection.ts'
 
@@ -55,18 +56,22 @@ const MOST_OF_ONE_RUN = 100
  * The events that are visible now in runs of positions that were proven empty, as JSON: one look into the index for each
  * run, in a statement that travels with a poll.
  */
-export function lateEventsSql(
+export function lateEvents(
   options: Options,
   watched: readonly Gap<bigint>[],
   mostOfOneRun: number = MOST_OF_ONE_RUN,
-): string {
+): Statement {
   const { table, position } = options.sql
   const numbers = (of: (run: Gap<bigint>) => bigint): string =>
     `array[${watched.map(of).join(', ')}]::bigint[]`
+  const firsts = numbers(({ from }) => from)
+  const lasts = numbers(({ to }) => to)
   const type = options.eventType === undefined ? 'null' : `e.${quoteIdentifier(options.eventType)}::text`
-  return `select coalesce(json_agg(json_build_object('position', late.position::text, 'type', late.type)
+  return (
+    bind,
+  ) => `select coalesce(json_agg(json_build_object('position', late.position::text, 'type', late.type)
       order by late.position), '[]')::text as late
-    from unnest(${numbers(({ from }) => from)}, ${numbers(({ to }) => to)}) as run (first, last)
+    from unnest(${bind('bigint[]', firsts)}, ${bind('bigint[]', lasts)}) as run (first, last)
     cross join lateral (
       select e.${position} as position, ${type} as type from ${table} e
       where e.${position} between run.first and run.last ${eventRowsSql(options)}

@@ -1,4 +1,5 @@
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import type { Statement } from '../statement.ts'
 
 /** Events read by step 3; with them the mark runs right up to the gap of a slow writer. */
 const WINDOW = 500
@@ -6,12 +7,13 @@ const WINDOW = 500
 const WINDOW_POSITIONS = 5_000n
 
 /** The visible positions that step 3 reads. */
-export function windowSql(
+export function windowOf(
   { sql: { table, position } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
   visibleAbove: bigint,
-): string {
-  return `select ${position} from ${table}
-         where ${position} > ${visibleAbove} and ${position} <= ${visibleAbove + WINDOW_POSITIONS}
+): Statement {
+  return (bind) => `select ${position} from ${table}
+         where ${position} > ${bind('bigint', `${visibleAbove}`)}
+           and ${position} <= ${bind('bigint', `${visibleAbove + WINDOW_POSITIONS}`)}
          order by ${position} limit ${WINDOW}`
 }
 

@@ -1,19 +1,13 @@
 import { type BoundedPool, withConnection } from '../client.ts'
 import { NotPrimaryError } from '../errors.ts'
+import { type Message, sendMessage, tellBackend } from '../message.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
+import { pidOf } from '../server/incarnation.ts'
 import { sqlState } from '../sql-state.ts'
-import { begin } from '../transaction.ts'
 import type { Inspection } from './inspection.ts'
 import { parseLateEvents } from './late-events.ts'
 import { isReadable, lastHandedOutOfUncalled, type PostgresPoll, type Row, toPoll } from './poll-rows.ts'
-import {
-  NO_UNCALLED,
-  type PollRequest,
-  type ProbeRequest,
-  pollSql,
-  probeSql,
-  uncalledSql,
-} from './poll-sql.ts'
+import { type PollRequest, type ProbeRequest, pollMessage, probeMessage, uncalledSql } from './poll-sql.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
@@ -28,14 +22,14 @@ export async function readPoll(
 ): Promise<PostgresPoll | undefined> {
   const { sequence } = request
   try {
-    const row = await send(options.pool, request.inspection, pollSql(options, request, NO_UNCALLED), signal)
+    const row = await send(options.pool, request.inspection, pollMessage(options, request, undefined), signal)
     if (row.lastHandedOut !== null) return toPoll(options, row, request, BigInt(String(row.lastHandedOut)))
     if (!isReadable(row, request)) return undefined
     // 14 to 17 answer NULL for a sequence that was never called, or set back by setval(s, n, false).
     const uncalled = await send(
       options.pool,
       request.inspection,
-      pollSql(options, request, uncalledSql(sequence)),
+      pollMessage(options, request, uncalledSql(sequence)),
       signal,
     )
     const lastHandedOut = lastHandedOutOfUncalled(uncalled, request)
@@ -60,7 +54,7 @@ export async function probe(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { inspection } = request
-  const row = await send(options.pool, inspection, probeSql(options, request), signal)
+  const row = await send(options.pool, inspection, probeMessage(options, request), signal)
   return (
     row.lastHandedOut === lastHandedOut?.toString() &&
     row.isKnownBackend === 'true' &&
@@ -77,13 +71,14 @@ export async function probe(
 async function send(
   pool: BoundedPool,
   inspection: Inspection,
-  sql: string,
+  message: Message,
   signal: AbortSignal,
 ): Promise<Row> {
   try {
     return await withConnection(pool, signal, async (client, connection) => {
-      const results = await begin(client, sql)
+      const results = await sendMessage(client, message)
       const row: Row = Object.assign({}, ...results.flatMap((result) => result.rows))
+      if (typeof row.backendKey === 'string') tellBackend(client, pidOf(row.backendKey))
       connection.isSpent = row.fingerprint !== inspection.fingerprint
       return row
     })

@@ -32,16 +32,16 @@ export class KnownBackends {
 /** Poolers make new backends all the time; the list travels with every page request. */
 const MOST_KEYS = 200
 
-/** Whether the backend that runs this is one of those keys'. */
-export function isKnownSql(keys: readonly string[]): string {
-  return `coalesce(${BACKEND_KEY_SQL} = any (${quoteTexts(keys)}), false)`
+/** Whether the key of the backend that runs this is one of those. */
+export function isKnownSql(keys: string): string {
+  return `coalesce(${BACKEND_KEY_SQL} = any (${keys}), false)`
 }
 
 /**
  * TRUE, or fails (as a cast) on an unknown backend. The planner cannot fold it, since it depends on the backend's pid.
  */
 export function requireKnownSql(keys: readonly string[]): string {
-  return `(case when ${isKnownSql(keys)} then true else ('${UNKNOWN_BACKEND}' || pg_backend_pid())::boolean end)`
+  return `(case when ${isKnownSql(quoteTexts(keys))} then true else ('${UNKNOWN_BACKEND}' || pg_backend_pid())::boolean end)`
 }
 
 const UNKNOWN_BACKEND = 'tidemark: unknown backend '

@@ -90,6 +90,11 @@ export const BACKEND_KEY_SQL: string = `pg_backend_pid() || '@' || coalesce(
       then ${[SYSTEM_IDENTIFIER, TIMELINE, STATS_RESET, POSTMASTER_START].join(` || '${SEPARATOR}' || `)} end
   )`
 
+/** The pid in a backend's key. */
+export function pidOf(backendKey: string): string {
+  return backendKey.slice(0, backendKey.indexOf('@'))
+}
+
 /**
  * The columns of `ServerIdentity`, as one object. Times are read as microseconds, so that no session's time zone or date
  * style changes the text. No subqueries: they would be planned at every poll, used or not.

@@ -1,0 +1,230 @@
+import type { PgClient, PgPool } from '@tidemark/pg-adapter'
+import type { Pool, PoolClient } from 'pg'
+import { expect, test } from 'vitest'
+import { type Message, sendMessage, tellBackend } from '../../packages/pg-adapter/src/message.ts'
+import { boundedClient } from '../../packages/pg-adapter/src/query-timeout.ts'
+import { agentOver, eventually, fileDatabase } from '../support/event-table.ts'
+
+const db = fileDatabase()
+
+interface Kept {
+  readonly name: string
+  readonly statement: string
+  readonly generic_plans: string
+  readonly custom_plans: string
+}
+
+/** The statements that Tidemark has prepared on the only connection of a pool. */
+async function keptOn(client: Pool | PoolClient): Promise<Kept[]> {
+  const { rows } = await client.query("select * from pg_prepared_statements where name like 'tidemark\\_%'")
+  return rows
+}
+
+/** One connection, which is no wrapper: an agent that goes on in it is told apart from none by its own. */
+const onePool = () => db.newPool({ max: 1 })
+
+/** PostgreSQL keeps with each the whole message that has prepared it. */
+function stepOf(kept: readonly Kept[], part: string): Kept | undefined {
+  return kept.find(({ name, statement }) =>
+    statement.split('; ').some((sql) => sql.includes(`prepare ${name} `) && sql.includes(part)),
+  )
+}
+
+test('on its second use of a connection a poll is prepared there, and planned for all values', async () => {
+  const events = await db.events()
+  await events.append(3)
+  const pool = onePool()
+  const agent = await agentOver({ pool, table: events.name, eventType: 'type' })
+  for (let n = 0; n < 12; n++) await agent.waitFor(await events.append())
+  await agent.stop()
+  const kept = await keptOn(pool)
+  for (const part of ['as holders', 'as visible', 'as "isFlushed"', 'as "isKnownBackend"']) {
+    expect(stepOf(kept, part), part).toBeDefined()
+  }
+  expect(kept.filter(({ custom_plans }) => custom_plans !== '0')).toEqual([])
+  expect(kept.length).toBeLessThan(12)
+})
+
+interface Plan {
+  readonly 'Node Type': string
+  readonly 'Relation Name'?: string
+  readonly Plans?: Plan[]
+}
+
+const scansOf = (plan: Plan): string[] => [
+  ...(plan['Relation Name'] === 'events' ? [plan['Node Type']] : []),
+  ...(plan.Plans ?? []).flatMap(scansOf),
+]
+
+test.each([
+  ['that was never analyzed', 'select from'],
+  ['that was analyzed', 'vacuum analyze'],
+])('the plans that are kept read a table %s by its index', async (_, prepare) => {
+  const events = await db.events()
+  await events.run('insert into events select from generate_series(1, 20000)')
+  await db.pool.query(`${prepare} ${events.name}`)
+  const pool = onePool()
+  const agent = await agentOver({ pool, table: events.name, eventType: 'type' })
+  await db.pool.query(`begin; insert into ${events.name} default values; rollback`)
+  for (let n = 0; n < 3; n++) await agent.waitFor(await events.append())
+  await eventually(async () =>
+    stepOf(await agent.freshReading().then(() => keptOn(pool)), LATE),
+  ).toBeDefined()
+  await agent.stop()
+  const values = {
+    'array_to_string(array(': '(19000, 24000)',
+    'as "greatestVisible"': '(19990)',
+    [LATE]: RUNS,
+  }
+  for (const [part, given] of Object.entries(values)) {
+    const name = stepOf(await keptOn(pool), part)?.name
+    const explained = (
+      (await pool.query(
+        `begin; ${PLANNED_SO} explain (format json) execute ${name}${given}; rollback`,
+      )) as unknown as { rows: { 'QUERY PLAN': [{ Plan: Plan }] }[] }[]
+    ).at(-2)
+    const plan = explained?.rows[0]?.['QUERY PLAN'][0].Plan
+    expect(plan && scansOf(plan), part).toEqual([expect.stringMatching(/^Index (Only )?Scan$/)])
+  }
+})
+
+test.each([
+  ['by the position keeps reading the partition that the values are in', 'range (position)', 'custom_plans'],
+  ['otherwise keeps one plan for all values', 'list (tenant)', 'generic_plans'],
+] as const)('a poll of a table that is parted %s', async (_, by, kind) => {
+  const events = await db.events(`create table events (position bigint generated always as identity,
+    tenant int not null default 0, primary key (position, tenant)) partition by ${by}`)
+  const values = (n: number) =>
+    kind === 'custom_plans' ? `from (${n * 100}) to (${n * 100 + 100})` : `in (${n})`
+  for (let n = 0; n < 40; n++) {
+    await events.run(`create table events_${n} partition of events for values ${values(n)}`)
+  }
+  await events.run('insert into events (tenant) select n % 40 from generate_series(1, 3900) n')
+  await db.pool.query(`vacuum analyze ${events.name}`)
+  const pool = onePool()
+  const agent = await agentOver({ pool, table: events.name })
+  for (let n = 0; n < 12; n++) await agent.waitFor(await events.append())
+  await agent.stop()
+  const window = stepOf(await keptOn(pool), 'array_to_string(array(')
+  const other = kind === 'custom_plans' ? 'generic_plans' : 'custom_plans'
+  expect(Number(window?.[kind])).toBeGreaterThan(5)
+  // PostgreSQL compares the costs of five plans that are made anew with one that is kept.
+  expect(Number(window?.[other])).toBe(other === 'custom_plans' ? 5 : 0)
+})
+
+/** What is explained is the plan that was kept. */
+const PLANNED_SO = 'set local plan_cache_mode = force_generic_plan;'
+const LATE = 'as run (first, last)'
+const RUNS = "('{20001}'::bigint[], '{20001}'::bigint[])"
+
+test('whoever shares the pool may discard what was prepared: the poll is sent without, and no more is prepared', async () => {
+  const events = await db.events()
+  const pool = onePool()
+  const agent = await agentOver({ pool, table: events.name })
+  for (let n = 0; n < 3; n++) await agent.waitFor(await events.append())
+  expect(await keptOn(pool)).not.toEqual([])
+  await pool.query('discard all')
+  for (let n = 0; n < 3; n++) await agent.waitFor(await events.append())
+  expect(agent.status()).toMatchObject({ state: 'polling', mark: 6n })
+  expect(await keptOn(pool)).toEqual([])
+})
+
+test('a connection that leads to another backend than before, as behind a pooler, is polled all the same', async () => {
+  const events = await db.events()
+  const [first, second] = [await db.session(), await db.session()]
+  let behind = first
+  const errors: unknown[] = []
+  // One object with the pid of the first backend, as a pooler would have it that lets one through.
+  const client = Object.assign(Object.create(first), {
+    query: (text: string, values?: unknown[]) => {
+      const answer = behind.query(text, values)
+      answer.catch((error: unknown) => errors.push(error))
+      return answer
+    },
+    release: () => {},
+  }) as PgClient
+  const agent = await agentOver({ pool: { connect: async () => client }, table: events.name })
+  for (let n = 0; n < 3; n++) await agent.waitFor(await events.append())
+  behind = second
+  for (let n = 0; n < 3; n++) await agent.waitFor(await events.append())
+  expect(agent.status()).toMatchObject({ state: 'polling', mark: 6n })
+  expect(errors).toMatchObject([{ code: '26000' }])
+  expect((await second.query('select from pg_prepared_statements')).rowCount).toBe(0)
+})
+
+test('a client that does not know the pid of its backend is sent whole statements', async () => {
+  const events = await db.events()
+  const session = await db.session()
+  const pool: PgPool = {
+    connect: async () => ({
+      query: (text, values) => session.query(text, values),
+      release: () => {},
+      on: () => {},
+      removeListener: () => {},
+    }),
+  }
+  const agent = await agentOver({ pool, table: events.name })
+  for (let n = 0; n < 4; n++) await agent.waitFor(await events.append())
+  expect((await session.query('select from pg_prepared_statements')).rowCount).toBe(0)
+})
+
+test('a plan that the table has outgrown is given up, and the message sent again without it', async () => {
+  const events = await db.events('create table events (position int, other text)')
+  await events.run("insert into events values (1, 'a')")
+  const client = await onePool().connect()
+  const bounded = boundedClient(client, 10_000)
+  const message: Message = {
+    transactions: [[() => `select * from ${events.name}`], [(bind) => `select ${bind('text', "'b'")} as b`]],
+    plans: 'kept',
+  }
+  const rows = async () => (await sendMessage(bounded, message)).flatMap((result) => result.rows)
+  tellBackend(bounded, String((await client.query('select pg_backend_pid() as pid')).rows[0].pid))
+  expect(await rows()).toMatchObject([{}, { position: 1, other: 'a' }, {}, { b: 'b' }])
+  expect(await keptOn(client)).toHaveLength(3)
+  await events.run('alter table events alter position type text')
+  expect(await rows()).toEqual([{ position: '1', other: 'a' }, { b: 'b' }])
+  client.release(true)
+})
+
+test('a table that is rewritten while a poll waits for its lock is not taken for an empty one', async () => {
+  const events = await db.events('create table events (position serial primary key, n int)')
+  const pool = db.newPool({ max: 1, application_name: events.schema })
+  const proven: unknown[] = []
+  const agent = await agentOver(
+    { pool, table: events.name },
+    { telemetry: { polled: ({ reading }) => proven.push(...reading.provenEmpty) } },
+  )
+  const ddl = await db.session()
+  for (let round = 1; round <= 10; round++) {
+    await agent.waitFor(await events.append())
+    // Three that have ended when the poll begins; it then waits for the table.
+    await ddl.query(`begin; insert into ${events.name} select from generate_series(1, 3); commit; begin;
+      lock table ${events.name} in access exclusive mode`)
+    await eventually(async () => {
+      const { rowCount } = await db.pool.query(
+        "select from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'",
+        [events.schema],
+      )
+      return rowCount
+    }).toBe(1)
+    const type = round % 2 === 0 ? 'int' : 'bigint'
+    await ddl.query(`alter table ${events.name} alter n type ${type}; commit`)
+    await agent.waitFor(BigInt(round * 4))
+  }
+  expect(agent.status()).toMatchObject({ state: 'polling', mark: 40n })
+  expect(proven).toEqual([])
+})
+
+test.skipIf(Number(process.env.TIDEMARK_POSTGRES_MAJOR) < 18)(
+  'the last number is read under no lock that outlasts the read: it needs no transaction of its own',
+  async () => {
+    const events = await db.events('create sequence numbers')
+    const session = await db.session()
+    await session.query(`begin; select * from pg_get_sequence_data('${events.schema}.numbers'::regclass)`)
+    const { rowCount } = await session.query(
+      `select from pg_locks where relation = '${events.schema}.numbers'::regclass`,
+    )
+    expect(rowCount).toBe(0)
+    await session.query('rollback')
+  },
+)
