@@ -1,7 +1,6 @@
 import type { Incident } from '../incident.ts'
 import { until } from '../pause.ts'
 import { append } from '../tables.ts'
-import { notRunning } from './poison.ts'
 
 /** One event ends the process, which is started again, and ends again. */
 export const deadlyEvent: Incident = {
@@ -18,8 +17,6 @@ export const deadlyEvent: Incident = {
       told: [
         '[FIRING:1] KubePodCrashLooping (container="shop" severity="warning")',
         `The shop was started again ${shopEnds()} times within a minute`,
-        '',
-        ...notRunning('orders'),
       ],
       leftOut,
     }
