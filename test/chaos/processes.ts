@@ -7,6 +7,8 @@ import { programPath } from '../support/program.ts'
 /** A program of test/programs that runs daemons, as a process of its own. */
 export interface DaemonProcess {
   readonly pid: number
+  /** Every line that it has said so far; once it was killed, all that it ever will. */
+  readonly said: readonly string[]
   /** Resolves when it has said that word once more. */
   says(word: string): Promise<void>
   /** SIGKILL: it gets to do nothing any more. */
@@ -27,6 +29,8 @@ export async function spawnDaemon(
   })
   onTestFinished(() => end(child, 'SIGKILL').then(() => {}))
   const lines = createInterface(child.stdout)
+  const said: string[] = []
+  lines.on('line', (line) => said.push(line))
   const says = (word: string): Promise<void> =>
     new Promise((resolve, reject) => {
       const onLine = (line: string): void => {
@@ -44,6 +48,7 @@ export async function spawnDaemon(
   await says('started')
   return {
     pid: child.pid as number,
+    said,
     says,
     kill: async () => {
       await end(child, 'SIGKILL')
@@ -54,8 +59,9 @@ export async function spawnDaemon(
 
 async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
-  const exited = once(child, 'exit')
+  // Not 'exit': what it has said may still be on its way then.
+  const closed = once(child, 'close')
   child.kill(signal)
-  await exited
+  await closed
   return child.exitCode
 }

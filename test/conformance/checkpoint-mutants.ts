@@ -137,6 +137,9 @@ const knowsUnitBy = (key: (unit: Unit) => Unit) =>
     advance: (request, work) => store.advance({ ...request, unit: key(request.unit) }, work),
   }))
 
+const PASSED_RULE =
+  'what the handler of a consumer has passed is kept as it was said last, for each source and consumer'
+
 const never = (): AbortSignal => new AbortController().signal
 
 export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
@@ -1052,6 +1055,26 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     caughtBy:
       'the same number of another consumer, run of the store or source is another event, and is counted',
     says: /the totals/,
+  },
+  {
+    name: 'what a handler has passed is kept as it was said first',
+    breaks: loses(({ keepPassed, passed }) => ({
+      keepPassed: async (source, consumer, ...args) => {
+        if ((await passed(source, consumer, never())) === undefined)
+          await keepPassed(source, consumer, ...args)
+      },
+    })),
+    caughtBy: PASSED_RULE,
+    says: /what is kept later/,
+  },
+  {
+    name: 'what a handler has passed is kept once for all sources',
+    breaks: loses(({ keepPassed, passed }) => ({
+      keepPassed: (_source, ...args) => keepPassed('', ...args),
+      passed: (_source, ...args) => passed('', ...args),
+    })),
+    caughtBy: PASSED_RULE,
+    says: /what is kept of another source/,
   },
   {
     name: 'what is being told is claimed by another at once',

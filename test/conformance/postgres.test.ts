@@ -134,6 +134,7 @@ register(
             'late_event_units',
             'lost_events',
             'lost_event_totals',
+            'passed_positions',
           ].map((table) => `${schema}.${table}`)
           await client.query(`begin; lock table ${tables.join(', ')} in access exclusive mode`)
           return () => client.end()

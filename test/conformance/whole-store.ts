@@ -215,6 +215,10 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         told: (source, losses, signal) => after(signal, () => lostEvents.told(source, losses, signal)),
         totals: (source, signal) => after(signal, () => lostEvents.totals(source, signal)),
         list: (source, limit, signal) => after(signal, () => lostEvents.list(source, limit, signal)),
+        keepPassed: (source, consumer, passed, signal) =>
+          after(signal, () => lostEvents.keepPassed(source, consumer, passed, signal)),
+        passed: (source, consumer, signal) =>
+          after(signal, () => lostEvents.passed(source, consumer, signal)),
       },
       control: {
         units: (filter, signal) => after(signal, () => control.units(filter, signal)),

@@ -139,6 +139,7 @@ export {
   type LossTotal,
   type LostEvents,
   type LostVerdict,
+  type PassedPositions,
 } from './ports/lost-events.ts'
 export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
 export type { SettledMemory } from './ports/settled-memory.ts'

@@ -16,6 +16,7 @@ export interface CheckpointTables {
   readonly lateEventUnits: string
   readonly lostEvents: string
   readonly lostEventTotals: string
+  readonly passedPositions: string
 }
 
 export type Row = Readonly<Record<string, unknown>>
@@ -37,6 +38,7 @@ export function checkpointTables(schema: string): CheckpointTables {
     lateEventUnits: table('late_event_units'),
     lostEvents: table('lost_events'),
     lostEventTotals: table('lost_event_totals'),
+    passedPositions: table('passed_positions'),
   }
 }
 

@@ -9,8 +9,12 @@ import {
   toldLostSql,
   totalsLostSql,
 } from './lost-event-rows.ts'
+import { keepPassedSql, passedSql, toPassed } from './passed-positions.ts'
 
-/** Which events consumers have lost that Tidemark does not run: the tables `lost_events` and `lost_event_totals`. */
+/**
+ * Which events consumers have lost that Tidemark does not run: the tables `lost_events`, `lost_event_totals` and
+ * `passed_positions`.
+ */
 export function lostEvents(query: Query, tables: CheckpointTables): LostEvents {
   return {
     record: async (source, losses, signal) =>
@@ -23,5 +27,10 @@ export function lostEvents(query: Query, tables: CheckpointTables): LostEvents {
     totals: async (source, signal) => (await query(totalsLostSql(tables, source), signal)).map(toLossTotal),
     list: async (source, limit, signal) =>
       (await query(listLostSql(tables, source, limit), signal)).map(toKeptLoss),
+    keepPassed: async (source, consumer, passed, signal) => {
+      await query(keepPassedSql(tables, source, consumer, passed), signal)
+    },
+    passed: async (source, consumer, signal) =>
+      (await query(passedSql(tables, source, consumer), signal)).map(toPassed)[0],
   }
 }

@@ -1,9 +1,12 @@
+import type { Gap } from '../../../packages/core/src/ports/event-source.ts'
 import type { VisibleEvent } from '../../../packages/core/src/ports/watch-source.ts'
 import {
   type HandedStanding,
+  type HandedStep,
   type HandedSuspect,
   hasMissed,
   openRuns,
+  passedOf,
   standingAbove,
   stepHanded,
 } from '../../../packages/core/src/watch/handed.ts'
@@ -25,6 +28,7 @@ export interface Act {
     | 'look'
     | 'snapshot'
     | 'conclude'
+    | 'restart'
   readonly pick: number
 }
 
@@ -49,7 +53,9 @@ export class HandedWorld {
   readonly stored = new Map<bigint, Stored>()
   readonly handed = new Set<bigint>()
   readonly lost: HandedSuspect[] = []
-  /** Told though it was handed over, by then or later. */
+  /** Told after they had been handed over, by this process or a former one. */
+  readonly falsely: bigint[] = []
+  readonly unsure: HandedStep['unsure'][number][] = []
   standing: HandedStanding | undefined
   readonly #order: Order
   #open: Transaction[] = []
@@ -61,8 +67,13 @@ export class HandedWorld {
   #cursor: Key = [0n, 0n]
   #checkpoint: Key = [0n, 0n]
   #settled = 0n
-  readonly #runs = new HandedRuns()
+  #runs = new HandedRuns()
   #handedTo: bigint | undefined
+  /** The first position that this process was handed. */
+  #first: bigint | undefined
+  #isFirst = true
+  /** As it is kept for the next process. Where that dies in between, it is behind. */
+  #kept: readonly Gap<bigint>[] = []
   #looking:
     | { readonly settled: bigint; readonly handedTo: bigint; readonly before: HandedStanding }
     | undefined
@@ -104,12 +115,23 @@ export class HandedWorld {
       },
       look: () => {
         if (this.#handedTo === undefined || this.#looking) return
-        const first = [...this.handed][0] ?? 0n
-        const before = this.standing ?? standingAbove(first - 1n, this.#settled)
+        const before = this.standing ?? this.#begun()
         this.#looking = { settled: this.#settled, handedTo: this.#handedTo, before }
       },
       snapshot: () => this.#snapshot(1 + (pick % 6)),
-      conclude: () => this.#conclude(),
+      conclude: () => this.#conclude(pick % 4 > 0),
+      // As by SIGKILL. It begins at its checkpoint, or somewhere else on purpose.
+      restart: () => {
+        this.#isFirst = false
+        this.standing = undefined
+        this.#runs = new HandedRuns()
+        this.#handedTo = undefined
+        this.#first = undefined
+        this.#looking = undefined
+        this.#seen = undefined
+        if (pick % 4 === 0) this.act({ kind: 'jump', pick })
+        this.#goTo(pick % 4 === 1 ? [0n, 0n] : this.#checkpoint)
+      },
     }
     acts[kind]()
   }
@@ -135,6 +157,12 @@ export class HandedWorld {
       ] as const)
         this.act({ kind, pick: 3 })
     }
+  }
+
+  /** The first process knows that nothing was handed over before. */
+  #begun(): HandedStanding {
+    if (this.#isFirst) return standingAbove(0n, this.#settled, { begunAt: 0n })
+    return standingAbove((this.#first ?? 0n) - 1n, this.#settled, { passed: this.#kept })
   }
 
   #end(pick: number, commits: boolean): void {
@@ -183,6 +211,7 @@ export class HandedWorld {
       return
     }
     this.handed.add(position)
+    this.#first ??= position
     this.#runs.add(position)
     if (this.#handedTo === undefined || position > this.#handedTo) this.#handedTo = position
   }
@@ -211,7 +240,7 @@ export class HandedWorld {
 
   #most = 0
 
-  #conclude(): void {
+  #conclude(isKept: boolean): void {
     if (this.#looking === undefined || this.#seen === undefined) return
     const { before, handedTo, settled } = this.#looking
     const { appeared, visible } = this.#seen
@@ -238,10 +267,10 @@ export class HandedWorld {
       isHanded: (position: bigint): boolean => this.#runs.has(position),
       handles: ({ type }: VisibleEvent): boolean => type === 'a',
     }
-    const { standing, lost } = stepHanded(before, {
+    const { standing, lost, unsure } = stepHanded(before, {
       ...seenBy,
       settled,
-      head: hasMissed(seenBy) ? this.#nextPosition - 1n : 0n,
+      head: before.begunAt === undefined || hasMissed(seenBy) ? this.#nextPosition - 1n : 0n,
       handedTo,
       atMs: 0,
       previousAtMs: 0,
@@ -249,6 +278,9 @@ export class HandedWorld {
     })
     this.standing = standing
     this.lost.push(...lost)
+    this.falsely.push(...lost.map(({ event }) => event.position).filter((at) => this.handed.has(at)))
+    this.unsure.push(...unsure)
+    if (isKept) this.#kept = passedOf(standing)
     this.#runs.keep(standing.missing.through, openRuns(standing))
   }
 

@@ -5,6 +5,7 @@ import {
   type HandedStanding,
   type HandedStep,
   openRuns,
+  passedOf,
   standingAbove,
   stepHanded,
 } from '../../../packages/core/src/watch/handed.ts'
@@ -41,6 +42,12 @@ function lived(order: Order, history: readonly Act[]): HandedWorld {
   return world
 }
 
+/** Most looks come to an end before anything else happens. */
+function wholeLook(act: Act): readonly Act[] {
+  if (act.kind !== 'look' || act.pick % 4 === 0) return [act]
+  return [act, { kind: 'snapshot', pick: 5 }, { kind: 'conclude', pick: act.pick }]
+}
+
 const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : 1)
 
 describe.each(['position', 'transaction', 'commit'] as const)(
@@ -59,6 +66,19 @@ describe.each(['position', 'transaction', 'commit'] as const)(
       // Who waits for older transactions, or reads in the order of commits, loses nothing.
       if (order === 'position') expect(missedInAll).toBeGreaterThan(RUNS.numRuns / 4)
       else expect(missedInAll).toBe(0)
+    })
+
+    test('of processes that are killed and started again, no event is told that any of them was given', () => {
+      let unsure = 0
+      fc.assert(
+        fc.property(histories([...WORK, ...LOOKS, 'look', 'look', 'fail', 'jump', 'restart']), (history) => {
+          const world = lived(order, history.flatMap(wholeLook))
+          unsure += world.unsure.filter(({ because }) => because === 'restarted').length
+          expect(world.falsely).toEqual([])
+        }),
+        RUNS,
+      )
+      if (order === 'position') expect(unsure).toBeGreaterThan(0)
     })
   },
 )
@@ -125,7 +145,7 @@ const told = ({ lost }: HandedStep): bigint[] => lost.map(({ event: { position }
 
 test('one that reads in the order of transactions has not read on with an event of an older transaction', () => {
   const first = look(
-    standingAbove(0n, 0n),
+    standingAbove(0n, 0n, { begunAt: 0n }),
     { handed: [1n, 3n], visible: [event(1n, 1n), event(2n, 9n), event(3n, 2n)] },
     3n,
   )
@@ -141,7 +161,7 @@ test('one that reads in the order of transactions has not read on with an event 
 
 test('what a look has left out is looked at again, whether it is visible by then or not', () => {
   const handed = [1n, 5n]
-  const first = look(standingAbove(0n, 0n), { handed, visible: [event(1n), event(5n)] }, 5n)
+  const first = look(standingAbove(0n, 0n, { begunAt: 0n }), { handed, visible: [event(1n), event(5n)] }, 5n)
   const second = look(first.standing, { handed, appeared: [event(2n)], unseen: [{ from: 3n, to: 4n }] }, 5n)
   expect(openRuns(second.standing)).toEqual([{ from: 3n, to: 4n }])
   const third = look(second.standing, { handed, appeared: [event(3n)] }, 5n)
@@ -165,4 +185,57 @@ test('what was open below the first event that was handed over, and appears, is 
   )
   expect(second).toMatchObject({ lost: [], unsure: [{ event: { position: 8n }, because: 'first_sight' }] })
   expect(second.standing.suspects).toEqual([])
+})
+
+test('what was passed while nobody could see it, and is seen to be missing after a restart, is told', () => {
+  const first = look(
+    standingAbove(0n, 0n, { begunAt: 0n }),
+    { handed: [1n, 3n], visible: [event(1n), event(3n)] },
+    3n,
+  )
+  expect(passedOf(first.standing)).toEqual([{ from: 2n, to: 2n }])
+  for (const { settled, isMissing } of [
+    { settled: undefined, isMissing: true },
+    { settled: 1n, isMissing: true },
+    { settled: undefined, isMissing: false },
+    { settled: 1n, isMissing: false },
+  ]) {
+    const begun = standingAbove(3n, settled, { passed: passedOf(first.standing) })
+    const late = settled === undefined ? { appeared: [event(2n)] } : { visible: [event(2n), event(4n)] }
+    const second = look(begun, { handed: [4n], visible: [event(4n)], ...(isMissing ? {} : late) }, 4n)
+    const third = look(second.standing, { handed: [4n], appeared: isMissing ? [event(2n)] : [] }, 4n)
+    const fourth = look(third.standing, { handed: [4n, 5n], visible: [event(5n)] }, 5n)
+    expect(told(fourth)).toEqual(isMissing ? [2n] : [])
+    expect([...second.unsure, ...third.unsure].map(({ because }) => because)).toEqual(
+      isMissing ? [] : ['restarted'],
+    )
+    expect(passedOf(third.standing)).toEqual(isMissing ? [{ from: 2n, to: 2n }] : [])
+    expect(fourth.standing.kept).toEqual([])
+  }
+})
+
+test('of what a former process has passed nothing is said where a partition comes or goes, or transactions are the order', () => {
+  const begun = standingAbove(3n, undefined, { passed: [{ from: 2n, to: 2n }] })
+  const second = look(begun, { handed: [4n], layout: 'one' }, 4n)
+  const rearranged = look(second.standing, { handed: [4n], appeared: [event(2n)], layout: 'two' }, 4n)
+  expect(rearranged.unsure).toMatchObject([{ because: 'rearranged' }])
+  const ordered = look(second.standing, { handed: [4n], appeared: [event(2n, 7n)], layout: 'one' }, 4n)
+  expect(ordered.unsure).toMatchObject([{ because: 'first_sight' }])
+  for (const { standing } of [rearranged, ordered]) expect(standing.suspects).toEqual([])
+})
+
+test('what is visible at the first look may have been handed over before the process was started: it is not told', () => {
+  const first = look(
+    standingAbove(1n, 1n),
+    { handed: [2n, 5n], visible: [2n, 3n, 5n].map((at) => event(at)) },
+    6n,
+  )
+  expect(first.unsure).toMatchObject([{ event: { position: 3n }, because: 'first_sight' }])
+  const second = look(
+    first.standing,
+    { handed: [2n, 5n, 8n], visible: [6n, 7n, 8n].map((at) => event(at)) },
+    8n,
+  )
+  expect(second.unsure).toMatchObject([{ event: { position: 6n }, because: 'first_sight' }])
+  expect(second.standing.suspects).toMatchObject([{ event: { position: 7n } }])
 })

@@ -31,6 +31,8 @@ function ledgerOf(alter: (lostEvents: LostEvents) => Partial<LostEvents> = () =>
     told: (...args) => lostEvents.told(...args),
     totals: (...args) => lostEvents.totals(...args),
     list: (...args) => lostEvents.list(...args),
+    keepPassed: (...args) => lostEvents.keepPassed(...args),
+    passed: (...args) => lostEvents.passed(...args),
   }
   return { name: 'kept', lostEvents: { ...own, ...alter(own) }, isTransient: () => true }
 }

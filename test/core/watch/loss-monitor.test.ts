@@ -1,4 +1,5 @@
 import { InvalidOptionError, type Logger, type LossMonitorOptions, monitorHandler } from '@tidemark/core'
+import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import '@opentelemetry/api'
 import { afterEach, expect, test } from 'vitest'
 import { FakeClock } from '../../support/fake-clock.ts'
@@ -28,7 +29,10 @@ function show(store: WatchedStore, ...positions: bigint[]): void {
 
 function monitored(
   store: WatchedStore,
-  options: Partial<LossMonitorOptions<bigint | readonly bigint[]>> = {},
+  {
+    isFirst = true,
+    ...options
+  }: Partial<LossMonitorOptions<bigint | readonly bigint[]>> & { readonly isFirst?: boolean } = {},
 ) {
   const lines: string[] = []
   const say = (line: string): void => void lines.push(line)
@@ -38,6 +42,7 @@ function monitored(
     source: store.source,
     position: (item) => item,
     eventTypes: 'all',
+    ...(isFirst ? { from: 0n } : {}),
     clock,
     logger,
     ...options,
@@ -139,7 +144,7 @@ test('nothing is said of what stands below the first event; with the checkpoint 
     { from: 1n, said: [2n, 3n] },
   ]) {
     const store = storeWith(1n, 2n, 3n, 4n)
-    const { handle, lost, look } = monitored(store, from === undefined ? {} : { from })
+    const { handle, lost, look } = monitored(store, from === undefined ? { isFirst: false } : { from })
     handle(4n)
     await look()
     show(store, 5n)
@@ -148,6 +153,39 @@ test('nothing is said of what stands below the first event; with the checkpoint 
     expect(lost()).toEqual(said)
   }
 })
+
+test.each([
+  { name: 'the same types', eventTypes: 'all', said: [2n], unsure: { restarted: 1 } },
+  // What it was not given then, it was not meant to get.
+  { name: 'other types', eventTypes: ['a'], said: [], unsure: { first_sight: 1 } },
+] as const)(
+  'what a former process had passed, and the ledger has kept, is told when it becomes visible: of a handler of $name',
+  async ({ eventTypes, said, unsure }) => {
+    const store = storeWith(1n, 3n, 5n)
+    store.settled = 1n
+    const ledger = inMemoryCheckpoints()
+    const first = monitored(store, { ledger })
+    first.handle([1n, 3n, 5n])
+    await first.look()
+    await clock.run(first.monitor.stop())
+    // While no process runs: it may have been given to the one before.
+    store.visible.set(4n, 'a')
+
+    const second = monitored(store, { ledger, eventTypes, isFirst: false })
+    show(store, 6n)
+    store.settled = 1n
+    second.handle(6n)
+    await second.look()
+    expect(second.monitor.status()).toMatchObject({ floor: 5n, exposedPositions: 1n })
+    store.visible.set(2n, 'a')
+    await second.look()
+    show(store, 7n)
+    second.handle(7n)
+    await second.look()
+    expect(second.lost()).toEqual(said)
+    expect(second.monitor.status().cannotTell).toEqual(unsure)
+  },
+)
 
 test.each([
   { name: 'has no position', item: 'x', found: 'found "x"' },
@@ -179,13 +217,13 @@ test('another run of the store begins anew; while looks fail, nothing is missed'
   store.incarnation = 'second'
   await look()
   expect(monitor.status()).toMatchObject({ begunAnew: 1, cannotTell: { begun_anew: 1 }, handedTo: undefined })
-  store.failure = new Error('gone')
   handle(3n)
   await look()
-  expect(monitor.status()).toMatchObject({ state: 'failing', error: { message: 'gone' } })
+  store.failure = new Error('gone')
   show(store, 4n, 5n)
   handle(5n)
   await look()
+  expect(monitor.status()).toMatchObject({ state: 'failing', error: { message: 'gone' } })
   store.failure = undefined
   await clock.advance(20_000)
   show(store, 6n)

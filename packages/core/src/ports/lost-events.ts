@@ -1,4 +1,4 @@
-import type { Holder } from './event-source.ts'
+import type { Gap, Holder } from './event-source.ts'
 
 /**
  * `lost`: the consumer handles events of this type. `passed`: whether it handles this type is not known.
@@ -39,6 +39,16 @@ export interface LossTotal {
   readonly events: number
 }
 
+/** What the monitor of a handler has to know when its process is started again. */
+export interface PassedPositions {
+  /** The run of the events' store: in another one the same number may be another event. */
+  readonly incarnation: string
+  /** The types that the handler was given then; `undefined` where nobody had said that. */
+  readonly eventTypes: readonly string[] | 'all' | undefined
+  /** Positions that it had gone past and was not given. Texts of `PositionOrder.format`, both ends included. */
+  readonly runs: readonly Gap<string>[]
+}
+
 /**
  * Keeps which events were lost, each once, whoever finds it: two watches at once, or one after the other. Whoever has recorded
  * an event, or claimed it, tells of it, and then says so. So what was recorded by a process that has died is told by another.
@@ -58,4 +68,8 @@ export interface LostEvents {
   totals(source: string, signal: AbortSignal): Promise<readonly LossTotal[]>
   /** The one that was recorded last first, at most `limit`. Writes nothing. */
   list(source: string, limit: number, signal: AbortSignal): Promise<readonly KeptLoss[]>
+  /** Keeps this of the consumer, in the place of what was kept before. */
+  keepPassed(source: string, consumer: string, passed: PassedPositions, signal: AbortSignal): Promise<void>
+  /** What is kept of the consumer. Writes nothing. */
+  passed(source: string, consumer: string, signal: AbortSignal): Promise<PassedPositions | undefined>
 }

@@ -1,4 +1,4 @@
-import type { KeptLoss, LossKey, LossTotal, LostEvents } from '../ports/lost-events.ts'
+import type { KeptLoss, LossKey, LossTotal, LostEvents, PassedPositions } from '../ports/lost-events.ts'
 
 interface Row {
   readonly source: string
@@ -11,6 +11,7 @@ interface Row {
 export class InMemoryLostEvents implements LostEvents {
   /** In the order in which they were recorded. */
   readonly #rows = new Map<string, Row>()
+  readonly #passed = new Map<string, PassedPositions>()
 
   async record(
     source: string,
@@ -64,6 +65,21 @@ export class InMemoryLostEvents implements LostEvents {
       .map(({ loss }) => loss)
       .toReversed()
       .slice(0, limit)
+  }
+
+  async keepPassed(
+    source: string,
+    consumer: string,
+    passed: PassedPositions,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted()
+    this.#passed.set(JSON.stringify([source, consumer]), passed)
+  }
+
+  async passed(source: string, consumer: string, signal: AbortSignal): Promise<PassedPositions | undefined> {
+    signal.throwIfAborted()
+    return this.#passed.get(JSON.stringify([source, consumer]))
   }
 
   #of(source: string): readonly Row[] {

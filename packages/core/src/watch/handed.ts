@@ -1,6 +1,6 @@
 import type { Gap, Holder } from '../ports/event-source.ts'
 import type { Look, VisibleEvent } from '../ports/watch-source.ts'
-import { type Missing, missingAfter } from './missing.ts'
+import { boundedRuns, byStart, type Missing, missingAfter, overlap } from './missing.ts'
 import type { UnsureReason } from './status.ts'
 
 /**
@@ -18,6 +18,15 @@ export interface HandedStanding {
   readonly unseen: readonly Gap<bigint>[]
   /** What was handed over at or below this is not known. */
   readonly floor: bigint
+  /**
+   * At or below this, what is visible when a look first comes there may have been handed over before this run: one that reads
+   * in the order of commits or transactions may be given a higher position first. `undefined` before the first look.
+   */
+  readonly begunAt: bigint | undefined
+  /** At or below the floor: what a former run of the consumer had passed, and was not given. The lowest first. */
+  readonly kept: readonly Gap<bigint>[]
+  /** Of the newest look; changes when parts of the table come or go. */
+  readonly layout: string | undefined
   readonly suspects: readonly HandedSuspect[]
 }
 
@@ -60,16 +69,42 @@ export interface HandedStep {
 
 const MOST_SUSPECTS = 10_000
 
-/** Where looks begin: below the floor too, at what was open then. It may have been handed over before, or passed. */
-export function standingAbove(floor: bigint, settled: bigint | undefined): HandedStanding {
+/**
+ * Where looks begin: below the floor too, at what was open then. It may have been handed over before, or passed. `passed`: what
+ * former runs of the consumer had passed, and were not given. `begunAt`: the floor, where it is known that nothing above it was handed over before.
+ */
+export function standingAbove(
+  floor: bigint,
+  settled: bigint | undefined,
+  {
+    passed = [],
+    begunAt,
+  }: { readonly passed?: readonly Gap<bigint>[]; readonly begunAt?: bigint | undefined } = {},
+): HandedStanding {
   const through = settled !== undefined && settled < floor ? settled : floor
-  return { missing: { through, runs: [] }, unseen: [], floor, suspects: [] }
+  const kept = overlap(passed, [{ from: passed[0]?.from ?? floor, to: floor }])
+  const unseen = overlap(kept, [{ from: passed[0]?.from ?? floor, to: through }])
+  return { missing: { through, runs: [] }, unseen, floor, begunAt, kept, layout: undefined, suspects: [] }
+}
+
+/** What has been passed and was not given, so that a later run of the consumer may know it. */
+export function passedOf(standing: HandedStanding): readonly Gap<bigint>[] {
+  const { floor, kept, missing } = standing
+  return boundedRuns(overlap(notGiven(standing), [...kept, { from: floor + 1n, to: missing.through }]))
+}
+
+/** What is not visible yet, what is and may still be handed over, and where no look came yet. */
+function notGiven(standing: HandedStanding): readonly Gap<bigint>[] {
+  const { floor, suspects, missing } = standing
+  const visible = suspects.map(({ event: { position } }) => ({ from: position, to: position }))
+  const ahead = missing.through < floor ? [{ from: missing.through + 1n, to: floor }] : []
+  return [...openRuns(standing), ...visible, ...ahead].toSorted(byStart)
 }
 
 /** Where the next look has to look besides what is new. */
 export function openRuns({ missing, unseen }: HandedStanding): readonly Gap<bigint>[] {
   if (unseen.length === 0) return missing.runs
-  return [...missing.runs, ...unseen].toSorted((a, b) => (a.from < b.from ? -1 : 1))
+  return [...missing.runs, ...unseen].toSorted(byStart)
 }
 
 /** Whether there is an event that was not handed over: then `head` has to be known. */
@@ -88,13 +123,16 @@ export function stepHanded(before: HandedStanding, handedLook: HandedLook): Hand
   const left = before.suspects.filter(({ event }) => !isHanded(event.position))
   const open = left.filter((suspect) => !hasReadOn(suspect))
   const { fresh, unsure } = suspectsOf(before, handedLook, MOST_SUSPECTS - open.length)
+  const standing = {
+    ...before,
+    missing: missingAfter({ ...before.missing, runs: openRuns(before) }, look, settled),
+    unseen: look.unseen.toSorted(byStart),
+    begunAt: before.begunAt ?? handedLook.head,
+    layout: look.layout,
+    suspects: [...open, ...fresh],
+  }
   return {
-    standing: {
-      missing: missingAfter({ ...before.missing, runs: openRuns(before) }, look, settled),
-      unseen: look.unseen.toSorted((a, b) => (a.from < b.from ? -1 : 1)),
-      floor: before.floor,
-      suspects: [...open, ...fresh],
-    },
+    standing: { ...standing, kept: overlap(before.kept, notGiven(standing)) },
     lost: left.filter(hasReadOn),
     unsure,
   }
@@ -105,31 +143,49 @@ function suspectsOf(
   { look, isHanded, handles, head, handedTo, atMs: visibleAtMs, previousAtMs, heldBy }: HandedLook,
   room: number,
 ): { readonly fresh: readonly HandedSuspect[]; readonly unsure: HandedStep['unsure'] } {
-  const { floor, missing, unseen } = before
+  const { floor, begunAt, kept, missing, unseen } = before
   const isMissed = (event: VisibleEvent): boolean => !isHanded(event.position) && handles(event)
   const appeared = look.appeared.filter(isMissed)
-  const wasLookedAt = ({ position }: VisibleEvent): boolean =>
-    !unseen.some(({ from, to }) => from <= position && position <= to)
+  const wasLookedAt = ({ position }: VisibleEvent): boolean => !isWithin(unseen, position)
   const isBelow = ({ position }: VisibleEvent): boolean => position <= floor
+  const isRearranged = look.layout !== before.layout
+  // A look of this run did not show it, so no former run was given it. One that reads in the order of transactions may not
+  // have come to it before it was started elsewhere.
+  const isKept = ({ position, transaction }: VisibleEvent): boolean =>
+    transaction === undefined && isWithin(kept, position)
+  const wasPassed = (event: VisibleEvent): boolean =>
+    !isBelow(event) || (isKept(event) && wasLookedAt(event) && !isRearranged)
+  const unsureOf = (event: VisibleEvent): UnsureReason =>
+    !isKept(event) ? 'first_sight' : wasLookedAt(event) ? 'rearranged' : 'restarted'
   const late = appeared
-    .filter((event) => !isBelow(event))
+    .filter(wasPassed)
     .map((event) =>
       wasLookedAt(event)
         ? { event, passedAt: missing.through, missingAtMs: previousAtMs, heldBy }
         : { event, passedAt: missing.through, missingAtMs: undefined, heldBy: [] },
     )
-  const passed = look.visible
-    .filter((event) => isMissed(event) && !isBelow(event))
+  const isOfThisRun = ({ position }: VisibleEvent): boolean => begunAt !== undefined && position > begunAt
+  const missed = look.visible.filter(isMissed)
+  const passed = missed
+    .filter(isOfThisRun)
     .map((event) => ({ event, passedAt: handedTo, missingAtMs: undefined, heldBy: [] }))
   const suspects = [...late, ...passed].map((suspect) => ({ ...suspect, visibleAtMs, head }))
   const tooMany = suspects.slice(Math.max(0, room))
   return {
     fresh: suspects.slice(0, Math.max(0, room)),
     unsure: [
-      ...appeared.filter(isBelow).map((event) => ({ event, because: 'first_sight' as const })),
+      ...appeared.filter((event) => !wasPassed(event)).map((event) => ({ event, because: unsureOf(event) })),
+      // Visible by the first look of this run: given to a former one, or not.
+      ...missed
+        .filter((event) => !isOfThisRun(event) && (!isBelow(event) || isKept(event)))
+        .map((event) => ({ event, because: isBelow(event) ? 'restarted' : 'first_sight' }) as const),
       ...tooMany.map(({ event }) => ({ event, because: 'too_many' as const })),
     ],
   }
+}
+
+function isWithin(runs: readonly Gap<bigint>[], position: bigint): boolean {
+  return runs.some(({ from, to }) => from <= position && position <= to)
 }
 
 /**

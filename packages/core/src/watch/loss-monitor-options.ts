@@ -38,8 +38,10 @@ export interface LossMonitorOptions<Item> extends TelemetryOptions {
   readonly eventTypes?: readonly string[] | 'all'
   /**
    * Where the consumer begins, exclusive: its checkpoint as it was stored. What stands above it and is never handed over is
-   * lost. Without it nothing is said of what stands below the first event that is handed over.
-   * - Change it when: you know it: 0n for a consumer that begins at the start. Then what it leaves out first is told too.
+   * lost. Without it nothing is said of what stands below the first event that is handed over, nor of what is visible by then and
+   * was not handed over within the first look.
+   * - Change it when: you know it, and the consumer reads in the order of positions: 0n for one that begins at the start. Then
+   *   what it leaves out first is told too.
    * @default below the first event
    */
   readonly from?: bigint
@@ -52,7 +54,8 @@ export interface LossMonitorOptions<Item> extends TelemetryOptions {
    */
   readonly lookIntervalMs?: number
   /**
-   * Where lost events are kept, as `ledger` of `createWatch`: each is told once, also after a restart.
+   * Where lost events are kept, as `ledger` of `createWatch`: each is told once, also after a restart. What the handler has
+   * passed while nobody could see it is kept there too, so that the next process tells of it.
    * - Change it when: lost events are to be known after the process has ended. It writes to these tables.
    * @default none
    */

@@ -15,6 +15,7 @@ import {
   type HandedStanding,
   hasMissed,
   openRuns,
+  passedOf,
   standingAbove,
   stepHanded,
 } from './handed.ts'
@@ -27,6 +28,7 @@ import {
   resolveLossMonitorOptions,
 } from './loss-monitor-options.ts'
 import { Losses } from './losses.ts'
+import { PassedMemory } from './passed-memory.ts'
 import { WatchedPolls } from './polls.ts'
 import { type LossMonitorStatus, type LostEvent, statusWithJson, type UnsureReason } from './status.ts'
 import { tellLosses } from './tell.ts'
@@ -86,10 +88,13 @@ class HandedEvents<Item> {
   #handed = new HandedRuns()
   #handedTo: bigint | undefined
   #floor: bigint | undefined
+  /** The checkpoint that the user has named: nothing above it was handed over before. */
+  #from: bigint | undefined
   #standing: HandedStanding | undefined
   #heldBy: readonly Holder[] = []
   #lookedAtMs: number | undefined
   readonly #losses: Losses
+  readonly #memory: PassedMemory
   /** Found since it has begun anew. */
   #told = new Set<bigint>()
   /** Of those, the ones that were handed over later. */
@@ -107,6 +112,7 @@ class HandedEvents<Item> {
     this.#options = options
     const { source, ledger, clock, logger, from } = options
     this.#floor = from
+    this.#from = from
     this.#losses = new Losses({
       ledger,
       source: source.name,
@@ -114,6 +120,8 @@ class HandedEvents<Item> {
       tell: (losses) => tellLosses(losses, this.#session, options),
       warn: (line) => logger.warn(line),
     })
+    const { projection: consumer, eventTypes } = options
+    this.#memory = new PassedMemory({ ledger, source: source.name, consumer, eventTypes })
     this.#polls = new WatchedPolls({
       source,
       pollTimeShare: POLL_TIME_SHARE,
@@ -237,21 +245,31 @@ class HandedEvents<Item> {
     const [handedTo, floor, life] = [this.#handedTo, this.#floor, this.#begunAnew]
     const reading = await this.#readingPast(handedTo, signal)
     if (reading === undefined || handedTo === undefined || floor === undefined) return false
-    const before = this.#standing ?? standingAbove(floor, reading.settled)
+    const before = this.#standing ?? (await this.#begin(floor, reading, signal))
     const { through: above } = before.missing
     const upTo = laterOf(denseOrder, handedTo, above) ?? above
     const look = await this.#options.source.look({ reading, runs: openRuns(before), above, upTo, signal })
-    const head = await this.#headAfter(look, reading, signal)
+    const head = await this.#headAfter(before, look, reading, signal)
     if (signal.aborted || head === undefined || this.#begunAnew !== life) return false
-    this.#step(before, { look, head, handedTo: upTo }, reading)
-    return this.#standing !== undefined && this.#standing.missing.through < handedTo
+    const standing = this.#step(before, { look, head, handedTo: upTo }, reading)
+    await this.#memory.keep(reading.incarnation, passedOf(standing), signal)
+    return standing.missing.through < handedTo
+  }
+
+  async #begin(
+    floor: bigint,
+    { incarnation, settled }: HighWaterReading<bigint>,
+    signal: AbortSignal,
+  ): Promise<HandedStanding> {
+    const passed = await this.#memory.recall(incarnation, signal)
+    return standingAbove(floor, settled, { passed, begunAt: this.#from })
   }
 
   #step(
     before: HandedStanding,
     seen: Pick<HandedLook, 'look' | 'head' | 'handedTo'>,
     { settled, holders, incarnation }: HighWaterReading<bigint>,
-  ): void {
+  ): HandedStanding {
     const { clock, projection, eventTypes } = this.#options
     const atMs = clock.nowMs()
     const { standing, lost, unsure } = stepHanded(before, {
@@ -272,6 +290,7 @@ class HandedEvents<Item> {
     this.#find(lost.map((suspect) => findingOf(suspect, of)))
     // So that it is known who holds what is missing, or that nobody does.
     if (holders.length === 0 && openRuns(standing).length > 0) this.#polls.wake()
+    return standing
   }
 
   /** A poll by which that number was handed out: a handler cannot have been given what was never appended. */
@@ -293,13 +312,15 @@ class HandedEvents<Item> {
     )
   }
 
-  /** What is above it was appended after this look. It matters where the look has found something. */
+  /** What is above it was appended after this look. It matters at the first one, and where a look has found something. */
   async #headAfter(
+    { begunAt }: HandedStanding,
     look: Look,
     { head = 0n }: HighWaterReading<bigint>,
     signal: AbortSignal,
   ): Promise<bigint | undefined> {
-    if (!hasMissed({ look, isHanded: this.#isHanded, handles: this.#handles })) return head
+    if (begunAt !== undefined && !hasMissed({ look, isHanded: this.#isHanded, handles: this.#handles }))
+      return head
     const fresh = await this.#polls.freshReading(signal)
     return fresh === undefined ? undefined : (fresh.head ?? head)
   }
@@ -311,6 +332,7 @@ class HandedEvents<Item> {
     this.#handed = new HandedRuns()
     this.#handedTo = undefined
     this.#floor = undefined
+    this.#from = undefined
     this.#standing = undefined
     this.#told = new Set()
     this.#heldBy = []

@@ -16,7 +16,10 @@ const MOST_RUNS = 1_000
 const FIRST_LOOK_POSITIONS = 5_000n
 
 export function startMissing(settled: bigint | undefined, head: bigint): Missing {
-  return { through: settled ?? head - FIRST_LOOK_POSITIONS, runs: [] }
+  if (settled !== undefined) return { through: settled, runs: [] }
+  // No sequence begins below 0 as a rule: what is there would be taken for missing.
+  const through = head > 0n && head < FIRST_LOOK_POSITIONS ? 0n : head - FIRST_LOOK_POSITIONS
+  return { through, runs: [] }
 }
 
 /**
@@ -34,11 +37,11 @@ export function missingAfter(missing: Missing, look: Look, settled: bigint | und
     if (settled === undefined || from > settled) return [{ from, to }]
     return to > settled ? [{ from: settled + 1n, to }] : []
   })
-  return { through: look.through, runs: bounded(open) }
+  return { through: look.through, runs: boundedRuns(open) }
 }
 
 /** The lowest, which whoever is slowest holds, and the newest. */
-function bounded(runs: readonly Gap<bigint>[]): readonly Gap<bigint>[] {
+export function boundedRuns(runs: readonly Gap<bigint>[]): readonly Gap<bigint>[] {
   return runs.length <= MOST_RUNS ? runs : [...runs.slice(0, MOST_RUNS / 2), ...runs.slice(-MOST_RUNS / 2)]
 }
 
@@ -61,6 +64,30 @@ function without(runs: readonly Gap<bigint>[], gone: readonly Gap<bigint>[]): re
   return left
 }
 
-function byStart(a: Gap<bigint>, b: Gap<bigint>): number {
+/** What is in both. Both the lowest first, and so is what is returned. */
+export function overlap(
+  some: readonly Gap<bigint>[],
+  others: readonly Gap<bigint>[],
+): readonly Gap<bigint>[] {
+  const both: Gap<bigint>[] = []
+  let next = 0
+  for (const { from, to } of some) {
+    while ((others[next]?.to ?? from) < from) next++
+    for (let index = next; index < others.length; index++) {
+      const other = others[index]
+      if (other === undefined || other.from > to) break
+      both.push({
+        from: higher(from, other.from),
+        to: lower(to, other.to),
+      })
+    }
+  }
+  return both
+}
+
+const higher = (a: bigint, b: bigint): bigint => (a > b ? a : b)
+const lower = (a: bigint, b: bigint): bigint => (a < b ? a : b)
+
+export function byStart(a: Gap<bigint>, b: Gap<bigint>): number {
   return a.from < b.from ? -1 : a.from > b.from ? 1 : 0
 }

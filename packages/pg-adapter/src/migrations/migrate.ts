@@ -60,7 +60,8 @@ async function requirePermanent(client: PgClient, schemaName: string): Promise<v
     `select c.relname::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where n.nspname = $1 and c.relpersistence <> 'p'
        and c.relname in ('checkpoints', 'settled', 'skips', 'audit', 'dead_letters', 'dead_letter_counts',
-         'late_events', 'late_event_units', 'lost_events', 'lost_event_totals')`,
+         'late_events', 'late_event_units', 'lost_events', 'lost_event_totals',
+         'passed_positions')`,
     [schemaName],
   )
   const name = rows[0]?.name

@@ -250,6 +250,20 @@ comment on table ${schema}.lost_event_totals is 'Tidemark: how many lost events 
 comment on column ${schema}.checkpoints.effects is 'always or live_only, as who worked on the unit last has said; NULL where nobody has';
 comment on column ${schema}.dead_letters.closed_as is 'resolved, discarded, retried or replayed; NULL while it is open';`,
   },
+  {
+    version: 14,
+    sql: (schema) => `create table ${schema}.passed_positions (
+  source text not null,
+  consumer text not null,
+  incarnation text not null,
+  event_types jsonb,
+  runs jsonb not null,
+  updated_at timestamptz not null default clock_timestamp(),
+  primary key (source, consumer)
+);
+comment on table ${schema}.passed_positions is 'Tidemark: what monitored handlers have gone past and were not given, for the next process';
+comment on column ${schema}.passed_positions.event_types is 'what the handler is given; NULL where nobody has said that';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -31,7 +31,8 @@ export function checkpointRightsSql(schema: string): string {
         ('late_events', 'SELECT'), ('late_events', 'INSERT'), ('late_event_units', 'SELECT'),
         ('late_event_units', 'INSERT'), ('late_event_units', 'UPDATE'),
         ('lost_events', 'SELECT'), ('lost_events', 'INSERT'), ('lost_events', 'UPDATE'),
-        ('lost_event_totals', 'SELECT'), ('lost_event_totals', 'INSERT'), ('lost_event_totals', 'UPDATE')) as needed (name, privilege)
+        ('lost_event_totals', 'SELECT'), ('lost_event_totals', 'INSERT'), ('lost_event_totals', 'UPDATE'),
+        ('passed_positions', 'SELECT'), ('passed_positions', 'INSERT'), ('passed_positions', 'UPDATE')) as needed (name, privilege)
         on c.relname = needed.name
       where c.relnamespace = n.oid and not has_table_privilege(c.oid, needed.privilege)
     ),

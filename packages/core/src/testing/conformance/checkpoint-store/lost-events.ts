@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { KeptLoss } from '../../../ports/lost-events.ts'
+import type { KeptLoss, PassedPositions } from '../../../ports/lost-events.ts'
 import { expectEqual } from '../expectations.ts'
 import { type CheckpointStoreRule, lostEventsOf, never, owner, SOURCE } from './fixture.ts'
 
@@ -31,6 +31,15 @@ const OTHERS: readonly KeptLoss[] = [
   { ...LOSS, incarnation: 'another run' },
   { ...LOSS, position: '50' },
 ]
+
+const PASSED: PassedPositions = {
+  incarnation: 'a run of a store',
+  eventTypes: [`Order"Placed'`, 'all'],
+  runs: [
+    { from: '5', to: '5' },
+    { from: '9223372036854775806', to: '9223372036854775807' },
+  ],
+}
 
 /** `lostEvents`. */
 export const LOST_EVENT_RULES: readonly CheckpointStoreRule[] = [
@@ -84,6 +93,31 @@ export const LOST_EVENT_RULES: readonly CheckpointStoreRule[] = [
       await second.told(SOURCE, [LOSS], never())
       await delay(30)
       expectEqual(await first.claim(SOURCE, due(10), never()), [], 'what is claimed in the end')
+    },
+  },
+  {
+    name: 'what the handler of a consumer has passed is kept as it was said last, for each source and consumer',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [first, second] = [await owner(fixture), await owner(fixture)].map(lostEventsOf)
+      if (first === undefined || second === undefined) return
+      const { consumer } = LOSS
+      expectEqual(await first.passed(SOURCE, consumer, never()), undefined, 'what is kept at first')
+      await first.keepPassed(SOURCE, consumer, PASSED, never())
+      await first.keepPassed('other events', consumer, PASSED, never())
+      await first.keepPassed(SOURCE, 'another', PASSED, never())
+      expectEqual(await second.passed(SOURCE, consumer, never()), PASSED, 'what is kept')
+      for (const eventTypes of ['all', undefined] as const) {
+        const later: PassedPositions = { incarnation: 'another run', eventTypes, runs: [] }
+        await second.keepPassed(SOURCE, consumer, later, never())
+        expectEqual(await first.passed(SOURCE, consumer, never()), later, 'what is kept later')
+      }
+      expectEqual(
+        await first.passed('other events', consumer, never()),
+        PASSED,
+        'what is kept of another source',
+      )
+      expectEqual(await first.passed(SOURCE, 'another', never()), PASSED, 'what is kept of another consumer')
     },
   },
 ]

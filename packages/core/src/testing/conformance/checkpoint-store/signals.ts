@@ -83,6 +83,14 @@ const LOST_CALLS: Readonly<Record<string, Call>> = {
   'lostEvents.told': (store, signal) => lostEventsOf(store).told(SOURCE, [], signal),
   'lostEvents.totals': (store, signal) => lostEventsOf(store).totals(SOURCE, signal),
   'lostEvents.list': (store, signal) => lostEventsOf(store).list(SOURCE, 1, signal),
+  'lostEvents.keepPassed': (store, signal) =>
+    lostEventsOf(store).keepPassed(
+      SOURCE,
+      'orders',
+      { incarnation: 'one', eventTypes: 'all', runs: [] },
+      signal,
+    ),
+  'lostEvents.passed': (store, signal) => lostEventsOf(store).passed(SOURCE, 'orders', signal),
 }
 
 /** The signals of all methods but `advance`. */
