@@ -8,7 +8,7 @@ import { vi } from 'vitest'
 import { Scrape } from './scrape.ts'
 
 const programPath = (name: string): string =>
-  fileURLToPath(new URL(`../../examples/demo/dist/${name}`, import.meta.url))
+  fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
 
 /** The object of `--json`. */
 export interface DemoResult {
@@ -49,12 +49,17 @@ export class DemoProcess {
 
   /** The demo of the daemon, with a port of its own unless `args` name one. */
   static async start(...args: string[]): Promise<DemoProcess> {
-    return await DemoProcess.#run('main.js', ['--port', '0', ...args])
+    return await DemoProcess.#run('demo/dist/main.js', ['--port', '0', ...args])
   }
 
   /** The demo of the watch. */
   static async startWatch(...args: string[]): Promise<DemoProcess> {
-    return await DemoProcess.#run('watch/main.js', args)
+    return await DemoProcess.#run('demo/dist/watch/main.js', args)
+  }
+
+  /** An incident to solve. */
+  static async startIncident(number: string): Promise<DemoProcess> {
+    return await DemoProcess.#run('incidents/dist/main.js', [number])
   }
 
   static async #run(program: string, args: readonly string[]): Promise<DemoProcess> {
