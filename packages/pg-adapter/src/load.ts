@@ -35,7 +35,7 @@ export async function loadPage<E>(
   const read = (sql: string): Promise<Read> => readPage(options, known.backends, sql, request)
   const { upTo, positions: through } = await lookedThrough(options, ranges.of(eventTypes), request, read)
   const { asText } = columns
-  const { rows, clock } = await ranges.learn(eventTypes, through, options.pool.queryTimeoutMs, () =>
+  const { rows, clock, bytes } = await ranges.learn(eventTypes, through, options.pool.queryTimeoutMs, () =>
     read(pageSql(options, { ...request, upTo }, asText)),
   )
   const own = columns.take(options, rows, asText, clock)
@@ -49,6 +49,7 @@ export async function loadPage<E>(
     events: rows.map((row, index) => mapRow(row, positions, index, types?.[index], options)),
     positions,
     appendTimesMs,
+    bytes,
     through: last !== undefined && rows.length >= limit ? last : upTo,
   }
 }

@@ -219,6 +219,10 @@ export interface Page<P, E> {
    */
   readonly appendTimesMs?: readonly (number | undefined)[] | undefined
   /**
+   * About how much of it came over the network, where the source knows: the next pages are smaller where that is a lot.
+   */
+  readonly bytes?: number | undefined
+  /**
    * The source has looked at everything up to here, and the next page begins after it. It is the last event's position
    * when the page is full, `upTo` otherwise. A source that stops earlier (few events match) says how far it came: at or
    * above its last event, and above `after`.

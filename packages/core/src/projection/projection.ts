@@ -41,12 +41,14 @@ export interface Projection<E, Tx, Type extends string = string> {
    */
   readonly eventTypes?: readonly Type[]
   /**
-   * Maximum events in a batch; exceeded only so as not to split events that share a position.
+   * Maximum events in a batch; exceeded only so as not to split events that share a position. If it is left out, a batch has fewer
+   * than the default where they take more than some 100 ms to handle or some 2 MiB to read; the first batches have at most 100.
+   * If it is given, every full batch has as many.
    * - Raising it: more events share the cost of a transaction; it holds its locks longer, and a page takes more memory.
    * - Lowering it: shorter transactions, and less to do again after a failure; catching up is slower.
-   * - Change it when: batches take longer than their locks may be held, or events are very large or very small.
+   * - Change it when: batches take longer than their locks may be held, or the handler wants as many events at once as there are.
    * @unit events
-   * @default 1000
+   * @default 5000
    */
   readonly batchSize?: number
   /**
@@ -225,6 +227,8 @@ export interface ResolvedProjection<E, Tx> {
   readonly handle: Projection<E, Tx>['handle']
   readonly eventTypes: readonly string[] | undefined
   readonly batchSize: number
+  /** Otherwise a page has as many events, up to that, as are handled in a short time. */
+  readonly isSizeGiven: boolean
   readonly attempts: number
   readonly longestPauseMs: number
   readonly handlerTimeoutMs: number | undefined

@@ -5,19 +5,20 @@ import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import { unitName, wholeUnit } from '../ports/unit.ts'
+import { MOST_EVENTS } from '../reading/page-size.ts'
 import { pacedBatchSize } from '../rebuild/pace.ts'
 import type { ReplayPolicy } from './commands.ts'
 import type { Projection, ReplayOptions, ResolvedProjection } from './projection.ts'
 
 /**
- * batchSize: large enough that the cost of a transaction is shared. attempts: some 3 s with the waits of
+ * batchSize: the most; see `reading/page-size.ts`. attempts: some 3 s with the waits of
  * `failures/policy.ts`. longestPauseMs: seldom enough to cost nobody anything, and soon enough after an outage.
  */
 export const PROJECTION_DEFAULTS: Pick<
   ResolvedProjection<never, never>,
   'batchSize' | 'attempts' | 'longestPauseMs'
 > = Object.freeze({
-  batchSize: 1_000,
+  batchSize: MOST_EVENTS,
   attempts: 5,
   longestPauseMs: 300_000,
 })
@@ -82,7 +83,7 @@ function resolveProjection<E, Tx>(
     version = 1,
     handle,
     eventTypes,
-    batchSize = PROJECTION_DEFAULTS.batchSize,
+    batchSize: givenSize,
     attempts = PROJECTION_DEFAULTS.attempts,
     longestPauseMs = PROJECTION_DEFAULTS.longestPauseMs,
     handlerTimeoutMs,
@@ -130,6 +131,7 @@ function resolveProjection<E, Tx>(
   if (onSwitch !== undefined && typeof onSwitch !== 'function') {
     throw new InvalidOptionError(`${option}.onSwitch`, 'a function', onSwitch)
   }
+  const batchSize = givenSize ?? PROJECTION_DEFAULTS.batchSize
   requireInteger(`${option}.batchSize`, batchSize, 1)
   requireInteger(`${option}.attempts`, attempts, 1)
   requireTimerMs(`${option}.longestPauseMs`, longestPauseMs, 1_000)
@@ -153,6 +155,7 @@ function resolveProjection<E, Tx>(
     handle: handle.bind(projection),
     eventTypes,
     batchSize,
+    isSizeGiven: givenSize !== undefined,
     attempts,
     longestPauseMs,
     handlerTimeoutMs,

@@ -318,6 +318,8 @@ export class ProjectionRunner<P, E, Tx> {
         throw stagedError(hasCode(error, 'TIDEMARK_PROCESS_ENDED') ? 'handle' : 'commit', error, batch)
       })
     if (begun.kind === 'smaller') return { kind: 'suspected', limit: begun.limit }
+    const { clock } = this.#parts
+    const startedMs = clock.nowMs()
     try {
       const handing = handingOut(this.#parts, page)
       const { passed, positions } = handing ?? {}
@@ -337,6 +339,7 @@ export class ProjectionRunner<P, E, Tx> {
         // Only now, so that parsing overlaps the server's work. An owner that lost the checkpoint loads nothing.
         onCalled: () => this.#prefetch(page),
       })
+      this.#calls.handled(page, clock.nowMs() - startedMs)
       const parked = countOf(passed ?? [])
       return parked === 0 ? applied : { ...applied, parked }
     } catch (error) {

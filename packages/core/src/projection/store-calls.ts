@@ -8,6 +8,7 @@ import type { EventSource, Evidence, HighWaterReading } from '../ports/event-sou
 import type { LastDecided, OpenedCheckpoint } from '../ports/stored-unit.ts'
 import type { Tenure } from '../ports/tenures.ts'
 import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
+import { PageSize } from '../reading/page-size.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 import type { FailedWork } from './commands.ts'
@@ -48,12 +49,15 @@ export class StoreCalls<P, E, Tx> {
   readonly #parts: CallParts<P, E, Tx>
   readonly #stopping: AbortSignal
   readonly #pages: PageReader<P, E>
+  readonly #pageSize: PageSize | undefined
 
   /** Nothing more is read once `stopping` has fired. */
   constructor(parts: CallParts<P, E, Tx>, stopping: AbortSignal) {
     this.#parts = parts
     this.#stopping = stopping
-    this.#pages = new PageReader(parts.source, parts.projection, stopping)
+    const { source, projection } = parts
+    this.#pageSize = projection.isSizeGiven ? undefined : new PageSize()
+    this.#pages = new PageReader(source, projection, stopping, this.#pageSize)
   }
 
   /** `head`: that of the first reading. */
@@ -88,6 +92,11 @@ export class StoreCalls<P, E, Tx> {
 
   prefetch(request: PageRequest<P> & { readonly after: P }): void {
     this.#pages.prefetch(request)
+  }
+
+  /** The next pages are as large as this one's handling says. */
+  handled({ events, bytes, reachesMark }: ReadPage<P, E>, tookMs: number): void {
+    this.#pageSize?.handled({ events: events.length, bytes, tookMs, isFull: !reachesMark })
   }
 
   /** Nothing that was prefetched before is used after this. */

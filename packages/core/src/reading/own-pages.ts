@@ -1,5 +1,6 @@
 import type { EventSource, Evidence, HighWaterReading, Page } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
+import type { PageSize } from './page-size.ts'
 
 export interface ReadPage<P, E> extends Page<P, E> {
   /** Whether it ends at the mark that it was read up to: nothing was left to read. */
@@ -38,16 +39,20 @@ export class PageReader<P, E> {
   readonly #source: EventSource<P, E>
   readonly #eventTypes: readonly string[] | undefined
   readonly #signal: AbortSignal
+  /** How many events of those that are asked for a page has; `undefined`: all. */
+  readonly #size: PageSize | undefined
   #fetched: (Fetched<P> & { readonly page: Promise<ReadPage<P, E>> }) | undefined
 
   constructor(
     source: EventSource<P, E>,
     { eventTypes }: { readonly eventTypes: readonly string[] | undefined },
     signal: AbortSignal,
+    size?: PageSize,
   ) {
     this.#source = source
     this.#eventTypes = eventTypes
     this.#signal = signal
+    this.#size = size
   }
 
   /** The page that is asked for: the prefetched one, if it is that. */
@@ -98,12 +103,13 @@ export class PageReader<P, E> {
     const request = {
       after,
       upTo: mark,
-      limit,
+      limit: Math.min(limit, this.#size?.events ?? limit),
       eventTypes: this.#eventTypes,
       evidence,
       signal: this.#signal,
     }
     const page = await this.#source.load(request)
+    this.#size?.read(page)
     return { ...page, evidence, reachesMark: isReached(this.#source.order, mark, page.through) }
   }
 }

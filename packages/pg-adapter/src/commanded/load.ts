@@ -33,7 +33,7 @@ export async function loadCommanded(
   const after = request.from === undefined ? (request.after ?? 0n) : request.from - 1n
   const end = after + MOST_POSITIONS
   const upTo = request.upTo < end ? request.upTo : end
-  const { rows } = await readProvenRows(
+  const { rows, bytes } = await readProvenRows(
     options,
     backends,
     request.evidence.incarnation,
@@ -50,6 +50,7 @@ export async function loadCommanded(
     events,
     positions,
     types: events.map((event) => event.event_type),
+    bytes,
     through: last !== undefined && events.length >= request.limit ? last : upTo,
   }
 }

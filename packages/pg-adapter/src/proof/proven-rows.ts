@@ -1,5 +1,5 @@
 import { type ClockReading, nowMs, SERVER_NOW_SQL } from '../append-time.ts'
-import { type BoundedClient, withConnection } from '../client.ts'
+import { type BoundedClient, type PgClient, withConnection } from '../client.ts'
 import { PartitionsChangedError, PostgresConditionError } from '../errors.ts'
 import { quoteLiteral } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
@@ -20,6 +20,8 @@ export interface Read {
   /** Which partitions there were; `undefined` where the table has none. */
   readonly partitions: string | undefined
   readonly clock: ClockReading
+  /** What came over the network for it. */
+  readonly bytes: number | undefined
 }
 
 /**
@@ -65,6 +67,7 @@ export async function readRows(
 ): Promise<Read> {
   const partitionsAre = `${partitionsSql(`to_regclass(${quoteLiteral(table)})::oid`)} as partitions`
   const sentAtMs = nowMs()
+  const bytesBefore = bytesReadOn(client.driver)
   try {
     const results = await transactUnlessLocked(
       client,
@@ -80,10 +83,12 @@ export async function readRows(
     }
     const serverMs = Number(checked?.rows[0]?.now)
     const partitions = checked?.rows[0]?.partitions
+    const bytes = bytesReadOn(client.driver)
     return {
       rows: read?.rows ?? [],
       partitions: typeof partitions === 'string' ? partitions : undefined,
       clock: { sentAtMs, serverMs, answeredAtMs: nowMs() },
+      bytes: bytes === undefined || bytesBefore === undefined ? undefined : bytes - bytesBefore,
     }
   } catch (error) {
     if (sqlState(error) !== INVALID_TEXT_REPRESENTATION || !String(error).includes(ROWS_HIDDEN)) throw error
@@ -93,6 +98,15 @@ export async function readRows(
       { cause: error },
     )
   }
+}
+
+/** How much has come over it so far. node-postgres has its socket there, also one of TLS; others that have its shape may not. */
+function bytesReadOn(client: PgClient): number | undefined {
+  const { connection } = client as {
+    readonly connection?: { readonly stream?: { readonly bytesRead?: unknown } }
+  }
+  const bytes = connection?.stream?.bytesRead
+  return typeof bytes === 'number' ? bytes : undefined
 }
 
 /** The last visible position up to `settled`: one look at the index, on a known backend. */

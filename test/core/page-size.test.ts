@@ -1,0 +1,93 @@
+import type { LoadRequest } from '@tidemark/core/adapter'
+import fc from 'fast-check'
+import { afterEach, expect, test } from 'vitest'
+import { MOST_EVENTS, PageSize, sizeAfter } from '../../packages/core/src/reading/page-size.ts'
+import { altered, recording, rig, stopAll } from './rig.ts'
+
+afterEach(async () => {
+  expect(await stopAll(), 'timers left behind').toBe(0)
+})
+
+const MIB = 2 ** 20
+
+/** The sizes of so many pages of a replay, each event of that size and handled in that time. */
+function sizes(pages: number, { bytes, ms }: { readonly bytes: number; readonly ms: number }): number[] {
+  const size = new PageSize()
+  return Array.from({ length: pages }, () => {
+    const { events } = size
+    const page = { events, bytes: events * bytes, tookMs: 2 + events * ms, isFull: true }
+    size.read({ ...page, events: Array.from({ length: events }) })
+    size.handled(page)
+    return events
+  })
+}
+
+test('batches of small events that are handled fast grow up to the most', () => {
+  expect(sizes(5, { bytes: 300, ms: 0.01 })).toEqual([100, 400, 1_600, MOST_EVENTS, MOST_EVENTS])
+})
+
+test('a batch whose events take a millisecond each takes some 100 ms', () => {
+  expect(sizes(6, { bytes: 300, ms: 1 }).at(-1)).toBe(100)
+  expect(sizes(6, { bytes: 300, ms: 0.2 }).at(-1)).toBe(400)
+})
+
+test('a batch of a slow handler becomes smaller, down to one event', () => {
+  expect(sizes(10, { bytes: 300, ms: 1_000 }).at(-1)).toBe(1)
+})
+
+test('a page of large events is small, and one that is too large by itself is alone', () => {
+  const large = sizes(6, { bytes: 5_000, ms: 0.01 }).at(-1) ?? 0
+  expect(large * 5_000).toBeLessThanOrEqual(4 * MIB)
+  expect(large * 5_000).toBeGreaterThanOrEqual(MIB)
+  expect(sizes(6, { bytes: 50 * MIB, ms: 1 }).at(-1)).toBe(1)
+})
+
+test('a batch that waited for something makes the next ones smaller for a while only', () => {
+  const after = sizeAfter(MOST_EVENTS, { events: MOST_EVENTS, bytes: MIB, tookMs: 30_000, isFull: true })
+  expect(after).toBe(MOST_EVENTS / 2)
+  const next = sizeAfter(after, { events: after, bytes: MIB / 2, tookMs: 40, isFull: true })
+  expect(next).toBe(MOST_EVENTS)
+})
+
+test('a page with little in it says nothing of larger ones', () => {
+  expect(sizeAfter(400, { events: 1, bytes: 300, tookMs: 2, isFull: false })).toBe(400)
+  expect(sizeAfter(400, { events: 1, bytes: 300, tookMs: 2, isFull: true })).toBe(400)
+})
+
+test('a size is always from 1 to the most, whatever was handled', () => {
+  const page = fc.record({
+    events: fc.integer({ min: 1, max: MOST_EVENTS }),
+    bytes: fc.option(fc.nat(2 ** 31), { nil: undefined }),
+    tookMs: fc.double({ min: 0, max: 1e9, noNaN: true }),
+    isFull: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: MOST_EVENTS }), fc.array(page), (first, pages) => {
+      const last = pages.reduce(sizeAfter, first)
+      expect(Number.isInteger(last) && last >= 1 && last <= MOST_EVENTS).toBe(true)
+    }),
+  )
+})
+
+test.each([
+  ['by default the first pages are small, and grow', {}, ['100 after 0', '100 after 100', '400 after 200']],
+  [
+    'with batchSize each page has that many events',
+    { batchSize: 300 },
+    ['300 after 0', '300 after 300', '300 after 600'],
+  ],
+])('%s', async (_, options, expected) => {
+  const { events, clock, daemon } = rig()
+  for (let i = 0; i < 2_000; i++) events.append('a', i)
+  const loads: string[] = []
+  const source = altered(events, {
+    load: (request: LoadRequest<bigint>) => {
+      loads.push(`${request.limit} after ${request.after ?? 0}`)
+      return events.load(request)
+    },
+  })
+  const running = daemon([recording('all', options)], { source })
+  await running.start()
+  await clock.run(running.waitUntilProjected())
+  expect(loads.slice(0, 3)).toEqual(expected)
+})
