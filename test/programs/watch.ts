@@ -38,7 +38,7 @@ const reporting = setInterval(() => {
 
 process.once('SIGTERM', () => {
   clearInterval(reporting)
-  watch.stop().then(() => pool.end())
+  void watch.stop().then(() => pool.end())
 })
 
 await watch.start()
