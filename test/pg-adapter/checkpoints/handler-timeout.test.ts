@@ -99,9 +99,10 @@ async function hanging(
   return { events, daemon, status, states, endings, storeErrors, cut, conflicts: () => conflicts }
 }
 
+/** A wait for wake-ups sleeps too, between two looks. */
 async function sleeping(): Promise<number> {
   const { rows } = await db.pool.query(
-    "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'",
+    "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep' and query like '%pg_sleep(3600)%'",
   )
   return rows.length
 }
