@@ -42,7 +42,7 @@ export interface HighWaterAgentOptions<P> extends TelemetryOptions {
    * - Lowering it: the server spends less; the mark follows later while events flow.
    * - Change it when: polls are too much of the server's load, or the delay of events under load is too long.
    * @unit share
-   * @default 0.5
+   * @default 0.2
    */
   readonly pollTimeShare?: number
   /**
@@ -72,14 +72,14 @@ export interface ResolvedHighWaterAgentOptions<P> extends ResolvedTelemetryOptio
 }
 
 /**
- * pollIntervalMs: an idle daemon then asks the server once a second. pollTimeShare: half of one connection's time.
+ * pollIntervalMs: an idle daemon then asks the server once a second. pollTimeShare: a fifth of one connection's time.
  * staleAfterMs: the same as Marten's StaleSequenceThreshold, after which its daemon calls its mark stale.
  */
 export const HIGH_WATER_AGENT_DEFAULTS: {
   readonly pollIntervalMs: number
   readonly pollTimeShare: number
   readonly staleAfterMs: number
-} = Object.freeze({ pollIntervalMs: 1_000, pollTimeShare: 0.5, staleAfterMs: 3_000 })
+} = Object.freeze({ pollIntervalMs: 1_000, pollTimeShare: 0.2, staleAfterMs: 3_000 })
 
 export const HIGH_WATER_AGENT_OPTIONS: Readonly<Record<keyof HighWaterAgentOptions<unknown>, true>> = {
   source: true,
