@@ -45,7 +45,7 @@ async function loseUnderKills(
   await writers.stop()
   await until('every projection has got to the end', async () => {
     const { rows } = await store.query(
-      `select bool_and(c.position::bigint >= (select max(e.position) from events e)) as is from tidemark.checkpoints c`,
+      `select bool_and(coalesce(c.position::bigint >= (select max(e.position) from events e), false)) as is from tidemark.checkpoints c`,
     )
     return rows[0]?.is
   })

@@ -61,7 +61,7 @@ export async function holdUntilPassed(store: ChaosStore): Promise<{ commit(): Pr
     commit: async () => {
       await until('every projection has passed it', async () => {
         const { rows } = await store.query(
-          'select bool_and(position::bigint > $1) as is from tidemark.checkpoints',
+          'select bool_and(coalesce(position::bigint > $1, false)) as is from tidemark.checkpoints',
           [position],
         )
         return rows[0].is

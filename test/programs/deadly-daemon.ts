@@ -68,7 +68,7 @@ console.log('started')
 for (;;) {
   const isPaused = daemon.status().projections[0]?.state === 'paused'
   const { rows } = await pool.query(
-    `select count(*) = 3 and bool_and(position::bigint = (select max(position) from events)
+    `select count(*) = 3 and bool_and(coalesce(position::bigint = (select max(position) from events), false)
        or projection = 'deadly' and $1) as "isDone" from tidemark.checkpoints`,
     [isPaused],
   )

@@ -8,6 +8,7 @@ import { never } from '../../support/never.ts'
 
 const db = fileDatabase()
 
+const BATCH_SIZE = 1_000
 const EVENTS = 10_000
 const POISON = 5_000n
 
@@ -28,6 +29,7 @@ async function given(onFailure: OnFailure<PostgresRow>, poison: Poison): Promise
     name: 'orders',
     attempts: 2,
     onFailure,
+    batchSize: BATCH_SIZE,
     handle: async (batch, { tx }) => {
       const positions = batch.map(({ position }) => BigInt(String(position)))
       // What is written before it fails is rolled back with it.
@@ -229,5 +231,5 @@ test('a batch that nothing fails in sends no statement more, whatever the policy
       (text) => !/has_schema_privilege|relpersistence|isRetryAsked/.test(text),
     ).length
   }
-  expect(sent).toEqual({ pause: 0, skip: 0, park_key: EVENTS / 1_000 })
+  expect(sent).toEqual({ pause: 0, skip: 0, park_key: EVENTS / BATCH_SIZE })
 })

@@ -10,8 +10,11 @@ export interface Told<P> {
   readonly over: () => void
 }
 
-/** What no retry mends is tried again all the same, in case that somebody grants a right; rarely, since servers log it. */
-const REFUSED_WAIT_MS = 300_000
+/**
+ * What no retry mends is tried again all the same: a server may refuse for a moment, and somebody may grant a right. In the end
+ * rarely, since servers log it.
+ */
+const LONGEST_REFUSED_WAIT_MS = 300_000
 /** Wake-ups that have gone on for as long have worked, and their end begins another series of failures. */
 const WORKED_MS = LONGEST_WAIT_MS
 
@@ -47,6 +50,6 @@ export async function listenForWakeUps<P>(
         `tidemark: wake-ups of ${source.name} failed and are tried again; polling goes on: ${messageOf(error)}`,
       )
     }
-    await clock.sleep(isRefused ? REFUSED_WAIT_MS : backOffMs(inARow), signal)
+    await clock.sleep(backOffMs(inARow, isRefused ? LONGEST_REFUSED_WAIT_MS : LONGEST_WAIT_MS), signal)
   }
 }
