@@ -8,6 +8,9 @@ import { type ChaosStore, chaosStore } from './store.ts'
 import { until } from './until.ts'
 import { startWriters } from './writers.ts'
 
+/** How much the writers have written, and the handlers still have to do, depends on what else the machine does. */
+const PATIENT_MS = 120_000
+
 /**
  * The fallback mode loses events by design. What it may not do is lose one silently: each lies in a run that was
  * recorded, and each projection's total is the sum of the runs that its checkpoint has passed.
@@ -23,14 +26,18 @@ export async function expectLossesCounted(
   expect(overlaps).toEqual([])
   let lost = 0
   for (const projection of projections) {
-    await until(`"${projection.name}" has got to the end`, async () => {
-      const { rows } = await store.query(
-        `select c.position::bigint >= (select max(e.position) from events e) as is
+    await until(
+      `"${projection.name}" has got to the end`,
+      async () => {
+        const { rows } = await store.query(
+          `select c.position::bigint >= (select max(e.position) from events e) as is
          from tidemark.checkpoints c where projection = $1`,
-        [projection.name],
-      )
-      return rows[0]?.is
-    })
+          [projection.name],
+        )
+        return rows[0]?.is
+      },
+      PATIENT_MS,
+    )
     const verdict = await judge(projection, store)
     expect(verdict).toEqual({ ...verdict, duplicated: [], outOfOrder: [], phantom: [] })
     const { rows } = await store.query(
