@@ -288,24 +288,43 @@ describe('a wake-up', () => {
     expect(agent.status()).toMatchObject({ state: 'polling', error: undefined })
   })
 
-  test('source that is refused again and again is asked more and more seldom, down to once in five minutes', async () => {
+  test('source that says that there are none is asked again once in five minutes', async () => {
     let listened = 0
     const source = altered(inMemoryEvents<string>(), {
       // biome-ignore lint/correctness/useYield: it is refused before it tells anything
       wakeUps: async function* () {
         listened++
-        throw new Error('permission denied')
+        throw Object.assign(new Error('permission denied'), { code: 'TIDEMARK_WAKE_UPS_UNAVAILABLE' })
+      },
+    })
+    const { agent, clock } = agentOn({ source })
+    await agent.start()
+    await clock.advance(290_000)
+    expect(listened).toBe(1)
+    await clock.advance(20_000)
+    expect(listened).toBe(2)
+  })
+
+  test('source that is refused for a moment is asked again soon, also if it was often refused before', async () => {
+    let listened = 0
+    let isWorking = false
+    const source = altered(inMemoryEvents<string>(), {
+      wakeUps: async function* (signal) {
+        listened++
+        if (!isWorking) throw new Error('unauthenticated')
+        yield
+        await clock.sleep(60_000, signal)
       },
       isTransient: () => false,
     })
     const { agent, clock } = agentOn({ source })
     await agent.start()
-    await clock.advance(10_000)
-    expect(listened).toBeGreaterThan(5)
-    await clock.advance(600_000)
-    const before = listened
-    await clock.advance(600_000)
-    expect(listened - before).toBe(2)
+    await clock.advance(120_000)
+    const refused = listened
+    expect(refused).toBeGreaterThan(20)
+    isWorking = true
+    await clock.advance(5_000)
+    expect(listened).toBe(refused + 1)
   })
 
   describe('of what the store has handed out', () => {

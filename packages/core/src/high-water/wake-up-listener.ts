@@ -1,5 +1,5 @@
 import { backOffMs, LONGEST_WAIT_MS } from '../kernel/back-off.ts'
-import { messageOf } from '../kernel/errors.ts'
+import { hasCode, messageOf } from '../kernel/errors.ts'
 import type { WakeUp } from '../ports/event-source.ts'
 import type { ResolvedHighWaterAgentOptions } from './options.ts'
 
@@ -10,11 +10,8 @@ export interface Told<P> {
   readonly over: () => void
 }
 
-/**
- * What no retry mends is tried again all the same: a server may refuse for a moment, and somebody may grant a right. In the end
- * rarely, since servers log it.
- */
-const LONGEST_REFUSED_WAIT_MS = 300_000
+/** What is to be had only after somebody has changed a setting or granted a right: seldom, since servers log it. */
+const UNAVAILABLE_WAIT_MS = 300_000
 /** Wake-ups that have gone on for as long have worked, and their end begins another series of failures. */
 const WORKED_MS = LONGEST_WAIT_MS
 
@@ -31,13 +28,13 @@ export async function listenForWakeUps<P>(
   let isWarned = false
   for (let inARow = 1; !signal.aborted; inARow++) {
     const begunMs = clock.nowMs()
-    let isRefused = false
+    let isUnavailable = false
     let error: unknown
     try {
       for await (const wakeUp of source.wakeUps(signal)) told.hint(wakeUp)
     } catch (thrown) {
       error = thrown
-      isRefused = !source.isTransient(thrown)
+      isUnavailable = hasCode(thrown, 'TIDEMARK_WAKE_UPS_UNAVAILABLE')
     }
     told.over()
     if (clock.nowMs() - begunMs >= WORKED_MS) {
@@ -50,6 +47,6 @@ export async function listenForWakeUps<P>(
         `tidemark: wake-ups of ${source.name} failed and are tried again; polling goes on: ${messageOf(error)}`,
       )
     }
-    await clock.sleep(backOffMs(inARow, isRefused ? LONGEST_REFUSED_WAIT_MS : LONGEST_WAIT_MS), signal)
+    await clock.sleep(isUnavailable ? UNAVAILABLE_WAIT_MS : backOffMs(inARow), signal)
   }
 }

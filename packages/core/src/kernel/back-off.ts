@@ -12,7 +12,7 @@ export function aroundMs(ms: number, random: number): number {
   return ms * (0.75 + random / 2)
 }
 
-/** Doubles from 50 ms to 5 s, or to `longestMs`. */
-export function backOffMs(inARow: number, longestMs: number = LONGEST_WAIT_MS): number {
-  return Math.min(longestMs, FIRST_WAIT_MS * 2 ** Math.min(inARow - 1, 30))
+/** Doubles from 50 ms to 5 s. */
+export function backOffMs(inARow: number): number {
+  return Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(inARow - 1, 30))
 }

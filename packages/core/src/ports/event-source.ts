@@ -48,7 +48,8 @@ export interface EventSource<P, E> {
   eventsAt?(run: Gap<P>, limit: number, signal: AbortSignal): Promise<readonly E[]>
   /**
    * Tells that something may have been appended. A hint only: polling alone is always enough. `undefined`: nothing more is
-   * known. Where it fails or ends it is asked for again.
+   * known. Where it fails or ends it is asked for again: soon, or after five minutes where its error has the code
+   * `TIDEMARK_WAKE_UPS_UNAVAILABLE`.
    */
   wakeUps?(signal: AbortSignal): AsyncIterable<WakeUp<P> | undefined>
   /** What an operator runs or reads to find out more about these holders. */

@@ -3,6 +3,7 @@ import type { BoundedPool } from '../client.ts'
 import { WakeUpsUnavailableError } from '../errors.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { boundedPool } from '../query-timeout.ts'
+import { sqlState } from '../sql-state.ts'
 import { listenOn } from './listen.ts'
 import { newestOf } from './newest.ts'
 import { withSpareConnection } from './spare-connection.ts'
@@ -26,8 +27,19 @@ export function wakeUps(
         // Without a proof nobody knows which transaction has the number: whether it is visible yet has to be looked at.
         const tellsAll = staleThreshold === undefined
         await waitForNumbers(pool, namedBy(sequence), (handedOut) => tell({ handedOut, tellsAll }), ended)
+      }).catch((error: unknown) => {
+        throw sqlState(error) === INSUFFICIENT_PRIVILEGE ? withoutRight(error) : error
       }),
     signal,
+  )
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501'
+
+function withoutRight(cause: unknown): WakeUpsUnavailableError {
+  return new WakeUpsUnavailableError(
+    `${cause instanceof Error ? cause.message : String(cause)}: grant the right, or set wakeUps: 'none'`,
+    { cause },
   )
 }
 
