@@ -1,6 +1,6 @@
 import { type AuditCommitsOptions, auditCommits, formatAudit } from '@tidemark/pg-adapter'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
-import { Pool } from 'pg'
+import { Client, Pool } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ownServer } from '../../support/database.ts'
 import { type EventTable, eventually, fileDatabase } from '../../support/event-table.ts'
@@ -9,10 +9,12 @@ let server: EmbeddedPostgres
 beforeAll(async () => {
   server = await ownServer()
   // Before the setting, so that these rows have no timestamp.
-  const pool = new Pool({ connectionString: server.url })
-  await pool.query(`create table old_events (position bigint generated always as identity primary key);
+  // A client, since a pool ends before its sessions have: the server would then tell them that it stops.
+  const client = new Client({ connectionString: server.url })
+  await client.connect()
+  await client.query(`create table old_events (position bigint generated always as identity primary key);
     insert into old_events select from generate_series(1, 5)`)
-  await pool.end()
+  await client.end()
   await server.stop()
   await server.start({ track_commit_timestamp: 'on' })
 })
