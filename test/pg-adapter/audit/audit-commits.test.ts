@@ -236,7 +236,11 @@ test('it stops when its signal fires, and leaves nothing behind', async () => {
     rewritten: 'pg_sleep(1) is null',
   })
   const sleeping = async () =>
-    (await db.pool.query(`select from pg_stat_activity where query like '%pg_sleep(1)%' and wait_event = 'PgSleep'`)).rowCount
+    (
+      await db.pool.query(
+        `select from pg_stat_activity where query like '%pg_sleep(1)%' and wait_event = 'PgSleep'`,
+      )
+    ).rowCount
   await eventually(sleeping).toBe(1)
   stop.abort(reason)
   await expect(asked).rejects.toBe(reason)
