@@ -32,8 +32,18 @@ export async function sendMessage(client: BoundedClient, message: Message): Prom
   if (message.plans === 'made anew' || !kept.isOwnBackend || kept.isGivenUp)
     return await sendPlain(client, message)
   try {
-    await prepareMissing(client, kept, message)
-    return await send(client, message, execute, execute(limits(client, message)))
+    const limit = prepared(limits(client, message))
+    const transactions = message.transactions.map((parts) =>
+      parts.map((part) => (typeof part === 'string' ? part : prepared(part))),
+    )
+    await prepareMissing(client, kept, [
+      limit,
+      ...transactions.flat().filter((part) => typeof part !== 'string'),
+    ])
+    const texts = transactions.map((parts) =>
+      parts.map((part) => (typeof part === 'string' ? part : part.executeSql)),
+    )
+    return await send(client, texts, limit.executeSql)
   } catch (error) {
     if (!CANNOT_BE_EXECUTED.has(sqlState(error))) throw error
     kept.isGivenUp = true
@@ -77,10 +87,13 @@ const CANNOT_BE_EXECUTED: ReadonlySet<string | undefined> = new Set(['26000', '4
 const MOST_NAMES = 100
 
 /** In a transaction before the message: to analyze a statement takes a snapshot, and may wait for DDL. */
-async function prepareMissing(client: BoundedClient, kept: Kept, message: Message): Promise<void> {
-  const statements = message.transactions.flat().filter((part) => typeof part !== 'string')
+async function prepareMissing(
+  client: BoundedClient,
+  kept: Kept,
+  statements: readonly Prepared[],
+): Promise<void> {
   const missing = new Map<string, Prepared>()
-  for (const one of [limits(client, message), ...statements].map(prepared)) {
+  for (const one of statements) {
     if (!kept.names.has(one.name)) missing.set(one.name, one)
   }
   if (missing.size === 0) return
@@ -88,8 +101,6 @@ async function prepareMissing(client: BoundedClient, kept: Kept, message: Messag
   for (const name of missing.keys()) kept.names.add(name)
   if (kept.names.size > MOST_NAMES) kept.isGivenUp = true
 }
-
-const execute = (statement: Statement): string => prepared(statement).executeSql
 
 /**
  * What `limitSql` and `LOCK_TIMEOUT` set. And one plan for all values: left to itself, PostgreSQL plans a look at the end of
@@ -109,17 +120,17 @@ function limits({ queryTimeoutMs }: BoundedClient, { plans }: Message): Statemen
 }
 
 async function sendPlain(client: BoundedClient, message: Message): Promise<readonly PgResult[]> {
-  return await send(client, message, plainSql, `${limitSql(client)}; ${LOCK_TIMEOUT}`)
+  const texts = message.transactions.map((parts) =>
+    parts.map((part) => (typeof part === 'string' ? part : plainSql(part))),
+  )
+  return await send(client, texts, `${limitSql(client)}; ${LOCK_TIMEOUT}`)
 }
 
 async function send(
   client: BoundedClient,
-  { transactions }: Message,
-  write: (statement: Statement) => string,
+  transactions: readonly (readonly string[])[],
   limit: string,
 ): Promise<readonly PgResult[]> {
-  const written = transactions.map((parts) =>
-    [limit, ...parts.map((part) => (typeof part === 'string' ? part : write(part))), 'commit'].join('; '),
-  )
+  const written = transactions.map((texts) => [limit, ...texts, 'commit'].join('; '))
   return await beginAlone(client, written.join('; begin isolation level read committed; '))
 }
