@@ -3,9 +3,8 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
-import type pg from 'pg'
 import { machineNowMs } from '../mark/writers-protocol.ts'
-import { createDatabase } from '../support/database.ts'
+import { createDatabase, openTransaction } from '../support/database.ts'
 import { CREATE_EVENTS } from '../support/event-table.ts'
 import { spentBetween, spentOn } from './backends.ts'
 import { CHANNEL, type ConsumerName, prepare, startConsumer } from './consumer.ts'
@@ -76,12 +75,6 @@ export async function runTrial(
     statementsPerSecond: spent.statements / seconds,
     cpuShare: spent.cpuSeconds / seconds,
   }
-}
-
-async function openTransaction(pool: pg.Pool): Promise<pg.PoolClient> {
-  const client = await pool.connect()
-  await client.query('begin; insert into elsewhere values (1)')
-  return client
 }
 
 async function append(order: AppendOrder): Promise<readonly Appended[]> {

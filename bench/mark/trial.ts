@@ -4,8 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
-import type pg from 'pg'
-import { createDatabase } from '../support/database.ts'
+import { createDatabase, openTransaction } from '../support/database.ts'
 import { createMethod, type MethodName } from './method.ts'
 import type { EndedTransaction, WritersOrder } from './writers-protocol.ts'
 
@@ -57,12 +56,6 @@ export async function runTrial(
   unrelated?.release(true)
   await pool.end()
   return delays(ended, method.readableAtMs)
-}
-
-async function openTransaction(pool: pg.Pool): Promise<pg.PoolClient> {
-  const client = await pool.connect()
-  await client.query('begin; insert into elsewhere values (1)')
-  return client
 }
 
 async function runWriters(order: WritersOrder): Promise<EndedTransaction[]> {

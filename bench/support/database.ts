@@ -9,3 +9,10 @@ export async function createDatabase(server: EmbeddedPostgres, name: string): Pr
   await admin.end()
   return new pg.Pool({ connectionString: server.connectionString(name), max: 10 })
 }
+
+/** One that has written to the table `elsewhere`, and is left open. */
+export async function openTransaction(pool: pg.Pool): Promise<pg.PoolClient> {
+  const client = await pool.connect()
+  await client.query('begin; insert into elsewhere values (1)')
+  return client
+}

@@ -128,6 +128,6 @@ test('a handler that ended its transaction is paused at once: trying again would
 })
 
 test('waits double from 50 ms and never exceed 5 s', () => {
-  expect([1, 2, 3, 4].map((inARow) => backOffMs(inARow))).toEqual([50, 100, 200, 400])
+  expect([1, 2, 3, 4].map(backOffMs)).toEqual([50, 100, 200, 400])
   expect(backOffMs(1_000_000)).toBe(5_000)
 })

@@ -3,7 +3,7 @@ import type { BoundedPool } from '../client.ts'
 import { WakeUpsUnavailableError } from '../errors.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { boundedPool } from '../query-timeout.ts'
-import { sqlState } from '../sql-state.ts'
+import { INSUFFICIENT_PRIVILEGE, sqlState } from '../sql-state.ts'
 import { listenOn } from './listen.ts'
 import { newestOf } from './newest.ts'
 import { withSpareConnection } from './spare-connection.ts'
@@ -33,8 +33,6 @@ export function wakeUps(
     signal,
   )
 }
-
-const INSUFFICIENT_PRIVILEGE = '42501'
 
 function withoutRight(cause: unknown): WakeUpsUnavailableError {
   return new WakeUpsUnavailableError(
