@@ -1,9 +1,9 @@
-import type { PgClient, PgPool } from '@tidemark/pg-adapter'
+import { type PgClient, type PgPool, type PostgresEventsOptions, postgresEvents } from '@tidemark/pg-adapter'
 import type { Pool, PoolClient } from 'pg'
 import { expect, test } from 'vitest'
 import { type Message, sendMessage, tellBackend } from '../../packages/pg-adapter/src/message.ts'
 import { boundedClient } from '../../packages/pg-adapter/src/query-timeout.ts'
-import { agentOver, eventually, fileDatabase } from '../support/event-table.ts'
+import { agentOver, type EventTable, eventually, fileDatabase } from '../support/event-table.ts'
 
 const db = fileDatabase()
 
@@ -115,6 +115,7 @@ test.each([
 /** What is explained is the plan that was kept. */
 const PLANNED_SO = 'set local plan_cache_mode = force_generic_plan;'
 const LATE = 'as run (first, last)'
+const PAGE = 'rows with ties'
 const RUNS = "('{20001}'::bigint[], '{20001}'::bigint[])"
 
 test('whoever shares the pool may discard what was prepared: the poll is sent without, and no more is prepared', async () => {
@@ -213,6 +214,89 @@ test('a table that is rewritten while a poll waits for its lock is not taken for
   }
   expect(agent.status()).toMatchObject({ state: 'polling', mark: 40n })
   expect(proven).toEqual([])
+})
+
+/** Reads pages on the only connection of a pool, as they are near the head; it is prepared there by the second one at the latest. */
+async function pagesOn(pool: Pool, events: EventTable, options: Pick<PostgresEventsOptions, 'columns'> = {}) {
+  const agent = await agentOver({ pool: db.pool, table: events.name })
+  const { incarnation, settled, logPosition } = await agent.freshReading()
+  await agent.stop()
+  const source = postgresEvents({ pool, table: events.name, eventType: 'type', ...options })
+  return async (after: bigint, upTo: bigint, eventTypes?: readonly string[]) =>
+    await source.load({
+      after,
+      upTo,
+      limit: 100,
+      eventTypes,
+      evidence: { incarnation, settled, logPosition },
+      signal: new AbortController().signal,
+    })
+}
+
+test('a page near the head is read by a plan that is kept, which reads a table of any size by its index', async () => {
+  const events = await db.events()
+  const pool = onePool()
+  await events.append(3)
+  const load = await pagesOn(pool, events)
+  for (let n = 0; n < 3; n++) await load(0n, 3n)
+  await events.run("insert into events (type) select 'some' from generate_series(1, 20000)")
+  await db.pool.query(`vacuum analyze ${events.name}`)
+  const page = await load(20_000n, 20_003n)
+  expect(page.positions).toEqual([20_001n, 20_002n, 20_003n])
+  const kept = stepOf(await keptOn(pool), PAGE)
+  expect(kept).toMatchObject({ custom_plans: '0' })
+  const answers = (await pool.query(
+    `begin; ${PLANNED_SO} explain (format json) execute ${kept?.name}(20003, 20000, 100); rollback`,
+  )) as unknown as { rows: { 'QUERY PLAN': [{ Plan: Plan }] }[] }[]
+  const plan = answers.at(-2)?.rows[0]?.['QUERY PLAN'][0].Plan
+  expect(plan && scansOf(plan)).toEqual(['Index Scan'])
+})
+
+test('pages of any types share one statement, and a page far from the head is planned for its values', async () => {
+  const events = await db.events()
+  const pool = onePool()
+  await events.append(3)
+  const load = await pagesOn(pool, events)
+  for (const types of [['some'], ['a', 'b'], ['event']]) await load(0n, 3n, types)
+  for (let n = 0; n < 3; n++) await load(0n, 1_000_000n)
+  const pages = (await keptOn(pool)).filter(({ name, statement }) =>
+    statement.split('; ').some((sql) => sql.includes(`prepare ${name} `) && sql.includes(PAGE)),
+  )
+  expect(pages.map(({ statement }) => statement.includes('::text = any ('))).toEqual([true, true])
+})
+
+test('a page that waits while its table is rewritten misses no event', async () => {
+  const events = await db.events('create table events (position serial primary key, type text, n int)')
+  await events.append(3)
+  const pool = db.newPool({ max: 1, application_name: events.schema })
+  const load = await pagesOn(pool, events, { columns: ['type'] })
+  const ddl = await db.session()
+  for (const type of ['bigint', 'int', 'bigint', 'int']) {
+    await load(0n, 3n)
+    await load(0n, 3n)
+    expect(stepOf(await keptOn(pool), PAGE)).toBeDefined()
+    await ddl.query(`begin; lock table ${events.name} in access exclusive mode`)
+    const page = load(0n, 3n)
+    await eventually(async () => {
+      const { rowCount } = await db.pool.query(
+        "select from pg_stat_activity where application_name = $1 and wait_event_type = 'Lock'",
+        [events.schema],
+      )
+      return rowCount
+    }).toBe(1)
+    await ddl.query(`alter table ${events.name} alter n type ${type}; commit`)
+    expect((await page).positions).toEqual([1n, 2n, 3n])
+  }
+})
+
+test('a column that is added shows in the next page', async () => {
+  const events = await db.events()
+  await events.append(2)
+  const pool = onePool()
+  const load = await pagesOn(pool, events)
+  for (let n = 0; n < 3; n++) await load(0n, 2n)
+  await events.run("alter table events add column city text default 'Oslo'")
+  expect((await load(0n, 2n)).events).toMatchObject([{ city: 'Oslo' }, { city: 'Oslo' }])
 })
 
 test.skipIf(Number(process.env.TIDEMARK_POSTGRES_MAJOR) < 18)(

@@ -5,8 +5,9 @@ import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
 import { type PageColumns, pageColumnsSql, type ReadAsText } from './page-columns.ts'
 import type { PageRanges } from './page-range.ts'
 import { eventRowsSql } from './proof/event-rows.ts'
-import { type Read, readProvenRows, readRows } from './proof/proven-rows.ts'
+import { type Read, readProvenRows, readRows, type Select } from './proof/proven-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
+import { type Bind, plainSql, type Statement } from './statement.ts'
 
 /** What is known of a source's pages and connections. */
 export interface PageKnowledge {
@@ -32,11 +33,11 @@ export async function loadPage<E>(
   const { ranges, columns } = known
   const request = from === undefined ? asked : { ...asked, after: from - 1n }
   const { limit, eventTypes } = request
-  const read = (sql: string): Promise<Read> => readPage(options, known.backends, sql, request)
+  const read = (select: Select): Promise<Read> => readPage(options, known.backends, select, request)
   const { upTo, positions: through } = await lookedThrough(options, ranges.of(eventTypes), request, read)
   const { asText } = columns
   const { rows, clock, bytes } = await ranges.learn(eventTypes, through, options.pool.queryTimeoutMs, () =>
-    read(pageSql(options, { ...request, upTo }, asText)),
+    read(pageSelect(options, { ...request, upTo }, asText)),
   )
   const own = columns.take(options, rows, asText, clock)
   if (own === undefined) return await loadPage(options, known, request)
@@ -73,31 +74,54 @@ async function lookedThrough(
   return { upTo: from + range, positions: range }
 }
 
+/** Under no poll nobody knows whether the table has partitions, or an index: no plan is kept. */
 async function readPage(
   options: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
   backends: KnownBackends | undefined,
-  sql: string,
+  select: Select,
   { evidence, signal }: RowsRequest,
 ): Promise<Read> {
-  return backends === undefined || evidence === undefined
-    ? await withConnection(options.pool, signal, (client) => readRows(client, options, sql, 'true', false))
-    : await readProvenRows(options, backends, evidence.incarnation, sql, signal)
+  if (backends !== undefined && evidence !== undefined)
+    return await readProvenRows(options, backends, evidence.incarnation, select, signal)
+  const once = typeof select === 'string' ? select : plainSql(select.statement)
+  return await withConnection(options.pool, signal, (client) =>
+    readRows(client, options, once, () => 'true', false),
+  )
 }
 
-function pageSql(
+/**
+ * A page of so few positions is found by their index, whatever else is asked of its rows: one plan serves all such pages, and
+ * behind a busy store they come many times a second. A wider one is planned for its values.
+ */
+const MOST_KEPT_POSITIONS = 10_000n
+
+function pageSelect(
+  options: ResolvedPostgresEventsOptions<unknown>,
+  request: RowsRequest,
+  asText: ReadAsText,
+): Select {
+  const statement = pageStatement(options, request, asText)
+  const { after, upTo, eventTypes } = request
+  if (after === undefined || upTo - after > MOST_KEPT_POSITIONS) return plainSql(statement)
+  // An index of another column may win where the values are not known.
+  const isRangeAlone = eventTypes === undefined && Object.keys(options.where).length === 0
+  return { statement, plans: isRangeAlone ? 'kept' : 'kept by values' }
+}
+
+function pageStatement(
   options: ResolvedPostgresEventsOptions<unknown>,
   { after, upTo, limit, eventTypes }: RowsRequest,
   asText: ReadAsText,
-): string {
+): Statement {
   const { eventType, sql } = options
-  const above = after === undefined ? '' : `and e.${sql.position} > ${after}`
-  const ofTypes =
+  const ofTypes = (bind: Bind): string =>
     eventTypes && eventType !== undefined
-      ? `and e.${quoteIdentifier(eventType)}::text = any (${quoteTexts(eventTypes)})`
+      ? `and e.${quoteIdentifier(eventType)}::text = any (${bind('text[]', quoteTexts(eventTypes))})`
       : ''
-  return `select ${pageColumnsSql(options, asText)} from ${sql.table} e
-    where e.${sql.position} <= ${upTo} ${above} ${ofTypes} ${eventRowsSql(options)}
-    order by e.${sql.position} fetch first ${limit} rows with ties`
+  return (bind) => `select ${pageColumnsSql(options, asText)} from ${sql.table} e
+    where e.${sql.position} <= ${bind('bigint', `${upTo}`)} ${after === undefined ? '' : `and e.${sql.position} > ${bind('bigint', `${after}`)}`}
+      ${ofTypes(bind)} ${eventRowsSql(options)}
+    order by e.${sql.position} fetch first ${bind('bigint', `${limit}`)} rows with ties`
 }
 
 function mapRow<E>(

@@ -3,8 +3,9 @@ import { quoteIdentifier } from './identifiers.ts'
 import type { ResolvedPostgresEventsOptions, TraceColumn } from './options.ts'
 import { eventRowsSql } from './proof/event-rows.ts'
 import type { PollMemory } from './proof/poll-memory.ts'
-import { readProvenRows } from './proof/proven-rows.ts'
+import { readProvenRows, type Select } from './proof/proven-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
+import type { Statement } from './statement.ts'
 import { traceColumnName, traceparentOf } from './trace-column.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
@@ -25,8 +26,8 @@ const MOST_SCANNED = 20_000
  */
 export async function lookAt(options: Options, backends: KnownBackends, request: LookRequest): Promise<Look> {
   const { reading, signal } = request
-  const read = async (sql: string): Promise<Seen> => {
-    const { rows, partitions } = await readProvenRows(options, backends, reading.incarnation, sql, signal)
+  const read = async (select: Select): Promise<Seen> => {
+    const { rows, partitions } = await readProvenRows(options, backends, reading.incarnation, select, signal)
     const events = rows
       .map((row) => toEvent(row, options.watched?.traceContext))
       .toSorted((a, b) => (a.position < b.position ? -1 : a.position > b.position ? 1 : 0))
@@ -34,7 +35,7 @@ export async function lookAt(options: Options, backends: KnownBackends, request:
   }
   const { inspection } = reading.memory as PollMemory
   return inspection.hasIndex
-    ? byIndex(request, await read(byIndexSql(options, request)))
+    ? byIndex(request, await read({ statement: byIndexStatement(options, request), plans: 'kept' }))
     : byScan(request, await read(byScanSql(options, request)))
 }
 
@@ -45,20 +46,25 @@ interface Seen {
 }
 
 /** Both parts with a limit of their own; what is at or below `above` is of the runs. */
-function byIndexSql(options: Options, { runs, above, upTo = above + NEW_POSITIONS }: LookRequest): string {
-  const { position } = options.sql
-  const fresh = `select ${columnsSql(options, 'false')} from ${options.sql.table} e
-    where e.${position} > ${above} and e.${position} <= ${upTo} ${eventRowsSql(options)}
+function byIndexStatement(
+  options: Options,
+  { runs, above, upTo = above + NEW_POSITIONS }: LookRequest,
+): Statement {
+  const { table, position } = options.sql
+  const fresh: Statement = (bind) => `select ${columnsSql(options, 'false')} from ${table} e
+    where e.${position} > ${bind('bigint', `${above}`)} and e.${position} <= ${bind('bigint', `${upTo}`)} ${eventRowsSql(options)}
     order by e.${position} limit ${MOST_NEW}`
   if (runs.length === 0) return fresh
-  return `(select late.* from unnest(${startsSql(runs)}, ${endsSql(runs)}) as run (first, last)
+  return (
+    bind,
+  ) => `(select late.* from unnest(${bind('bigint[]', startsSql(runs))}, ${bind('bigint[]', endsSql(runs))}) as run (first, last)
       cross join lateral (
-        select ${columnsSql(options, 'true')} from ${options.sql.table} e
+        select ${columnsSql(options, 'true')} from ${table} e
         where e.${position} between run.first and run.last ${eventRowsSql(options)}
         order by e.${position} limit ${MOST_OF_ONE_RUN}
       ) late
       order by run.first, late.position::bigint limit ${MOST_APPEARED})
-    union all (${fresh})`
+    union all (${fresh(bind)})`
 }
 
 function startsSql(runs: readonly Gap<bigint>[]): string {

@@ -1,7 +1,8 @@
 import { type ClockReading, nowMs, SERVER_NOW_SQL } from '../append-time.ts'
 import { type BoundedClient, type PgClient, withConnection } from '../client.ts'
 import { PartitionsChangedError, PostgresConditionError } from '../errors.ts'
-import { quoteLiteral } from '../identifiers.ts'
+import { quoteLiteral, quoteTexts } from '../identifiers.ts'
+import { type Message, sendMessage, tellBackend } from '../message.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import {
   INVALID_TEXT_REPRESENTATION,
@@ -10,10 +11,16 @@ import {
   requireKnownSql,
 } from '../server/backends.ts'
 import { sqlState } from '../sql-state.ts'
-import { locksSql, lockTableSql, transactUnlessLocked } from '../transaction.ts'
+import type { Statement } from '../statement.ts'
+import { locksSql, lockTableSql } from '../transaction.ts'
 import { partitionsSql } from './fingerprint.ts'
 
 type Row = Record<string, unknown>
+
+/** A select that is sent again and again: its plan is kept by each connection. Or the text of one that is seldom sent. */
+export type Select =
+  | string
+  | { readonly statement: Statement; readonly plans: Exclude<Message['plans'], 'made anew'> }
 
 export interface Read {
   readonly rows: Row[]
@@ -32,14 +39,20 @@ export async function readProvenRows(
   options: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
   backends: KnownBackends,
   incarnation: string,
-  sql: string,
+  select: Select,
   signal: AbortSignal,
 ): Promise<Read> {
   for (let looks = 1; ; looks++) {
     try {
       return await withConnection(options.pool, signal, (client) =>
         onKnownBackend(client, backends, incarnation, (keys) =>
-          readRows(client, options, sql, requireKnownSql(keys), backends.hasPartitions),
+          readRows(
+            client,
+            options,
+            select,
+            (bind) => requireKnownSql(bind('text[]', quoteTexts(keys))),
+            backends.hasPartitions,
+          ),
         ),
       )
     } catch (error) {
@@ -55,32 +68,32 @@ const ROWS_HIDDEN = 'tidemark: row security hides rows from backend '
 
 /**
  * Fails where rows of the table are hidden. That is a statement of its own, since PostgreSQL asks for no part of one that
- * it can prove to be empty, as of partitions that do not exist. It comes second: the lock that the first one holds keeps
- * row security as it was.
+ * it can prove to be empty, as of partitions that do not exist. It comes last: the lock that the first one holds keeps
+ * row security as it was. That lock is also why what is EXECUTEd is right: it takes its snapshot before its locks, and has them.
  */
 export async function readRows(
   client: BoundedClient,
   { sql: { table } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
-  sql: string,
-  otherwise: string,
+  select: Select,
+  otherwise: Statement,
   hasPartitions: boolean,
 ): Promise<Read> {
   const partitionsAre = `${partitionsSql(`to_regclass(${quoteLiteral(table)})::oid`)} as partitions`
+  const check: Statement = (bind) => `select case when row_security_active(${quoteLiteral(table)})
+        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise(bind)} end, ${SERVER_NOW_SQL} as now,
+        pg_backend_pid()::text as pid ${hasPartitions ? `, ${partitionsAre}` : ''}`
   const sentAtMs = nowMs()
   const bytesBefore = bytesReadOn(client.driver)
   try {
-    const results = await transactUnlessLocked(
+    const results = await sendMessage(
       client,
-      `${hasPartitions ? `${lockTableSql(table)} select ${partitionsAre};` : ''}
-      ${locksSql(sql)} ${sql};
-      select case when row_security_active(${quoteLiteral(table)})
-        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise} end, ${SERVER_NOW_SQL} as now
-        ${hasPartitions ? `, ${partitionsAre}` : ''}`,
+      messageOf(select, check, hasPartitions ? { table, partitionsAre } : undefined),
     )
-    const [read, checked] = results.slice(-2)
-    if (hasPartitions && results[1]?.rows[0]?.partitions !== checked?.rows[0]?.partitions) {
+    const [before, _locked, read, checked] = results.slice(-5)
+    if (hasPartitions && before?.rows[0]?.partitions !== checked?.rows[0]?.partitions) {
       throw new PartitionsChangedError(table)
     }
+    tellBackend(client, String(checked?.rows[0]?.pid))
     const serverMs = Number(checked?.rows[0]?.now)
     const partitions = checked?.rows[0]?.partitions
     const bytes = bytesReadOn(client.driver)
@@ -98,6 +111,25 @@ export async function readRows(
       { cause: error },
     )
   }
+}
+
+/**
+ * Of a table with partitions, plans are made anew: each would have to be looked at for whether it knows the newest ones.
+ * First the lock of the table alone, then which partitions there are, then the locks of all that is read.
+ */
+function messageOf(
+  select: Select,
+  check: Statement,
+  parted: { readonly table: string; readonly partitionsAre: string } | undefined,
+): Message {
+  const statement: Statement = typeof select === 'string' ? () => select : select.statement
+  const locks: Statement = (bind) => locksSql(statement(bind))
+  if (parted === undefined) {
+    const plans = typeof select === 'string' ? 'made anew' : select.plans
+    return { transactions: [[locks, statement, check]], plans }
+  }
+  const first = [lockTableSql(parted.table), `select ${parted.partitionsAre}`]
+  return { transactions: [[...first, locks, statement, check]], plans: 'made anew' }
 }
 
 /** How much has come over it so far. node-postgres has its socket there, also one of TLS; others that have its shape may not. */

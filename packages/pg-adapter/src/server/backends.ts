@@ -1,7 +1,6 @@
 import { IncarnationChangedError } from '@tidemark/core/adapter'
 import type { PgClient } from '../client.ts'
 import { NotPrimaryError } from '../errors.ts'
-import { quoteTexts } from '../identifiers.ts'
 import { sqlState } from '../sql-state.ts'
 import { BACKEND_KEY_SQL, isSameServerRun, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
 
@@ -39,9 +38,11 @@ export function isKnownSql(keys: string): string {
 
 /**
  * TRUE, or fails (as a cast) on an unknown backend. The planner cannot fold it, since it depends on the backend's pid.
+ *
+ * @param keys - a `text[]` in SQL
  */
-export function requireKnownSql(keys: readonly string[]): string {
-  return `(case when ${isKnownSql(quoteTexts(keys))} then true else ('${UNKNOWN_BACKEND}' || pg_backend_pid())::boolean end)`
+export function requireKnownSql(keys: string): string {
+  return `(case when ${isKnownSql(keys)} then true else ('${UNKNOWN_BACKEND}' || pg_backend_pid())::boolean end)`
 }
 
 const UNKNOWN_BACKEND = 'tidemark: unknown backend '

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BoundedPool, withConnection } from '../client.ts'
-import { quoteLiteral } from '../identifiers.ts'
+import { quoteLiteral, quoteTexts } from '../identifiers.ts'
 import { transact } from '../transaction.ts'
 import { type KnownBackends, onKnownBackend, requireKnownSql } from './backends.ts'
 
@@ -37,7 +37,7 @@ async function isFlushed(
     onKnownBackend(client, backends, incarnation, (keys) =>
       transact(
         client,
-        `select (case when ${requireKnownSql(keys)}
+        `select (case when ${requireKnownSql(quoteTexts(keys))}
            then pg_current_wal_flush_lsn() >= ${quoteLiteral(lsn)}::pg_lsn end)::text as flushed`,
       ),
     ),
