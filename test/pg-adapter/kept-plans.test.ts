@@ -1,4 +1,12 @@
-import { type PgClient, type PgPool, type PostgresEventsOptions, postgresEvents } from '@tidemark/pg-adapter'
+import { createWatch } from '@tidemark/core'
+import {
+  type PgClient,
+  type PgPool,
+  type PostgresEventsOptions,
+  postgresConsumers,
+  postgresEvents,
+  watchedPostgresEvents,
+} from '@tidemark/pg-adapter'
 import type { Pool, PoolClient } from 'pg'
 import { expect, test } from 'vitest'
 import { type Message, sendMessage, tellBackend } from '../../packages/pg-adapter/src/message.ts'
@@ -116,6 +124,7 @@ test.each([
 const PLANNED_SO = 'set local plan_cache_mode = force_generic_plan;'
 const LATE = 'as run (first, last)'
 const PAGE = 'rows with ties'
+const RUNS_OF_LOOK = 'cross join lateral'
 const RUNS = "('{20001}'::bigint[], '{20001}'::bigint[])"
 
 test('whoever shares the pool may discard what was prepared: the poll is sent without, and no more is prepared', async () => {
@@ -287,6 +296,38 @@ test('a page that waits while its table is rewritten misses no event', async () 
     await ddl.query(`alter table ${events.name} alter n type ${type}; commit`)
     expect((await page).positions).toEqual([1n, 2n, 3n])
   }
+})
+
+test('a look of a watch is prepared too, and its plan reads a table of any size by its index', async () => {
+  const events = await db.events()
+  await events.run(`insert into events (type) select 'some' from generate_series(1, 20000);
+    create table checkpoints (name text primary key, position bigint); insert into checkpoints values ('loop', 20000)`)
+  await db.pool.query(`vacuum analyze ${events.name}`)
+  const writer = await db.session()
+  await writer.query(`begin; insert into ${events.name} (type) values ('held')`)
+  const pool = onePool()
+  const watch = createWatch({
+    source: watchedPostgresEvents({ pool, table: events.name, eventType: 'type' }),
+    consumers: postgresConsumers({
+      pool: db.pool,
+      table: `${events.schema}.checkpoints`,
+      consumer: 'name',
+      checkpoint: 'position',
+      eventTypes: { loop: 'all' },
+    }),
+  })
+  await watch.start()
+  await events.append()
+  await eventually(async () => stepOf(await keptOn(pool), RUNS_OF_LOOK)).toBeDefined()
+  await watch.stop()
+  await writer.query('rollback')
+  const name = stepOf(await keptOn(pool), RUNS_OF_LOOK)?.name
+  const ranges = "('{20001}'::bigint[], '{20001}'::bigint[], 20002, 40002)"
+  const answers = (await pool.query(
+    `begin; ${PLANNED_SO} explain (format json) execute ${name}${ranges}; rollback`,
+  )) as unknown as { rows: { 'QUERY PLAN': [{ Plan: Plan }] }[] }[]
+  const plan = answers.at(-2)?.rows[0]?.['QUERY PLAN'][0].Plan
+  expect(plan && scansOf(plan)).toEqual(['Index Scan', 'Index Scan'])
 })
 
 test('a column that is added shows in the next page', async () => {
