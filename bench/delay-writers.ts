@@ -19,7 +19,7 @@ process.once('message', (order: AppendOrder) => {
 })
 
 async function write(order: AppendOrder): Promise<Appended[]> {
-  const { append, end } = order.store === 'table' ? toTable(order) : toEmmett(order)
+  const { append, end } = order.store === 'emmett' ? toEmmett(order) : toTable(order)
   const perAppend = Math.ceil(order.rate / MOST_APPENDS_A_SECOND)
   const appended: Appended[] = []
   const running = new Set<Promise<unknown>>()
@@ -42,15 +42,23 @@ async function write(order: AppendOrder): Promise<Appended[]> {
   return appended
 }
 
-function toTable({ connectionString, channel }: AppendOrder): { append: Append; end: () => Promise<void> } {
-  const pool = new pg.Pool({ connectionString, max: WRITERS })
-  const insert = `insert into events (stream, type, data)
-    select 'stream-' || n, 'Deposited', jsonb_build_object('n', n) from generate_series($1::int, $2::int) n`
-  const text = channel === undefined ? insert : `with i as (${insert}) select pg_notify('${channel}', '')`
+function toTable(order: AppendOrder): { append: Append; end: () => Promise<void> } {
+  const pool = new pg.Pool({ connectionString: order.connectionString, max: WRITERS })
+  const text = insertAnd(order)
   return {
     append: (first, count) => pool.query(text, [first, first + count - 1]),
     end: () => pool.end(),
   }
+}
+
+function insertAnd({ store, channel }: AppendOrder): string {
+  const insert = `insert into events (stream, type, data)
+    select 'stream-' || n, 'Deposited', jsonb_build_object('n', n) from generate_series($1::int, $2::int) n`
+  if (store === 'table and jobs') {
+    return `with i as (${insert})
+      select graphile_worker.add_job('appended', json_build_object('first', $1::int, 'last', $2::int))`
+  }
+  return channel === undefined ? insert : `with i as (${insert}) select pg_notify('${channel}', '')`
 }
 
 function toEmmett({ connectionString }: AppendOrder): { append: Append; end: () => Promise<void> } {

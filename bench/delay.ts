@@ -1,9 +1,9 @@
 /**
  * `pnpm bench:delay`: how long after its commit an event is handled, at one event a second and at thousands, with each way to be woken
- * up, and what that costs the server. Beside it Emmett, with its own tables.
+ * up, and what that costs the server. Beside it Emmett, with its own tables, and graphile-worker, with a job for each commit.
  */
 import pg from 'pg'
-import { CONSUMERS } from './delay/consumer.ts'
+import { CONSUMERS, storeFor } from './delay/consumer.ts'
 import { CONSUMER_ROLE, runTrial, type Trial, type TrialResult } from './delay/trial.ts'
 import { readCommandLine } from './support/command-line.ts'
 import { withServer } from './support/environment.ts'
@@ -70,7 +70,7 @@ function report(results: readonly (readonly [Trial, TrialResult])[]): void {
 }
 
 function describe({ consumer, rate, withOpenTransaction }: Trial): string {
-  const name = consumer === 'Emmett' ? consumer : `Tidemark, ${consumer}`
+  const name = storeFor(consumer) === 'table' ? `Tidemark, ${consumer}` : consumer
   return `${name}, ${rate}${withOpenTransaction ? ', beside an open transaction' : ''}`
 }
 

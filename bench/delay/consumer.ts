@@ -6,9 +6,11 @@ import {
   postgresEvents,
   type WakeUpsOption,
 } from '@tidemark/pg-adapter'
+import { Logger, run, runMigrations } from 'graphile-worker'
 import pg from 'pg'
+import type { AppendOrder } from './protocol.ts'
 
-export const CONSUMERS = ['wait', 'listen', 'none', 'Emmett'] as const
+export const CONSUMERS = ['wait', 'listen', 'none', 'Emmett', 'graphile-worker'] as const
 export type ConsumerName = (typeof CONSUMERS)[number]
 
 export const CHANNEL = 'appended'
@@ -20,8 +22,15 @@ export interface Consumer {
   stop(): Promise<void>
 }
 
+/** What the writers have to do for it. */
+export function storeFor(name: ConsumerName): AppendOrder['store'] {
+  if (name === 'Emmett') return 'emmett'
+  return name === 'graphile-worker' ? 'table and jobs' : 'table'
+}
+
 /** Prepares the events for it, as their owner does. */
 export async function prepare(name: ConsumerName, connectionString: string): Promise<void> {
+  if (name === 'graphile-worker') await runMigrations({ connectionString, logger: SILENT })
   if (name !== 'Emmett') return
   const store = getPostgreSQLEventStore(connectionString)
   await store.schema.migrate()
@@ -34,9 +43,9 @@ export async function startConsumer(
   projections: number,
   onHandled: OnHandled,
 ): Promise<Consumer> {
-  return name === 'Emmett'
-    ? startEmmett(connectionString, onHandled)
-    : await startTidemark(name, connectionString, projections, onHandled)
+  if (name === 'Emmett') return startEmmett(connectionString, onHandled)
+  if (name === 'graphile-worker') return await startGraphileWorker(connectionString, onHandled)
+  return await startTidemark(name, connectionString, projections, onHandled)
 }
 
 /** One of the projections is looked at. */
@@ -78,3 +87,20 @@ function startEmmett(connectionString: string, onHandled: OnHandled): Consumer {
   void consumer.start()
   return { stop: () => consumer.close() }
 }
+
+/** With its defaults: one job at a time, and a notification from each transaction that adds one. */
+async function startGraphileWorker(connectionString: string, onHandled: OnHandled): Promise<Consumer> {
+  return await run({
+    connectionString,
+    logger: SILENT,
+    noHandleSignals: true,
+    taskList: {
+      appended: (payload) => {
+        const { first, last } = payload as { first: number; last: number }
+        for (let n = first; n <= last; n++) onHandled(n)
+      },
+    },
+  })
+}
+
+const SILENT = new Logger(() => () => {})

@@ -1,7 +1,8 @@
 /** What the process of the writers is told. */
 export interface AppendOrder {
   readonly connectionString: string
-  readonly store: 'table' | 'emmett'
+  /** `table and jobs`: each append adds a job of graphile-worker's in its transaction. */
+  readonly store: 'table' | 'table and jobs' | 'emmett'
   /** Events a second. */
   readonly rate: number
   readonly seconds: number

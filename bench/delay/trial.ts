@@ -7,7 +7,7 @@ import { machineNowMs } from '../mark/writers-protocol.ts'
 import { createDatabase, openTransaction } from '../support/database.ts'
 import { CREATE_EVENTS } from '../support/event-table.ts'
 import { spentBetween, spentOn } from './backends.ts'
-import { CHANNEL, type ConsumerName, prepare, startConsumer } from './consumer.ts'
+import { CHANNEL, type ConsumerName, prepare, startConsumer, storeFor } from './consumer.ts'
 import type { Appended, AppendOrder } from './protocol.ts'
 
 export interface Trial {
@@ -56,7 +56,7 @@ export async function runTrial(
   const beganMs = machineNowMs()
   const appended = await append({
     connectionString,
-    store: trial.consumer === 'Emmett' ? 'emmett' : 'table',
+    store: storeFor(trial.consumer),
     rate: trial.rate,
     seconds: options.seconds,
     channel: trial.consumer === 'listen' ? CHANNEL : undefined,
