@@ -1,16 +1,42 @@
 import { readFile } from 'node:fs/promises'
 import type pg from 'pg'
+import { machineNowMs } from '../mark/writers-protocol.ts'
 
-/** What the server has spent on one role until now. */
-export interface Spent {
-  readonly statements: number
-  readonly cpuSecondsOf: ReadonlyMap<number, number>
+/** What a role costs the server. */
+export interface Load {
+  readonly statementsPerSecond: number
+  /** Of one core, by the backends that there are at the end: what others have spent is left out. `NaN` where there is no /proc. */
+  readonly cpuShare: number
+  /** At the end. */
+  readonly connections: number
 }
 
 /** Linux counts in hundredths of a second. */
 const TICKS_A_SECOND = 100
 
-export async function spentOn(admin: pg.Pool, role: string): Promise<Spent> {
+/** Counts from now until the function that it returns is called. */
+export async function measureLoad(admin: pg.Pool, role: string): Promise<() => Promise<Load>> {
+  const before = await spentOn(admin, role)
+  const beganMs = machineNowMs()
+  return async () => {
+    const seconds = (machineNowMs() - beganMs) / 1_000
+    const after = await spentOn(admin, role)
+    let cpuSeconds = 0
+    for (const [pid, total] of after.cpuSecondsOf) cpuSeconds += total - (before.cpuSecondsOf.get(pid) ?? 0)
+    return {
+      statementsPerSecond: (after.statements - before.statements) / seconds,
+      cpuShare: cpuSeconds / seconds,
+      connections: after.cpuSecondsOf.size,
+    }
+  }
+}
+
+interface Spent {
+  readonly statements: number
+  readonly cpuSecondsOf: ReadonlyMap<number, number>
+}
+
+async function spentOn(admin: pg.Pool, role: string): Promise<Spent> {
   const { rows: counted } = await admin.query<{ calls: string }>(
     `select coalesce(sum(s.calls), 0)::text as calls from pg_stat_statements s join pg_roles r on r.oid = s.userid
      where r.rolname = $1`,
@@ -21,13 +47,6 @@ export async function spentOn(admin: pg.Pool, role: string): Promise<Spent> {
   ])
   const cpu = await Promise.all(rows.map(async ({ pid }) => [pid, await cpuSeconds(pid)] as const))
   return { statements: Number(counted[0]?.calls), cpuSecondsOf: new Map(cpu) }
-}
-
-/** Of the backends that there are at the end; what others have spent is left out. */
-export function spentBetween(before: Spent, after: Spent): { statements: number; cpuSeconds: number } {
-  let cpuSeconds = 0
-  for (const [pid, seconds] of after.cpuSecondsOf) cpuSeconds += seconds - (before.cpuSecondsOf.get(pid) ?? 0)
-  return { statements: after.statements - before.statements, cpuSeconds }
 }
 
 /** `NaN` where there is no /proc. Fields 14 and 15 of proc(5): time in user and in system mode. */

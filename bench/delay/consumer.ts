@@ -18,6 +18,16 @@ export const CHANNEL = 'appended'
 /** Called at the end of the handler, with the number of its event. */
 type OnHandled = (n: number) => void
 
+/** How often Tidemark's daemon polls. */
+export interface Cadence {
+  readonly pollTimeShare?: number
+}
+
+/** What only Tidemark's daemon is given. */
+interface Settings extends Cadence {
+  readonly projections: number
+}
+
 export interface Consumer {
   stop(): Promise<void>
 }
@@ -40,24 +50,25 @@ export async function prepare(name: ConsumerName, connectionString: string): Pro
 export async function startConsumer(
   name: ConsumerName,
   connectionString: string,
-  projections: number,
+  settings: Settings,
   onHandled: OnHandled,
 ): Promise<Consumer> {
   if (name === 'Emmett') return startEmmett(connectionString, onHandled)
   if (name === 'graphile-worker') return await startGraphileWorker(connectionString, onHandled)
-  return await startTidemark(name, connectionString, projections, onHandled)
+  return await startTidemark(name, connectionString, settings, onHandled)
 }
 
 /** One of the projections is looked at. */
 async function startTidemark(
   name: 'wait' | 'listen' | 'none',
   connectionString: string,
-  projections: number,
+  { projections, ...cadence }: Settings,
   onHandled: OnHandled,
 ): Promise<Consumer> {
   const pool = new pg.Pool({ connectionString })
   const wakeUps: WakeUpsOption = name === 'listen' ? { listen: CHANNEL } : name
   const daemon = createDaemon({
+    ...cadence,
     source: postgresEvents({ pool, table: 'events', eventType: 'type', wakeUps }),
     checkpoints: postgresCheckpoints({ pool }),
     projections: Array.from({ length: projections }, (_, index) => ({

@@ -6,8 +6,8 @@ import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
 import { machineNowMs } from '../mark/writers-protocol.ts'
 import { createDatabase, openTransaction } from '../support/database.ts'
 import { CREATE_EVENTS } from '../support/event-table.ts'
-import { spentBetween, spentOn } from './backends.ts'
-import { CHANNEL, type ConsumerName, prepare, startConsumer, storeFor } from './consumer.ts'
+import { type Load, measureLoad } from './backends.ts'
+import { type Cadence, CHANNEL, type ConsumerName, prepare, startConsumer, storeFor } from './consumer.ts'
 import type { Appended, AppendOrder } from './protocol.ts'
 
 export interface Trial {
@@ -16,14 +16,14 @@ export interface Trial {
   readonly rate: number
   /** Whether one unrelated transaction, which has written elsewhere, is open throughout. */
   readonly withOpenTransaction: boolean
+  /** Of Tidemark's daemon. @default its defaults */
+  readonly cadence?: Cadence
 }
 
-export interface TrialResult {
+/** With what the consumer's backends have cost. */
+export interface TrialResult extends Load {
   /** From the answer to a commit to the end of the handler, in ms; infinite where it was not handled. */
   readonly delays: readonly number[]
-  readonly statementsPerSecond: number
-  /** Of the consumer's backends: the share of one core. */
-  readonly cpuShare: number
 }
 
 /** The role of consumers, so that their statements are told apart. */
@@ -48,12 +48,12 @@ export async function runTrial(
   await prepare(trial.consumer, connectionString)
   const unrelated = trial.withOpenTransaction ? await openTransaction(admin) : undefined
   const handledAtMs = new Map<number, number>()
-  const consumer = await startConsumer(trial.consumer, asConsumer.href, options.projections, (n) => {
+  const settings = { projections: options.projections, ...trial.cadence }
+  const consumer = await startConsumer(trial.consumer, asConsumer.href, settings, (n) => {
     handledAtMs.set(n, machineNowMs())
   })
   await sleep(SETTLE_DOWN_MS)
-  const before = await spentOn(admin, CONSUMER_ROLE)
-  const beganMs = machineNowMs()
+  const loadUntilNow = await measureLoad(admin, CONSUMER_ROLE)
   const appended = await append({
     connectionString,
     store: storeFor(trial.consumer),
@@ -61,20 +61,20 @@ export async function runTrial(
     seconds: options.seconds,
     channel: trial.consumer === 'listen' ? CHANNEL : undefined,
   })
-  const seconds = (machineNowMs() - beganMs) / 1_000
-  const spent = spentBetween(before, await spentOn(admin, CONSUMER_ROLE))
+  const load = await loadUntilNow()
   const isHandled = (): boolean => appended.every(({ n }) => handledAtMs.has(n))
   for (let waited = 0; waited < MOST_WAIT_AFTER_MS && !isHandled(); waited += 50) await sleep(50)
   await consumer.stop()
   unrelated?.release(true)
   await admin.end()
-  return {
-    delays: appended.map(({ n, atMs }) =>
-      Math.max(0, (handledAtMs.get(n) ?? Number.POSITIVE_INFINITY) - atMs),
-    ),
-    statementsPerSecond: spent.statements / seconds,
-    cpuShare: spent.cpuSeconds / seconds,
-  }
+  return { ...load, delays: delaysOf(appended, handledAtMs) }
+}
+
+export function delaysOf(
+  appended: readonly Appended[],
+  handledAtMs: ReadonlyMap<number, number>,
+): readonly number[] {
+  return appended.map(({ n, atMs }) => Math.max(0, (handledAtMs.get(n) ?? Number.POSITIVE_INFINITY) - atMs))
 }
 
 async function append(order: AppendOrder): Promise<readonly Appended[]> {

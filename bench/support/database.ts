@@ -16,3 +16,11 @@ export async function openTransaction(pool: pg.Pool): Promise<pg.PoolClient> {
   await client.query('begin; insert into elsewhere values (1)')
   return client
 }
+
+/** One that may do anything: what it costs the server is told apart by its name. */
+export async function createRole(server: EmbeddedPostgres, name: string): Promise<void> {
+  const admin = new pg.Client({ connectionString: server.url })
+  await admin.connect()
+  await admin.query(`create role ${name} superuser login`)
+  await admin.end()
+}
