@@ -11,11 +11,14 @@ afterEach(async () => {
 const MIB = 2 ** 20
 
 /** The sizes of so many pages of a replay, each event of that size and handled in that time. */
-function sizes(pages: number, { bytes, ms }: { readonly bytes: number; readonly ms: number }): number[] {
+function sizes(
+  pages: number,
+  { bytes, ms, fixedMs = 2 }: { readonly bytes: number; readonly ms: number; readonly fixedMs?: number },
+): number[] {
   const size = new PageSize()
   return Array.from({ length: pages }, () => {
     const { events } = size
-    const page = { events, bytes: events * bytes, tookMs: 2 + events * ms, isFull: true }
+    const page = { events, bytes: events * bytes, tookMs: fixedMs + events * ms, isFull: true }
     size.read({ ...page, events: Array.from({ length: events }) })
     size.handled(page)
     return events
@@ -27,13 +30,29 @@ test('batches of small events that are handled fast grow up to the most', () => 
 })
 
 test('a batch whose events take a millisecond each takes some 100 ms', () => {
-  expect(sizes(6, { bytes: 300, ms: 1 }).at(-1)).toBe(100)
-  expect(sizes(6, { bytes: 300, ms: 0.2 }).at(-1)).toBe(400)
+  for (const ms of [1, 0.2, 0.5]) {
+    const events = sizes(12, { bytes: 300, ms }).at(-1) ?? 0
+    expect(events * ms).toBeGreaterThanOrEqual(75)
+    expect(events * ms).toBeLessThanOrEqual(125)
+  }
 })
 
 test('a batch of a slow handler becomes smaller, down to one event', () => {
   expect(sizes(10, { bytes: 300, ms: 1_000 }).at(-1)).toBe(1)
 })
+
+test.each([30, 60, 90, 100, 150, 199, 210, 600])(
+  'a server that is so far away that each batch takes %d ms, however small, gets large batches of fast events',
+  (fixedMs) => {
+    const after = sizes(40, { bytes: 300, ms: 0.01, fixedMs })
+    expect(after.at(-1)).toBeGreaterThanOrEqual(3_000)
+    // No longer than what it takes anyway, where that is more than the aim.
+    const slow = sizes(40, { bytes: 300, ms: 1, fixedMs }).at(-1) ?? 0
+    expect(slow).toBeLessThanOrEqual(Math.max(100, fixedMs))
+    expect(slow).toBeGreaterThanOrEqual(10)
+    expect(sizes(40, { bytes: 300, ms: 1_000, fixedMs }).at(-1)).toBe(1)
+  },
+)
 
 test('a page of large events is small, and one that is too large by itself is alone', () => {
   const large = sizes(6, { bytes: 5_000, ms: 0.01 }).at(-1) ?? 0
@@ -60,11 +79,27 @@ test('a size is always from 1 to the most, whatever was handled', () => {
     bytes: fc.option(fc.nat(2 ** 31), { nil: undefined }),
     tookMs: fc.double({ min: 0, max: 1e9, noNaN: true }),
     isFull: fc.boolean(),
+    knownMs: fc.option(fc.double({ min: 0, max: 1e9, noNaN: true }), { nil: undefined }),
   })
   fc.assert(
     fc.property(fc.integer({ min: 1, max: MOST_EVENTS }), fc.array(page), (first, pages) => {
-      const last = pages.reduce(sizeAfter, first)
+      const last = pages.reduce((size, { knownMs, ...handled }) => sizeAfter(size, handled, knownMs), first)
       expect(Number.isInteger(last) && last >= 1 && last <= MOST_EVENTS).toBe(true)
+    }),
+  )
+})
+
+test('what was handled at any time leaves a size from 1 to the most', () => {
+  const page = fc.record({
+    bytes: fc.option(fc.nat(2 ** 31), { nil: undefined }),
+    tookMs: fc.double({ min: 0, max: 1e9, noNaN: true }),
+    isFull: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(fc.array(page), (pages) => {
+      const size = new PageSize()
+      for (const handled of pages) size.handled({ ...handled, events: size.events })
+      expect(Number.isInteger(size.events) && size.events >= 1 && size.events <= MOST_EVENTS).toBe(true)
     }),
   )
 })

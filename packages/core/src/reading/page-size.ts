@@ -10,6 +10,10 @@ const AIM_MS = 100
 const AIM_BYTES = 2 * 2 ** 20
 /** How much larger the next page may be. */
 const GROWTH = 4
+/** One that would not be larger by that stays as it is. */
+const LEAST_GROWTH = 1.25
+/** How many of the last pages say what a batch takes. */
+const REMEMBERED = 8
 
 /** A page that was handled. */
 export interface HandledPage {
@@ -24,6 +28,8 @@ export interface HandledPage {
 /** How many events a page has, where nobody has said so: as many as make a batch short enough, and take little memory. */
 export class PageSize {
   #events = FIRST_EVENTS
+  #recent: readonly HandledPage[] = []
+  #fixedMs: number | undefined
 
   get events(): number {
     return this.#events
@@ -35,18 +41,56 @@ export class PageSize {
   }
 
   handled(page: HandledPage): void {
-    this.#events = sizeAfter(this.#events, page)
+    this.#recent = [...this.#recent, page].slice(-REMEMBERED)
+    this.#fixedMs = fixedMs(this.#recent, this.#fixedMs)
+    this.#events = sizeAfter(this.#events, page, this.#fixedMs)
   }
 }
 
-/** The size of the next pages, after one that was handled. Pure. */
-export function sizeAfter(size: number, { events, bytes, tookMs, isFull }: HandledPage): number {
-  const share = Math.max(tookMs / AIM_MS, (bytes ?? 0) / AIM_BYTES)
+/**
+ * The size of the next pages, after one that was handled. Pure.
+ *
+ * @param knownMs - what a batch takes whatever its size, as `fixedMs` has found. While it is not known, each full page has
+ * another size than the one before.
+ */
+export function sizeAfter(
+  size: number,
+  { events, bytes, tookMs, isFull }: HandledPage,
+  knownMs?: number,
+): number {
+  const aimMs = Math.max(AIM_MS, 2 * (knownMs ?? 0))
+  const share = Math.max(tookMs / aimMs, (bytes ?? 0) / AIM_BYTES)
   // One that took long may have waited for a lock.
-  if (tookMs > 2 * AIM_MS) return Math.max(1, Math.min(Math.floor(size / 2), mostInMemory(events, bytes)))
-  if (!isFull || share > 0.5) return Math.min(size, mostInMemory(events, bytes))
-  const larger = Math.floor(events * Math.min(GROWTH, 1 / share))
+  const isTooLong = tookMs > 2 * aimMs || (knownMs === undefined && isFull && tookMs > aimMs)
+  if (isTooLong) return Math.max(1, Math.min(Math.floor(size / 2), mostInMemory(events, bytes)))
+  if (!isFull || share > (knownMs === undefined ? 1 : 1 / LEAST_GROWTH)) {
+    return Math.min(size, mostInMemory(events, bytes))
+  }
+  const larger = Math.ceil(events * Math.min(GROWTH, Math.max(1 / share, LEAST_GROWTH)))
   return Math.max(size, Math.min(larger, MOST_EVENTS))
+}
+
+/**
+ * What a batch takes whatever its size, by a line through the last ones: round trips, a commit. Where the server is far away
+ * that is more than all else, and batches of fewer events would take as long. `before` where their sizes are too alike.
+ */
+export function fixedMs(
+  pages: readonly Pick<HandledPage, 'events' | 'tookMs'>[],
+  before: number | undefined,
+): number | undefined {
+  const events = mean(pages.map((page) => page.events))
+  const ms = mean(pages.map((page) => page.tookMs))
+  const variance = mean(pages.map((page) => (page.events - events) ** 2))
+  // No batch takes less.
+  const least = Math.min(...pages.map((page) => page.tookMs))
+  if (variance <= (events / 10) ** 2) return before === undefined ? undefined : Math.min(before, least)
+  const covariance = mean(pages.map((page) => (page.events - events) * (page.tookMs - ms)))
+  const msAnEvent = Math.max(0, covariance / variance)
+  return Math.max(0, Math.min(ms - msAnEvent * events, least))
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
 /** At least one, however large. */
