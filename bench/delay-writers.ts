@@ -1,9 +1,10 @@
 /** The writers of `bench:delay`, in a process of their own so that their event loop is not that of the daemon. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { getPostgreSQLEventStore } from '@event-driven-io/emmett-postgresql'
 import pg from 'pg'
 import type { Appended, AppendOrder } from './delay/protocol.ts'
 import { machineNowMs } from './mark/writers-protocol.ts'
+import { answerQuestions } from './support/child.ts'
+import { paced } from './support/paced.ts'
 
 const WRITERS = 4
 /** Above it, each append has several events. */
@@ -12,32 +13,19 @@ const MOST_APPENDS_A_SECOND = 500
 /** Appends `count` events that are numbered from `first`. */
 type Append = (first: number, count: number) => Promise<unknown>
 
-process.once('message', (order: AppendOrder) => {
-  void write(order).then((appended) => {
-    process.send?.(appended, () => process.disconnect())
-  })
-})
+answerQuestions(write)
 
 async function write(order: AppendOrder): Promise<Appended[]> {
   const { append, end } = order.store === 'emmett' ? toEmmett(order) : toTable(order)
   const perAppend = Math.ceil(order.rate / MOST_APPENDS_A_SECOND)
   const appended: Appended[] = []
-  const running = new Set<Promise<unknown>>()
-  const startMs = machineNowMs()
-  for (let n = 0; n < order.rate * order.seconds; n += perAppend) {
-    const dueMs = startMs + (n * 1_000) / order.rate
-    if (dueMs > machineNowMs()) await sleep(dueMs - machineNowMs())
-    // A machine that cannot follow appends less, and no queue is measured.
-    while (running.size >= WRITERS) await Promise.race(running)
-    if (machineNowMs() > startMs + order.seconds * 1_000) break
-    const one = append(n, perAppend).then(() => {
-      const atMs = machineNowMs()
-      for (let i = 0; i < perAppend; i++) appended.push({ n: n + i, atMs })
-    })
-    running.add(one)
-    void one.finally(() => running.delete(one))
-  }
-  await Promise.all(running)
+  const pace = { perSecond: order.rate / perAppend, seconds: order.seconds, most: WRITERS }
+  await paced(pace, async (index) => {
+    const first = index * perAppend
+    await append(first, perAppend)
+    const atMs = machineNowMs()
+    for (let i = 0; i < perAppend; i++) appended.push({ n: first + i, atMs })
+  })
   await end()
   return appended
 }

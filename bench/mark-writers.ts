@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { type EndedTransaction, machineNowMs, type WritersOrder } from './mark/writers-protocol.ts'
+import { answerQuestions } from './support/child.ts'
 import { randomNumbers } from './support/random.ts'
 
 const ROLLED_BACK = 0.1
@@ -10,11 +11,7 @@ const HOLD_MS = { least: 20, most: 200 }
 const LONGEST_PAUSE_MS = 20
 const NOTE = 'x'.repeat(150)
 
-process.once('message', (order: WritersOrder) => {
-  void write(order).then((ended) => {
-    process.send?.(ended, () => process.disconnect())
-  })
-})
+answerQuestions(write)
 
 async function write({
   connectionString,

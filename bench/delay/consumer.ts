@@ -16,7 +16,7 @@ export type ConsumerName = (typeof CONSUMERS)[number]
 export const CHANNEL = 'appended'
 
 /** Called at the end of the handler, with the number of its event. */
-type OnHandled = (n: number) => void
+type OnHandled = (n: number) => void | Promise<void>
 
 /** How often Tidemark's daemon polls. */
 export interface Cadence {
@@ -73,8 +73,8 @@ async function startTidemark(
     checkpoints: postgresCheckpoints({ pool }),
     projections: Array.from({ length: projections }, (_, index) => ({
       name: `projection_${index + 1}`,
-      handle: (rows: readonly PostgresRow[]) => {
-        if (index === 0) for (const { data } of rows) onHandled((data as { n: number }).n)
+      handle: async (rows: readonly PostgresRow[]) => {
+        if (index === 0) for (const { data } of rows) await onHandled((data as { n: number }).n)
       },
     })),
   })

@@ -1,9 +1,7 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
 import { machineNowMs } from '../mark/writers-protocol.ts'
+import { startChild } from '../support/child.ts'
 import { createDatabase, openTransaction } from '../support/database.ts'
 import { CREATE_EVENTS } from '../support/event-table.ts'
 import { type Load, measureLoad } from './backends.ts'
@@ -78,9 +76,8 @@ export function delaysOf(
 }
 
 async function append(order: AppendOrder): Promise<readonly Appended[]> {
-  const child = fork(fileURLToPath(new URL('../delay-writers.js', import.meta.url)))
-  child.send(order)
-  const [appended] = (await once(child, 'message')) as [Appended[]]
-  await once(child, 'exit')
+  const writers = startChild('delay-writers')
+  const appended = await writers.ask<Appended[]>({ ...order })
+  await writers.end()
   return appended
 }

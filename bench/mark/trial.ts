@@ -1,9 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { postgresCheckpoints } from '@tidemark/pg-adapter'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
+import { startChild } from '../support/child.ts'
 import { createDatabase, openTransaction } from '../support/database.ts'
 import { createMethod, type MethodName } from './method.ts'
 import type { EndedTransaction, WritersOrder } from './writers-protocol.ts'
@@ -59,10 +57,9 @@ export async function runTrial(
 }
 
 async function runWriters(order: WritersOrder): Promise<EndedTransaction[]> {
-  const child: ChildProcess = fork(fileURLToPath(new URL('../mark-writers.js', import.meta.url)))
-  child.send(order)
-  const [ended] = (await once(child, 'message')) as [EndedTransaction[]]
-  await once(child, 'exit')
+  const writing = startChild('mark-writers')
+  const ended = await writing.ask<EndedTransaction[]>({ ...order })
+  await writing.end()
   return ended.toSorted((a, b) => a.position - b.position)
 }
 

@@ -1,0 +1,41 @@
+import { fork, type Serializable } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+/** A program in a process of its own, so that its event loop is not that of what is measured. */
+interface Child {
+  /** Has one answer. Rejects where the process ends without it. */
+  ask<Answer>(question: Serializable): Promise<Answer>
+  /** Resolves when the process has ended. */
+  end(): Promise<void>
+}
+
+/** @param program - a file of `bench`, without its ending, that calls `answerQuestions` */
+export function startChild(program: string): Child {
+  const child = fork(fileURLToPath(new URL(`../${program}.js`, import.meta.url)))
+  const exited = once(child, 'exit')
+  return {
+    ask: async <Answer>(question: Serializable) => {
+      const answered = once(child, 'message')
+      child.send(question)
+      const [answer] = await Promise.race([
+        answered,
+        exited.then(([code]) => {
+          throw new Error(`${program} has ended with ${String(code)} before it answered`)
+        }),
+      ])
+      return answer as Answer
+    },
+    end: async () => {
+      child.disconnect()
+      await exited
+    },
+  }
+}
+
+/** Of the program itself: ends it where that fails. */
+export function answerQuestions<Question>(answer: (question: Question) => Promise<Serializable>): void {
+  process.on('message', async (question: Question) => {
+    process.send?.(await answer(question))
+  })
+}
