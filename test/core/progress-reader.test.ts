@@ -6,8 +6,10 @@ import {
   type StoredUnit,
 } from '@tidemark/core'
 import { denseOrder, type PositionOrder, wholeUnit } from '@tidemark/core/adapter'
+import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
+import { never } from '../support/never.ts'
 import { altered, alteredCheckpoints, recording, rig, stopAll, TransientError } from './rig.ts'
 
 afterEach(async () => {
@@ -128,10 +130,10 @@ describe('waitFor', () => {
     const wait = reader.waitFor({ projection: 'orders', position: 2n })
     await clock.advance(60_000)
     const pauses = reads.slice(1).map(({ atMs }, index) => atMs - (reads[index]?.atMs ?? 0))
-    expect(pauses[0]).toBe(5)
+    expect(pauses[0]).toBe(10)
     expect(pauses.toSorted((a, b) => a - b)).toEqual(pauses)
     expect(pauses.at(-1)).toBe(500)
-    expect(reads.filter(({ atMs }) => atMs - (reads[0]?.atMs ?? 0) <= 50).length).toBeGreaterThanOrEqual(5)
+    expect(reads.filter(({ atMs }) => atMs - (reads[0]?.atMs ?? 0) <= 50).length).toBeGreaterThanOrEqual(4)
     expect(reads.length).toBeLessThan(135)
     set('orders', '2')
     await clock.run(wait)
@@ -155,7 +157,7 @@ describe('waitFor', () => {
     expect(clock.sleeping).toBe(0)
   })
 
-  test('whoever joins is looked for soon, however long others wait already; looks stay 5 ms apart', async () => {
+  test('whoever joins is looked for soon, however long others wait already; looks stay 10 ms apart', async () => {
     const { clock, reader, set, reads } = stored()
     set('orders', '1')
     const long = outcomeOf(reader.waitFor({ projection: 'orders', position: 100n }))
@@ -163,7 +165,7 @@ describe('waitFor', () => {
     set('orders', '2')
     const joinedAtMs = clock.nowMs()
     await clock.run(reader.waitFor({ projection: 'orders', position: 2n }))
-    expect(clock.nowMs() - joinedAtMs).toBeLessThanOrEqual(5)
+    expect(clock.nowMs() - joinedAtMs).toBeLessThanOrEqual(10)
     await clock.advance(60_000)
     const soon = outcomeOf(reader.waitFor({ projection: 'orders', position: 3n }))
     await clock.advance(50)
@@ -175,11 +177,88 @@ describe('waitFor', () => {
       await clock.advance(1)
     }
     const pauses = reads.slice(1).map(({ atMs }, index) => atMs - (reads[index]?.atMs ?? 0))
-    expect(Math.min(...pauses)).toBeGreaterThanOrEqual(5)
+    expect(Math.min(...pauses)).toBeGreaterThanOrEqual(10)
     set('orders', '100')
     await clock.advance(1_000)
     expect(long.isSettled).toBe(true)
     expect(clock.sleeping).toBe(0)
+  })
+
+  test('looks stay 10 ms apart also where each wait is over before the next one begins', async () => {
+    const { clock, reader, set, reads } = stored()
+    set('orders', '1')
+    const beganAtMs = clock.nowMs()
+    for (let n = 0; n < 50; n++) await clock.run(reader.waitFor({ projection: 'orders', position: 1n }))
+    expect(reads).toHaveLength(50)
+    expect(clock.nowMs() - beganAtMs).toBeGreaterThanOrEqual(490)
+    await clock.advance(10)
+    const laterAtMs = clock.nowMs()
+    await clock.run(reader.waitFor({ projection: 'orders', position: 1n }))
+    expect(clock.nowMs()).toBe(laterAtMs)
+  })
+
+  test('a wait is told of its own looks alone, not of what an earlier wait has seen', async () => {
+    const { clock, reader, set, hang } = stored()
+    set('orders', '1')
+    await clock.run(reader.waitFor({ projection: 'orders', position: 1n }))
+    await clock.advance(1_000)
+    hang()
+    const late = outcomeOf(reader.waitFor({ projection: 'orders', position: 2n, timeoutMs: 100 }))
+    await clock.advance(100)
+    expect(late.error).toMatchObject({ message: expect.stringContaining('its checkpoint was not read yet') })
+  })
+
+  test('no wait ends before its position is handled, and each ends soon after, whoever comes, goes, and moves the checkpoint back', async () => {
+    const waitMs = fc.integer({ min: 0, max: 400 })
+    const step = fc.record({
+      restMs: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 40 }), waitMs),
+      moveBy: fc.integer({ min: -3, max: 6 }),
+      ahead: fc.integer({ min: -2, max: 8 }),
+      leavesAfterMs: fc.option(waitMs),
+      fails: fc.boolean(),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
+        const { clock, reader, set, fail, reads } = stored()
+        const moves: { readonly atMs: number; readonly to: number }[] = []
+        const move = (to: number): void => {
+          set('orders', String(to))
+          moves.push({ atMs: clock.nowMs(), to })
+        }
+        const wasReached = (position: number, sinceMs: number): boolean =>
+          moves.some(({ to }, n) => to >= position && (moves[n + 1]?.atMs ?? Infinity) >= sinceMs)
+        let at = 1
+        move(at)
+        await clock.run(reader.waitFor({ projection: 'orders', position: 1n }))
+        const left = new Error('it has left')
+        const waits: Promise<void>[] = []
+        for (const { restMs, moveBy, ahead, leavesAfterMs, fails } of steps) {
+          fail(fails ? new TransientError('connection reset') : undefined)
+          const [position, sinceMs, leaving] = [Math.max(1, at + ahead), clock.nowMs(), new AbortController()]
+          const { signal } = leaving
+          const wait = reader.waitFor({ projection: 'orders', position: BigInt(position), signal })
+          const judged = wait.then(
+            () => expect(wasReached(position, sinceMs), `${position} was not handled`).toBe(true),
+            (error: unknown) => expect(error).toBe(left),
+          )
+          waits.push(judged)
+          if (leavesAfterMs !== null) {
+            void clock.sleep(leavesAfterMs, never()).then(() => leaving.abort(left))
+          }
+          await clock.advance(restMs)
+          at = Math.max(0, at + moveBy)
+          move(at)
+        }
+        fail(undefined)
+        move(1_000)
+        await clock.advance(500)
+        await Promise.all(waits)
+        expect(clock.sleeping).toBe(0)
+        const pauses = reads.slice(1).map(({ atMs }, index) => atMs - (reads[index]?.atMs ?? 0))
+        expect(Math.min(10, ...pauses)).toBeGreaterThanOrEqual(10 - 1e-6)
+      }),
+      { numRuns: 30 },
+    )
   })
 
   test('waits for a projection that has no checkpoint yet; if it never has, the error says so', async () => {

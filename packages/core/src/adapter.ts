@@ -156,6 +156,7 @@ export {
   type SkipTotals,
   type StoredUnit,
   type UnitFilter,
+  type VersionProgress,
 } from './ports/stored-unit.ts'
 export type {
   ConsumerGroup,

@@ -86,6 +86,7 @@ export {
   type SkipTotals,
   type StoredUnit,
   type UnitFilter,
+  type VersionProgress,
 } from './ports/stored-unit.ts'
 export type { SubscriptionSource } from './ports/subscription-source.ts'
 export type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from './ports/typed-events.ts'

@@ -37,6 +37,17 @@ export function selectSql({ checkpoints }: CheckpointTables, conditions: readonl
       from ${checkpoints} c ${where}`
 }
 
+/** Where a version of a projection stands; the live one where none is named. Few columns: it is asked for again and again. */
+export function versionSql(
+  { checkpoints }: CheckpointTables,
+  projection: string,
+  version: number | undefined,
+): string {
+  const which = version === undefined ? "c.role = 'live'" : `c.version = ${integerSql(version)}`
+  return `select ${UNIT_COLUMNS}, source, position, role
+      from ${checkpoints} c where c.projection = ${quoteLiteral(projection)} and ${which}`
+}
+
 /** The conditions of a filter. */
 export function filterSql({ source, projection }: UnitFilter): readonly string[] {
   return [

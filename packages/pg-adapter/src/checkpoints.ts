@@ -20,6 +20,7 @@ import {
   type Unit,
   type UnitFilter,
   unitName,
+  type VersionProgress,
 } from '@tidemark/core/adapter'
 import { advanceCheckpoint } from './advance.ts'
 import {
@@ -33,6 +34,8 @@ import {
   toProgress,
   toRole,
   toStoredUnit,
+  toUnit,
+  versionSql,
 } from './checkpoint-rows.ts'
 import {
   type CheckpointTables,
@@ -54,9 +57,10 @@ import { quoteLiteral } from './identifiers.ts'
 import { lateEvents } from './late-events.ts'
 import { lostEvents } from './lost-events.ts'
 import { migrate } from './migrations/migrate.ts'
-import { explainedQuery } from './operator-errors.ts'
+import { explainedQuery, explaining } from './operator-errors.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
 import { boundedClient, boundedPool } from './query-timeout.ts'
+import { readAlone } from './read-alone.ts'
 import { KnownBackends } from './server/backends.ts'
 import { parseIncarnation } from './server/incarnation.ts'
 import { settledMemory } from './settled-memory.ts'
@@ -197,6 +201,23 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return row && toStoredUnit(row)
   }
 
+  async progressOf(
+    projection: string,
+    version: number | undefined,
+    signal: AbortSignal,
+  ): Promise<VersionProgress | undefined> {
+    const sql = versionSql(this.#tables, projection, version)
+    const row = await explaining(this.#tables, () => this.#readAlone(sql, signal))
+    return (
+      row && {
+        unit: toUnit(row),
+        source: String(row.source),
+        position: textOf(row.position),
+        role: toRole(row),
+      }
+    )
+  }
+
   async list(filter: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]> {
     return (await this.#query(selectSql(this.#tables, filterSql(filter)), signal)).map(toStoredUnit)
   }
@@ -259,8 +280,11 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async #readRow(unit: Unit, signal: AbortSignal): Promise<Row | undefined> {
-    const [row] = await this.#query(selectSql(this.#tables, [isUnitSql('c', unit)]), signal)
-    return row
+    return await this.#readAlone(selectSql(this.#tables, [isUnitSql('c', unit)]), signal)
+  }
+
+  async #readAlone(sql: string, signal: AbortSignal): Promise<Row | undefined> {
+    return await withConnection(this.#ownPool, signal, (client) => readAlone(client, sql))
   }
 
   async #query(sql: string, signal: AbortSignal): Promise<Row[]> {

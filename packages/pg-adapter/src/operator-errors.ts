@@ -28,12 +28,15 @@ export function explained(tables: CheckpointTables, cause: unknown): unknown {
 
 /** The same query, whose errors are explained. */
 export function explainedQuery(query: Query, tables: CheckpointTables): Query {
-  return async (sql, signal) => {
-    try {
-      return await query(sql, signal)
-    } catch (error) {
-      throw explained(tables, error)
-    }
+  return (sql, signal) => explaining(tables, () => query(sql, signal))
+}
+
+/** What is asked in another way than by a query. */
+export async function explaining<T>(tables: CheckpointTables, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    throw explained(tables, error)
   }
 }
 

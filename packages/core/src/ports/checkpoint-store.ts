@@ -5,7 +5,14 @@ import type { LateEvents } from './late-events.ts'
 import type { LostEvents } from './lost-events.ts'
 import type { SettledMemory } from './settled-memory.ts'
 import type { SkipLedger } from './skip-ledger.ts'
-import type { Checkpoint, OpenedCheckpoint, SkipReason, StoredUnit, UnitFilter } from './stored-unit.ts'
+import type {
+  Checkpoint,
+  OpenedCheckpoint,
+  SkipReason,
+  StoredUnit,
+  UnitFilter,
+  VersionProgress,
+} from './stored-unit.ts'
 import type { Tenure, Tenures } from './tenures.ts'
 import type { Unit } from './unit.ts'
 
@@ -47,6 +54,15 @@ export interface CheckpointStore<Tx> {
   advance(request: AdvanceRequest, work: AdvanceWork<Tx>): Promise<Advanced>
   /** What is remembered of this source, to resume from. */
   progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]>
+  /**
+   * Where a version of a projection stands; the live one where `version` is `undefined`. It is asked again and again while
+   * somebody waits for it, so it is left out by stores that know no cheaper way than `read` and `control.units`. Writes nothing.
+   */
+  progressOf?(
+    projection: string,
+    version: number | undefined,
+    signal: AbortSignal,
+  ): Promise<VersionProgress | undefined>
   /**
    * Whether progress and the events of that incarnation are in one log, so that a crash or failover keeps both or loses
    * both. If `false`, the mark waits until events are durable.

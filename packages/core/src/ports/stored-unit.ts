@@ -72,3 +72,8 @@ export interface StoredUnit extends Checkpoint {
   readonly unit: Unit
   readonly source: string
 }
+
+/** Where one version of a projection stands, for its readers. */
+export interface VersionProgress extends Omit<StoredUnit, 'skipped'> {
+  readonly role: Role
+}

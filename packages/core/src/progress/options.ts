@@ -8,7 +8,7 @@ import type { EventSource } from '../ports/event-source.ts'
 
 export interface ProgressReaderOptions<P> {
   /** Where the daemon keeps its progress. Of it, checkpoints are read: nothing is written, and no row or table is made. */
-  readonly checkpoints: Pick<CheckpointStore<never>, 'name' | 'read' | 'isTransient'> & {
+  readonly checkpoints: Pick<CheckpointStore<never>, 'name' | 'read' | 'isTransient' | 'progressOf'> & {
     readonly control?: OperatorControl
   }
   /**

@@ -68,7 +68,7 @@ const WAIT_FOR_OPTIONS: Readonly<Record<keyof WaitForOptions<unknown>, true>> = 
 
 /**
  * Reads how far projections are, so that an API can wait until what it has appended is in its read model. All who wait for the
- * same projection share one look at its checkpoint. It holds nothing while nobody waits, and need not be closed.
+ * same projection share one look at its checkpoint. It holds no timer and no connection while nobody waits, and need not be closed.
  */
 export function createProgressReader<P>(options: ProgressReaderOptions<P>): ProgressReader<P> {
   return new CheckpointReader(resolveProgressReaderOptions(options))
@@ -113,7 +113,7 @@ class CheckpointReader<P> implements ProgressReader<P> {
     } finally {
       over.abort()
       given.dispose()
-      if (look.isIdle) this.#looks.delete(keyOf(which))
+      if (look.isIdle && !look.isKnown) this.#looks.delete(keyOf(which))
     }
   }
 

@@ -1,11 +1,10 @@
 import { hasCode, messageOf, WaitFailedError } from '../kernel/errors.ts'
+import { PacedLooks } from '../kernel/paced-looks.ts'
 import { isReached } from '../ports/position.ts'
 import { unitName } from '../ports/unit.ts'
 import type { ResolvedProgressReaderOptions } from './options.ts'
 import { readPosition, type StoredPosition, type WhichProjection } from './stored-position.ts'
 
-/** Two looks are never closer together, however many wait. */
-const FIRST_PAUSE_MS = 5
 const LONGEST_PAUSE_MS = 500
 
 /** Somebody who waits for a position. */
@@ -24,14 +23,15 @@ export class SharedLook<P> {
   readonly #which: WhichProjection
   readonly #waiters = new Set<Waiter<P>>()
   #running: AbortController | undefined
-  #joined = new AbortController()
-  #pauseMs = FIRST_PAUSE_MS
+  readonly #pace: PacedLooks
   #last: { readonly stored: StoredPosition<P> | undefined } | undefined
   #error: unknown
+  #isKnown = false
 
   constructor(options: ResolvedProgressReaderOptions<P>, which: WhichProjection) {
     this.#options = options
     this.#which = which
+    this.#pace = new PacedLooks(options.clock, () => LONGEST_PAUSE_MS)
   }
 
   /** What people are told of it. */
@@ -44,12 +44,18 @@ export class SharedLook<P> {
     return this.#waiters.size === 0
   }
 
+  /** Whether there is such a checkpoint. Names of projections that nobody runs may be made up without end. */
+  get isKnown(): boolean {
+    return this.#isKnown
+  }
+
   join(waiter: Waiter<P>): void {
     this.#waiters.add(waiter)
-    this.#pauseMs = FIRST_PAUSE_MS
-    this.#joined.abort()
+    this.#pace.hurry()
     if (this.#running !== undefined) return
     this.#running = new AbortController()
+    this.#last = undefined
+    this.#error = undefined
     void this.#run(this.#running.signal)
   }
 
@@ -58,7 +64,6 @@ export class SharedLook<P> {
     if (!this.isIdle) return
     this.#running?.abort()
     this.#running = undefined
-    this.#joined.abort()
   }
 
   /** What was seen last, for a wait that took too long. */
@@ -75,9 +80,11 @@ export class SharedLook<P> {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    for (;;) {
+      await this.#pace.due(signal)
+      if (signal.aborted) return
       await this.#look(signal)
-      if (!signal.aborted) await this.#pause(signal)
+      this.#pace.looked()
     }
   }
 
@@ -86,6 +93,7 @@ export class SharedLook<P> {
       const stored = await readPosition(this.#options, this.#which, signal)
       if (signal.aborted) return
       this.#last = { stored }
+      this.#isKnown ||= stored !== undefined
       this.#error = undefined
       this.#tell(stored)
     } catch (error) {
@@ -117,15 +125,5 @@ export class SharedLook<P> {
           { cause: error },
         )
     for (const waiter of [...this.#waiters]) waiter.failed(failed)
-  }
-
-  async #pause(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options
-    const joined = new AbortController()
-    this.#joined = joined
-    const furtherMs = this.#pauseMs - FIRST_PAUSE_MS
-    this.#pauseMs = Math.min(LONGEST_PAUSE_MS, this.#pauseMs * 1.5)
-    await clock.sleep(FIRST_PAUSE_MS, signal)
-    if (furtherMs > 0 && !signal.aborted) await clock.sleep(furtherMs, joined.signal)
   }
 }

@@ -1,5 +1,5 @@
 import { WaitFailedError } from '../kernel/errors.ts'
-import type { Role, StoredUnit } from '../ports/stored-unit.ts'
+import type { Role, VersionProgress } from '../ports/stored-unit.ts'
 import { unitName, wholeUnit } from '../ports/unit.ts'
 import type { ResolvedProgressReaderOptions } from './options.ts'
 
@@ -39,7 +39,8 @@ async function storedUnit(
   checkpoints: ResolvedProgressReaderOptions<unknown>['checkpoints'],
   { projection, version }: WhichProjection,
   signal: AbortSignal,
-): Promise<(StoredUnit & { readonly role: Role }) | undefined> {
+): Promise<VersionProgress | undefined> {
+  if (checkpoints.progressOf !== undefined) return await checkpoints.progressOf(projection, version, signal)
   if (checkpoints.control === undefined) {
     const stored = await checkpoints.read(wholeUnit(projection, version), signal)
     return stored && { ...stored, role: 'live' }
