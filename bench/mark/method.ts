@@ -26,7 +26,7 @@ export function createMethod(
       for (const position of positions) readableAt.set(position, now)
     })
     return {
-      agent: createHighWaterAgent({ source, pollTimeShare }),
+      agent: createHighWaterAgent({ source, pollTimeShare, pollDelayMs: 0 }),
       readableAtMs: (position) => readableAt.get(position),
     }
   }
@@ -39,6 +39,8 @@ export function createMethod(
     }),
     checkpoints: postgresCheckpoints({ pool }),
     pollTimeShare,
+    // So that the share alone decides.
+    pollDelayMs: 0,
     telemetry: {
       polled: ({ reading }) => {
         const mark = Number(reading.mark ?? 0)

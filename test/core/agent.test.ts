@@ -40,6 +40,39 @@ function variable(next: HighWaterReading<bigint> | Error) {
   return { box, source }
 }
 
+/** A source that tells all, until its wake-ups are ended; polls of it, and what they find. */
+function telling() {
+  const told: WakeUp<bigint>[] = []
+  const state = {
+    polls: 0,
+    next: reading({ head: 1n, settled: 1n, mark: 1n }),
+    isOver: false,
+    wake: () => {},
+  }
+  const source = scripted(() => {
+    state.polls++
+    return state.next
+  })
+  const wakeUps = async function* (signal: AbortSignal): AsyncGenerator<WakeUp<bigint>> {
+    signal.addEventListener('abort', end)
+    for (state.isOver = false; !state.isOver; ) {
+      yield* told.splice(0)
+      await new Promise<void>((resolve) => {
+        state.wake = resolve
+      })
+    }
+  }
+  const tell = (handedOut: bigint): void => {
+    told.push({ handedOut, tellsAll: true })
+    state.wake()
+  }
+  const end = (): void => {
+    state.isOver = true
+    state.wake()
+  }
+  return { source: { ...source, wakeUps }, state, tell, end }
+}
+
 describe('the mark', () => {
   test('does not pass an open transaction, though later events are visible', async () => {
     const events = inMemoryEvents<string>()
@@ -328,39 +361,6 @@ describe('a wake-up', () => {
   })
 
   describe('of what the store has handed out', () => {
-    /** A source that tells all, until its wake-ups are ended; polls of it, and what they find. */
-    const telling = () => {
-      const told: WakeUp<bigint>[] = []
-      const state = {
-        polls: 0,
-        next: reading({ head: 1n, settled: 1n, mark: 1n }),
-        isOver: false,
-        wake: () => {},
-      }
-      const source = scripted(() => {
-        state.polls++
-        return state.next
-      })
-      const wakeUps = async function* (signal: AbortSignal): AsyncGenerator<WakeUp<bigint>> {
-        signal.addEventListener('abort', end)
-        for (state.isOver = false; !state.isOver; ) {
-          yield* told.splice(0)
-          await new Promise<void>((resolve) => {
-            state.wake = resolve
-          })
-        }
-      }
-      const tell = (handedOut: bigint): void => {
-        told.push({ handedOut, tellsAll: true })
-        state.wake()
-      }
-      const end = (): void => {
-        state.isOver = true
-        state.wake()
-      }
-      return { source: { ...source, wakeUps }, state, tell, end }
-    }
-
     const started = async () => {
       const made = telling()
       const { agent, clock } = agentOn({ source: made.source, pollIntervalMs: 60_000 })
@@ -475,6 +475,174 @@ describe('a wake-up', () => {
     await clock.run(waking)
     expect(polls * 5).toBeLessThanOrEqual(1_000 * 0.25 + 5)
     expect(polls * 5).toBeGreaterThan(1_000 * 0.2)
+  })
+})
+
+describe('polls', () => {
+  const POLL_MS = 1
+
+  /** Of a source that tells each number; polls take a millisecond, and see what was told last. */
+  const busy = async (options: Partial<HighWaterAgentOptions<bigint>> = {}) => {
+    const clock = new FakeClock()
+    const { source, tell, state } = telling()
+    const begunAtMs: number[] = []
+    let settled: bigint | undefined
+    let head = 1n
+    const slow = altered(source, {
+      readHighWater: async () => {
+        begunAtMs.push(clock.nowMs())
+        await clock.sleep(POLL_MS, never())
+        return reading({ head, settled: settled ?? head, mark: settled ?? head })
+      },
+    })
+    const { agent } = agentOn({ source: slow, pollIntervalMs: 60_000, ...options }, clock)
+    const append = (): void => {
+      head++
+      tell(head)
+    }
+    /** So many events, evenly over a second. */
+    const second = async (events: number): Promise<number> => {
+      const before = begunAtMs.length
+      const appending = async (): Promise<void> => {
+        for (let n = 0; n < events; n++) {
+          append()
+          await clock.sleep(1_000 / events, never())
+        }
+      }
+      await clock.run(appending())
+      return begunAtMs.length - before
+    }
+    tell(head)
+    await clock.run(agent.start())
+    await clock.advance(1_000)
+    return {
+      agent,
+      clock,
+      begunAtMs,
+      second,
+      append,
+      state,
+      hold: () => {
+        settled = head
+      },
+      release: () => {
+        settled = undefined
+      },
+    }
+  }
+
+  const gapsMs = (begunAtMs: readonly number[]): number[] =>
+    begunAtMs.slice(1).map((atMs, index) => Math.round(atMs - (begunAtMs[index] ?? 0)))
+
+  test.each([200, 5_000])(
+    'of %i events a second are pollDelayMs apart, from begin to begin',
+    async (rate) => {
+      const { second, begunAtMs } = await busy()
+      await second(rate)
+      const from = begunAtMs.length
+      const polls = await second(rate)
+      expect(polls).toBeGreaterThanOrEqual(39)
+      expect(polls).toBeLessThanOrEqual(41)
+      expect(new Set(gapsMs(begunAtMs.slice(from)))).toEqual(new Set([25]))
+    },
+  )
+
+  test('after the last event are none until the next one, which is polled for at once', async () => {
+    const { second, append, clock, begunAtMs } = await busy()
+    await second(200)
+    await clock.advance(25)
+    const polls = begunAtMs.length
+    await clock.advance(30_000)
+    expect(begunAtMs).toHaveLength(polls)
+    append()
+    await clock.settle()
+    expect(begunAtMs.slice(polls)).toEqual([clock.nowMs()])
+  })
+
+  test('follow quickly on an event after a quiet spell whose transaction commits a little later', async () => {
+    const { hold, release, append, clock, agent } = await busy()
+    hold()
+    append()
+    await clock.advance(6)
+    release()
+    await clock.advance(6)
+    expect(agent.mark).toBe(agent.reading?.head)
+  })
+
+  test('are pollDelayMs apart beside an old transaction too, however much is appended behind it', async () => {
+    const { hold, second, agent } = await busy()
+    hold()
+    await second(200)
+    expect(await second(200)).toBeLessThanOrEqual(41)
+    expect(agent.status()).toMatchObject({ settled: 1n })
+  })
+
+  test('are as many as pollTimeShare allows where pollDelayMs is 0', async () => {
+    const { second } = await busy({ pollDelayMs: 0, pollTimeShare: 0.1 })
+    await second(1_000)
+    const polls = await second(1_000)
+    expect(polls).toBeGreaterThanOrEqual(99)
+    expect(polls).toBeLessThanOrEqual(101)
+  })
+
+  test('that take long are apart by what pollTimeShare asks for, where that is longer', async () => {
+    const { second } = await busy({ pollTimeShare: 0.02 })
+    await second(1_000)
+    expect(await second(1_000)).toBe(20)
+  })
+
+  test('without wake-ups follow each other by pollDelayMs while something moves', async () => {
+    const clock = new FakeClock()
+    let polls = 0
+    const source = scripted(() => {
+      polls++
+      return reading({ head: BigInt(polls), settled: BigInt(polls), mark: BigInt(polls) })
+    })
+    const { agent } = agentOn({ source, pollDelayMs: 100 }, clock)
+    await agent.start()
+    await clock.advance(1_000)
+    polls = 0
+    await clock.advance(10_000)
+    expect(polls).toBe(100)
+  })
+
+  describe('that somebody waits for', () => {
+    const DELAY_MS = 50_000
+    /** Nothing but somebody who waits brings another poll. */
+    const apart = async () => {
+      const all = await busy({ pollDelayMs: DELAY_MS })
+      await all.second(200)
+      all.append()
+      await all.clock.advance(1_000)
+      const polls = all.begunAtMs.length
+      expect(all.agent.mark).not.toBe(201n)
+      return { ...all, polls }
+    }
+
+    test('come within pollTimeShare, and the next one keeps apart again', async () => {
+      const { agent, append, clock, begunAtMs, polls } = await apart()
+      const beforeMs = clock.nowMs()
+      const { head } = await clock.run(agent.freshReading())
+      expect(clock.nowMs() - beforeMs).toBe(POLL_MS)
+      await clock.run(agent.waitFor(head ?? 0n))
+      expect(begunAtMs.length - polls, 'what is settled is not polled for').toBe(1)
+      append()
+      await clock.advance(DELAY_MS - 2 * POLL_MS)
+      expect(begunAtMs.length - polls).toBe(1)
+      await clock.advance(2 * POLL_MS)
+      expect(begunAtMs.length - polls).toBe(2)
+    })
+
+    test('come until what is waited for is settled', async () => {
+      const { agent, hold, release, clock } = await apart()
+      hold()
+      const wait = agent.waitFor(202n)
+      await clock.advance(300)
+      release()
+      const beforeMs = clock.nowMs()
+      await clock.run(wait)
+      expect(clock.nowMs() - beforeMs).toBeLessThanOrEqual(60)
+    })
   })
 })
 

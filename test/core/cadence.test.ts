@@ -1,9 +1,17 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { leastRestMs, nextBackOffMs, restMs } from '../../packages/core/src/high-water/cadence.ts'
+import {
+  apartMs,
+  leastRestMs,
+  nextBackOffMs,
+  POLLS_IN_A_ROW,
+  restMs,
+  spacedToMs,
+} from '../../packages/core/src/high-water/cadence.ts'
 
 /** By polling alone. */
 const POLLED = { moved: false, behind: false, isTold: false }
-const cadence = { pollIntervalMs: 1_000, pollTimeShare: 0.5 }
+const cadence = { pollIntervalMs: 1_000, pollDelayMs: 25, pollTimeShare: 0.5 }
 
 function waits(polls: number, outcome: { readonly behind: boolean }): number[] {
   const all: number[] = []
@@ -68,11 +76,66 @@ describe('polling', () => {
 
   test('never rests longer than the poll interval, also after a poll during which the machine slept', () => {
     expect(restMs(cadence, 3_600_000)).toBe(1_000)
-    expect(restMs({ pollIntervalMs: 200, pollTimeShare: 0.02 }, 20)).toBe(200)
+    expect(restMs({ ...cadence, pollIntervalMs: 200, pollTimeShare: 0.02 }, 20)).toBe(200)
   })
 
   test('after a wake-up rests only for what the quickest of the last polls asks for', () => {
     expect(leastRestMs(cadence, [5, 900, 4, 7_000])).toBe(4)
     expect(leastRestMs(cadence, [7_000])).toBe(1_000)
+  })
+})
+
+/** When polls begin where something to learn comes at these times. */
+function begins(wishesMs: readonly number[]): number[] {
+  const all: number[] = []
+  let spacedTo = 0
+  for (const wishMs of wishesMs) {
+    const fromMs = Math.max(wishMs, all.at(-1) ?? 0)
+    const atMs = fromMs + apartMs(cadence, spacedTo, fromMs)
+    spacedTo = spacedToMs(cadence, spacedTo, atMs)
+    all.push(atMs)
+  }
+  return all
+}
+
+const WISHES = fc
+  .array(fc.oneof(fc.nat(5), fc.nat(60), fc.nat(2_000)), { minLength: 2, maxLength: 200 })
+  .map((steps) => steps.map((_, index) => steps.slice(0, index + 1).reduce((sum, step) => sum + step, 1_000)))
+
+describe('polls', () => {
+  test('of something that comes all the time begin pollDelayMs apart, but for the first ones', () => {
+    const all = begins(Array.from({ length: 1_000 }, (_, index) => 1_000 + index))
+    const apart = all.slice(1).map((atMs, index) => atMs - (all[index] ?? 0))
+    expect(new Set(apart.slice(POLLS_IN_A_ROW))).toEqual(new Set([25]))
+  })
+
+  test('are as many as pollDelayMs asks for and the few in a row, whenever something comes', () => {
+    fc.assert(
+      fc.property(WISHES, (wishesMs) => {
+        const all = begins(wishesMs)
+        const least = Math.min(...all.slice(POLLS_IN_A_ROW).map((atMs, index) => atMs - (all[index] ?? 0)))
+        expect(least).toBeGreaterThanOrEqual(25)
+      }),
+    )
+  })
+
+  test('of what comes after a quiet spell begin at once, and never more than pollDelayMs later', () => {
+    fc.assert(
+      fc.property(WISHES, (wishesMs) => {
+        const all = begins(wishesMs)
+        for (const [index, atMs] of all.entries()) {
+          const [wishMs = 0, beforeMs = 0] = [wishesMs[index], all[index - 1]]
+          if (wishMs - beforeMs >= 25) expect(atMs).toBe(wishMs)
+          else expect(atMs).toBeLessThanOrEqual(Math.max(wishMs, beforeMs) + 25)
+        }
+      }),
+    )
+  })
+
+  test('that somebody waited for, however many, delay the next one by no more than pollDelayMs', () => {
+    const hurried = Array.from({ length: 100 }, () => 1_000)
+    let spacedTo = 0
+    for (const atMs of hurried) spacedTo = spacedToMs(cadence, spacedTo, atMs)
+    expect(apartMs(cadence, spacedTo, 1_000)).toBe(25)
   })
 })

@@ -373,7 +373,7 @@ describe('a change of the store', () => {
       },
     })
     const opened = recording('opened', { eventTypes: ['opened'] })
-    const running = daemon([opened], { source, checkpoints: store })
+    const running = daemon([opened], { source, checkpoints: store, pollDelayMs: 0 })
     await running.start()
     events.append('opened', 1)
     await clock.run(running.waitUntilProjected())

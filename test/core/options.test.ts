@@ -11,6 +11,7 @@ import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
 import { promClientMetrics } from '@tidemark/core/prom-client'
 import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import { describe, expect, test } from 'vitest'
+import { resolveHighWaterAgentOptions } from '../../packages/core/src/high-water/options.ts'
 import { altered, type Event } from './rig.ts'
 
 const source = inMemoryEvents<unknown>()
@@ -93,6 +94,14 @@ describe('an option that cannot work is refused at construction, by its name and
     ['drainTimeoutMs', { drainTimeoutMs: Number.NaN }, 'found NaN'],
     ['pollIntervalMs', { pollIntervalMs: -1 }, 'found -1'],
     ['pollIntervalMs', { pollIntervalMs: Number.POSITIVE_INFINITY }, 'found Infinity'],
+    ['pollDelayMs', { pollDelayMs: -1 }, 'found -1'],
+    ['pollDelayMs', { pollDelayMs: Number.NaN }, 'found NaN'],
+    ['pollDelayMs', { pollDelayMs: '25' }, 'found "25"'],
+    [
+      'pollDelayMs',
+      { pollDelayMs: 21, pollIntervalMs: 20 },
+      'expected a number from 0 to pollIntervalMs, which is 20, found 21',
+    ],
     ['pollTimeShare', { pollTimeShare: 0 }, 'found 0'],
     ['pollTimeShare', { pollTimeShare: 50 }, 'at most 1, found 50'],
     ['staleAfterMs', { staleAfterMs: '3s' }, 'found "3s"'],
@@ -197,6 +206,14 @@ test('a position of another type is shown as what it is: 1 is a number, 1n a pos
   expect(from(1)).toThrow(/^from: expected a position .* found 1$/)
   expect(from('1')).toThrow(/^from: expected a position .* found "1"$/)
   expect(() => monitorSubscription({ ...monitoring, projection: 1n as never })).toThrow('found 1n')
+})
+
+test('polls may be apart by nothing and by pollIntervalMs, and are by default where that is shorter', () => {
+  expect(daemonWith({ pollDelayMs: 0 })).not.toThrow()
+  expect(daemonWith({ pollDelayMs: 20, pollIntervalMs: 20 })).not.toThrow()
+  expect(daemonWith({ pollIntervalMs: 0.5 })).not.toThrow()
+  expect(resolveHighWaterAgentOptions({ source, pollIntervalMs: 20 }).pollDelayMs).toBe(20)
+  expect(resolveHighWaterAgentOptions({ source }).pollDelayMs).toBe(25)
 })
 
 test('an agent alone validates the same options', () => {

@@ -165,7 +165,7 @@ test('nothing is asked of the source beyond the mark', async () => {
       return events.load(request)
     },
   })
-  const running = daemon([recording('all', { batchSize: 3 })], { source })
+  const running = daemon([recording('all', { batchSize: 3 })], { source, pollDelayMs: 0 })
   await running.start()
   for (let i = 0; i < 20; i++) {
     const open = events.begin()

@@ -39,6 +39,31 @@ describe('resolves when everything appended before the call is projected', () =>
     expect(clock.nowMs()).toBe(before)
   })
 
+  test.each([
+    ['by then', {}],
+    ['up to a position', { upTo: 12n }],
+  ])('%s, though polls of a busy store are kept apart', async (_, options) => {
+    const { clock, events, daemon } = rig()
+    const all = recording('all')
+    const running = daemon([all], { pollDelayMs: 60_000, pollIntervalMs: 60_000 })
+    await running.start()
+    for (let n = 1; n <= 10; n++) {
+      events.append('a', n)
+      await clock.settle()
+    }
+    const held = events.begin()
+    held.append('a', 11)
+    events.append('a', 12)
+    const before = clock.nowMs()
+    const wait = running.waitUntilProjected(options)
+    await clock.advance(100)
+    expect(all.seen.length, 'it waits for the transaction that is open').toBeLessThan(11)
+    held.commit()
+    await clock.run(wait)
+    expect(all.seen).toHaveLength(12)
+    expect(clock.nowMs() - before).toBeLessThan(200)
+  })
+
   test('also with a rolled-back tail', async () => {
     const { clock, events, daemon } = rig()
     const all = recording('all')

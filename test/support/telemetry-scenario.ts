@@ -113,9 +113,9 @@ export async function telemetryScenario(
   undone.rollback()
   await wait(500)
 
-  // Positions passed without proof.
+  // Positions passed without proof: a poll sees them within a second.
   legacy.show(6n)
-  await wait(2 * THRESHOLD_MS)
+  await wait(3 * THRESHOLD_MS)
 
   // One of them comes late.
   legacy.show(4n)

@@ -54,7 +54,8 @@ export class ModelAgent {
   /** Carries out what the agent asks for, or one step of it. The end of a wait is no step of its own. */
   step(random: Random): void {
     if (this.#asked?.kind === 'wait') {
-      this.letPass(this.#asked.deafMs + this.#asked.furtherMs)
+      const { deafMs, apartMs, longestMs } = this.#asked
+      this.letPass(Math.max(deafMs, apartMs, longestMs))
       this.#next({ kind: 'due' })
     }
     const answer = this.#asked && this.#carryOut(this.#asked, random)

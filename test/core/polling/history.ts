@@ -6,6 +6,7 @@ import {
   ProgressNeededError,
   StoreRewoundError,
 } from '@tidemark/core/adapter'
+import { POLLS_IN_A_ROW } from '../../../packages/core/src/high-water/cadence.ts'
 import type {
   Command,
   Context,
@@ -24,6 +25,8 @@ export interface Lifecycle {
 type AnyCommand = Command<bigint>
 type Asked = Exclude<AnyCommand, { readonly kind: 'started' | 'refused' | 'report' | 'end' }>
 type Reading = HighWaterReading<bigint>
+
+const POLL_DELAY_MS = 25
 
 const ANSWERS = {
   prepare: { kind: 'prepared' },
@@ -61,6 +64,8 @@ class History {
   #isStoredRead = false
   #savedAtMs = Number.NEGATIVE_INFINITY
   #failuresInARow = 0
+  /** When the last polls have begun, as many as need not be apart. */
+  #begunAtMs: readonly number[] = []
   #isOutcomeTold = false
   #isStopping = false
   #isOver = false
@@ -94,6 +99,7 @@ class History {
     this.#opened = undefined
     this.#savedAtMs = Number.NEGATIVE_INFINITY
     this.#failuresInARow = 0
+    this.#begunAtMs = []
     this.#isOutcomeTold = false
     this.#isStopping = false
     this.#isOver = false
@@ -119,7 +125,9 @@ class History {
   #answer(asked: Asked): void {
     this.#asked = undefined
     if (asked.kind === 'wait') {
-      this.#nowMs += asked.deafMs + asked.furtherMs * this.#random.next()
+      // A wake-up comes at any time.
+      const leastMs = Math.max(asked.deafMs, asked.apartMs)
+      this.#nowMs += leastMs + Math.max(0, asked.longestMs - leastMs) * this.#random.next()
       this.#next({ kind: 'due' })
     } else if (this.#random.chance(0.05)) this.#fail(new Error('connection terminated'), true)
     else if (this.#random.chance(0.01)) this.#fail(new Error('a condition is violated'), false)
@@ -187,7 +195,7 @@ class History {
       nowMs: this.#nowMs,
       storeMs: this.#random.below(10),
       order: denseOrder,
-      cadence: { pollIntervalMs: 1_000, pollTimeShare: 0.5 },
+      cadence: { pollIntervalMs: 1_000, pollDelayMs: POLL_DELAY_MS, pollTimeShare: 0.5 },
       isTold: this.#random.below(2) === 0,
       savesSettled: true,
     }
@@ -211,6 +219,7 @@ class History {
     if (report.kind === 'begun') {
       if (this.#doubted !== undefined && this.#doubted === this.#known?.incarnation) this.#forget()
       this.#doubted = undefined
+      this.#begun()
     } else if (report.kind === 'polled') {
       this.#known = report.reading
       this.#newest = report.reading
@@ -221,13 +230,21 @@ class History {
     }
   }
 
+  #begun(): void {
+    const before = this.#begunAtMs.at(-POLLS_IN_A_ROW)
+    if (before !== undefined && this.#nowMs - before < POLL_DELAY_MS - 0.001) {
+      throw new Wrong(`${POLLS_IN_A_ROW + 1} polls begin within ${this.#nowMs - before} ms`)
+    }
+    this.#begunAtMs = [...this.#begunAtMs, this.#nowMs].slice(-POLLS_IN_A_ROW)
+  }
+
   #ask(command: Asked): void {
     if (this.#asked) throw new Wrong(`it asks for ${command.kind} while ${this.#asked.kind} goes on`)
     if (this.#isStopping) throw new Wrong(`it asks for ${command.kind} though it is stopped`)
     this.#asked = command
     const isHalted = this.#standing.phase === 'halted'
     if (command.kind === 'wait' && this.#standing.shown.state === 'polling') this.#failuresInARow = 0
-    if (command.kind === 'wait' && !isHalted && command.deafMs + command.furtherMs > 5_000) {
+    if (command.kind === 'wait' && !isHalted && Math.max(command.deafMs, command.longestMs) > 5_000) {
       throw new Wrong('it waits for too long')
     }
     if (command.kind === 'wait' && this.#standing.shown.state === 'failing' && command.deafMs < 50) {

@@ -115,6 +115,18 @@ export const LIFECYCLE_MUTANTS: readonly LifecycleMutant[] = [
     by: 'if (standing.poll.number > 0)',
   },
   {
+    name: 'polls at each wake-up',
+    file: 'lifecycle-rest',
+    replace: 'apartMs: apartMs(cadence, spacedToMs, nowMs)',
+    by: 'apartMs: 0',
+  },
+  {
+    name: 'does not count its polls',
+    file: 'lifecycle-poll',
+    replace: 'spacedToMs: spaced }',
+    by: 'spacedToMs: before.spacedToMs }',
+  },
+  {
     name: 'shows a failure that is over',
     file: 'lifecycle-poll',
     replace: "shown: { state: 'polling', error: undefined },",

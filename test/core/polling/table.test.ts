@@ -36,7 +36,7 @@ const POLLING: Standing<bigint> = {
   known: { run: RUN, reading: READING, ofPoll: 3 },
   newest: READING,
   poll: { number: 4, before: READING, run: RUN, isAnew: false, asksStored: false, reading: undefined },
-  pace: { failuresInARow: 0, backOffMs: 0, lastPollsMs: [2, 4] },
+  pace: { failuresInARow: 0, backOffMs: 0, lastPollsMs: [2, 4], spacedToMs: 0 },
 }
 const ANEW: Standing<bigint> = { ...POLLING, known: undefined }
 
@@ -118,7 +118,7 @@ const context = (by: Partial<Context<bigint>> = {}): Context<bigint> => ({
   nowMs: NOW_MS,
   storeMs: 3,
   order: denseOrder,
-  cadence: { pollIntervalMs: 1_000, pollTimeShare: 0.5 },
+  cadence: { pollIntervalMs: 1_000, pollDelayMs: 25, pollTimeShare: 0.5 },
   isTold: false,
   savesSettled: true,
   ...by,
@@ -259,7 +259,7 @@ describe('after a failed poll', () => {
       })
       expect(commands).toEqual([
         { kind: 'report', report: { kind: 'failed', error: INPUT.failed.error } },
-        { kind: 'wait', deafMs: 50, furtherMs: 0 },
+        { kind: 'wait', deafMs: 50, apartMs: 0, longestMs: 0 },
       ])
     },
   )
@@ -267,9 +267,9 @@ describe('after a failed poll', () => {
   test('the waits grow, also where it is only settled that cannot be stored', () => {
     const again = [INPUT.failed, INPUT.due, INPUT.read]
     const third = step(STANDING.saving, [...again, ...again, INPUT.failed])
-    expect(third.commands.at(-1)).toEqual({ kind: 'wait', deafMs: 200, furtherMs: 0 })
+    expect(third.commands.at(-1)).toEqual({ kind: 'wait', deafMs: 200, apartMs: 0, longestMs: 0 })
     const saved = step(third.standing, [INPUT.due, INPUT.read, INPUT.saved, INPUT.due, INPUT.failed])
-    expect(saved.commands.at(-1)).toEqual({ kind: 'wait', deafMs: 50, furtherMs: 0 })
+    expect(saved.commands.at(-1)).toEqual({ kind: 'wait', deafMs: 50, apartMs: 0, longestMs: 0 })
   })
 
   test('a store that went back halts the agent, and what was known stays known', () => {
@@ -299,7 +299,7 @@ describe('the first poll', () => {
 
   test('starts the agent, and the next one follows at once', () => {
     const { commands } = step(first('saving'), INPUT.saved)
-    expect(commands).toEqual([{ kind: 'started' }, { kind: 'wait', deafMs: 0, furtherMs: 0 }])
+    expect(commands).toEqual([{ kind: 'started' }, { kind: 'wait', deafMs: 0, apartMs: 0, longestMs: 0 }])
   })
 
   test('that fails in a way that passes starts it too', () => {
@@ -348,9 +348,22 @@ describe('settled', () => {
 
 test('the rest after a poll is as long as the poll, and a wake-up shortens it to the quickest of the last ones', () => {
   const { standing, commands } = step(STANDING.reading, INPUT.read, { savesSettled: false, storeMs: 6 })
-  expect(commands.at(-1)).toEqual({ kind: 'wait', deafMs: 2, furtherMs: 4 })
+  expect(commands.at(-1)).toEqual({ kind: 'wait', deafMs: 2, apartMs: 0, longestMs: 6 })
   const idle = step(standing, [INPUT.due, INPUT.read], { savesSettled: false, storeMs: 6 })
-  expect(idle.commands.at(-1)).toEqual({ kind: 'wait', deafMs: 2, furtherMs: 5 })
+  expect(idle.commands.at(-1)).toEqual({ kind: 'wait', deafMs: 2, apartMs: 0, longestMs: 7 })
+})
+
+test('polls that follow each other are pollDelayMs apart after a few, from begin to begin', () => {
+  const cycle = (standing: Standing<bigint>, nowMs: number) =>
+    step(standing, [INPUT.due, INPUT.read], { savesSettled: false, nowMs })
+  let { standing } = cycle(STANDING.resting, NOW_MS)
+  const apart: unknown[] = []
+  for (const afterMs of [5, 10, 15, 40, 65]) {
+    const at = cycle(standing, NOW_MS + afterMs)
+    standing = at.standing
+    apart.push(...at.commands.flatMap((command) => (command.kind === 'wait' ? command.apartMs : [])))
+  }
+  expect(apart).toEqual([0, 0, 10, 10, 10])
 })
 
 test('what an agent says of its last failure stays when it is stopped', () => {

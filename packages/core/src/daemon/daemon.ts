@@ -46,10 +46,14 @@ export interface Daemon<P> extends AsyncDisposable {
   /**
    * Resolves when everything appended before this call (or everything up to `upTo`) is projected, by this daemon or
    * by another on the same checkpoints. Rejects when one of the projections is paused or stopped
-   * (`WaitFailedError`), after `timeoutMs` (`WaitTimeoutError`), or when `signal` fires.
+   * (`WaitFailedError`), after `timeoutMs` (`WaitTimeoutError`), or when `signal` fires. While it waits for a poll, polls are
+   * not kept `pollDelayMs` apart, but within `pollTimeShare`.
    */
   waitUntilProjected(options?: WaitUntilProjectedOptions<P>): Promise<void>
-  /** Says that something may have been appended: saves the wait until the next poll. Only ever a hint. */
+  /**
+   * Says that something may have been appended: the next poll comes as soon as `pollDelayMs` and `pollTimeShare` allow. Only
+   * ever a hint.
+   */
   wake(): void
 }
 

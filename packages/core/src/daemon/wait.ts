@@ -110,8 +110,10 @@ async function untilProjected<P>(
   signal: AbortSignal,
 ): Promise<void> {
   const { agent } = parts
-  agent.wake()
   let asked = upTo === undefined ? await agent.freshReading({ signal }) : undefined
+  const first = upTo ?? asked?.head
+  // So that polls hurry until then. Why they do not come that far, `untilFailed` tells.
+  if (first !== undefined) agent.waitFor(first, { signal }).catch(() => {})
   for (;;) {
     signal.throwIfAborted()
     const now = agent.reading

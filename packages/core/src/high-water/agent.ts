@@ -31,11 +31,14 @@ export interface HighWaterAgent<P> extends AsyncDisposable {
   /** The newest poll. */
   readonly reading: HighWaterReading<P> | undefined
   status(): HighWaterStatus<P>
-  /** Resolves when `position` and everything below it is settled. Rejects when polling halts or `signal` fires. */
+  /**
+   * Resolves when `position` and everything below it is settled. Rejects when polling halts or `signal` fires. While it waits,
+   * polls are not kept `pollDelayMs` apart, but within `pollTimeShare`.
+   */
   waitFor(position: P, options?: WaitOptions): Promise<void>
-  /** The reading of a poll that began after this call. */
+  /** The reading of a poll that began after this call. It waits for `pollTimeShare`, and not for `pollDelayMs`. */
   freshReading(options?: WaitOptions): Promise<HighWaterReading<P>>
-  /** Says that something may have been appended. Only ever a hint. */
+  /** Says that something may have been appended. Only ever a hint: polls stay `pollDelayMs` apart. */
   wake(): void
   /** Resolves at the next change of the reading or of the agent's state. */
   nextChange(): Promise<void>

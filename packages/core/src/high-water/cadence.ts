@@ -2,6 +2,8 @@
 export interface Cadence {
   /** The longest wait between two polls. */
   readonly pollIntervalMs: number
+  /** How far apart polls begin while there is something to learn all the time. */
+  readonly pollDelayMs: number
   /** The share of time that polls may take, above 0 and at most 1. */
   readonly pollTimeShare: number
 }
@@ -30,7 +32,7 @@ const LONGEST_WHILE_BEHIND_MS = 50
 const GROWTH_WHILE_IDLE = 2
 
 /**
- * At once while events flow, backing off from 1 ms when nothing does. Where everything is settled and the source tells of the next
+ * None while events flow, growing from 1 ms when nothing does. Where everything is settled and the source tells of the next
  * append, there is nothing to be learned before it does.
  */
 export function nextBackOffMs(cadence: Cadence, { moved, behind, isTold, backOffMs }: PollOutcome): number {
@@ -59,3 +61,19 @@ export function leastRestMs(cadence: Cadence, lastPollsMs: readonly number[]): n
 }
 
 export const POLLS_REMEMBERED = 8
+
+/**
+ * After a quiet spell so many polls need not be apart. A number is told when it is handed out, and its transaction commits some
+ * milliseconds later: the first poll seldom finds the event.
+ */
+export const POLLS_IN_A_ROW = 4
+
+/** Up to when the polls so far would reach if each was followed by `pollDelayMs`; a poll begins now. */
+export function spacedToMs({ pollDelayMs }: Cadence, before: number, nowMs: number): number {
+  return Math.min(Math.max(before, nowMs) + pollDelayMs, nowMs + POLLS_IN_A_ROW * pollDelayMs)
+}
+
+/** How long it takes from now until the next poll is apart from those before. */
+export function apartMs({ pollDelayMs }: Cadence, spacedTo: number, nowMs: number): number {
+  return Math.max(0, spacedTo - (POLLS_IN_A_ROW - 1) * pollDelayMs - nowMs)
+}

@@ -49,8 +49,7 @@ export type Command<P> =
   | { readonly kind: 'record'; readonly skipped: readonly SkippedRun<P>[] }
   /** Stores settled by itself. */
   | { readonly kind: 'save'; readonly reading: HighWaterReading<P> }
-  /** A wake-up ends it, but not before `deafMs` are over. */
-  | { readonly kind: 'wait'; readonly deafMs: number; readonly furtherMs: number }
+  | ({ readonly kind: 'wait' } & Wait)
   /** `start()` resolves; polling goes on. */
   | { readonly kind: 'started' }
   /** `start()` rejects. */
@@ -58,6 +57,16 @@ export type Command<P> =
   | { readonly kind: 'report'; readonly report: Report<P> }
   /** Nothing follows. */
   | { readonly kind: 'end' }
+
+/** The wait between two polls. All of it is counted from its beginning. */
+export interface Wait {
+  /** Nothing ends it before. */
+  readonly deafMs: number
+  /** Where nobody waits for what polls find, it lasts as long at least. */
+  readonly apartMs: number
+  /** It lasts as long where there is no wake-up. */
+  readonly longestMs: number
+}
 
 /** The part of a poll's request that is decided here. */
 export type ReadRequest<P> = Pick<

@@ -6,7 +6,7 @@ import { isFirstPoll, type Standing } from './lifecycle-standing.ts'
 /** How often an agent that does nothing says so to the event loop. */
 const HALTED_TURN_MS = 3_600_000
 /** Keeps the process alive: a process that ends by itself looks as if its work was done. */
-const STAY_ALIVE: Command<never> = { kind: 'wait', deafMs: HALTED_TURN_MS, furtherMs: 0 }
+const STAY_ALIVE: Command<never> = { kind: 'wait', deafMs: HALTED_TURN_MS, apartMs: 0, longestMs: 0 }
 
 /** A poll has failed. A first one that will not pass by itself refuses the start; the operator is there to see it. */
 export function afterFailure<P>(standing: Standing<P>, { error, isTransient }: FailedPoll): Step<P> {
@@ -24,7 +24,7 @@ export function afterFailure<P>(standing: Standing<P>, { error, isTransient }: F
     return { standing: halted, commands: [...commands, FORGOT] }
   }
   const failuresInARow = standing.pace.failuresInARow + 1
-  const wait: Command<P> = { kind: 'wait', deafMs: backOffMs(failuresInARow), furtherMs: 0 }
+  const wait: Command<P> = { kind: 'wait', deafMs: backOffMs(failuresInARow), apartMs: 0, longestMs: 0 }
   return {
     standing: {
       ...standing,

@@ -1,5 +1,6 @@
 import { hasCode } from '../kernel/errors.ts'
 import type { HighWaterReading, StoredProgress } from '../ports/event-source.ts'
+import { spacedToMs } from './cadence.ts'
 import {
   type Command,
   type Context,
@@ -14,6 +15,7 @@ import {
   hasMoved,
   isFirstPoll,
   isSaveDue,
+  type Pace,
   type Phase,
   type Poll,
   type Standing,
@@ -27,7 +29,10 @@ export type Transition<K extends InputKind> = <P>(
 
 const BEGUN: Command<never> = { kind: 'report', report: { kind: 'begun' } }
 
-export function beginPoll<P>({ shown, known, newest, doubted, poll, pace, saved }: Standing<P>): Step<P> {
+export function beginPoll<P>(
+  { shown, known, newest, doubted, poll, pace: before, saved }: Standing<P>,
+  { cadence, nowMs }: Context<P>,
+): Step<P> {
   const isDoubted = doubted !== undefined && doubted === known?.reading.incarnation
   const holds = isDoubted ? undefined : known
   const begun: Poll<P> = {
@@ -39,6 +44,9 @@ export function beginPoll<P>({ shown, known, newest, doubted, poll, pace, saved 
     reading: undefined,
   }
   const { phase, command } = ask(holds, newest, begun)
+  const { failuresInARow, backOffMs, lastPollsMs } = before
+  const spaced = spacedToMs(cadence, before.spacedToMs, nowMs)
+  const pace: Pace = { failuresInARow, backOffMs, lastPollsMs, spacedToMs: spaced }
   return {
     // Written out, as below: to spread it takes ten times as long, and a model takes millions of steps.
     standing: { phase, shown, known: holds, newest, doubted: undefined, poll: begun, pace, saved },

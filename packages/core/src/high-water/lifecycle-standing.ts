@@ -80,6 +80,8 @@ export interface Pace {
   readonly backOffMs: number
   /** How long the last polls have kept the store busy. */
   readonly lastPollsMs: readonly number[]
+  /** See cadence.ts. */
+  readonly spacedToMs: number
 }
 
 export const NOT_STARTED: Standing<never> = {
@@ -96,7 +98,7 @@ export const NOT_STARTED: Standing<never> = {
     asksStored: false,
     reading: undefined,
   },
-  pace: { failuresInARow: 0, backOffMs: 0, lastPollsMs: [] },
+  pace: { failuresInARow: 0, backOffMs: 0, lastPollsMs: [], spacedToMs: 0 },
   saved: undefined,
 }
 

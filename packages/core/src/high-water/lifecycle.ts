@@ -27,7 +27,8 @@ const start: Transition<'start'> = (standing) => ({
   commands: [{ kind: 'prepare' }],
 })
 
-const begin = <P>(standing: Standing<P>): Step<P> => beginPoll(standing)
+const begin = <P>(standing: Standing<P>, _: Input<P>, context: Context<P>): Step<P> =>
+  beginPoll(standing, context)
 
 const refused: Transition<'failed'> = (standing, { error }) => refuse(standing, error)
 

@@ -36,11 +36,25 @@ export interface HighWaterAgentOptions<P> extends TelemetryOptions {
    */
   readonly pollIntervalMs?: number
   /**
-   * The share of one connection's time that polls may take while events flow: above 0, at most 1. The rest after a slow poll
-   * is never longer than `pollIntervalMs`, and a wake-up ends it; a wait for a connection counts for nothing.
-   * - Raising it: the mark follows sooner; the server spends more CPU on polls.
+   * How far apart polls begin while events keep coming: behind a busy store, an event waits about this long for its poll at
+   * most. After a quiet spell an event is polled for at once, and a few times soon after, since its transaction may commit a
+   * little later. Wake-ups keep to it; whoever waits (`waitFor`, `freshReading`, `waitUntilProjected`) does not have to. At
+   * least 0, which leaves it to `pollTimeShare`, and at most `pollIntervalMs`, which is the default where it is shorter. Of this
+   * and the rest that `pollTimeShare` asks for, the longer holds.
+   * - Raising it: fewer polls and batches, so less load of the server; events under load are handled later.
+   * - Lowering it: events under load are handled sooner; more polls, and more and smaller batches, which cost more than polls.
+   * - Change it when: events under load have to be handled sooner, or the daemon's statements are too much of the server's load.
+   * @default 25
+   */
+  readonly pollDelayMs?: number
+  /**
+   * The share of one connection's time that polls may take: above 0, at most 1. It is for polls that are slow, as those of 60 ms:
+   * by default they rest for 240 ms. One of 5 ms or less rests for `pollDelayMs` anyhow: of the two waits, the longer holds. The rest
+   * is never longer than `pollIntervalMs`. A wake-up ends the part of it by which the last poll was slower than usual; a wait for a
+   * connection counts for nothing.
+   * - Raising it: where polls are slow, the mark follows sooner; the server spends more CPU on polls.
    * - Lowering it: the server spends less; the mark follows later while events flow.
-   * - Change it when: polls are too much of the server's load, or the delay of events under load is too long.
+   * - Change it when: polls of yours are slow, and take too much of the server, or too little for the delay that you want.
    * @unit share
    * @default 0.2
    */
@@ -66,25 +80,29 @@ export interface ResolvedHighWaterAgentOptions<P> extends ResolvedTelemetryOptio
   readonly source: PolledSource<P>
   readonly checkpoints: ProgressMemory | undefined
   readonly pollIntervalMs: number
+  readonly pollDelayMs: number
   readonly pollTimeShare: number
   readonly staleAfterMs: number
   readonly clock: Clock
 }
 
 /**
- * pollIntervalMs: an idle daemon then asks the server once a second. pollTimeShare: a fifth of one connection's time.
+ * pollIntervalMs: an idle daemon then asks the server once a second. pollDelayMs: 40 polls a second while
+ * events keep coming. pollTimeShare: a fifth of one connection's time.
  * staleAfterMs: the same as Marten's StaleSequenceThreshold, after which its daemon calls its mark stale.
  */
 export const HIGH_WATER_AGENT_DEFAULTS: {
   readonly pollIntervalMs: number
+  readonly pollDelayMs: number
   readonly pollTimeShare: number
   readonly staleAfterMs: number
-} = Object.freeze({ pollIntervalMs: 1_000, pollTimeShare: 0.2, staleAfterMs: 3_000 })
+} = Object.freeze({ pollIntervalMs: 1_000, pollDelayMs: 25, pollTimeShare: 0.2, staleAfterMs: 3_000 })
 
 export const HIGH_WATER_AGENT_OPTIONS: Readonly<Record<keyof HighWaterAgentOptions<unknown>, true>> = {
   source: true,
   checkpoints: true,
   pollIntervalMs: true,
+  pollDelayMs: true,
   pollTimeShare: true,
   staleAfterMs: true,
   metrics: true,
@@ -98,20 +116,26 @@ export function resolveHighWaterAgentOptions<P>(
   options: HighWaterAgentOptions<P>,
 ): ResolvedHighWaterAgentOptions<P> {
   requireKnownOptions(options, HIGH_WATER_AGENT_OPTIONS)
+  const given = withoutUndefined(options)
   const resolved = {
     ...HIGH_WATER_AGENT_DEFAULTS,
     clock: systemClock,
     checkpoints: undefined,
-    ...withoutUndefined(options),
+    ...given,
   }
   if (typeof resolved.source?.readHighWater !== 'function') {
     throw new InvalidOptionError('source', 'an EventSource', resolved.source)
   }
   if (resolved.checkpoints) requireCapabilities(resolved.source, resolved.checkpoints)
   requireAbove0('pollIntervalMs', resolved.pollIntervalMs)
+  const pollDelayMs = given.pollDelayMs ?? Math.min(resolved.pollDelayMs, resolved.pollIntervalMs)
+  if (typeof pollDelayMs !== 'number' || !(pollDelayMs >= 0 && pollDelayMs <= resolved.pollIntervalMs)) {
+    const expected = `a number from 0 to pollIntervalMs, which is ${resolved.pollIntervalMs}`
+    throw new InvalidOptionError('pollDelayMs', expected, pollDelayMs)
+  }
   requireAbove0('pollTimeShare', resolved.pollTimeShare)
   if (resolved.pollTimeShare > 1)
     throw new InvalidOptionError('pollTimeShare', 'at most 1', resolved.pollTimeShare)
   requireAbove0('staleAfterMs', resolved.staleAfterMs)
-  return Object.freeze({ ...resolved, ...resolveTelemetryOptions(options) })
+  return Object.freeze({ ...resolved, pollDelayMs, ...resolveTelemetryOptions(options) })
 }

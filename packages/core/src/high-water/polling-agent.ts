@@ -83,7 +83,7 @@ export class PollingAgent<P> implements AsyncDisposable {
 
   async stop(): Promise<void> {
     this.#stopping.abort()
-    this.wake()
+    this.#pause.hurry()
     this.#next({ kind: 'stop' })
     const over = new AbortController()
     await Promise.race([this.#over.promise, this.#options.clock.sleep(STOP_GRACE_MS, over.signal)])
@@ -105,7 +105,7 @@ export class PollingAgent<P> implements AsyncDisposable {
    */
   doubt(incarnation: string): void {
     this.#next({ kind: 'doubted', incarnation })
-    this.wake()
+    this.#pause.hurry()
   }
 
   nextChange(): Promise<void> {
@@ -114,19 +114,18 @@ export class PollingAgent<P> implements AsyncDisposable {
 
   async waitFor(position: P, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const { order } = this.#options.source
-    this.wake()
     const isSettled = () => isReached(order, position, this.reading?.settled) || undefined
-    await this.#changes.until(isSettled, this.#shown, signal)
+    if (isSettled()) return
+    await this.#pause.hurryDuring(() => this.#changes.until(isSettled, this.#shown, signal))
   }
 
   async freshReading({ signal }: { readonly signal?: AbortSignal } = {}): Promise<HighWaterReading<P>> {
     const after = this.#standing.poll.number
-    this.wake()
     const fresh = () => {
       const { known } = this.#standing
       return known && known.ofPoll > after ? known.reading : undefined
     }
-    return await this.#changes.until(fresh, this.#shown, signal)
+    return await this.#pause.hurryDuring(() => this.#changes.until(fresh, this.#shown, signal))
   }
 
   status(): HighWaterStatus<P> {
@@ -192,7 +191,7 @@ export class PollingAgent<P> implements AsyncDisposable {
         return { kind: 'saved' }
       case 'wait':
         this.#heed()
-        await this.#pause.wait(command.deafMs, command.furtherMs)
+        await this.#pause.wait(command)
         return { kind: 'due' }
       case 'started':
         void this.#listen()

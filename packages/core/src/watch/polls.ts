@@ -30,7 +30,7 @@ export class WatchedPolls {
   /** Polls once, checking every condition, and goes on. Rejects as `agent.start()` does. */
   async begin(): Promise<void> {
     const { source, pollTimeShare, clock } = this.#options
-    const agent = createHighWaterAgent({ source, pollTimeShare, clock })
+    const agent = createHighWaterAgent({ source, pollTimeShare, pollDelayMs: 0, clock })
     this.#agent = agent
     await agent.start().catch((error: unknown) => {
       this.#agent = undefined
