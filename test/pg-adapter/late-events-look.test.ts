@@ -18,7 +18,7 @@ test('every run is looked at again before newer ones take its place', () => {
       let watched: number[] = []
       for (const [poll, { afterMs, proven }] of of.entries()) {
         nowMs += afterMs
-        if (isLookDue(look, nowMs)) {
+        if (isLookDue(look, nowMs, { relations: { length: 1 } })) {
           look = { atMs: nowMs, newRuns: 0 }
           neverLookedAt = []
         }
@@ -39,7 +39,7 @@ test('however many polls there are, they look every 100 ms at most while no run 
       const lookedAtMs: number[] = []
       for (const { afterMs } of of) {
         nowMs += afterMs
-        if (!isLookDue(look, nowMs)) continue
+        if (!isLookDue(look, nowMs, { relations: { length: 1 } })) continue
         look = { atMs: nowMs, newRuns: 0 }
         lookedAtMs.push(nowMs)
       }

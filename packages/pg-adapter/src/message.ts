@@ -114,6 +114,8 @@ function limits({ queryTimeoutMs }: BoundedClient, { plans }: Message): Statemen
     plan_cache_mode: plans === 'kept' ? 'force_generic_plan' : 'auto',
     enable_seqscan: 'off',
     enable_bitmapscan: 'off',
+    // With many partitions a plan costs so much that it would be compiled, at each execution, for a few rows.
+    jit: 'off',
   }
   const sets = Object.entries(settings).map(([name, value]) => `set_config('${name}', '${value}', true)`)
   return () => `select ${sets.join(', ')}`

@@ -143,6 +143,12 @@ select json_strip_nulls(json_build_object(
     where i.indisvalid and i.indisunique and i.indnkeyatts = 1 and i.indpred is null
       and (r.relkind = 'p' or not exists (select from relation where depth > 0))
   ),
+  'mayBeReadInPart', exists (
+    select from pg_partitioned_table p
+    join relation r on r.oid = p.partrelid and p.partstrat = 'r' and p.partattrs[0] = r.attnum
+  ) or exists (
+    select from relation r join relation p on p.oid::text = r.parent and p.relkind <> 'p'
+  ),
   'numberedColumns', coalesce((
     select json_agg(json_build_object('column', attname, 'sequence', sequence) order by attname, sequence) from numbered
   ), '[]'),

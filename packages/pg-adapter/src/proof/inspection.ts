@@ -23,6 +23,11 @@ export interface Inspection {
   readonly hasIndex: boolean
   /** An index makes sure that no two rows of the table have one position. */
   readonly isPositionUnique: boolean
+  /**
+   * Which of its relations a range of positions is looked for in may hang on that range: they are parted by the position, or
+   * inherit, perhaps with constraints on it.
+   */
+  readonly mayBeReadInPart: boolean
   /** The table's integer columns that belong to a sequence: by an identity, a default, or OWNED BY alone. */
   readonly numberedColumns: readonly NumberedColumn[]
   readonly isCitusTable: boolean

@@ -9,7 +9,7 @@ import {
 } from '@tidemark/core/adapter'
 import { quoteIdentifier } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
-import type { Statement } from '../statement.ts'
+import type { Bind, Statement } from '../statement.ts'
 import { eventRowsSql } from './event-rows.ts'
 import type { Inspection } from './inspection.ts'
 
@@ -33,6 +33,8 @@ export function newestRuns(
 
 /** A look at 100 runs makes a poll half as long again. With some 100 polls a second that would delay the mark. */
 const LOOK_EVERY_MS = 100
+/** With more relations than these, less often: to look into each of them takes that much longer. */
+const RELATIONS_LOOKED_AT_SO_OFTEN = 100
 /** So few that none is given up for newer ones before it was looked at. */
 const MOST_NEW_RUNS = LEAST_RUNS / 2
 
@@ -45,8 +47,13 @@ export interface Look {
 /** Long ago: the next poll looks. */
 export const NO_LOOK: Look = { atMs: Number.NEGATIVE_INFINITY, newRuns: 0 }
 
-export function isLookDue({ atMs, newRuns }: Look, nowMs: number): boolean {
-  return nowMs - atMs >= LOOK_EVERY_MS || newRuns >= MOST_NEW_RUNS
+export function isLookDue(
+  { atMs, newRuns }: Look,
+  nowMs: number,
+  { relations }: { readonly relations: Pick<Inspection['relations'], 'length'> },
+): boolean {
+  const everyMs = LOOK_EVERY_MS * Math.max(1, relations.length / RELATIONS_LOOKED_AT_SO_OFTEN)
+  return nowMs - atMs >= everyMs || newRuns >= MOST_NEW_RUNS
 }
 
 /** Of one run, enough to tell what happens. */
@@ -61,22 +68,84 @@ export function lateEvents(
   watched: readonly Gap<bigint>[],
   mostOfOneRun: number = MOST_OF_ONE_RUN,
 ): Statement {
-  const { table, position } = options.sql
-  const numbers = (of: (run: Gap<bigint>) => bigint): string =>
-    `array[${watched.map(of).join(', ')}]::bigint[]`
-  const firsts = numbers(({ from }) => from)
-  const lasts = numbers(({ to }) => to)
-  const type = options.eventType === undefined ? 'null' : `e.${quoteIdentifier(options.eventType)}::text`
+  return asJson(ofEach(watched, (first, last) => visibleBetween(options, first, last, mostOfOneRun, '')))
+}
+
+/** In the time of a descent of an index to a position, so many rows behind it are read at least. */
+const ROWS_OF_A_DESCENT = 10n
+
+/**
+ * The same for a poll. Where there are partitions, a look may descend the index of each. So runs that are close to each other
+ * are looked at together, and what is between them is left out of what was found. And the bounds of all tell PostgreSQL before it
+ * plans which partitions there is nothing to look for in, where they are parted by the position.
+ */
+export function lookAgain(
+  options: Options,
+  watched: readonly Gap<bigint>[],
+  { relations, mayBeReadInPart }: Pick<Inspection, 'relations' | 'mayBeReadInPart'>,
+): Statement {
+  const lowest = watched[0]?.from
+  const highest = watched.at(-1)?.to
+  if (relations.length === 1 || lowest === undefined || highest === undefined) {
+    return lateEvents(options, watched)
+  }
+  const together: Gap<bigint>[] = []
+  for (const run of watched) {
+    const last = together.at(-1)
+    if (last !== undefined && run.from - last.to <= ROWS_OF_A_DESCENT * BigInt(relations.length)) {
+      together[together.length - 1] = { from: last.from, to: run.to }
+    } else together.push(run)
+  }
+  const { position } = options.sql
+  const between = (first: string, last: string, andAlso: string): string =>
+    visibleBetween(options, first, last, MOST_OF_ONE_RUN, andAlso)
+  const bounds = (bind: Bind): [string, string] => [bind('bigint', `${lowest}`), bind('bigint', `${highest}`)]
+  // The run that a row is in is found by a search in halves.
+  const isInRun: Statement = (bind) => `and e.${position} <= (${boundsOf(watched, 'to', bind)})[
+        width_bucket(e.${position}::bigint, ${boundsOf(watched, 'from', bind)})]`
+  if (together.length === 1) return asJson((bind) => `${between(...bounds(bind), isInRun(bind))} late`)
+  if (!mayBeReadInPart) {
+    return asJson((bind) => ofEach(together, (first, last) => between(first, last, isInRun(bind)))(bind))
+  }
+  return asJson((bind) => {
+    const isWithin = `and e.${position} between ${bounds(bind).join(' and ')}`
+    return ofEach(watched, (first, last) => between(first, last, isWithin))(bind)
+  })
+}
+
+function asJson(from: Statement): Statement {
   return (
     bind,
   ) => `select coalesce(json_agg(json_build_object('position', late.position::text, 'type', late.type)
       order by late.position), '[]')::text as late
-    from unnest(${bind('bigint[]', firsts)}, ${bind('bigint[]', lasts)}) as run (first, last)
-    cross join lateral (
+    from ${from(bind)}`
+}
+
+function ofEach(runs: readonly Gap<bigint>[], visible: (first: string, last: string) => string): Statement {
+  return (
+    bind,
+  ) => `unnest(${boundsOf(runs, 'from', bind)}, ${boundsOf(runs, 'to', bind)}) as run (first, last)
+    cross join lateral ${visible('run.first', 'run.last')} late`
+}
+
+function visibleBetween(
+  options: Options,
+  first: string,
+  last: string,
+  most: number,
+  andAlso: string,
+): string {
+  const { table, position } = options.sql
+  const type = options.eventType === undefined ? 'null' : `e.${quoteIdentifier(options.eventType)}::text`
+  return `(
       select e.${position} as position, ${type} as type from ${table} e
-      where e.${position} between run.first and run.last ${eventRowsSql(options)}
-      order by e.${position} limit ${mostOfOneRun}
-    ) late`
+      where e.${position} between ${first} and ${last} ${andAlso} ${eventRowsSql(options)}
+      order by e.${position} limit ${most}
+    )`
+}
+
+function boundsOf(runs: readonly Gap<bigint>[], end: keyof Gap<bigint>, bind: Bind): string {
+  return bind('bigint[]', `array[${runs.map((run) => run[end]).join(', ')}]::bigint[]`)
 }
 
 export function parseLateEvents(json: unknown): readonly LateEvent[] {

@@ -9,7 +9,7 @@ import { locksSql, lockTableSql } from '../transaction.ts'
 import { fingerprintSql } from './fingerprint.ts'
 import type { InspectedSequence, Inspection } from './inspection.ts'
 import { inspectionSql } from './inspection-sql.ts'
-import { lateEvents } from './late-events.ts'
+import { lookAgain } from './late-events.ts'
 import { windowOf } from './poll-window.ts'
 
 export interface PollRequest {
@@ -59,7 +59,7 @@ export function pollMessage(
     looksAtCatalog && lockTableSql(options.sql.table),
     looksAtCatalog && locksSql(plainSql(window)),
     visible(window),
-    watched.length > 0 && lateEvents(options, watched),
+    watched.length > 0 && lookAgain(options, watched, inspection),
     endOfPoll(options, sequence, knownBackends),
     inspects && inspectionSql(options),
   ].filter(isSent)
@@ -80,7 +80,10 @@ export function probeMessage(
       (${isKnownSql(bind('text[]', quoteTexts(knownBackends)))})::text as "isKnownBackend",
       ${polledFingerprintSql(options, sequence)} as fingerprint`
   // Before 18 the number is read under the lock that a writer takes: last, so that other daemons see it for a moment only.
-  const steps: readonly (Part | false)[] = [watched.length > 0 && lateEvents(options, watched), state]
+  const steps: readonly (Part | false)[] = [
+    watched.length > 0 && lookAgain(options, watched, inspection),
+    state,
+  ]
   return { transactions: [steps.filter(isSent)], plans: plansFor(inspection) }
 }
 
@@ -90,10 +93,13 @@ function isSent(part: Part | false | undefined): part is Part {
   return part !== false && part !== undefined
 }
 
-/** Which partitions are read may hang on the values. */
-function plansFor({ relations, hasIndex }: Inspection): Message['plans'] {
+/**
+ * Which partitions are read, and locked, may hang on the values. Where it does not, one plan serves all: left to itself,
+ * PostgreSQL would plan a poll of all partitions anew each time, which takes several times as long as to run it.
+ */
+function plansFor({ mayBeReadInPart, hasIndex }: Inspection): Message['plans'] {
   if (!hasIndex) return 'made anew'
-  return relations.length > 1 ? 'kept by values' : 'kept'
+  return mayBeReadInPart ? 'kept by values' : 'kept'
 }
 
 function greatestVisible({ sql: { table, position } }: Options, above: bigint): Statement {

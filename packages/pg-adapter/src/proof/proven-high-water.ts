@@ -26,7 +26,7 @@ export async function readProvenHighWater(
   const knownBackends = backends.of(previous.incarnation)
   const askedAtMs = performance.now()
   // A watch of numbers that are taken ahead polls like this, and takes nothing for proven.
-  const looks = !options.isTakenAhead && isLookDue(memory.look, askedAtMs)
+  const looks = !options.isTakenAhead && isLookDue(memory.look, askedAtMs, memory.inspection)
   const watched = looks ? memory.watched : []
   const look = looks ? { atMs: askedAtMs, newRuns: 0 } : memory.look
   if (isIdle(memory) && !isComparisonDue(memory, performance.now())) {
