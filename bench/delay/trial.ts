@@ -29,7 +29,8 @@ export const CONSUMER_ROLE = 'consumer'
 
 /** The consumer comes to rest. */
 const SETTLE_DOWN_MS = 2_000
-const MOST_WAIT_AFTER_MS = 3_000
+/** A consumer that is only late is not taken for one that has lost something. */
+const MOST_WAIT_AFTER_MS = 10_000
 let databases = 0
 
 export async function runTrial(
