@@ -226,7 +226,15 @@ const PURPOSES: readonly (readonly [string, string])[] = [
   ['poll', 'sequence'],
 ]
 
-/** What a message is for, by a part of its text. */
+/** By their names. */
+const PREPARED = new Map<string, string>()
+
+/** What a message is for, by a part of its text, or of what it executes. */
 function purpose(text: string): string {
-  return PURPOSES.find(([, part]) => text.includes(part))?.[0] ?? OTHER
+  for (const [sql, name] of text.matchAll(/prepare (tidemark_\w+)[^;]*/g)) {
+    if (name !== undefined) PREPARED.set(name, sql)
+  }
+  if (text.includes('prepare tidemark_')) return 'prepare, once a connection'
+  const whole = text.replace(/execute (tidemark_\w+)/g, (executed, name) => PREPARED.get(name) ?? executed)
+  return PURPOSES.find(([, part]) => whole.includes(part))?.[0] ?? OTHER
 }

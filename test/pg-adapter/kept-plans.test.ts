@@ -9,7 +9,8 @@ import {
 } from '@tidemark/pg-adapter'
 import type { Pool, PoolClient } from 'pg'
 import { expect, test } from 'vitest'
-import { type Message, sendMessage, tellBackend } from '../../packages/pg-adapter/src/message.ts'
+import { tellBackend } from '../../packages/pg-adapter/src/kept-statements.ts'
+import { type Message, sendMessage } from '../../packages/pg-adapter/src/message.ts'
 import { boundedClient } from '../../packages/pg-adapter/src/query-timeout.ts'
 import { agentOver, type EventTable, eventually, fileDatabase } from '../support/event-table.ts'
 

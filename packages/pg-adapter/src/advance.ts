@@ -10,16 +10,19 @@ import {
   UNKNOWN_DECISION,
   unitName,
 } from '@tidemark/core/adapter'
-import { lockSql, moveSql, toRuns } from './advance-sql.ts'
+import { lockStatement, moveStatement, toRuns } from './advance-sql.ts'
 import { textOf, toDesired, toRole } from './checkpoint-rows.ts'
 import type { CheckpointTables, Row } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
-import { QueryTimeoutError } from './errors.ts'
+import { PreparedStatementLostError, QueryTimeoutError } from './errors.ts'
+import { cannotBeExecuted, executeSql, sendKept, tellBackend } from './kept-statements.ts'
+import { inOrderSql } from './late-event-rows.ts'
 import { compareBackend, type KnownBackends } from './server/backends.ts'
 import { formatSkipTotals, parseSkipTotals } from './skip-totals.ts'
-import { beginForOthers } from './transaction.ts'
+import { plainSql } from './statement.ts'
+import { beginForOthers, limitForOthers, limitSql } from './transaction.ts'
 import type { GivenTransaction, UnendedTransactions } from './unended-transactions.ts'
-import { commitIn, workIn } from './user-transaction.ts'
+import { commitIn, errorAfter, type UserTransaction, workIn } from './user-transaction.ts'
 
 export interface AdvanceParts {
   readonly client: BoundedClient
@@ -28,19 +31,21 @@ export interface AdvanceParts {
   /** Given when the events are in the same log. */
   readonly backends: KnownBackends | undefined
   readonly unended: UnendedTransactions
+  /** Whether handlers leave the statements of this store prepared, as far as is known. */
+  readonly moves: { areKept: boolean }
 }
 
 /**
  * Moves one checkpoint in one transaction on `client`: lock the row, compare the server's incarnation, run the handler,
  * move the row, commit. BEGIN travels with the lock, and COMMIT with the move: two messages besides the handler's own,
- * since each costs every page a round trip.
+ * since each costs every page a round trip. Both are executed where they are prepared (`sendKept`).
  */
 export async function advanceCheckpoint(
   parts: AdvanceParts,
   request: AdvanceRequest,
   work: (locked: LockedUnit) => Promise<void>,
 ): Promise<Advanced> {
-  const { client, connection, tables, backends, unended } = parts
+  const { client, connection, backends, unended } = parts
   const { evidence, unit, signal } = request
   try {
     const locked = await beginAndLock(parts, request)
@@ -51,14 +56,42 @@ export async function advanceCheckpoint(
     )
     const crossed = [...locked.crossed, ...(request.passed ?? [])]
     const skipped = addCrossed(parseSkipTotals(locked.skipped), crossed)
-    const inOrder = locked.inOrder(request.positions ?? [])
-    const changed = { skipped: formatSkipTotals(skipped), inOrder }
-    await commitIn(given, moveSql(client, tables, request, locked.transaction, changed))
+    await moveAndCommit(parts, request, given, formatSkipTotals(skipped))
     return { position: request.to, skipped, crossed }
   } catch (error) {
     // The connection is destroyed after an error; this ends the transaction at once, where it still can.
     if (!(error instanceof QueryTimeoutError)) await client.query('rollback').catch(() => {})
     throw error
+  }
+}
+
+/**
+ * A handler may have run DEALLOCATE. An EXECUTE then fails the transaction, with all that the handler wrote. That is no fault
+ * of its own: the batch is tried again, and moves are written out from then on. Unless it has ended the transaction as well.
+ */
+async function moveAndCommit(
+  { client, tables, moves }: AdvanceParts,
+  request: AdvanceRequest,
+  given: UserTransaction & { readonly locked: LockedCheckpoint },
+  skipped: string,
+): Promise<void> {
+  const { unit, source, positions = [] } = request
+  const { transaction, inOrder: areInOrder } = given.locked
+  const inOrder = areInOrder(positions)
+  const move = moveStatement(tables, request, { transaction, skipped })
+  const executed = moves.areKept ? executeSql(client, move) : undefined
+  const statements = [
+    limitSql(client),
+    ...(inOrder.length === 0 ? [] : [inOrderSql(tables, unit, source, inOrder)]),
+    executed ?? plainSql(move),
+    'commit',
+  ]
+  try {
+    await commitIn(given, statements.join('; '))
+  } catch (error) {
+    if (executed === undefined || !cannotBeExecuted(error)) throw error
+    moves.areKept = false
+    throw await errorAfter(given, new PreparedStatementLostError(unitName(unit), { cause: error }))
   }
 }
 
@@ -90,8 +123,13 @@ interface LockedCheckpoint extends GivenTransaction {
 async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promise<LockedCheckpoint> {
   const { client, tables, unended } = parts
   const { unit, from, evidence, tenure } = request
-  const [locked] = await beginForOthers(client, lockSql(tables, request))
+  const [limit, lock] = [limitForOthers(client), lockStatement(tables, request)]
+  const move = moveStatement(tables, request, { transaction: '', skipped: '{}' })
+  const [locked] = await sendKept(client, [limit, lock, move], (written) =>
+    beginForOthers(client, written(lock), written(limit)),
+  )
   const row = locked?.rows[0]
+  if (row !== undefined) tellBackend(client, String(row.pid))
   const hasEnded = await unended.requireEnded(client, unit, evidence.incarnation)
   if (row === undefined) {
     if (hasEnded) {

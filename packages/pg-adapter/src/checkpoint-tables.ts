@@ -1,5 +1,6 @@
 import type { Unit } from '@tidemark/core/adapter'
 import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
+import { asLiteral, type Bind } from './statement.ts'
 
 /** Tidemark's own tables, quoted for SQL. */
 export interface CheckpointTables {
@@ -43,10 +44,11 @@ export function checkpointTables(schema: string): CheckpointTables {
 }
 
 /** The condition on a row of `checkpoints` that is this unit's. */
-export function isUnitSql(row: string, { projection, version, slots }: Unit): string {
+export function isUnitSql(row: string, { projection, version, slots }: Unit, bind: Bind = asLiteral): string {
+  const integer = (value: number): string => bind('int', integerSql(value))
   return (
-    `${row}.projection = ${quoteLiteral(projection)} and ${row}.version = ${integerSql(version)}` +
-    ` and ${row}.slot_from = ${integerSql(slots.from)} and ${row}.slot_to = ${integerSql(slots.to)}`
+    `${row}.projection = ${bind('text', quoteLiteral(projection))} and ${row}.version = ${integer(version)}` +
+    ` and ${row}.slot_from = ${integer(slots.from)} and ${row}.slot_to = ${integer(slots.to)}`
   )
 }
 

@@ -139,6 +139,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   /** Of what operators ask too, from a process that has prepared nothing. */
   readonly #operatorQuery: Query
   readonly #backends = new KnownBackends()
+  readonly #moves = { areKept: true }
   #systemIdentifier: string | undefined
 
   constructor(pool: PgPool<C>, schema: string, queryTimeoutMs: number) {
@@ -225,10 +226,10 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   async advance(request: AdvanceRequest, work: AdvanceWork<C>): Promise<Advanced> {
     const { evidence, signal } = request
     const backends = await this.#backendsOf(evidence.incarnation, signal)
-    const [tables, unended] = [this.#tables, this.#unended]
+    const [tables, unended, moves] = [this.#tables, this.#unended, this.#moves]
     return await withConnection(this.#pool, signal, (handlers, connection) => {
       const client = boundedClient(handlers, this.#pool.queryTimeoutMs)
-      return advanceCheckpoint({ client, connection, tables, backends, unended }, request, (locked) =>
+      return advanceCheckpoint({ client, connection, tables, backends, unended, moves }, request, (locked) =>
         work(handlers, locked),
       )
     })

@@ -181,6 +181,23 @@ export class TransactionLeftOpenError extends TidemarkError {
   }
 }
 
+/**
+ * A handler has discarded the statements that were prepared on its connection. The batch is rolled back and tried again, and
+ * that store prepares no such statements any more.
+ */
+export class PreparedStatementLostError extends TidemarkError {
+  readonly code = 'TIDEMARK_PREPARED_STATEMENT_LOST'
+  readonly projection: string
+  constructor(projection: string, options: ErrorOptions) {
+    super(
+      `projection "${projection}": a statement that was prepared before its handler was called is not there after it ` +
+        '(DEALLOCATE, or a library that does so); the batch is tried again without it, once',
+      options,
+    )
+    this.projection = projection
+  }
+}
+
 /** An SQL error inside the handler was swallowed by it: the transaction had failed all the same. */
 export class TransactionFailedError extends TidemarkError {
   readonly code = 'TIDEMARK_TRANSACTION_FAILED'

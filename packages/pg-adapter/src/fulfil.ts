@@ -8,7 +8,7 @@ import {
   type StateChange,
 } from '@tidemark/core/adapter'
 import { compareRun } from './advance.ts'
-import { lockSql, toRuns } from './advance-sql.ts'
+import { lockStatement, toRuns } from './advance-sql.ts'
 import { textOf } from './checkpoint-rows.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient, Connection } from './client.ts'
@@ -25,6 +25,7 @@ import { QueryTimeoutError } from './errors.ts'
 import { inOrderSql } from './late-event-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
 import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
+import { plainSql } from './statement.ts'
 import { beginForOthers, limitSql } from './transaction.ts'
 import type { GivenTransaction, UnendedTransactions } from './unended-transactions.ts'
 import { commitIn, workIn } from './user-transaction.ts'
@@ -125,8 +126,8 @@ async function withCrossed(
   }
   const { to, evidence, positions = [] } = fulfilled
   const backends = await backendsOf(evidence.incarnation, signal)
-  const request = { unit, source, from: position, to: fulfilled.to.position, positions, evidence, signal }
-  const { rows } = await client.query(lockSql(tables, request))
+  const request = { unit, source, from: position, to: fulfilled.to.position, positions, evidence }
+  const { rows } = await client.query(plainSql(lockStatement(tables, request)))
   const row = rows[0]
   if (row === undefined) throw new TypeError('a unit that was locked is gone')
   if (backends) await compareRun(client, backends, evidence, row)

@@ -15,6 +15,7 @@ export {
   PartitionsChangedError,
   type PostgresCondition,
   PostgresConditionError,
+  PreparedStatementLostError,
   QueryTimeoutError,
   TransactionFailedError,
   TransactionLeftOpenError,

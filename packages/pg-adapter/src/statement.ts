@@ -7,11 +7,16 @@ import { createHash } from 'node:crypto'
 export type Statement = (bind: Bind) => string
 
 /** @param literal - the value in SQL, of that very type */
-export type Bind = (type: 'bigint' | 'bigint[]' | 'text' | 'text[]' | 'oid[]', literal: string) => string
+export type Bind = (type: ValueType, literal: string) => string
+
+type ValueType = 'bigint' | 'bigint[]' | 'int' | 'jsonb' | 'numeric' | 'oid[]' | 'pg_lsn' | 'text' | 'text[]'
+
+/** As a literal. */
+export const asLiteral: Bind = (_, literal) => literal
 
 /** With its values in it. */
 export function plainSql(statement: Statement): string {
-  return statement((_, literal) => literal)
+  return statement(asLiteral)
 }
 
 /** How it is prepared once for a connection, and then run. */

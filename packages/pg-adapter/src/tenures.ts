@@ -13,6 +13,7 @@ import { type CheckpointTables, isUnitSql, type Query, type Row } from './checkp
 import { type BoundedClient, type BoundedPool, withConnection } from './client.ts'
 import { isAnswer, QueryTimeoutError } from './errors.ts'
 import { quoteLiteral } from './identifiers.ts'
+import { asLiteral, type Bind } from './statement.ts'
 import { begin } from './transaction.ts'
 import type { UnendedTransactions } from './unended-transactions.ts'
 
@@ -103,9 +104,9 @@ function keepSql(
 }
 
 /** The columns of a tenure, for an UPDATE. */
-export function tenureSql({ session, suspicion }: Tenure): string {
+export function tenureSql({ session, suspicion }: Tenure, bind: Bind = asLiteral): string {
   const json = suspicion === undefined ? 'null' : `${quoteLiteral(JSON.stringify(suspicion))}::jsonb`
-  return `session = ${quoteLiteral(session)}, suspicion = ${json}`
+  return `session = ${bind('text', quoteLiteral(session))}, suspicion = ${bind('jsonb', json)}`
 }
 
 /** A row that another owner is working on is left to that owner. */

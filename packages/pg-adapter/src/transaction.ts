@@ -1,6 +1,7 @@
 import type { BoundedClient, PgClient, PgResult } from './client.ts'
 import { TransactionLeftOpenError } from './errors.ts'
 import { sqlState } from './sql-state.ts'
+import { plainSql, type Statement } from './statement.ts'
 
 /**
  * READ COMMITTED, whatever the role's default is: each statement needs a snapshot of its own. And a transaction of our
@@ -56,28 +57,48 @@ const STILL_OPEN: ReadonlySet<string | undefined> = new Set(['25001', '25P02'])
  * connection on which a transaction is open already is an error, after which it has to be destroyed.
  */
 export async function begin(client: BoundedClient, sql: string): Promise<readonly PgResult[]> {
-  return await beginLimited(client, limitSql(client), sql)
+  return (await beginAlone(client, `${limitSql(client)}; ${sql}`)).slice(1)
 }
 
-/** The same where others go on with the transaction: `sql` has to give them their own limit back (`THEIR_LIMIT`). */
-export async function beginForOthers(client: BoundedClient, sql: string): Promise<readonly PgResult[]> {
-  const limit = `select set_config('${KEPT}', current_setting('statement_timeout'), true),
-    set_config('statement_timeout', '${toSetting(client.queryTimeoutMs)}', true)`
-  return await beginLimited(client, limit, sql)
+/**
+ * The same where others go on with the transaction: `sql` has to give them their own limit back (`THEIR_LIMIT`).
+ *
+ * @param limit - how `limitForOthers` is written
+ */
+export async function beginForOthers(
+  client: BoundedClient,
+  sql: string,
+  limit: string = plainSql(limitForOthers(client)),
+): Promise<readonly PgResult[]> {
+  const [_begun, limited, ...results] = await unlessOpen(
+    client,
+    `begin isolation level read committed; ${limit}; ${sql}`,
+  )
+  if (limited?.rows[0]?.hasJustBegun !== 'true') throw new TransactionLeftOpenError({})
+  return results
+}
+
+/**
+ * What it needs anyway says too whether the transaction began with its message, in place of a second isolation level. So it
+ * is one statement less for each batch.
+ */
+export function limitForOthers({ queryTimeoutMs }: Pick<BoundedClient, 'queryTimeoutMs'>): Statement {
+  return () => `select set_config('${KEPT}', current_setting('statement_timeout'), true),
+    set_config('statement_timeout', '${toSetting(queryTimeoutMs)}', true),
+    (transaction_timestamp() = statement_timestamp())::text as "hasJustBegun"`
 }
 
 const KEPT = 'tidemark.statement_timeout'
 export const THEIR_LIMIT: string = `set_config('statement_timeout', current_setting('${KEPT}'), true)`
 
-async function beginLimited(client: BoundedClient, limit: string, sql: string): Promise<readonly PgResult[]> {
-  return (await beginAlone(client, `${limit}; ${sql}`)).slice(1)
+/** As `begin`, of `sql` that sets its own limit. */
+export async function beginAlone(client: PgClient, sql: string): Promise<readonly PgResult[]> {
+  return (await unlessOpen(client, `${BEGIN}; ${sql}`)).slice(2)
 }
 
-/** The same, of `sql` that sets its own limit. */
-export async function beginAlone(client: PgClient, sql: string): Promise<readonly PgResult[]> {
+async function unlessOpen(client: PgClient, sql: string): Promise<readonly PgResult[]> {
   try {
-    const [_begun, _set, ...results] = manyResults(await client.query(`${BEGIN}; ${sql}`))
-    return results
+    return manyResults(await client.query(sql))
   } catch (error) {
     if (STILL_OPEN.has(sqlState(error))) throw new TransactionLeftOpenError({ cause: error })
     throw error

@@ -5,6 +5,7 @@ import {
   NoConnectionError,
   NotPrimaryError,
   PartitionsChangedError,
+  PreparedStatementLostError,
   QueryTimeoutError,
   TransactionLeftOpenError,
   TransactionPendingError,
@@ -40,6 +41,7 @@ const DRIVER_MESSAGES: readonly RegExp[] = [
 const PASSING = [
   NotPrimaryError,
   PartitionsChangedError,
+  PreparedStatementLostError,
   QueryTimeoutError,
   NoConnectionError,
   ConnectionLostError,

@@ -29,11 +29,16 @@ export async function workIn<T>(
   signal.addEventListener('abort', giveUp)
   const result = await work()
     .catch(async (thrown: unknown) => {
-      throw await errorOfHandler(toHandlers(given), thrown)
+      throw await errorAfter(given, thrown)
     })
     .finally(() => signal.removeEventListener('abort', giveUp))
   signal.throwIfAborted()
   return result
+}
+
+/** The same for what failed afterwards, before anything could tell whether the transaction had ended. */
+export async function errorAfter(given: UserTransaction, thrown: unknown): Promise<unknown> {
+  return await errorOfHandler(toHandlers(given), thrown)
 }
 
 /**

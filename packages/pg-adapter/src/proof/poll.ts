@@ -1,6 +1,7 @@
 import { type BoundedPool, withConnection } from '../client.ts'
 import { NotPrimaryError } from '../errors.ts'
-import { type Message, sendMessage, tellBackend } from '../message.ts'
+import { tellBackend } from '../kept-statements.ts'
+import { type Message, sendMessage } from '../message.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { pidOf } from '../server/incarnation.ts'
 import { sqlState } from '../sql-state.ts'

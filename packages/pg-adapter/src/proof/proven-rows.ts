@@ -2,7 +2,8 @@ import { type ClockReading, nowMs, SERVER_NOW_SQL } from '../append-time.ts'
 import { type BoundedClient, type PgClient, withConnection } from '../client.ts'
 import { PartitionsChangedError, PostgresConditionError } from '../errors.ts'
 import { quoteLiteral, quoteTexts } from '../identifiers.ts'
-import { type Message, sendMessage, tellBackend } from '../message.ts'
+import { tellBackend } from '../kept-statements.ts'
+import { type Message, sendMessage } from '../message.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import {
   INVALID_TEXT_REPRESENTATION,
