@@ -92,6 +92,25 @@ test('it is not given while another owner moves the checkpoint', async () => {
   expect(isGranted()).toBe(false)
 })
 
+test('where somebody waits the checkpoint is looked at soon, then less and less often, and never taken for that', async () => {
+  let position = 0n
+  const { clock, agent, ownership, isGranted } = await standingBy(() => ++position)
+  agent.mark = 1_000_000n
+  await clock.advance(10_000)
+  const looksWithin = async (ms: number): Promise<number> => {
+    const before = position
+    await clock.advance(ms)
+    return Number(position - before)
+  }
+  expect(await looksWithin(2_500)).toBeLessThan(15)
+  ownership.hurry()
+  expect(await looksWithin(10)).toBe(1)
+  expect(await looksWithin(50)).toBeGreaterThan(2)
+  await clock.advance(2_000)
+  expect(await looksWithin(2_500)).toBeLessThan(15)
+  expect(isGranted()).toBe(false)
+})
+
 test('it is not given while no events wait', async () => {
   const { clock, isGranted } = await standingBy(() => 10n)
   await clock.advance(60_000)

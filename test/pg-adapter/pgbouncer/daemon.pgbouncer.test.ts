@@ -1,3 +1,4 @@
+import { createProgressReader } from '@tidemark/core'
 import { postgresEvents } from '@tidemark/pg-adapter'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
 import { Pool } from 'pg'
@@ -83,6 +84,25 @@ describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
     await daemons[1]?.waitUntilProjected()
     const everything = await appended(db.pool, events)
     for (const name of ['a', 'b', 'c']) expect(await handledBy(db.pool, events, name)).toEqual(everything)
+  })
+
+  test('who waits for its own write finds it in the read model, with fewer backends than waits', async () => {
+    const events = await db.events()
+    await events.run(HANDLED)
+    await startPooledDaemon(events, 'projecting')
+    const pool = pooled('waiting')
+    const reader = createProgressReader({
+      checkpoints: checkpointsBeside(events, pool),
+      source: postgresEvents({ pool, table: events.name }),
+    })
+    for (let n = 0; n < 10; n++) {
+      const writes = Array.from({ length: 20 }, async () => {
+        const position = await events.append()
+        await reader.waitFor({ projection: 'a', position })
+        expect(await handledBy(db.pool, events, 'a')).toContain(position)
+      })
+      await Promise.all(writes)
+    }
   })
 
   test('another backend between two polls is compared, and keeps what was settled', async () => {

@@ -66,6 +66,7 @@ interface Awaited<P> {
   }
   /** How far it has seen of that incarnation. */
   cursorIn(incarnation: string): P | undefined
+  hurry(): void
 }
 
 interface WaitParts<P> {
@@ -87,6 +88,7 @@ export async function waitUntilProjected<P>(
   const units = select(parts.units, options.projections)
   if (timeoutMs !== undefined) requireAbove0('timeoutMs', timeoutMs)
   signal?.throwIfAborted()
+  for (const unit of units) unit.hurry()
   const over = new AbortController()
   const given = whenAborted(signal)
   void given.promise.then(() => over.abort(signal?.reason))

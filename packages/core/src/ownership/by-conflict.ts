@@ -1,6 +1,7 @@
 import type { Clock } from '../kernel/clock.ts'
 import { untilAborted } from '../kernel/deferred.ts'
 import { hasCode } from '../kernel/errors.ts'
+import { PacedLooks } from '../kernel/paced-looks.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { AcquireRequest, Grant, Ownership } from './ownership.ts'
@@ -23,15 +24,22 @@ const CONFLICT = Symbol('another owner has the checkpoint')
 
 /**
  * Whoever moves the checkpoint has it; any store will do. The store locks the checkpoint's row before the handler runs,
- * and tells the loser of a conflict. The loser stands by: it looks at the checkpoint until that has stood still for a
- * while with events waiting.
+ * and tells the loser of a conflict. The loser stands by: it looks at the checkpoint, sooner where somebody waits for it, until
+ * that has stood still for a while with events waiting.
  */
 export class ByConflict<P, Tx> implements Ownership<P, Tx> {
   readonly #parts: ByConflictParts<P, Tx>
+  readonly #pace: PacedLooks
   #isAnothers = false
 
   constructor(parts: ByConflictParts<P, Tx>) {
     this.#parts = parts
+    // Two standbys do not look at the same time.
+    this.#pace = new PacedLooks(parts.clock, () => LOOK_EVERY_MS * (0.75 + Math.random() / 2))
+  }
+
+  hurry(): void {
+    this.#pace.hurry()
   }
 
   async acquire(request: AcquireRequest<P>): Promise<Grant<Tx>> {
@@ -75,8 +83,8 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
       const nowMs = clock.nowMs()
       if (!still || !isReached(order, position, still.position)) still = { position, sinceMs: nowMs }
       else if (nowMs - still.sinceMs >= (isIdle() ? ASKED_PATIENCE_MS : patienceMs)) return
-      // Two standbys do not look at the same time.
-      await clock.sleep(LOOK_EVERY_MS * (0.75 + Math.random() / 2), signal)
+      this.#pace.looked()
+      await this.#pace.due(signal)
     }
   }
 }

@@ -5,6 +5,8 @@ import type { Tenures } from '../ports/tenures.ts'
 export interface Ownership<P, Tx> {
   /** Resolves once this process may. Rejects when `signal` fires, and with the error of a look that failed. */
   acquire(request: AcquireRequest<P>): Promise<Grant<Tx>>
+  /** Somebody in this process begins to wait for the checkpoint to move, whoever moves it. */
+  hurry(): void
 }
 
 export interface AcquireRequest<P> {
