@@ -15,7 +15,7 @@ import { percentile } from './support/statistics.ts'
 
 console.log('pnpm bench:curve')
 const { rate, seconds } = readCommandLine({ rate: 200, seconds: 20 }, { rate: 50, seconds: 3 })
-const SHARES = [0.5, 0.2, 0.1, 0.05, 0.02]
+const DELAYS_MS = [0, 10, 25, 50, 100]
 /** One point each: their defaults. */
 const PEERS = ['Emmett', 'graphile-worker'] as const
 
@@ -33,8 +33,8 @@ await withServer(
     const run = (consumer: ConsumerName, cadence: Cadence): Promise<TrialResult> =>
       runTrial(server, { consumer, rate, cadence, withOpenTransaction: false }, { seconds, projections: 1 })
 
-    for (const pollTimeShare of SHARES) {
-      add(`Tidemark, pollTimeShare ${pollTimeShare}`, await run('wait', { pollTimeShare }))
+    for (const pollDelayMs of DELAYS_MS) {
+      add(`Tidemark, pollDelayMs ${pollDelayMs}`, await run('wait', { pollDelayMs }))
     }
     for (const peer of PEERS) add(peer, await run(peer, {}))
     for (const settings of ['defaults', 'tuned'] as const) {

@@ -20,7 +20,7 @@ type OnHandled = (n: number) => void | Promise<void>
 
 /** How often Tidemark's daemon polls. */
 export interface Cadence {
-  readonly pollTimeShare?: number
+  readonly pollDelayMs?: number
 }
 
 /** What only Tidemark's daemon is given. */
