@@ -74,6 +74,12 @@ describe('polling', () => {
     expect(restMs({ ...cadence, pollTimeShare: 0.2 }, 8)).toBe(32)
   })
 
+  test('rests for as long as a quick poll took, since those that are pollDelayMs apart are within their share', () => {
+    expect(restMs({ ...cadence, pollTimeShare: 0.2 }, 5)).toBe(5)
+    expect(restMs({ ...cadence, pollTimeShare: 0.8 }, 4)).toBe(1)
+    expect(restMs({ ...cadence, pollTimeShare: 0.2, pollDelayMs: 0 }, 5)).toBe(20)
+  })
+
   test('never rests longer than the poll interval, also after a poll during which the machine slept', () => {
     expect(restMs(cadence, 3_600_000)).toBe(1_000)
     expect(restMs({ ...cadence, pollIntervalMs: 200, pollTimeShare: 0.02 }, 20)).toBe(200)

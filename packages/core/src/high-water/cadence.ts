@@ -46,10 +46,12 @@ export function nextBackOffMs(cadence: Cadence, { moved, behind, isTold, backOff
 /**
  * The least wait after a poll that keeps polling within its share of time; never longer than the poll interval. A poll
  * that took long met a suspended machine, a hung server or a full disk. That says nothing about the cost of the next
- * one.
+ * one. Quick polls are within their share already by being `pollDelayMs` apart: the few in a row, of which the first often comes
+ * before the commit, rest for as long as they took.
  */
-export function restMs({ pollIntervalMs, pollTimeShare }: Cadence, storeMs: number): number {
-  return Math.min(pollIntervalMs, storeMs * (1 / pollTimeShare - 1))
+export function restMs({ pollIntervalMs, pollDelayMs, pollTimeShare }: Cadence, storeMs: number): number {
+  const restOfShareMs = Math.min(pollIntervalMs, storeMs * (1 / pollTimeShare - 1))
+  return storeMs <= pollDelayMs * pollTimeShare ? Math.min(storeMs, restOfShareMs) : restOfShareMs
 }
 
 /**

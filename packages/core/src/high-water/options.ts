@@ -49,7 +49,7 @@ export interface HighWaterAgentOptions<P> extends TelemetryOptions {
   readonly pollDelayMs?: number
   /**
    * The share of one connection's time that polls may take: above 0, at most 1. It is for polls that are slow, as those of 60 ms:
-   * by default they rest for 240 ms. One of 5 ms or less rests for `pollDelayMs` anyhow: of the two waits, the longer holds. The rest
+   * by default they rest for 240 ms. Those of 5 ms or less keep within it by being `pollDelayMs` apart. The rest
    * is never longer than `pollIntervalMs`. A wake-up ends the part of it by which the last poll was slower than usual; a wait for a
    * connection counts for nothing.
    * - Raising it: where polls are slow, the mark follows sooner; the server spends more CPU on polls.
