@@ -16,7 +16,7 @@ export interface MartenProgram {
   start(args: readonly string[], onEvent: (event: Appended) => void): Promise<MartenProcess>
 }
 
-export interface MartenProcess {
+interface MartenProcess {
   /** Tells the writers to begin, and waits until they are done. */
   go(): Promise<void>
   stop(): Promise<void>
