@@ -1,26 +1,55 @@
 import { InvalidOptionError } from '@tidemark/core'
-import { type PostgresEventsOptions, postgresEvents } from '@tidemark/pg-adapter'
+import { inMemoryCheckpoints } from '@tidemark/core/testing'
+import { type PgClient, type PgPool, type PostgresEventsOptions, postgresEvents } from '@tidemark/pg-adapter'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { testedMajor } from '../support/database.ts'
-import { agentOver, asRole, type EventTable, eventually, fileDatabase } from '../support/event-table.ts'
+import {
+  agentOver,
+  asRole,
+  type EventTable,
+  eventually,
+  fileDatabase,
+  startDaemon,
+} from '../support/event-table.ts'
 
 const db = fileDatabase()
 
 /** Far beyond a test's time: what is seen earlier was told by a wake-up. */
 const NEVER_MS = 600_000
 
-/** An agent that polls once in `NEVER_MS` while nothing is told, and what it warns of. */
-async function told(events: EventTable, options: Partial<PostgresEventsOptions> = {}) {
+/** An agent that polls once in `pollIntervalMs` while nothing is told, what it warns of, and which of its polls have failed. */
+async function told(
+  events: EventTable,
+  options: Partial<PostgresEventsOptions> = {},
+  pollIntervalMs = NEVER_MS,
+) {
   const warnings: string[] = []
+  const failures: unknown[] = []
   const agent = await agentOver(
     { pool: db.newPool({ application_name: events.schema }), table: events.name, ...options },
     {
-      pollIntervalMs: NEVER_MS,
+      pollIntervalMs,
       logger: { info: () => {}, warn: (message) => warnings.push(message), error: () => {} },
+      telemetry: { pollFailed: ({ error }) => failures.push(error) },
     },
   )
   const sees = async (position: bigint) => await eventually(() => agent.mark).toBe(position)
-  return { agent, warnings, sees }
+  return { agent, warnings, failures, sees }
+}
+
+/** A pool whose connections are changed so. */
+function changedPool(change: (client: PgClient) => Partial<PgClient>): PgPool {
+  const pool = db.newPool()
+  return {
+    connect: async () => {
+      const client: PgClient = await pool.connect()
+      return Object.assign(Object.create(client), {
+        query: (text: string, values?: unknown[]) => client.query(text, values),
+        release: (destroy?: boolean) => client.release(destroy),
+        ...change(client),
+      })
+    },
+  }
 }
 
 /** The statements of that application that are under way. */
@@ -129,20 +158,64 @@ test('an idle wait is a statement a second, of a text that stays the same', asyn
   expect(texts.size).toBe(1)
 })
 
-test('a wait whose connection is killed is begun again; polls go on, and nothing else changes', async () => {
+test('a wait whose connection is killed again and again is begun again, and told of once; polls go on, and nothing else changes', async () => {
   const events = await db.events()
-  const { agent, warnings, sees } = await told(events)
+  const { agent, warnings, failures, sees } = await told(events)
+  for (const position of [1n, 2n, 3n]) {
+    await waiting(events)
+    await terminate(events)
+    await events.append()
+    await sees(position)
+  }
   await waiting(events)
-  await terminate(events)
-  await eventually(() => warnings).toEqual([
+  await events.append()
+  await sees(4n)
+  expect(warnings).toEqual([
     expect.stringMatching(
       /^tidemark: wake-ups of .* failed and are tried again; polling goes on: (the connection was lost: )?terminating connection/,
     ),
   ])
-  await waiting(events)
+  expect(failures).toEqual([])
+  expect(agent.status()).toMatchObject({ state: 'polling', error: undefined })
+})
+
+test('a wait that the pool sends with another statement is refused by the server, which is told once, and polls go on', async () => {
+  const events = await db.events()
+  const pool = changedPool((client) => ({
+    query: (text, values) => client.query(text.startsWith('do ') ? `select 1; ${text}` : text, values),
+  }))
+  const { warnings, failures, sees } = await told(events, { pool }, 50)
+  await eventually(() => warnings).toEqual([
+    expect.stringContaining('a wait commits, and has to be a statement of its own'),
+  ])
   await events.append()
   await sees(1n)
-  expect(agent.status()).toMatchObject({ state: 'polling', error: undefined })
+  expect(warnings).toHaveLength(1)
+  expect(failures).toEqual([])
+})
+
+test('however many projections read a table, their process waits on one connection', async () => {
+  const events = await db.events()
+  let handled = 0
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.newPool({ application_name: events.schema }), table: events.name }),
+    checkpoints: inMemoryCheckpoints(),
+    projections: Array.from({ length: 20 }, (_, n) => ({
+      name: `projection ${n}`,
+      handle: (page: readonly unknown[]) => {
+        handled += page.length
+      },
+    })),
+  })
+  await waiting(events)
+  await events.append(20)
+  await daemon.waitUntilProjected()
+  expect(handled).toBe(20 * 20)
+  const { rows } = await db.pool.query(
+    "select pid from pg_stat_activity where application_name = $1 and query like 'do %'",
+    [events.schema],
+  )
+  expect(rows).toHaveLength(1)
 })
 
 test('an event that was appended while no wait was there is found by the poll that its end brings', async () => {
@@ -183,21 +256,28 @@ const LIMITS = [
   ...(testedMajor() < 17 ? [] : ['transaction_timeout']),
 ]
 
-test.each(LIMITS)('waits stay below %s of their role', async (setting) => {
-  const events = await db.events()
-  const role = await db.role(
-    `grant usage on schema ${events.schema} to :role; grant select on all tables in schema ${events.schema} to :role;
+test.each(LIMITS)(
+  'waits stay below %s of their role: nothing fails, and no connection is made again and again',
+  async (setting) => {
+    const events = await db.events()
+    const role = await db.role(
+      `grant usage on schema ${events.schema} to :role; grant select on all tables in schema ${events.schema} to :role;
      grant select on all sequences in schema ${events.schema} to :role; alter role :role set ${setting} = '1s'`,
-  )
-  const pool = db.newPool({ ...asRole(db.url, role), application_name: events.schema })
-  const { warnings, sees } = await told(events, { pool })
-  await waiting(events)
-  // Longer than the limit.
-  await new Promise((resolve) => setTimeout(resolve, 1_300))
-  await events.append()
-  await sees(1n)
-  expect(warnings).toEqual([])
-})
+    )
+    const pool = db.newPool({ ...asRole(db.url, role), application_name: events.schema })
+    let made = 0
+    pool.on('connect', () => made++)
+    const { warnings, failures, sees } = await told(events, { pool })
+    await waiting(events)
+    // Longer than the limit.
+    await new Promise((resolve) => setTimeout(resolve, 1_300))
+    await events.append()
+    await sees(1n)
+    expect({ warnings, failures }).toEqual({ warnings: [], failures: [] })
+    // One that waits, what it is begun beside, one that polls, and the one after it where it was idle for too long.
+    expect(made).toBeLessThanOrEqual(4)
+  },
+)
 
 test('a role that may not run it polls, and is told so once', async () => {
   const events = await db.events()
@@ -306,6 +386,22 @@ describe('with listen', () => {
     await appendAndNotify(events)
     await sees(2n)
     await eventually(() => warnings).toHaveLength(1)
+  })
+
+  test('a connection on which no notification arrives is told of at once, and polls go on', async () => {
+    const events = await db.events()
+    const pool = changedPool((client) => ({
+      on: (event: string, listener: (error: Error) => void) =>
+        event === 'notification' ? client : client.on('error', listener),
+    }))
+    const { warnings, failures, sees } = await told(events, { pool, wakeUps: { listen: 'News' } }, 50)
+    await eventually(() => warnings).toEqual([
+      expect.stringMatching(/wakeUps\.listen: a notification of its own did not arrive/),
+    ])
+    await appendAndNotify(events)
+    await sees(1n)
+    expect(warnings).toHaveLength(1)
+    expect(failures).toEqual([])
   })
 })
 

@@ -1,6 +1,6 @@
 import type { BoundedClient, BoundedPool, PgClient, PgPool, PgResult } from './client.ts'
 import { QueryTimeoutError } from './errors.ts'
-import { QUERY_CANCELED, sqlState } from './sql-state.ts'
+import { canceledIn } from './sql-state.ts'
 
 /**
  * 30 s: far beyond what a poll or a page takes, also a page that looks through millions of rows for a rare type, and
@@ -40,7 +40,7 @@ async function answeredWithin(answer: Promise<PgResult>, queryTimeoutMs: number)
   try {
     return await Promise.race([answer, tooLate])
   } catch (error) {
-    if (sqlState(error) !== QUERY_CANCELED) throw error
+    if (canceledIn(error) === undefined) throw error
     throw new QueryTimeoutError(queryTimeoutMs, { cause: error }, performance.now() - askedAtMs)
   } finally {
     clearTimeout(timer)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BoundedClient, type BoundedPool, withConnection } from '../client.ts'
-import { QueryTimeoutError, WakeUpsUnavailableError } from '../errors.ts'
-import { QUERY_CANCELED, sqlState } from '../sql-state.ts'
+import { WakeUpsUnavailableError } from '../errors.ts'
+import { canceledIn, sqlState } from '../sql-state.ts'
 import { pauseMs, toldBy, waitSql } from './wait-sql.ts'
 
 /** Somebody ended a wait (`pg_cancel_backend`, a limit that was set meanwhile): no failure, and no reason to hurry. */
@@ -29,12 +29,22 @@ export async function waitForNumbers(
     await withConnection(pool, signal, wait)
   } catch (error) {
     // A pool hands out what it was given back, also a connection on which somebody has left a transaction open. It is destroyed.
-    if (sqlState(error) !== INVALID_TRANSACTION_TERMINATION) throw error
-    await withConnection(pool, signal, wait)
+    if (!isInTransaction(error)) throw error
+    await withConnection(pool, signal, wait).catch((again: unknown) => {
+      throw isInTransaction(again) ? new WakeUpsUnavailableError(NOT_ALONE, { cause: again }) : again
+    })
   }
 }
 
+function isInTransaction(error: unknown): boolean {
+  return sqlState(error) === INVALID_TRANSACTION_TERMINATION
+}
+
 const INVALID_TRANSACTION_TERMINATION = '2D000'
+
+const NOT_ALONE =
+  'a wait commits, and has to be a statement of its own: the pool, or a pooler behind it, runs it in a transaction; connect the ' +
+  "pool to the server itself, or set wakeUps: 'none'"
 
 /**
  * A pooler with few connections to the server may have none left beside the wait: polls would then come when a wait has ended. So
@@ -77,7 +87,7 @@ async function isCancelled(client: BoundedClient, sql: string): Promise<boolean>
     await client.query(sql)
     return false
   } catch (error) {
-    if (error instanceof QueryTimeoutError && sqlState(error.cause) === QUERY_CANCELED) return true
+    if (canceledIn(error) !== undefined) return true
     throw error
   }
 }
