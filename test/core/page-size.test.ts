@@ -1,8 +1,8 @@
 import type { LoadRequest } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
-import { MOST_EVENTS, PageSize, sizeAfter } from '../../packages/core/src/reading/page-size.ts'
-import { altered, recording, rig, stopAll } from './rig.ts'
+import { aimBytes, MOST_EVENTS, PageSize, sizeAfter } from '../../packages/core/src/reading/page-size.ts'
+import { altered, positionOf, recording, rig, stopAll } from './rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
@@ -15,7 +15,7 @@ function sizes(
   pages: number,
   { bytes, ms, fixedMs = 2 }: { readonly bytes: number; readonly ms: number; readonly fixedMs?: number },
 ): number[] {
-  const size = new PageSize()
+  const size = new PageSize(1)
   return Array.from({ length: pages }, () => {
     const { events } = size
     const page = { events, bytes: events * bytes, tookMs: fixedMs + events * ms, isFull: true }
@@ -97,7 +97,7 @@ test('what was handled at any time leaves a size from 1 to the most', () => {
   })
   fc.assert(
     fc.property(fc.array(page), (pages) => {
-      const size = new PageSize()
+      const size = new PageSize(1)
       for (const handled of pages) size.handled({ ...handled, events: size.events })
       expect(Number.isInteger(size.events) && size.events >= 1 && size.events <= MOST_EVENTS).toBe(true)
     }),
@@ -125,4 +125,94 @@ test.each([
   await running.start()
   await clock.run(running.waitUntilProjected())
   expect(loads.slice(0, 3)).toEqual(expected)
+})
+
+test('the pages of all projections of a daemon, and those read ahead, share a memory, however many there are', () => {
+  for (const projections of [1, 10, 32, 33, 100, 1_000]) {
+    expect(projections * aimBytes(projections)).toBeLessThanOrEqual(64 * MIB)
+    expect(projections * new PageSize(projections).mostBytes).toBeLessThanOrEqual(4 * 64 * MIB)
+  }
+  expect([1, 10, 100].map(aimBytes)).toEqual([2 * MIB, 2 * MIB, Math.floor((64 * MIB) / 100)])
+  const size = new PageSize(100)
+  size.read({ events: Array.from({ length: 100 }), bytes: 4 * MIB })
+  expect(size.events).toBe(15)
+})
+
+test('a page says how much it may bring, and beside an event that is larger by itself none is read ahead', async () => {
+  const { events, clock, daemon } = rig()
+  for (let i = 0; i < 3; i++) events.append('a', i)
+  const loads: string[] = []
+  const handled: string[] = []
+  const source = altered(events, {
+    load: async (request: LoadRequest<bigint>) => {
+      const { after = 0n, mostBytes: most = 0 } = request
+      loads.push(`${most / MIB} MiB after ${after}`)
+      const page = await events.load({ ...request, limit: 1 })
+      return { ...page, bytes: after === 1n ? 9 * MIB : 100 }
+    },
+  })
+  const running = daemon(
+    [
+      {
+        name: 'all',
+        handle: async ([event]) => {
+          await clock.sleep(10, new AbortController().signal)
+          handled.push(`${event?.position}, loaded ${loads.at(-1)}`)
+        },
+      },
+    ],
+    { source },
+  )
+  await running.start()
+  await clock.run(running.waitUntilProjected())
+  expect(handled).toEqual(['1, loaded 8 MiB after 1', '2, loaded 8 MiB after 1', '3, loaded 8 MiB after 2'])
+})
+
+const events = fc.array(
+  fc.record({
+    type: fc.constantFrom('rare', 'common', 'common', 'common'),
+    bytes: fc.constantFrom(10, 5_000, 5 * MIB),
+  }),
+  { minLength: 1, maxLength: 80 },
+)
+
+test('whatever pages, filter, sizes of events, and range that a page looks through, the checkpoint comes to the mark, and no page is read in vain', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      events,
+      fc.option(fc.integer({ min: 1, max: 50 }), { nil: undefined }),
+      fc.constantFrom<readonly string[] | undefined>(undefined, ['rare'], ['common', 'rare'], ['never']),
+      fc.bigInt({ min: 1n, max: 60n }),
+      async (appended, batchSize, eventTypes, range) => {
+        const { events, clock, daemon } = rig()
+        for (const { type, bytes } of appended) events.append(type, bytes)
+        const ends: bigint[] = []
+        const source = altered(events, {
+          load: async (request: LoadRequest<bigint>) => {
+            const within = (request.after ?? 0n) + range
+            const upTo = within < request.upTo ? within : request.upTo
+            const page = await events.load({ ...request, upTo })
+            ends.push(page.through)
+            return { ...page, bytes: page.events.reduce((sum, { data }) => sum + Number(data), 0) }
+          },
+        })
+        const all = recording('all', {
+          ...(batchSize === undefined ? {} : { batchSize }),
+          ...(eventTypes === undefined ? {} : { eventTypes }),
+        })
+        const running = daemon([all], { source })
+        await running.start()
+        await clock.run(running.waitUntilProjected())
+        await clock.advance(2_000)
+        const wanted = appended.flatMap(({ type }, at) =>
+          eventTypes?.includes(type) === false ? [] : [BigInt(at + 1)],
+        )
+        expect(all.seen).toEqual(wanted)
+        expect(positionOf(running, 'all')).toBe(BigInt(appended.length))
+        expect(new Set(ends).size, 'each page moves on').toBe(ends.length)
+        await clock.run(running.stop())
+      },
+    ),
+    { numRuns: 50 },
+  )
 })

@@ -31,6 +31,7 @@ import {
   type PostgresRow,
   type ResolvedPostgresEventsOptions,
 } from './options.ts'
+import { loadWithin } from './page-bytes.ts'
 import { PageColumns } from './page-columns.ts'
 import { PageRanges } from './page-range.ts'
 import { FormerSequences } from './proof/former-sequences.ts'
@@ -124,7 +125,9 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   async load(request: LoadRequest<bigint>): Promise<Page<bigint, E>> {
     const options = await this.#located(request.signal)
     const backends = options.staleThreshold === undefined ? this.#memory.backends : undefined
-    return await loadPage(options, { ...this.#pages, backends }, request)
+    return await loadWithin(options.pool, request, (pool, limit) =>
+      loadPage({ ...options, pool }, { ...this.#pages, backends }, { ...request, limit }),
+    )
   }
 
   async eventsAt({ from, to }: Gap<bigint>, limit: number, signal: AbortSignal): Promise<readonly E[]> {

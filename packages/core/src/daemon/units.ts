@@ -13,7 +13,8 @@ import { standbyPatienceMs } from '../projection/standing.ts'
 import { type ProjectionStatus, projectionStatus } from '../projection/status.ts'
 import { watchDesired } from './desired-watch.ts'
 
-interface UnitsParts<P, E, Tx> extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'ownership' | 'sessionId'> {
+interface UnitsParts<P, E, Tx>
+  extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'projections' | 'ownership' | 'sessionId'> {
   readonly projections: readonly ResolvedProjection<E, Tx>[]
   readonly checkpoints: CheckpointStore<Tx>
   readonly pollIntervalMs: number
@@ -35,7 +36,13 @@ export class Units<P, E, Tx> {
     this.runners = projections.map((projection) => {
       const patienceMs = standbyPatienceMs(projection)
       const ownership = new ByConflict({ checkpoints, order: source.order, agent, clock, patienceMs })
-      return new ProjectionRunner({ ...shared, projection, ownership, sessionId })
+      return new ProjectionRunner({
+        ...shared,
+        projection,
+        projections: projections.length,
+        ownership,
+        sessionId,
+      })
     })
   }
 

@@ -200,6 +200,11 @@ export interface LoadRequest<P> {
   readonly from?: P | undefined
   readonly upTo: P
   readonly limit: number
+  /**
+   * About how much may come over the network, where the source knows: a page that would bring more has fewer events, of one
+   * position at least. It says by `through` how far it came.
+   */
+  readonly mostBytes?: number
   /** Only events of these types, where given. */
   readonly eventTypes: readonly string[] | undefined
   /** The poll behind `upTo`. */

@@ -398,7 +398,7 @@ export class ProjectionRunner<P, E, Tx> {
     )
   }
 
-  #prefetch({ through: after, events }: ReadPage<P, E>): void {
+  #prefetch({ through: after, events, bytes }: ReadPage<P, E>): void {
     const { agent, source } = this.#parts
     const { reading } = agent
     const { narrowed } = this.#standing
@@ -407,7 +407,7 @@ export class ProjectionRunner<P, E, Tx> {
     const { batchSize } = policyOf({ ...this.#standing, cursor: after }, this.#context)
     const next = narrowedAt(source.order, narrowed, after, events.length, batchSize)
     const within = upToItsEnd(reading, { ...this.#standing, cursor: after }, this.#context)
-    this.#calls.prefetch({ after, reading: within, limit: batchLimit(next, batchSize) })
+    this.#calls.prefetch({ after, reading: within, limit: batchLimit(next, batchSize) }, { bytes })
   }
 
   async #move(

@@ -27,6 +27,8 @@ export interface CallParts<P, E, Tx> {
   readonly session: TelemetrySession<P, E>
   readonly logger: Logger
   readonly clock: Clock
+  /** How many there are in this daemon: their pages share its memory. */
+  readonly projections: number
 }
 
 export interface Movement<P, E> {
@@ -56,7 +58,7 @@ export class StoreCalls<P, E, Tx> {
     this.#parts = parts
     this.#stopping = stopping
     const { source, projection } = parts
-    this.#pageSize = projection.isSizeGiven ? undefined : new PageSize()
+    this.#pageSize = projection.isSizeGiven ? undefined : new PageSize(parts.projections)
     this.#pages = new PageReader(source, projection, stopping, this.#pageSize)
   }
 
@@ -90,8 +92,8 @@ export class StoreCalls<P, E, Tx> {
     )
   }
 
-  prefetch(request: PageRequest<P> & { readonly after: P }): void {
-    this.#pages.prefetch(request)
+  prefetch(request: PageRequest<P> & { readonly after: P }, handled: Pick<ReadPage<P, E>, 'bytes'>): void {
+    this.#pages.prefetch(request, handled)
   }
 
   /** The next pages are as large as this one's handling says. */

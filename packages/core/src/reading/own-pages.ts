@@ -83,8 +83,10 @@ export class PageReader<P, E> {
     return { ...page, evidence, reachesMark: false }
   }
 
-  prefetch(request: PageRequest<P> & { readonly after: P }): void {
+  /** The page after the one that is handled. Beside one that is too large by itself there is none. */
+  prefetch(request: PageRequest<P> & { readonly after: P }, { bytes }: Pick<Page<P, E>, 'bytes'> = {}): void {
     const { after, reading, limit } = request
+    if (this.#size !== undefined && (bytes ?? 0) > this.#size.mostBytes) return
     if (isReached(this.#source.order, reading.mark, after)) return
     const page = this.#load(request)
     // The step that needs this page asks for it again.
@@ -104,6 +106,7 @@ export class PageReader<P, E> {
       after,
       upTo: mark,
       limit: Math.min(limit, this.#size?.events ?? limit),
+      ...(this.#size === undefined ? {} : { mostBytes: this.#size.mostBytes }),
       eventTypes: this.#eventTypes,
       evidence,
       signal: this.#signal,

@@ -8,6 +8,12 @@ export const MOST_EVENTS = 5_000
 const AIM_MS = 100
 /** Of a page, as it comes over the network: what is made of it takes more, and one page is read ahead. */
 const AIM_BYTES = 2 * 2 ** 20
+/** Of the pages of all projections of a daemon, which may all catch up at once. */
+const AIM_BYTES_OF_ALL = 64 * 2 ** 20
+/** A round trip brings at least that much. */
+const LEAST_AIM_BYTES = 64 * 2 ** 10
+/** Small events may be followed by large ones: a page that brings that much more than it should is given up, and asked for in parts. */
+const MOST_PER_AIM = 4
 /** How much larger the next page may be. */
 const GROWTH = 4
 /** One that would not be larger by that stays as it is. */
@@ -25,25 +31,41 @@ export interface HandledPage {
   readonly isFull: boolean
 }
 
+/** About how many bytes a page is to have, in a daemon of so many projections. Pure. */
+export function aimBytes(projections: number): number {
+  return Math.max(LEAST_AIM_BYTES, Math.min(AIM_BYTES, Math.floor(AIM_BYTES_OF_ALL / projections)))
+}
+
 /** How many events a page has, where nobody has said so: as many as make a batch short enough, and take little memory. */
 export class PageSize {
+  readonly #aimBytes: number
   #events = FIRST_EVENTS
   #recent: readonly HandledPage[] = []
   #fixedMs: number | undefined
+
+  /** @param projections - how many there are in the daemon */
+  constructor(projections: number) {
+    this.#aimBytes = aimBytes(projections)
+  }
 
   get events(): number {
     return this.#events
   }
 
+  /** What a page may bring, unless it is one event. */
+  get mostBytes(): number {
+    return this.#aimBytes * MOST_PER_AIM
+  }
+
   /** Large events are noticed before they are handled, since the next page is read meanwhile. */
   read({ events, bytes }: Pick<Page<unknown, unknown>, 'events' | 'bytes'>): void {
-    this.#events = Math.min(this.#events, mostInMemory(events.length, bytes))
+    this.#events = Math.min(this.#events, mostInMemory(events.length, bytes, this.#aimBytes))
   }
 
   handled(page: HandledPage): void {
     this.#recent = [...this.#recent, page].slice(-REMEMBERED)
     this.#fixedMs = fixedMs(this.#recent, this.#fixedMs)
-    this.#events = sizeAfter(this.#events, page, this.#fixedMs)
+    this.#events = sizeAfter(this.#events, page, this.#fixedMs, this.#aimBytes)
   }
 }
 
@@ -57,14 +79,16 @@ export function sizeAfter(
   size: number,
   { events, bytes, tookMs, isFull }: HandledPage,
   knownMs?: number,
+  aim: number = AIM_BYTES,
 ): number {
   const aimMs = Math.max(AIM_MS, 2 * (knownMs ?? 0))
-  const share = Math.max(tookMs / aimMs, (bytes ?? 0) / AIM_BYTES)
+  const share = Math.max(tookMs / aimMs, (bytes ?? 0) / aim)
+  const most = mostInMemory(events, bytes, aim)
   // One that took long may have waited for a lock.
   const isTooLong = tookMs > 2 * aimMs || (knownMs === undefined && isFull && tookMs > aimMs)
-  if (isTooLong) return Math.max(1, Math.min(Math.floor(size / 2), mostInMemory(events, bytes)))
+  if (isTooLong) return Math.max(1, Math.min(Math.floor(size / 2), most))
   if (!isFull || share > (knownMs === undefined ? 1 : 1 / LEAST_GROWTH)) {
-    return Math.min(size, mostInMemory(events, bytes))
+    return Math.min(size, most)
   }
   const larger = Math.ceil(events * Math.min(GROWTH, Math.max(1 / share, LEAST_GROWTH)))
   return Math.max(size, Math.min(larger, MOST_EVENTS))
@@ -94,7 +118,7 @@ function mean(values: readonly number[]): number {
 }
 
 /** At least one, however large. */
-function mostInMemory(events: number, bytes: number | undefined): number {
-  if (bytes === undefined || bytes <= 2 * AIM_BYTES) return Number.POSITIVE_INFINITY
-  return Math.max(1, Math.floor((events * AIM_BYTES) / bytes))
+function mostInMemory(events: number, bytes: number | undefined, aim: number): number {
+  if (bytes === undefined || bytes <= 2 * aim) return Number.POSITIVE_INFINITY
+  return Math.max(1, Math.floor((events * aim) / bytes))
 }
