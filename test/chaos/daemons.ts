@@ -97,6 +97,7 @@ export function replaced<P, E>(source: EventSource<P, E>, by: Partial<EventSourc
     open: (request) => source.open(request),
     readHighWater: (request) => source.readHighWater(request),
     load: (request) => source.load(request),
+    ...(source.wakeUps ? { wakeUps: source.wakeUps.bind(source) } : {}),
     isTransient: (error) => source.isTransient(error),
     ...by,
   }

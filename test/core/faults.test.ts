@@ -86,6 +86,43 @@ describe('a handler that throws', () => {
     expect(stateOf(running, 'broken')).toBe('paused')
   })
 
+  test('and one that is slow, hold up none of those on the same source, and repeat nothing for them', async () => {
+    const { clock, events, daemon } = rig()
+    const appended = (count: number): bigint[] =>
+      Array.from({ length: count }, (_, n) => events.append(n % 3 === 0 ? 'rare' : 'common', n))
+    const first = appended(40)
+    const others = Array.from({ length: 18 }, (_, n) => recording(`other ${n}`, { batchSize: 1 + n }))
+    const broken = recording('broken', { batchSize: 8, attempts: 1_000 })
+    const slow = recording('slow', { batchSize: 8 })
+    const running = daemon([
+      {
+        ...broken,
+        handle: (batch, context) => {
+          if (batch.some(({ position }) => position === 12n)) throw new Error('no such account')
+          return broken.handle(batch, context)
+        },
+      },
+      ...others,
+      {
+        ...slow,
+        handle: async (batch, context) => {
+          await clock.sleep(60_000, context.signal)
+          await slow.handle(batch, context)
+        },
+      },
+    ])
+    await running.start()
+    await clock.advance(1_000)
+    const second = appended(40)
+    // Far less than the slow one takes for its first batch.
+    await clock.advance(1_000)
+    for (const { seen } of others) expect(seen).toEqual([...first, ...second])
+    await clock.advance(30_000)
+    expect(broken.seen).toEqual(first.slice(0, 11))
+    expect(slow.seen).toEqual([])
+    for (const { seen } of others) expect(seen).toHaveLength(80)
+  })
+
   test('is tried again at once after a restart', async () => {
     const { clock, events, daemon } = rig()
     events.append('a', 1)

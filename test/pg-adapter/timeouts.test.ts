@@ -1,3 +1,4 @@
+import { hasCode } from '@tidemark/core'
 import { wholeUnit } from '@tidemark/core/adapter'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import { type PgClient, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
@@ -32,7 +33,8 @@ const slowEvents = (secondsEach: number) =>
     create function slow(k kind) returns text language plpgsql as
       $$ begin perform pg_sleep(${secondsEach}); return case k when 'a' then 'a' else 'b' end; end $$;
     create cast (kind as text) with function slow(kind);
-    create table events (position bigint generated always as identity primary key, type kind not null default 'a')`)
+    create table events (position bigint generated always as identity primary key, type kind not null default 'a',
+      shelf int not null default 1)`)
 
 const TIMED_OUT = { code: 'TIDEMARK_QUERY_TIMEOUT', cause: { code: '57014' } }
 
@@ -52,19 +54,54 @@ test('a page that takes too long is ended by the server too, and leaves no state
   await eventually(activeStatements).toEqual([])
 })
 
-test('a page that takes too long is asked for in smaller ranges, until all of it was looked at', async () => {
+test('a page that takes too long is asked for in smaller ranges, until all of it was looked at, whatever is filtered for', async () => {
   const events = await slowEvents(0.01)
   await events.run(
     "insert into events (type) select case when i = 150 then 'b'::kind else 'a' end from generate_series(1, 200) i",
   )
-  const seen: unknown[] = []
-  const daemon = await startDaemon({
-    source: postgresEvents({ pool: db.pool, table: events.name, eventType: 'type', queryTimeoutMs: 1_000 }),
-    checkpoints: inMemoryCheckpoints(),
-    projections: [{ name: 'rare', eventTypes: ['b'], handle: (page) => void seen.push(...page) }],
+  const seen: Record<string, number> = {}
+  const tooLong = new Set<string>()
+  const projections = (of: string) =>
+    [undefined, ['b']].map((eventTypes) => {
+      const name = `${eventTypes === undefined ? 'all' : 'rare'} of ${of}`
+      return {
+        name,
+        ...(eventTypes === undefined ? {} : { eventTypes }),
+        handle: (page: readonly unknown[]) => {
+          seen[name] = (seen[name] ?? 0) + page.length
+        },
+      }
+    })
+  const daemons = await Promise.all(
+    [{}, { where: { shelf: 1 } }].map((options) => {
+      const source = postgresEvents({
+        pool: db.pool,
+        table: events.name,
+        eventType: 'type',
+        queryTimeoutMs: 1_000,
+        ...options,
+      })
+      return startDaemon({
+        source,
+        checkpoints: inMemoryCheckpoints(),
+        projections: projections(source.name),
+        telemetry: {
+          storeFailed: ({ projection, error }) => {
+            if (hasCode(error, 'TIDEMARK_QUERY_TIMEOUT')) tooLong.add(projection)
+          },
+        },
+      })
+    }),
+  )
+  for (const daemon of daemons) await daemon.waitUntilProjected({ timeoutMs: 60_000 })
+  const { name } = events
+  expect(seen).toEqual({
+    [`all of ${name}`]: 200,
+    [`rare of ${name}`]: 1,
+    [`all of ${name}[shelf=1]`]: 200,
+    [`rare of ${name}[shelf=1]`]: 1,
   })
-  await daemon.waitUntilProjected({ timeoutMs: 60_000 })
-  expect(seen).toMatchObject([{ position: 150n }])
+  expect([...tooLong].toSorted()).toEqual(Object.keys(seen).toSorted())
 })
 
 test('a poll that takes too long is ended by the server too', async () => {

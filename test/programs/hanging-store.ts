@@ -47,6 +47,7 @@ const daemon = createDaemon({
     order: source.order,
     filtersByType: source.filtersByType,
     isTransient: (error) => source.isTransient(error),
+    ...(source.wakeUps ? { wakeUps: source.wakeUps.bind(source) } : {}),
     open: async (request) => {
       await hang('source.open')
       return await source.open(request)
