@@ -6,7 +6,6 @@ import { type PageColumns, pageColumnsSql, type ReadAsText } from './page-column
 import type { PageRanges } from './page-range.ts'
 import { eventRowsSql } from './proof/event-rows.ts'
 import { type Read, readProvenRows, readRows, type Select } from './proof/proven-rows.ts'
-import { withQuickDates } from './quick-dates.ts'
 import type { KnownBackends } from './server/backends.ts'
 import { type Bind, plainSql, type Statement } from './statement.ts'
 
@@ -34,8 +33,7 @@ export async function loadPage<E>(
   const { ranges, columns } = known
   const request = from === undefined ? asked : { ...asked, after: from - 1n }
   const { limit, eventTypes } = request
-  const reading = { ...options, pool: withQuickDates(options.pool) }
-  const read = (select: Select): Promise<Read> => readPage(reading, known.backends, select, request)
+  const read = (select: Select): Promise<Read> => readPage(options, known.backends, select, request)
   const { upTo, positions: through } = await lookedThrough(options, ranges.of(eventTypes), request, read)
   const { asText } = columns
   const { rows, clock, bytes } = await ranges.learn(eventTypes, through, options.pool.queryTimeoutMs, () =>
