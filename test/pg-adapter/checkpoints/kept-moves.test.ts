@@ -54,14 +54,13 @@ test('on its second use of a connection a checkpoint is locked and moved by prep
 
 test('a client that does not know the pid of its backend is sent whole statements', async () => {
   const session = await db.session()
-  const pool: PgPool = {
-    connect: async () => ({
-      query: (text, values) => session.query(text, values),
-      release: () => {},
-      on: () => {},
-      removeListener: () => {},
-    }),
+  const client: PgClient = {
+    query: (text, values) => session.query(text, values),
+    release: () => {},
+    on: () => {},
+    removeListener: () => {},
   }
+  const pool: PgPool = { connect: async () => client }
   const { move, positions } = await movable(pool, ['a'])
   for (let n = 0; n < 4; n++) await move()
   expect(await positions()).toEqual(['4'])
