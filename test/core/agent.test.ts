@@ -429,7 +429,7 @@ describe('a wake-up', () => {
       await clock.sleep(200, new AbortController().signal)
       return reading({ head: BigInt(polls), settled: BigInt(polls), mark: BigInt(polls) })
     })
-    const { agent } = agentOn({ source, pollTimeShare: 0.02, pollIntervalMs: 500 }, clock)
+    const { agent } = agentOn({ source, pollDelayMs: 0, pollTimeShare: 0.02, pollIntervalMs: 500 }, clock)
     await clock.run(agent.start())
     polls = 0
     await clock.advance(7_000)
@@ -447,7 +447,7 @@ describe('a wake-up', () => {
       waiting?.('answer')
       return reading({ head: BigInt(polls), settled: BigInt(polls), mark: BigInt(polls) })
     })
-    const { agent } = agentOn({ source }, clock)
+    const { agent } = agentOn({ source, pollDelayMs: 0 }, clock)
     await clock.run(agent.start())
     polls = 0
     await clock.advance(4_000)

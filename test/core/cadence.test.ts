@@ -24,14 +24,19 @@ function waits(polls: number, outcome: { readonly behind: boolean }): number[] {
 }
 
 describe('polling', () => {
-  test('goes on at once while something moves, whatever the back-off was', () => {
+  test('goes on at once while something moves and more is out, whatever the back-off was', () => {
     expect(nextBackOffMs(cadence, { ...POLLED, moved: true, behind: true, backOffMs: 50 })).toBe(0)
-    expect(nextBackOffMs(cadence, { ...POLLED, moved: true, backOffMs: 1_000 })).toBe(0)
   })
 
-  test('of an idle store backs off from 1 ms to the poll interval and stays there', () => {
+  test('by a guess alone, where everything is settled, comes after pollDelayMs, and at once where that is 0', () => {
+    const settled = { ...POLLED, moved: true, backOffMs: 1_000 }
+    expect(nextBackOffMs(cadence, settled)).toBe(25)
+    expect(nextBackOffMs({ ...cadence, pollDelayMs: 0 }, settled)).toBe(0)
+  })
+
+  test('of an idle store backs off from pollDelayMs to the poll interval and stays there', () => {
     const idle = waits(15, { behind: false })
-    expect(idle.slice(0, 4)).toEqual([1, 2, 4, 8])
+    expect(idle.slice(0, 4)).toEqual([25, 50, 100, 200])
     expect(idle.at(-1)).toBe(1_000)
     expect(Math.max(...idle)).toBe(1_000)
   })

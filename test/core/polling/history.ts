@@ -125,9 +125,10 @@ class History {
   #answer(asked: Asked): void {
     this.#asked = undefined
     if (asked.kind === 'wait') {
-      // A wake-up comes at any time.
+      // A wake-up comes at any time, and often as soon as it counts.
       const leastMs = Math.max(asked.deafMs, asked.apartMs)
-      this.#nowMs += leastMs + Math.max(0, asked.longestMs - leastMs) * this.#random.next()
+      const furtherMs = Math.max(0, asked.longestMs - leastMs) * this.#random.next()
+      this.#nowMs += this.#random.chance(0.5) ? leastMs : leastMs + furtherMs
       this.#next({ kind: 'due' })
     } else if (this.#random.chance(0.05)) this.#fail(new Error('connection terminated'), true)
     else if (this.#random.chance(0.01)) this.#fail(new Error('a condition is violated'), false)

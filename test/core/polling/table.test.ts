@@ -346,11 +346,11 @@ describe('settled', () => {
   })
 })
 
-test('the rest after a poll is as long as the poll, and a wake-up shortens it to the quickest of the last ones', () => {
+test('the rest after a poll is as long as the poll and pollDelayMs, and a wake-up shortens it to the quickest of the last ones', () => {
   const { standing, commands } = step(STANDING.reading, INPUT.read, { savesSettled: false, storeMs: 6 })
-  expect(commands.at(-1)).toEqual({ kind: 'wait', deafMs: 2, apartMs: 0, longestMs: 6 })
+  expect(commands.at(-1)).toEqual({ kind: 'wait', deafMs: 2, apartMs: 0, longestMs: 31 })
   const idle = step(standing, [INPUT.due, INPUT.read], { savesSettled: false, storeMs: 6 })
-  expect(idle.commands.at(-1)).toEqual({ kind: 'wait', deafMs: 2, apartMs: 0, longestMs: 7 })
+  expect(idle.commands.at(-1)).toEqual({ kind: 'wait', deafMs: 2, apartMs: 0, longestMs: 56 })
 })
 
 test('polls that follow each other are pollDelayMs apart after a few, from begin to begin', () => {

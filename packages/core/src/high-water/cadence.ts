@@ -32,15 +32,18 @@ const LONGEST_WHILE_BEHIND_MS = 50
 const GROWTH_WHILE_IDLE = 2
 
 /**
- * None while events flow, growing from 1 ms when nothing does. Where everything is settled and the source tells of the next
- * append, there is nothing to be learned before it does.
+ * Where something stands in the way: none while events flow, growing from 1 ms. Where everything is settled and the source tells of
+ * the next append, there is nothing to be learned before it does; where nobody tells, a guess is no reason to poll any closer
+ * than `pollDelayMs`, so that the poll of an event that is told has not to keep apart from guesses.
  */
 export function nextBackOffMs(cadence: Cadence, { moved, behind, isTold, backOffMs }: PollOutcome): number {
-  if (isTold && !behind) return cadence.pollIntervalMs
-  if (moved) return 0
-  const growth = behind ? GROWTH_WHILE_BEHIND : GROWTH_WHILE_IDLE
-  const longest = behind ? Math.min(cadence.pollIntervalMs, LONGEST_WHILE_BEHIND_MS) : cadence.pollIntervalMs
-  return Math.min(longest, Math.max(FIRST_BACK_OFF_MS, backOffMs * growth))
+  const { pollIntervalMs, pollDelayMs } = cadence
+  if (isTold && !behind) return pollIntervalMs
+  const [growth, longestMs] = behind
+    ? [GROWTH_WHILE_BEHIND, Math.min(pollIntervalMs, LONGEST_WHILE_BEHIND_MS)]
+    : [GROWTH_WHILE_IDLE, pollIntervalMs]
+  const grownMs = moved ? 0 : Math.max(FIRST_BACK_OFF_MS, backOffMs * growth)
+  return Math.min(longestMs, Math.max(grownMs, behind ? 0 : pollDelayMs))
 }
 
 /**
