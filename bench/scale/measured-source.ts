@@ -17,7 +17,7 @@ export interface Costs {
   readonly page?: Cost
 }
 
-export const PAGE_EVENTS = 500
+const PAGE_EVENTS = 500
 const LOOK_EVERY_MS = 100
 
 /** A source on one connection, so that one backend serves it. */

@@ -98,7 +98,7 @@ export function sizeAfter(
  * What a batch takes whatever its size, by a line through the last ones: round trips, a commit. Where the server is far away
  * that is more than all else, and batches of fewer events would take as long. `before` where their sizes are too alike.
  */
-export function fixedMs(
+function fixedMs(
   pages: readonly Pick<HandledPage, 'events' | 'tookMs'>[],
   before: number | undefined,
 ): number | undefined {
