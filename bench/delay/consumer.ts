@@ -106,9 +106,9 @@ async function startGraphileWorker(connectionString: string, onHandled: OnHandle
     logger: SILENT,
     noHandleSignals: true,
     taskList: {
-      appended: (payload) => {
+      appended: async (payload) => {
         const { first, last } = payload as { first: number; last: number }
-        for (let n = first; n <= last; n++) onHandled(n)
+        for (let n = first; n <= last; n++) await onHandled(n)
       },
     },
   })

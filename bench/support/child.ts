@@ -35,7 +35,7 @@ export function startChild(program: string): Child {
 
 /** Of the program itself: ends it where that fails. */
 export function answerQuestions<Question>(answer: (question: Question) => Promise<Serializable>): void {
-  process.on('message', async (question: Question) => {
-    process.send?.(await answer(question))
+  process.on('message', (question: Question) => {
+    void answer(question).then((answered) => process.send?.(answered))
   })
 }

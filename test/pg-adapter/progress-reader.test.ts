@@ -91,11 +91,11 @@ test('a look that waits for a lock is ended by the server, and the next one is t
   })
   const waiting = reader.waitFor({ projection: 'orders', position: 1n })
   await eventually(async () => {
-    const { rows } = await db.pool.query(
+    const { rowCount } = await db.pool.query(
       `select from pg_locks where not granted and relation = '${events.schema}.checkpoints'::regclass`,
     )
-    expect(rows.length).toBe(1)
-  })
+    return rowCount
+  }).toBe(1)
   await holder.query('rollback')
   holder.release()
   await waiting
