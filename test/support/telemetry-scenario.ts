@@ -100,16 +100,16 @@ export async function telemetryScenario(
   orders.append()
   await wait(1_000)
 
-  // A gap that is filled, and one that is proven empty.
+  // A gap that is filled, and one that is proven empty: a poll sees each within a second.
   const slow = orders.begin()
   slow.append('a', {})
   orders.append()
-  await wait(300)
+  await wait(1_000)
   slow.commit()
   const undone = orders.begin()
   undone.append('a', {})
   orders.append()
-  await wait(300)
+  await wait(1_000)
   undone.rollback()
   await wait(500)
 
