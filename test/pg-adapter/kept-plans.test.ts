@@ -45,8 +45,8 @@ test('on its second use of a connection a poll is prepared there, and planned fo
   const pool = onePool()
   const agent = await agentOver({ pool, table: events.name, eventType: 'type' })
   for (let n = 0; n < 12; n++) await agent.waitFor(await events.append())
-  await agent.stop()
   const kept = await keptOn(pool)
+  await agent.stop()
   for (const part of ['as holders', 'as visible', 'as "isFlushed"', 'as "isKnownBackend"']) {
     expect(stepOf(kept, part), part).toBeDefined()
   }
@@ -79,7 +79,7 @@ test.each([
   await eventually(async () =>
     stepOf(await agent.freshReading().then(() => keptOn(pool)), LATE),
   ).toBeDefined()
-  await agent.stop()
+  // Not stopped yet: a poll that is cut off takes its connection along.
   const values = {
     [WINDOW]: '(19000, 24000)',
     'as "greatestVisible"': '(19990)',
@@ -95,6 +95,7 @@ test.each([
     const plan = explained?.rows[0]?.['QUERY PLAN'][0].Plan
     expect(plan && scansOf(plan), part).toEqual([expect.stringMatching(/^Index (Only )?Scan$/)])
   }
+  await agent.stop()
 })
 
 const PARTED = `create table events (position bigint generated always as identity,
@@ -135,9 +136,9 @@ test.each([
     await agent.waitFor(await events.append())
     return (await steps()).map((step) => Number(step?.[kind]) > 10)
   }).toEqual([true, true])
-  await agent.stop()
   const other = kind === 'custom_plans' ? 'generic_plans' : 'custom_plans'
   expect((await steps()).map((step) => step?.[other])).toEqual(['0', '0'])
+  await agent.stop()
 })
 
 test('a poll of a table that is parted by the position, which looks again too, goes on while an old partition is locked', async () => {
