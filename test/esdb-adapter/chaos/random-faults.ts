@@ -13,6 +13,9 @@ export interface RunOptions {
   readonly checkpoints: Checkpoints
 }
 
+/** After an unclean end batches have one event each for a while, which on a busy machine takes as long as it takes. */
+const LONGEST_BACKLOG_MS = 120_000
+
 /** One fault after another between the daemons of a process and their server, while events flow and while none do. */
 export async function randomFaults(
   random: Random,
@@ -30,7 +33,7 @@ export async function randomFaults(
     appending.catch(() => {})
     if (isAtRest) {
       const last = await writer.appendOne()
-      await until('everything has arrived', () => hasGot(rig, 'all', last))
+      await until('everything has arrived', () => hasGot(rig, 'all', last), LONGEST_BACKLOG_MS)
     } else {
       await untilArrived(rig.pool, 'all', 1 + random.below(share))
     }
