@@ -41,7 +41,8 @@ export async function expectAtLeastOnce(rig: ChaosRig, writer: Writer): Promise<
 
 /** Everything that has to arrive, in order, once the last of it has. */
 async function arrivedOf(rig: ChaosRig, writer: Writer): Promise<[string, readonly Row[]][]> {
-  const log = await readLog(rig)
+  // A refusal that nobody has met yet would meet this read.
+  const log = await until('the log is read', () => readLog(rig), 60_000)
   const ids = new Set(log.map(({ id }) => id))
   expect([...writer.acknowledged].filter((id) => !ids.has(id))).toEqual([])
   const expected: [string, readonly Row[]][] = []
