@@ -166,3 +166,17 @@ async function connectUntil<C extends PgClient>(pool: BoundedPool<C>, signal: Ab
     signal.removeEventListener('abort', stop)
   }
 }
+
+interface Socket {
+  readonly bytesRead: number
+  on(event: 'data', listener: () => void): unknown
+  removeListener(event: 'data', listener: () => void): unknown
+}
+
+/** node-postgres has its socket there, also one of TLS; others that have its shape may not. */
+export function socketOf(client: PgClient): Socket | undefined {
+  const { connection } = client as { readonly connection?: { readonly stream?: Partial<Socket> } }
+  const socket = connection?.stream
+  const isOne = typeof socket?.bytesRead === 'number' && typeof socket.on === 'function'
+  return isOne && typeof socket.removeListener === 'function' ? (socket as Socket) : undefined
+}

@@ -4,8 +4,9 @@ import type { ResolvedPostgresEventsOptions, TraceColumn } from './options.ts'
 import { eventRowsSql } from './proof/event-rows.ts'
 import type { PollMemory } from './proof/poll-memory.ts'
 import { readProvenRows, type Select } from './proof/proven-rows.ts'
+import { boundsSql, isInRunsSql } from './proof/runs-sql.ts'
 import type { KnownBackends } from './server/backends.ts'
-import type { Statement } from './statement.ts'
+import { asLiteral, type Statement } from './statement.ts'
 import { traceColumnName, traceparentOf } from './trace-column.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
@@ -57,7 +58,7 @@ function byIndexStatement(
   if (runs.length === 0) return fresh
   return (
     bind,
-  ) => `(select late.* from unnest(${bind('bigint[]', startsSql(runs))}, ${bind('bigint[]', endsSql(runs))}) as run (first, last)
+  ) => `(select late.* from unnest(${boundsSql(runs, 'from', bind)}, ${boundsSql(runs, 'to', bind)}) as run (first, last)
       cross join lateral (
         select ${columnsSql(options, 'true')} from ${table} e
         where e.${position} between run.first and run.last ${eventRowsSql(options)}
@@ -65,14 +66,6 @@ function byIndexStatement(
       ) late
       order by run.first, late.position::bigint limit ${MOST_APPEARED})
     union all (${fresh(bind)})`
-}
-
-function startsSql(runs: readonly Gap<bigint>[]): string {
-  return `array[${runs.map(({ from }) => from).join(', ')}]::bigint[]`
-}
-
-function endsSql(runs: readonly Gap<bigint>[]): string {
-  return `array[${runs.map(({ to }) => to).join(', ')}]::bigint[]`
 }
 
 function byIndex(request: LookRequest, { events: rows, layout }: Seen): Look {
@@ -91,10 +84,10 @@ function byIndex(request: LookRequest, { events: rows, layout }: Seen): Look {
   return { appeared, unseen, visible, through: throughOf(request, visible, isFull, NEW_POSITIONS), layout }
 }
 
-/** The run that a row is in is found by a search in halves: there may be many rows between the runs. */
+/** There may be many rows between the runs. */
 function byScanSql(options: Options, { runs, above, upTo = above + SCANNED_POSITIONS }: LookRequest): string {
   const { table, position } = options.sql
-  const late = `e.${position} <= (${endsSql(runs)})[width_bucket(e.${position}::bigint, ${startsSql(runs)})]`
+  const late = isInRunsSql(`e.${position}`, runs, asLiteral)
   return `select ${columnsSql(options, `e.${position} <= ${above}`)} from ${table} e
     where e.${position} <= ${upTo} and (e.${position} > ${above}${runs.length === 0 ? '' : ` or ${late}`})
       ${eventRowsSql(options)}

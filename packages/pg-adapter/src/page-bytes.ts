@@ -1,5 +1,5 @@
 import type { Page } from '@tidemark/core/adapter'
-import type { BoundedClient, BoundedPool, PgClient } from './client.ts'
+import { type BoundedClient, type BoundedPool, type PgClient, socketOf } from './client.ts'
 
 /** What part of a page that brought too much is asked for next. */
 const SMALLER = 32
@@ -67,18 +67,4 @@ async function queryWithin(
   } finally {
     socket.removeListener('data', onData)
   }
-}
-
-interface Socket {
-  readonly bytesRead: number
-  on(event: 'data', listener: () => void): unknown
-  removeListener(event: 'data', listener: () => void): unknown
-}
-
-/** node-postgres has its socket there, also one of TLS; others that have its shape may not. */
-function socketOf(client: PgClient): Socket | undefined {
-  const { connection } = client as { readonly connection?: { readonly stream?: Partial<Socket> } }
-  const socket = connection?.stream
-  const isOne = typeof socket?.bytesRead === 'number' && typeof socket.on === 'function'
-  return isOne && typeof socket.removeListener === 'function' ? (socket as Socket) : undefined
 }

@@ -1,8 +1,7 @@
 import type { Row } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
 import { TransactionLeftOpenError } from './errors.ts'
-import { IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
-import { limitSql, manyResults } from './transaction.ts'
+import { HAS_JUST_BEGUN, limitSql, unlessOpen } from './transaction.ts'
 
 /**
  * The first row of one select, for what is read again and again: two statements in place of five, since the server makes one
@@ -10,16 +9,9 @@ import { limitSql, manyResults } from './transaction.ts'
  * the time of an earlier message: an error, after which the connection has to be destroyed.
  */
 export async function readAlone(client: BoundedClient, select: string): Promise<Row | undefined> {
-  const sql = `select (now() = statement_timestamp())::text as "isAlone", r.* from (select) one
+  const sql = `select ${HAS_JUST_BEGUN} as "isAlone", r.* from (select) one
     left join lateral (select 'true' as "isThere", s.* from (${select}) s) r on true`
-  const rows = await client.query(`${limitSql(client)}; ${sql}`).then(
-    (results) => manyResults(results).at(-1)?.rows,
-    (error: unknown) => {
-      if (sqlState(error) !== IN_FAILED_SQL_TRANSACTION) throw error
-      throw new TransactionLeftOpenError({ cause: error })
-    },
-  )
-  const row = rows?.[0]
+  const row = (await unlessOpen(client, `${limitSql(client)}; ${sql}`)).at(-1)?.rows[0]
   if (row?.isAlone !== 'true') throw new TransactionLeftOpenError({})
   return row.isThere === 'true' ? row : undefined
 }

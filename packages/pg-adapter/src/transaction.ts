@@ -85,8 +85,11 @@ export async function beginForOthers(
 export function limitForOthers({ queryTimeoutMs }: Pick<BoundedClient, 'queryTimeoutMs'>): Statement {
   return () => `select set_config('${KEPT}', current_setting('statement_timeout'), true),
     set_config('statement_timeout', '${toSetting(queryTimeoutMs)}', true),
-    (transaction_timestamp() = statement_timestamp())::text as "hasJustBegun"`
+    ${HAS_JUST_BEGUN} as "hasJustBegun"`
 }
+
+/** Whether the transaction began with the message that runs this. */
+export const HAS_JUST_BEGUN = '(transaction_timestamp() = statement_timestamp())::text'
 
 const KEPT = 'tidemark.statement_timeout'
 export const THEIR_LIMIT: string = `set_config('statement_timeout', current_setting('${KEPT}'), true)`
@@ -96,7 +99,8 @@ export async function beginAlone(client: PgClient, sql: string): Promise<readonl
   return (await unlessOpen(client, `${BEGIN}; ${sql}`)).slice(2)
 }
 
-async function unlessOpen(client: PgClient, sql: string): Promise<readonly PgResult[]> {
+/** Sends it; a connection on which somebody has left a failed transaction open, or one that has read, is an error. */
+export async function unlessOpen(client: PgClient, sql: string): Promise<readonly PgResult[]> {
   try {
     return manyResults(await client.query(sql))
   } catch (error) {

@@ -12,6 +12,7 @@ import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { Bind, Statement } from '../statement.ts'
 import { eventRowsSql } from './event-rows.ts'
 import type { Inspection } from './inspection.ts'
+import { boundsSql, isInRunsSql } from './runs-sql.ts'
 
 type Options = Pick<
   ResolvedPostgresEventsOptions<unknown>,
@@ -100,9 +101,7 @@ export function lookAgain(
   const between = (first: string, last: string, andAlso: string): string =>
     visibleBetween(options, first, last, MOST_OF_ONE_RUN, andAlso)
   const bounds = (bind: Bind): [string, string] => [bind('bigint', `${lowest}`), bind('bigint', `${highest}`)]
-  // The run that a row is in is found by a search in halves.
-  const isInRun: Statement = (bind) => `and e.${position} <= (${boundsOf(watched, 'to', bind)})[
-        width_bucket(e.${position}::bigint, ${boundsOf(watched, 'from', bind)})]`
+  const isInRun: Statement = (bind) => `and ${isInRunsSql(`e.${position}`, watched, bind)}`
   if (together.length === 1) return asJson((bind) => `${between(...bounds(bind), isInRun(bind))} late`)
   if (!mayBeReadInPart) {
     return asJson((bind) => ofEach(together, (first, last) => between(first, last, isInRun(bind)))(bind))
@@ -124,7 +123,7 @@ function asJson(from: Statement): Statement {
 function ofEach(runs: readonly Gap<bigint>[], visible: (first: string, last: string) => string): Statement {
   return (
     bind,
-  ) => `unnest(${boundsOf(runs, 'from', bind)}, ${boundsOf(runs, 'to', bind)}) as run (first, last)
+  ) => `unnest(${boundsSql(runs, 'from', bind)}, ${boundsSql(runs, 'to', bind)}) as run (first, last)
     cross join lateral ${visible('run.first', 'run.last')} late`
 }
 
@@ -142,10 +141,6 @@ function visibleBetween(
       where e.${position} between ${first} and ${last} ${andAlso} ${eventRowsSql(options)}
       order by e.${position} limit ${most}
     )`
-}
-
-function boundsOf(runs: readonly Gap<bigint>[], end: keyof Gap<bigint>, bind: Bind): string {
-  return bind('bigint[]', `array[${runs.map((run) => run[end]).join(', ')}]::bigint[]`)
 }
 
 export function parseLateEvents(json: unknown): readonly LateEvent[] {

@@ -1,5 +1,5 @@
 import { type ClockReading, nowMs, SERVER_NOW_SQL } from '../append-time.ts'
-import { type BoundedClient, type PgClient, withConnection } from '../client.ts'
+import { type BoundedClient, socketOf, withConnection } from '../client.ts'
 import { PartitionsChangedError, PostgresConditionError } from '../errors.ts'
 import { quoteLiteral, quoteTexts } from '../identifiers.ts'
 import { tellBackend } from '../kept-statements.ts'
@@ -84,7 +84,7 @@ export async function readRows(
         then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise(bind)} end, ${SERVER_NOW_SQL} as now,
         pg_backend_pid()::text as pid ${hasPartitions ? `, ${partitionsAre}` : ''}`
   const sentAtMs = nowMs()
-  const bytesBefore = bytesReadOn(client.driver)
+  const bytesBefore = socketOf(client.driver)?.bytesRead
   try {
     const results = await sendMessage(
       client,
@@ -97,7 +97,7 @@ export async function readRows(
     tellBackend(client, String(checked?.rows[0]?.pid))
     const serverMs = Number(checked?.rows[0]?.now)
     const partitions = checked?.rows[0]?.partitions
-    const bytes = bytesReadOn(client.driver)
+    const bytes = socketOf(client.driver)?.bytesRead
     return {
       rows: read?.rows ?? [],
       partitions: typeof partitions === 'string' ? partitions : undefined,
@@ -125,21 +125,9 @@ function messageOf(
 ): Message {
   const statement: Statement = typeof select === 'string' ? () => select : select.statement
   const locks: Statement = (bind) => locksSql(statement(bind))
-  if (parted === undefined) {
-    const plans = typeof select === 'string' ? 'made anew' : select.plans
-    return { transactions: [[locks, statement, check]], plans }
-  }
-  const first = [lockTableSql(parted.table), `select ${parted.partitionsAre}`]
-  return { transactions: [[...first, locks, statement, check]], plans: 'made anew' }
-}
-
-/** How much has come over it so far. node-postgres has its socket there, also one of TLS; others that have its shape may not. */
-function bytesReadOn(client: PgClient): number | undefined {
-  const { connection } = client as {
-    readonly connection?: { readonly stream?: { readonly bytesRead?: unknown } }
-  }
-  const bytes = connection?.stream?.bytesRead
-  return typeof bytes === 'number' ? bytes : undefined
+  const first = parted === undefined ? [] : [lockTableSql(parted.table), `select ${parted.partitionsAre}`]
+  const plans = typeof select === 'string' || parted !== undefined ? 'made anew' : select.plans
+  return { transactions: [[...first, locks, statement, check]], plans }
 }
 
 /** The last visible position up to `settled`: one look at the index, on a known backend. */
