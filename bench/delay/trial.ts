@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
+import type { PgBouncer } from '@tidemark-internal/embedded-postgres/pgbouncer'
 import { machineNowMs } from '../mark/writers-protocol.ts'
 import { startChild } from '../support/child.ts'
 import { createDatabase, openTransaction } from '../support/database.ts'
@@ -16,6 +17,8 @@ export interface Trial {
   readonly withOpenTransaction: boolean
   /** Of Tidemark's daemon. @default its defaults */
   readonly cadence?: Cadence
+  /** What the consumer connects through. @default nothing */
+  readonly pooler?: PgBouncer | undefined
 }
 
 /** With what the consumer's backends have cost. */
@@ -42,7 +45,7 @@ export async function runTrial(
   const admin = await createDatabase(server, database)
   await admin.query(`${CREATE_EVENTS}; create table elsewhere (n int); create extension pg_stat_statements`)
   const connectionString = server.connectionString(database)
-  const asConsumer = new URL(connectionString)
+  const asConsumer = new URL(trial.pooler?.connectionString(database) ?? connectionString)
   asConsumer.username = CONSUMER_ROLE
   await prepare(trial.consumer, connectionString)
   const unrelated = trial.withOpenTransaction ? await openTransaction(admin) : undefined

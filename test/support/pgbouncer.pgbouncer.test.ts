@@ -1,7 +1,7 @@
+import { hasPgBouncer, startPgBouncer } from '@tidemark-internal/embedded-postgres/pgbouncer'
 import { Client } from 'pg'
 import { expect, test } from 'vitest'
 import { ownServer } from './database.ts'
-import { hasPgBouncer, startPgBouncer } from './pgbouncer.ts'
 
 test.skipIf(!hasPgBouncer)('passes transactions on to the server behind it', async () => {
   const server = await ownServer()

@@ -1,10 +1,10 @@
 import { auditCommits, diagnose } from '@tidemark/pg-adapter'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
+import { hasPgBouncer, type PgBouncer, startPgBouncer } from '@tidemark-internal/embedded-postgres/pgbouncer'
 import { Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ownServer } from '../../support/database.ts'
 import { fileDatabase } from '../../support/event-table.ts'
-import { hasPgBouncer, type PgBouncer, startPgBouncer } from '../../support/pgbouncer.ts'
 
 describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
   let server: EmbeddedPostgres

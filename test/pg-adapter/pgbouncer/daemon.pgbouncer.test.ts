@@ -1,6 +1,7 @@
 import { createProgressReader } from '@tidemark/core'
 import { postgresEvents } from '@tidemark/pg-adapter'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
+import { hasPgBouncer, type PgBouncer, startPgBouncer } from '@tidemark-internal/embedded-postgres/pgbouncer'
 import { Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ownServer } from '../../support/database.ts'
@@ -16,7 +17,6 @@ import {
   recorder,
   startDaemon,
 } from '../../support/event-table.ts'
-import { hasPgBouncer, type PgBouncer, startPgBouncer } from '../../support/pgbouncer.ts'
 
 describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
   let server: EmbeddedPostgres

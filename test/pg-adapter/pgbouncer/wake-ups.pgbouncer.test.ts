@@ -1,10 +1,10 @@
 import type { PostgresEventsOptions } from '@tidemark/pg-adapter'
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
+import { hasPgBouncer, startPgBouncer } from '@tidemark-internal/embedded-postgres/pgbouncer'
 import { Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ownServer } from '../../support/database.ts'
 import { agentOver, eventually, fileDatabase } from '../../support/event-table.ts'
-import { hasPgBouncer, startPgBouncer } from '../../support/pgbouncer.ts'
 
 /** Far beyond a test's time: what is seen earlier was told by a wake-up. */
 const NEVER_MS = 600_000

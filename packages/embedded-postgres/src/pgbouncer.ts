@@ -3,15 +3,12 @@ import { once } from 'node:events'
 import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type EmbeddedPostgres,
-  freePort,
-  serverAccount,
-  temporaryRoot,
-} from '@tidemark-internal/embedded-postgres'
 import { Client } from 'pg'
+import { serverAccount, temporaryRoot } from './account.ts'
+import { freePort } from './free-port.ts'
+import type { EmbeddedPostgres } from './start-postgres.ts'
 
-/** Tests that need it are skipped where it is not installed, and fail all the same in CI, which installs it. */
+/** What needs it is skipped where it is not installed, and fails all the same in CI, which installs it. */
 export const hasPgBouncer: boolean =
   process.env.CI === 'true' || spawnSync('pgbouncer', ['--version']).error === undefined
 
@@ -20,10 +17,11 @@ export interface PgBouncer {
   stop(): Promise<void>
 }
 
-/** A pooler in transaction mode in front of that server; settings as in the section `[pgbouncer]`. */
+/** A pooler in transaction mode in front of that server, which knows all by one role; settings as in the section `[pgbouncer]`. */
 export async function startPgBouncer(
   server: EmbeddedPostgres,
   settings: Readonly<Record<string, string>> = {},
+  user = 'postgres',
 ): Promise<PgBouncer> {
   const account = serverAccount()
   const folder = await mkdtemp(join(temporaryRoot(account), 'tidemark-pgbouncer-'))
@@ -41,7 +39,7 @@ export async function startPgBouncer(
     config,
     [
       '[databases]',
-      `* = host=${server.host} port=${server.port} user=postgres`,
+      `* = host=${server.host} port=${server.port} user=${user}`,
       '[pgbouncer]',
       ...Object.entries(all).map(([name, value]) => `${name} = ${value}`),
       '',
@@ -55,7 +53,7 @@ export async function startPgBouncer(
     stdio: ['ignore', 'ignore', 'inherit'],
     ...account,
   })
-  // Where the test process ends early, so does the pooler.
+  // Where this process ends early, so does the pooler.
   const kill = () => child.kill('SIGKILL')
   process.once('exit', kill)
 
