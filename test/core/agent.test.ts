@@ -45,12 +45,15 @@ function telling() {
   const told: WakeUp<bigint>[] = []
   const state = {
     polls: 0,
+    /** What polls were told that they were woken up for. */
+    heeded: [] as (bigint | undefined)[],
     next: reading({ head: 1n, settled: 1n, mark: 1n }),
     isOver: false,
     wake: () => {},
   }
-  const source = scripted(() => {
+  const source = scripted(({ told }) => {
     state.polls++
+    state.heeded.push(told)
     return state.next
   })
   const wakeUps = async function* (signal: AbortSignal): AsyncGenerator<WakeUp<bigint>> {
@@ -387,6 +390,16 @@ describe('a wake-up', () => {
       expect(await polls(() => tell(2n))).toBe(1)
       // As a number that was read while a writer was at it: too high.
       expect(await polls(() => tell(34n))).toBe(1)
+    })
+
+    test('tells one poll what it was woken up for', async () => {
+      const { polls, tell, state } = await started()
+      state.heeded.length = 0
+      await polls(() => tell(34n))
+      await polls(() => tell(1n))
+      state.next = reading({ head: 35n, settled: 1n, mark: 1n })
+      await polls(() => tell(35n))
+      expect(state.heeded.slice(0, 3)).toEqual([34n, 35n, undefined])
     })
 
     test('leaves polls as they are while a transaction is open', async () => {
@@ -879,7 +892,7 @@ describe('settled', () => {
     const { agent } = agentOn({ source, checkpoints, pollIntervalMs: 50 }, clock)
     await agent.start()
     for (let n = 1n; n <= 100n; n++) {
-      box.next = reading({ head: n, settled: n, mark: n })
+      box.next = reading({ head: n, settled: n })
       await clock.advance(50)
     }
     await clock.advance(2_000)

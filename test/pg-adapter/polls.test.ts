@@ -1,4 +1,5 @@
 import { postgresEvents } from '@tidemark/pg-adapter'
+import type { PoolClient } from 'pg'
 import { expect, test } from 'vitest'
 import { systemClock } from '../../packages/core/src/kernel/clock.ts'
 import {
@@ -11,6 +12,7 @@ import {
   recorder,
   startDaemon,
 } from '../support/event-table.ts'
+import { pollOf } from '../support/poll.ts'
 
 const db = fileDatabase()
 
@@ -197,4 +199,36 @@ test('while idle an agent sends the server one message an interval, and asks for
   await agent.freshReading()
   expect(messages).toHaveLength(1)
   expect(messages[0]).not.toMatch(/pg_locks/)
+})
+
+test('a poll of an idle store is one message: a look whether there is more, or all of it where a wake-up told that there is', async () => {
+  const events = await db.events()
+  await events.append(2)
+  const pool = db.newPool({ max: 1 })
+  let messages = 0
+  pool.on('connect', (client: PoolClient) => {
+    const send = client.query.bind(client) as (...args: unknown[]) => unknown
+    client.query = ((...args: unknown[]) => {
+      messages++
+      return send(...args)
+    }) as typeof client.query
+  })
+  const source = postgresEvents({ pool, table: events.name })
+  let previous = await pollOf(source)
+  const messagesOf = async (told?: bigint): Promise<number> => {
+    const before = messages
+    previous = await pollOf(source, previous, [], told)
+    return messages - before
+  }
+  // Each kind of poll is prepared on its second use.
+  for (let n = 0; n < 3; n++) await messagesOf(await events.append())
+  for (let n = 0; n < 3; n++) await messagesOf()
+  expect(await messagesOf()).toBe(1)
+  expect(await messagesOf(previous.head)).toBe(1)
+  const told = await events.append()
+  expect(await messagesOf(told)).toBe(1)
+  expect(previous).toMatchObject({ head: told, settled: told, mark: told })
+  // Nobody has told.
+  await events.append()
+  expect(await messagesOf()).toBe(2)
 })

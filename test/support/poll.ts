@@ -7,10 +7,18 @@ export async function pollOf<P>(
   source: EventSource<P, unknown>,
   previous?: HighWaterReading<P>,
   stored: readonly StoredProgress<P>[] = [],
+  told?: P,
 ): Promise<HighWaterReading<P>> {
   const signal = never()
   const opened = previous
     ? { incarnation: previous.incarnation, memory: undefined }
     : await source.open({ signal })
-  return await source.readHighWater({ previous, opened, stored, sharesLog: true, signal })
+  return await source.readHighWater({
+    previous,
+    opened,
+    stored,
+    sharesLog: true,
+    signal,
+    ...(told === undefined ? {} : { told }),
+  })
 }

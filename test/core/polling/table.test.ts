@@ -323,10 +323,20 @@ describe('settled', () => {
   const asks = (saved: Standing<bigint>['saved'], now = FURTHER, by: Partial<Context<bigint>> = {}) =>
     step({ ...STANDING.reading, saved }, { kind: 'read', reading: now }, by).standing.phase === 'saving'
 
+  const ROLLED_BACK = { ...FURTHER, mark: READING.mark }
+
   test('is saved a second after it was saved last, if it has moved', () => {
-    expect(asks(SAVED)).toBe(true)
-    expect(asks({ ...SAVED, atMs: NOW_MS - 999 })).toBe(false)
+    expect(asks(SAVED, ROLLED_BACK)).toBe(true)
+    expect(asks({ ...SAVED, atMs: NOW_MS - 999 }, ROLLED_BACK)).toBe(false)
     expect(asks(SAVED, READING)).toBe(false)
+  })
+
+  test.each([
+    ['events come, whose checkpoints carry it', FURTHER],
+    ['something stands in the way', { ...ROLLED_BACK, head: 12n }],
+  ])('is saved every 10 s while %s: a save keeps the next poll waiting', (_, now) => {
+    expect(asks({ ...SAVED, atMs: NOW_MS - 10_000 }, now)).toBe(true)
+    expect(asks({ ...SAVED, atMs: NOW_MS - 9_999 }, now)).toBe(false)
   })
 
   test('is saved anew in another incarnation, though its number is the same', () => {

@@ -5,6 +5,7 @@ import { isReached, type PositionOrder } from '../ports/position.ts'
 export class Hints<P> {
   #untaken: { readonly wakeUp: WakeUp<P> | undefined } | undefined
   #isTold = false
+  #heeded: P | undefined
 
   /** Whether the source tells of whatever is appended next. */
   get isTold(): boolean {
@@ -21,7 +22,18 @@ export class Hints<P> {
     const hint = this.#untaken
     this.#untaken = undefined
     if (hint === undefined) return false
-    return hint.wakeUp === undefined || !isReached(order, hint.wakeUp.handedOut, head)
+    if (hint.wakeUp === undefined) return true
+    const { handedOut } = hint.wakeUp
+    if (isReached(order, handedOut, head)) return false
+    this.#heeded = handedOut
+    return true
+  }
+
+  /** What the next poll was woken up for, where that is known. One poll is told. */
+  takeHeeded(): P | undefined {
+    const heeded = this.#heeded
+    this.#heeded = undefined
+    return heeded
   }
 
   /** Nothing more is told. Answers whether the polls have relied on it. */

@@ -112,7 +112,7 @@ function accept<P>(standing: Standing<P>, reading: HighWaterReading<P>, context:
   const { order } = context
   if (poll.run === undefined) return goOn(standing, poll)
   const moved = hasMoved(order, poll.before, reading)
-  const isSaving = context.savesSettled && isSaveDue(lastSaved, reading, order, context.nowMs)
+  const isSaving = context.savesSettled && isSaveDue(standing, reading, order, context.nowMs)
   const accepted: Standing<P> = {
     phase: isSaving ? 'saving' : 'resting',
     shown: { state: 'polling', error: undefined },

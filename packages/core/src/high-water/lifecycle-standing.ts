@@ -126,19 +126,24 @@ export function isBehind<P>(order: PositionOrder<P>, { head, settled }: HighWate
 
 /** Settled positions without a checkpoint are stored at most once a second. */
 const SAVE_SETTLED_EVERY_MS = 1_000
+/** While events come, checkpoints carry it, and a save would keep the next poll, and so an event, waiting. */
+const SAVE_SETTLED_BESIDE_EVENTS_EVERY_MS = 10_000
 
 /**
  * If nothing is projected, no checkpoint carries the settled position. It is stored by itself, so that a restart goes
  * on from it.
  */
 export function isSaveDue<P>(
-  saved: Standing<P>['saved'],
-  { settled, incarnation }: HighWaterReading<P>,
+  { saved, poll: { before } }: Pick<Standing<P>, 'saved' | 'poll'>,
+  reading: HighWaterReading<P>,
   order: PositionOrder<P>,
   nowMs: number,
 ): boolean {
+  const { settled, mark, incarnation } = reading
   if (settled === undefined) return false
   if (saved === undefined) return true
-  if (nowMs - saved.atMs < SAVE_SETTLED_EVERY_MS) return false
+  const isQuiet = !isBehind(order, reading) && isReached(order, mark, before?.mark)
+  const leastMs = isQuiet ? SAVE_SETTLED_EVERY_MS : SAVE_SETTLED_BESIDE_EVENTS_EVERY_MS
+  if (nowMs - saved.atMs < leastMs) return false
   return saved.reading.incarnation !== incarnation || !isReached(order, settled, saved.reading.settled)
 }

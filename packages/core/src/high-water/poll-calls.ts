@@ -17,23 +17,28 @@ export type OnLate = (events: readonly LateEvent[], signal: AbortSignal) => Prom
 
 type Waiting = NonNullable<HighWaterRequest<unknown>['waiting']>
 
+/** What is known beside the polls; see `HighWaterRequest`. */
+interface Known<P> {
+  projected(): P | undefined
+  told(): P | undefined
+}
+
 /** The calls that polls are made of: of a source, and of the checkpoint store that remembers how far it was read. */
 export class PollCalls<P> {
   readonly #options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints'>
   readonly #signal: AbortSignal
-  readonly #projected: () => P | undefined
+  readonly #known: Known<P>
   readonly #onLate: OnLate
 
   constructor(
     options: Pick<ResolvedHighWaterAgentOptions<P>, 'source' | 'checkpoints'>,
     signal: AbortSignal,
-    /** See `HighWaterRequest.projected`. */
-    projected: () => P | undefined,
+    known: Known<P>,
     onLate: OnLate,
   ) {
     this.#options = options
     this.#signal = signal
-    this.#projected = projected
+    this.#known = known
     this.#onLate = onLate
   }
 
@@ -58,10 +63,12 @@ export class PollCalls<P> {
   async read(request: ReadRequest<P>, waiting: Waiting): Promise<HighWaterReading<P>> {
     const { source, checkpoints } = this.#options
     const toDecide = checkpoints?.toDecide?.(source.name)
+    const told = this.#known.told()
     try {
       return await source.readHighWater({
         ...request,
-        projected: this.#projected(),
+        projected: this.#known.projected(),
+        ...(told === undefined ? {} : { told }),
         ...(toDecide === undefined ? {} : { toDecide }),
         signal: this.#signal,
         waiting,

@@ -48,7 +48,8 @@ export class PollingAgent<P> implements AsyncDisposable {
     this.#options = options
     this.#session = session
     this.#reports = new AgentReports(options, session)
-    this.#calls = new PollCalls(options, this.#stopping.signal, projected, onLate)
+    const told = () => this.#hints.takeHeeded()
+    this.#calls = new PollCalls(options, this.#stopping.signal, { projected, told }, onLate)
     this.#pause = new PollPause(options.clock, this.#stopping.signal)
   }
 

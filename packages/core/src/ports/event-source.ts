@@ -106,6 +106,8 @@ export interface HighWaterRequest<P> {
   readonly former?: HighWaterReading<P> | undefined
   /** Up to here every projection of this process has handled what there was; `undefined`: not known. */
   readonly projected?: P | undefined
+  /** What a wake-up has told that this poll is the first to heed. A source needs not ask by itself whether there is anything new. */
+  readonly told?: P
   /** What an operator runs once the store went back, for the message: how the checkpoints are kept, or begun anew. */
   readonly toDecide?: string
   /** Fires when nobody waits for the answer any more: the poll rejects at once. */

@@ -14,7 +14,7 @@ import { neededProgress } from './stored-progress.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
-/** One poll in proof mode: a probe while nothing is open, the three steps and the settlement otherwise. */
+/** One poll in proof mode: a probe while nothing is open, and nothing new was told; the three steps and the settlement otherwise. */
 export async function readProvenHighWater(
   options: Options,
   { backends, former }: SourceMemory,
@@ -29,7 +29,7 @@ export async function readProvenHighWater(
   const looks = !options.isTakenAhead && isLookDue(memory.look, askedAtMs, memory.inspection)
   const watched = looks ? memory.watched : []
   const look = looks ? { atMs: askedAtMs, newRuns: 0 } : memory.look
-  if (isIdle(memory) && !isComparisonDue(memory, performance.now())) {
+  if (isIdle(memory) && !isNews(request.told, memory) && !isComparisonDue(memory, performance.now())) {
     const { inspection, sequence, settlement } = memory
     const found = { inspection, sequence, watched, knownBackends }
     if (await probe(options, found, settlement.lastHandedOut, signal)) {
@@ -70,4 +70,9 @@ export async function readProvenHighWater(
     detached: detachedSince(memory.detached, memory.inspection, inspection, memory.handled.upTo),
     pending: memory.pending,
   })
+}
+
+/** A probe would find no more than that there is something to poll for, and cost an event a round trip. */
+function isNews(told: bigint | undefined, { settlement: { lastHandedOut } }: PollMemory): boolean {
+  return told !== undefined && (lastHandedOut === undefined || told > lastHandedOut)
 }
