@@ -5,7 +5,7 @@ const postgres = 'packages/pg-adapter/src'
 
 /** What every part of the Postgres adapter may use: names, errors, connections, transactions, statements, options. */
 const POSTGRES_FLOOR =
-  '(identifiers|errors|sql-state|client|query-timeout|transaction|statement|kept-statements|message|options|append-time)[.]ts$'
+  '(identifiers|errors|sql-state|client|query-timeout|transaction|statement|kept-statements|statement-name|message|options|append-time)[.]ts$'
 
 /**
  * Files below `from` import nothing of `within` but `allowed`. `$1` in `allowed` stands for what the first group of `from`

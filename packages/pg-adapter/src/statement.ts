@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { statementName } from './statement-name.ts'
 
 /**
  * A select of which `bind` writes the values. So it is one text where they are literals, and one plan for all values where
@@ -37,7 +37,7 @@ export function prepared(statement: Statement): Prepared {
   })
   const inParentheses = (list: readonly string[]): string => (list.length === 0 ? '' : `(${list.join(', ')})`)
   const signature = inParentheses(types)
-  const name = `tidemark_${createHash('sha256').update(`${signature} ${text}`).digest('hex').slice(0, 32)}`
+  const name = statementName(`${signature} ${text}`)
   return {
     name,
     prepareSql: `prepare ${name} ${signature} as ${text}`,
