@@ -68,3 +68,50 @@ test('a table may be altered again and again under a daemon, whatever language i
   for (const name of ['all', 'some']) expect(await handledBy(db.pool, events, name)).toEqual(everything)
   expect(blamed).toEqual([])
 })
+
+test('columns are added under a daemon: after each the connection keeps its statements again, and each event is handled once', async () => {
+  const events = await db.events(`create sequence numbers;
+    create table events (position bigint primary key default nextval('numbers'), type text not null default 'a');
+    ${HANDLED}`)
+  const pool = speakingAnotherLanguage(db.newPool({ max: 1 }))
+  const blamed: unknown[] = []
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool, table: events.name, eventType: 'type' }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [recorder(events, 'all'), recorder(events, 'some', { eventTypes: ['a', 'b'] })],
+    telemetry: {
+      handlerFailed: ({ error, attempt }) => {
+        if (attempt > 0) blamed.push(error)
+      },
+    },
+  })
+  const append = async (times: number) => {
+    for (let n = 0; n < times; n++) {
+      await events.append()
+      await daemon.waitUntilProjected()
+    }
+  }
+  /** When the oldest statement was prepared that is kept on the connection, and whose backend that is. */
+  const kept = async () => {
+    const client = await pool.connect()
+    const { rows } =
+      await client.query(`select pg_backend_pid() as pid, count(*)::int as statements, min(prepare_time) as oldest,
+      count(*) filter (where statement like '%rows with ties%')::int as pages from pg_prepared_statements`)
+    client.release()
+    return rows[0]
+  }
+  await append(6)
+  const { pid } = await kept()
+  for (let round = 1; round <= 6; round++) {
+    await events.run(`alter table events add column more_${round} text`)
+    const [{ now }] = (await db.pool.query('select clock_timestamp() as now')).rows
+    await append(4)
+    const again = await kept()
+    expect(again).toMatchObject({ pid })
+    expect(again.pages).toBeGreaterThan(0)
+    expect(again.oldest.getTime()).toBeGreaterThanOrEqual(now.getTime())
+  }
+  const everything = await appended(db.pool, events)
+  for (const name of ['all', 'some']) expect(await handledBy(db.pool, events, name)).toEqual(everything)
+  expect(blamed).toEqual([])
+})

@@ -8,7 +8,7 @@ import {
   watchedPostgresEvents,
 } from '@tidemark/pg-adapter'
 import type { Pool, PoolClient } from 'pg'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { tellBackend } from '../../packages/pg-adapter/src/kept-statements.ts'
 import { type Message, sendMessage } from '../../packages/pg-adapter/src/message.ts'
 import { boundedClient } from '../../packages/pg-adapter/src/query-timeout.ts'
@@ -174,7 +174,7 @@ const PAGE = 'rows with ties'
 const RUNS_OF_LOOK = 'cross join lateral'
 const RUNS = "('{20001}'::bigint[], '{20001}'::bigint[])"
 
-test('whoever shares the pool may discard what was prepared: the poll is sent without, and no more is prepared', async () => {
+test('whoever shares the pool may discard what was prepared: the poll is sent all the same, and prepared anew', async () => {
   const events = await db.events()
   const pool = onePool()
   const agent = await agentOver({ pool, table: events.name })
@@ -183,7 +183,7 @@ test('whoever shares the pool may discard what was prepared: the poll is sent wi
   await pool.query('discard all')
   for (let n = 0; n < 3; n++) await agent.waitFor(await events.append())
   expect(agent.status()).toMatchObject({ state: 'polling', mark: 6n })
-  expect(await keptOn(pool)).toEqual([])
+  expect(stepOf(await keptOn(pool), 'as visible')).toBeDefined()
 })
 
 test('a connection that leads to another backend than before, as behind a pooler, is polled all the same', async () => {
@@ -225,22 +225,94 @@ test('a client that does not know the pid of its backend is sent whole statement
   expect((await session.query('select from pg_prepared_statements')).rowCount).toBe(0)
 })
 
-test('a plan that the table has outgrown is given up, and the message sent again without it', async () => {
+/** Sends messages on one connection that is told to lead to its own backend, and counts what is sent for them. */
+async function keepingClient() {
+  const client = await onePool().connect()
+  onTestFinished(() => client.release(true))
+  let sent = 0
+  const counted: PgClient = Object.assign(Object.create(client), {
+    query: (text: string, values?: unknown[]) => {
+      sent++
+      return client.query(text, values)
+    },
+  })
+  const bounded = boundedClient(counted, 10_000)
+  tellBackend(bounded, String((await client.query('select pg_backend_pid() as pid')).rows[0].pid))
+  /** The rows of the steps, and how many messages that took. */
+  const rowsOf = async (...steps: Message['transactions'][number]) => {
+    sent = 0
+    const results = await sendMessage(bounded, { transactions: [steps], plans: 'kept' })
+    return { rows: results.slice(1).flatMap(({ rows }) => rows), sent }
+  }
+  return { client, rowsOf }
+}
+
+test('statements that the table has outgrown are prepared anew, and the message is sent again', async () => {
   const events = await db.events('create table events (position int, other text)')
   await events.run("insert into events values (1, 'a')")
-  const client = await onePool().connect()
-  const bounded = boundedClient(client, 10_000)
-  const message: Message = {
-    transactions: [[() => `select * from ${events.name}`], [(bind) => `select ${bind('text', "'b'")} as b`]],
-    plans: 'kept',
+  const { client, rowsOf } = await keepingClient()
+  const read = () =>
+    rowsOf(
+      () => `select * from ${events.name}`,
+      (bind) => `select ${bind('text', "'b'")} as b`,
+    )
+  expect(await read()).toEqual({ rows: [{ position: 1, other: 'a' }, { b: 'b' }], sent: 2 })
+  expect(await read()).toMatchObject({ sent: 1 })
+  for (const change of ['alter position type text', 'add column third int', 'drop column other']) {
+    await events.run(`alter table events ${change}`)
+    const { rows } = await read()
+    expect(rows).toEqual([(await client.query(`select * from ${events.name}`)).rows[0], { b: 'b' }])
+    expect(await read()).toEqual({ rows, sent: 1 })
+    expect(await keptOn(client)).toHaveLength(3)
   }
-  const rows = async () => (await sendMessage(bounded, message)).flatMap((result) => result.rows)
-  tellBackend(bounded, String((await client.query('select pg_backend_pid() as pid')).rows[0].pid))
-  expect(await rows()).toMatchObject([{}, { position: 1, other: 'a' }, {}, { b: 'b' }])
-  expect(await keptOn(client)).toHaveLength(3)
-  await events.run('alter table events alter position type text')
-  expect(await rows()).toEqual([{ position: '1', other: 'a' }, { b: 'b' }])
-  client.release(true)
+})
+
+test('where what was prepared is discarded after each use, no more is prepared in the end', async () => {
+  const { client, rowsOf } = await keepingClient()
+  const read = () => rowsOf((bind) => `select ${bind('int', '1')} as one`)
+  const sent: number[] = []
+  for (let n = 0; n < 15; n++) {
+    await client.query('discard all')
+    const answer = await read()
+    expect(answer.rows).toEqual([{ one: 1 }])
+    sent.push(answer.sent)
+  }
+  // What fails, a look at what is there, what prepares it, and the message again; after ten times the message alone.
+  expect(sent).toEqual([2, ...Array(9).fill(4), 3, 1, 1, 1, 1])
+  expect(await keptOn(client)).toEqual([])
+})
+
+test('whatever was discarded, it is prepared anew for ever where it is of use in between', async () => {
+  const { client, rowsOf } = await keepingClient()
+  const read = () => rowsOf((bind) => `select ${bind('int', '1')} as one`)
+  for (let n = 0; n < 12; n++) {
+    for (let use = 0; use < 101; use++) await read()
+    await client.query('discard all')
+  }
+  await read()
+  expect(await read()).toEqual({ rows: [{ one: 1 }], sent: 1 })
+})
+
+test('what somebody else has prepared there under the same names is executed', async () => {
+  const { client, rowsOf } = await keepingClient()
+  const read = (rows: typeof rowsOf) => rows((bind) => `select ${bind('int', '1')} as one`)
+  await read(rowsOf)
+  const query: PgClient['query'] = (text, values) => client.query(text, values)
+  const other = boundedClient(Object.assign(Object.create(client), { query }), 10_000)
+  tellBackend(other, String((await client.query('select pg_backend_pid() as pid')).rows[0].pid))
+  const message: Message = { transactions: [[(bind) => `select ${bind('int', '1')} as one`]], plans: 'kept' }
+  expect((await sendMessage(other, message))[1]?.rows).toEqual([{ one: 1 }])
+  expect(await read(rowsOf)).toEqual({ rows: [{ one: 1 }], sent: 1 })
+  expect(await keptOn(client)).toHaveLength(2)
+})
+
+test('of statements whose text changes again and again, a backend keeps a hundred at most', async () => {
+  const { client, rowsOf } = await keepingClient()
+  for (let n = 0; n < 250; n++) {
+    expect(await rowsOf(() => `select ${n} as n`)).toMatchObject({ rows: [{ n }] })
+    expect((await keptOn(client)).length).toBeLessThanOrEqual(100)
+  }
+  expect(await rowsOf(() => 'select 249 as n')).toMatchObject({ sent: 1 })
 })
 
 test('a table that is rewritten while a poll waits for its lock is not taken for an empty one', async () => {

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
 
+/** What every name of a prepared statement matches, as a pattern of SQL. */
+export const STATEMENT_NAME = '^tidemark_[0-9a-f]{32}$'
+
 function hashed(text: string): string {
   return `tidemark_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
 }
