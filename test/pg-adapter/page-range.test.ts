@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { QueryTimeoutError } from '../../packages/pg-adapter/src/errors.ts'
 import { PageRanges, rangeAfterPage, rangeAfterTimeout } from '../../packages/pg-adapter/src/page-range.ts'
 
@@ -45,6 +45,42 @@ test('where nothing takes long any more there is no range, and no number grows f
     expect(pages).toBeLessThan(100)
     range = rangeAfterPage(range, 0, LIMIT_MS)
   }
+})
+
+const TRANSACTION_TIMEOUT = Object.assign(new Error('terminating connection'), { code: '25P04' })
+const READ_TIMEOUT = new Error('Query read timeout')
+const wrapped = (cause: Error) => new Error('failed', { cause: new Error('of this pool', { cause }) })
+
+test.each([
+  ['queryTimeoutMs', new QueryTimeoutError(LIMIT_MS)],
+  ['transaction_timeout', TRANSACTION_TIMEOUT],
+  ["transaction_timeout, told in an error of the pool's own", wrapped(TRANSACTION_TIMEOUT)],
+  ['query_timeout of node-postgres', READ_TIMEOUT],
+  ["query_timeout of node-postgres, told in an error of the pool's own", wrapped(READ_TIMEOUT)],
+])('a page that was ended by %s is followed by a narrower one', async (_, error) => {
+  const ranges = new PageRanges()
+  const learnt = ranges.learn(undefined, 1_000n, LIMIT_MS, () => Promise.reject(error))
+  await expect(learnt).rejects.toBe(error)
+  expect(ranges.of(undefined)).toBe(100n)
+})
+
+test("a limit of somebody else's that has ended a page is known from then on: pages that come near it become no wider", async () => {
+  let nowMs = 0
+  const now = vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
+  const ranges = new PageRanges()
+  const page = async (tookMs: number, error?: Error) => {
+    const read = async () => {
+      nowMs += tookMs
+      if (error) throw error
+    }
+    await ranges.learn(undefined, ranges.of(undefined) ?? 1_000n, 30_000, read).catch(() => {})
+    return ranges.of(undefined)
+  }
+  expect(await page(800, READ_TIMEOUT)).toBe(100n)
+  expect(await page(90)).toBe(200n)
+  expect(await page(180)).toBe(200n)
+  expect(await page(500)).toBe(100n)
+  now.mockRestore()
 })
 
 test('what is filtered for in vain narrows no page of another filter, and other failures none at all', async () => {

@@ -1,7 +1,13 @@
-import { hasCode } from '@tidemark/core'
 import { wholeUnit } from '@tidemark/core/adapter'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
-import { type PgClient, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
+import {
+  type PgClient,
+  type PgPool,
+  type PostgresEventsOptions,
+  postgresCheckpoints,
+  postgresEvents,
+} from '@tidemark/pg-adapter'
+import type { Pool, PoolConfig } from 'pg'
 import { expect, test } from 'vitest'
 import { testedMajor } from '../support/database.ts'
 import {
@@ -28,13 +34,13 @@ const activeStatements = async () => {
 }
 
 /** Events whose type takes that long to look at: as much of a table as a filter leaves out, on a disk that is slow. */
-const slowEvents = (secondsEach: number) =>
+const slowEvents = (secondsEach: number, parted = '') =>
   db.events(`create type kind as enum ('a', 'b');
     create function slow(k kind) returns text language plpgsql as
       $$ begin perform pg_sleep(${secondsEach}); return case k when 'a' then 'a' else 'b' end; end $$;
     create cast (kind as text) with function slow(kind);
-    create table events (position bigint generated always as identity primary key, type kind not null default 'a',
-      shelf int not null default 1)`)
+    create table events (position bigint generated always as identity, type kind not null default 'a',
+      shelf int not null default 1, primary key (position, shelf)) ${parted}`)
 
 const TIMED_OUT = { code: 'TIDEMARK_QUERY_TIMEOUT', cause: { code: '57014' } }
 
@@ -54,55 +60,110 @@ test('a page that takes too long is ended by the server too, and leaves no state
   await eventually(activeStatements).toEqual([])
 })
 
-test('a page that takes too long is asked for in smaller ranges, until all of it was looked at, whatever is filtered for', async () => {
-  const events = await slowEvents(0.01)
-  await events.run(
-    "insert into events (type) select case when i = 150 then 'b'::kind else 'a' end from generate_series(1, 200) i",
-  )
-  const seen: Record<string, number> = {}
-  const tooLong = new Set<string>()
-  const projections = (of: string) =>
-    [undefined, ['b']].map((eventTypes) => {
-      const name = `${eventTypes === undefined ? 'all' : 'rare'} of ${of}`
-      return {
-        name,
-        ...(eventTypes === undefined ? {} : { eventTypes }),
-        handle: (page: readonly unknown[]) => {
-          seen[name] = (seen[name] ?? 0) + page.length
-        },
-      }
-    })
-  const daemons = await Promise.all(
-    [{}, { where: { shelf: 1 } }].map((options) => {
-      const source = postgresEvents({
-        pool: db.pool,
-        table: events.name,
-        eventType: 'type',
-        queryTimeoutMs: 1_000,
-        ...options,
+/** A pool that tells each failure in an error of its own. */
+function telling(pool: Pool): PgPool {
+  return {
+    connect: async () => {
+      const client: PgClient = await pool.connect()
+      return Object.assign(Object.create(client), {
+        query: (text: string, values?: unknown[]) =>
+          client.query(text, values).catch((cause: unknown) => {
+            throw new Error('the query failed', { cause })
+          }),
+        release: (destroy?: boolean) => client.release(destroy),
       })
-      return startDaemon({
-        source,
-        checkpoints: inMemoryCheckpoints(),
-        projections: projections(source.name),
-        telemetry: {
-          storeFailed: ({ projection, error }) => {
-            if (hasCode(error, 'TIDEMARK_QUERY_TIMEOUT')) tooLong.add(projection)
+    },
+  }
+}
+
+const PARTED = `partition by list (shelf); create table events_1 partition of events for values in (1);
+  create table events_rest partition of events default`
+const SHORT_MS = 500
+
+/** Whose limit ends a page, of which table, and what is said then. */
+const ENDED: readonly (readonly [
+  string,
+  { readonly parted?: string; readonly config?: PoolConfig; readonly as?: (pool: Pool) => PgPool },
+  Partial<PostgresEventsOptions>,
+  object,
+])[] = [
+  ['queryTimeoutMs', {}, { queryTimeoutMs: SHORT_MS }, TIMED_OUT],
+  ['queryTimeoutMs, of a table with partitions', { parted: PARTED }, { queryTimeoutMs: SHORT_MS }, TIMED_OUT],
+  [
+    "queryTimeoutMs, told in an error of the pool's own",
+    { as: telling },
+    { queryTimeoutMs: SHORT_MS },
+    { code: 'TIDEMARK_QUERY_TIMEOUT', cause: { message: 'the query failed', cause: { code: '57014' } } },
+  ],
+  [
+    'query_timeout of the pool',
+    { config: { query_timeout: SHORT_MS } },
+    {},
+    { message: 'Query read timeout' },
+  ],
+  ...(testedMajor() < 17
+    ? []
+    : ([
+        [
+          'transaction_timeout of the role',
+          { config: { options: `-c transaction_timeout=${SHORT_MS}` } },
+          {},
+          { code: '25P04' },
+        ],
+      ] as const)),
+]
+
+test.each(ENDED)(
+  'a page that takes too long is asked for in smaller ranges, until all of it was looked at, whatever is filtered for: %s',
+  async (_, { parted, config, as = (pool) => pool }, limits, said) => {
+    const events = await slowEvents(0.01, parted)
+    await events.run(`insert into events (type, shelf)
+      select case when i = 151 then 'b'::kind else 'a' end, i % 2 from generate_series(1, 200) i`)
+    const pool = as(db.newPool(config))
+    const seen: Record<string, number> = {}
+    const failures = new Map<string, unknown[]>()
+    const daemons = await Promise.all(
+      [{}, { where: { shelf: 1 } }].map((options) => {
+        const source = postgresEvents({
+          pool,
+          table: events.name,
+          eventType: 'type',
+          wakeUps: 'none',
+          ...limits,
+          ...options,
+        })
+        return startDaemon({
+          source,
+          checkpoints: inMemoryCheckpoints(),
+          projections: [undefined, ['b']].map((eventTypes) => {
+            const name = `${eventTypes === undefined ? 'all' : 'rare'} of ${source.name}`
+            return {
+              name,
+              ...(eventTypes === undefined ? {} : { eventTypes }),
+              handle: (page: readonly unknown[]) => {
+                seen[name] = (seen[name] ?? 0) + page.length
+              },
+            }
+          }),
+          telemetry: {
+            storeFailed: ({ projection, error }) =>
+              void failures.set(projection, [...(failures.get(projection) ?? []), error]),
           },
-        },
-      })
-    }),
-  )
-  for (const daemon of daemons) await daemon.waitUntilProjected({ timeoutMs: 60_000 })
-  const { name } = events
-  expect(seen).toEqual({
-    [`all of ${name}`]: 200,
-    [`rare of ${name}`]: 1,
-    [`all of ${name}[shelf=1]`]: 200,
-    [`rare of ${name}[shelf=1]`]: 1,
-  })
-  expect([...tooLong].toSorted()).toEqual(Object.keys(seen).toSorted())
-})
+        })
+      }),
+    )
+    for (const daemon of daemons) await daemon.waitUntilProjected({ timeoutMs: 60_000 })
+    const { name } = events
+    expect(seen).toEqual({
+      [`all of ${name}`]: 200,
+      [`rare of ${name}`]: 1,
+      [`all of ${name}[shelf=1]`]: 100,
+      [`rare of ${name}[shelf=1]`]: 1,
+    })
+    expect([...failures.keys()].toSorted()).toEqual(Object.keys(seen).toSorted())
+    for (const failure of [...failures.values()].flat()) expect(failure).toMatchObject(said)
+  },
+)
 
 test('a poll that takes too long is ended by the server too', async () => {
   const events = await db.events()

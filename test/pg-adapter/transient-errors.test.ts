@@ -1,3 +1,4 @@
+import { EventMappingError } from '@tidemark/core/adapter'
 import { isTransientPostgresError, NotPrimaryError, PostgresConditionError } from '@tidemark/pg-adapter'
 import { Client, Pool } from 'pg'
 import { expect, test } from 'vitest'
@@ -53,6 +54,23 @@ test('nothing that a handler has thrown passes by its code alone: it may come fr
   for (const code of ['40P01', '53100', '57P01', 'ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', '23505'])
     expect(isTransientPostgresError(withCode(code), 'handler')).toBe(false)
   expect(isTransientPostgresError(new Error('Connection terminated unexpectedly'), 'handler')).toBe(false)
+})
+
+test('a fault that a pool tells in errors of its own is found in their causes', () => {
+  const told = (cause: unknown) => new Error('failed', { cause: new Error('of this pool', { cause }) })
+  for (const cause of [withCode('40P01'), withCode('ECONNRESET'), new Error('Query read timeout')]) {
+    expect(isTransientPostgresError(told(cause))).toBe(true)
+    expect(isTransientPostgresError(told(cause), 'handler')).toBe(false)
+  }
+  for (const cause of [withCode('42P01'), new Error('a bug'), undefined]) {
+    expect(isTransientPostgresError(told(cause))).toBe(false)
+  }
+})
+
+test('what is the fault of an event does not pass, whatever caused it', () => {
+  expect(isTransientPostgresError(new EventMappingError('7', withCode('ECONNREFUSED'), 'opened', 1))).toBe(
+    false,
+  )
 })
 
 test('a standby passes, a violated condition and what is no error do not', () => {

@@ -1,4 +1,6 @@
 import { QueryTimeoutError } from './errors.ts'
+import { transactionTimeoutIn } from './sql-state.ts'
+import { isReadTimeout } from './transience.ts'
 
 /** What part of a page that took too long is asked for next. */
 const NARROWER = 10n
@@ -22,6 +24,8 @@ export function rangeAfterPage(range: bigint, tookMs: number, limitMs: number): 
 /** The ranges of one source, by what is filtered for: the rarer the events, the more is looked through for a page. */
 export class PageRanges {
   readonly #ranges = new Map<string, bigint>()
+  /** How long a page has taken that a limit of somebody else's has ended. */
+  #othersLimitMs = Number.POSITIVE_INFINITY
 
   /** `undefined`: a page may look through all there is. */
   of(eventTypes: readonly string[] | undefined): bigint | undefined {
@@ -40,11 +44,17 @@ export class PageRanges {
     try {
       const page = await read()
       if (range !== undefined) {
-        this.#set(eventTypes, rangeAfterPage(range, performance.now() - startedMs, limitMs))
+        const lowestMs = Math.min(limitMs, this.#othersLimitMs)
+        this.#set(eventTypes, rangeAfterPage(range, performance.now() - startedMs, lowestMs))
       }
       return page
     } catch (error) {
-      if (error instanceof QueryTimeoutError) this.#set(eventTypes, rangeAfterTimeout(positions))
+      // `query_timeout` of the pool, `transaction_timeout` of the role: what is ended by them has nothing to show either.
+      const isEndedByOthers = isReadTimeout(error) || transactionTimeoutIn(error) !== undefined
+      if (isEndedByOthers) this.#othersLimitMs = Math.min(this.#othersLimitMs, performance.now() - startedMs)
+      if (isEndedByOthers || error instanceof QueryTimeoutError) {
+        this.#set(eventTypes, rangeAfterTimeout(positions))
+      }
       throw error
     }
   }

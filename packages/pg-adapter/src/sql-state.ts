@@ -6,9 +6,12 @@ export const LOCK_NOT_AVAILABLE = '55P03'
 export const IDLE_IN_TRANSACTION = '25P03'
 const TRANSACTION_TIMEOUT = '25P04'
 
-/** The code of an error that the server has sent. */
+/** The code of an error that the server has sent. A pool may wrap that in an error of its own, which has none. */
 export function sqlState(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  for (const one of withCauses(error)) {
+    if ('code' in one && typeof one.code === 'string') return one.code
+  }
+  return undefined
 }
 
 /** Where the server ended a transaction for the time that it took: what it said, in one of these or their causes. */
@@ -30,10 +33,19 @@ export function canceledIn(error: unknown): Error | undefined {
 const CANCELED: ReadonlySet<string> = new Set([QUERY_CANCELED])
 
 function saidIn(error: unknown, states: ReadonlySet<string>): Error | undefined {
-  for (let at = error, depth = 0; at instanceof Error && depth < MOST_CAUSES; at = at.cause, depth++) {
-    if (states.has(sqlState(at) ?? '')) return at
-  }
-  return undefined
+  return withCauses(error).find((one) => 'code' in one && states.has(String(one.code)))
+}
+
+/** Whether the server has sent that code, with these words in what it said. */
+export function hasSaid(error: unknown, state: string, words: string): boolean {
+  return withCauses(error).some((one) => 'code' in one && one.code === state && one.message.includes(words))
+}
+
+/** An error and its causes, the outermost first. */
+export function withCauses(error: unknown): readonly Error[] {
+  const all: Error[] = []
+  for (let at = error; at instanceof Error && all.length < MOST_CAUSES; at = at.cause) all.push(at)
+  return all
 }
 
 const MOST_CAUSES = 10

@@ -10,6 +10,7 @@ import {
   TransactionLeftOpenError,
   TransactionPendingError,
 } from './errors.ts'
+import { sqlState, withCauses } from './sql-state.ts'
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const TRANSIENT_CLASSES: Readonly<Record<string, string>> = {
@@ -28,6 +29,7 @@ const TRANSIENT_CODES: Readonly<Record<string, string>> = {
   '57P04': 'database_dropped',
   '57P05': 'idle_session_timeout',
 }
+const READ_TIMEOUT = /^Query read timeout/
 /** What node-postgres and its pool say without a code, for a connection that ended or could not be had. */
 const DRIVER_MESSAGES: readonly RegExp[] = [
   /^Connection terminated/,
@@ -35,7 +37,7 @@ const DRIVER_MESSAGES: readonly RegExp[] = [
   /^Client was closed and is not queryable/,
   /^timeout exceeded when trying to connect/i,
   /^timeout expired/,
-  /^Query read timeout/,
+  READ_TIMEOUT,
 ]
 
 const PASSING = [
@@ -71,8 +73,10 @@ export function noteTransaction(thrown: unknown, hasFailed: boolean): void {
 export function isTransientPostgresError(error: unknown, thrownBy?: 'handler'): boolean {
   if (!(error instanceof Error)) return false
   if (PASSING.some((passing) => error instanceof passing)) return true
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
-  if (thrownBy === 'handler') return code !== undefined && failedIn.has(error) && isTransientState(code)
+  if (thrownBy === 'handler') {
+    return 'code' in error && failedIn.has(error) && isTransientState(String(error.code))
+  }
+  const code = sqlState(error)
   if (code === undefined) return isDriverFault(error)
   if (SOCKET_FAULTS.has(code)) return true
   return isTransientState(code)
@@ -80,7 +84,12 @@ export function isTransientPostgresError(error: unknown, thrownBy?: 'handler'): 
 
 /** What node-postgres says of a connection that it has lost, or got no answer on in time. */
 export function isDriverFault(error: unknown): boolean {
-  return error instanceof Error && DRIVER_MESSAGES.some((message) => message.test(error.message))
+  return withCauses(error).some((one) => DRIVER_MESSAGES.some((message) => message.test(one.message)))
+}
+
+/** Whether the driver has given a statement up for the time that it took: `query_timeout` of the pool. */
+export function isReadTimeout(error: unknown): boolean {
+  return withCauses(error).some(({ message }) => READ_TIMEOUT.test(message))
 }
 
 function isTransientState(code: string): boolean {

@@ -4,7 +4,7 @@ import type { BoundedClient, Connection, PgResult } from './client.ts'
 import { CommitRefusedError, isAnswer, TransactionFailedError } from './errors.ts'
 import { errorOfHandler, errorOfStatement } from './handler-end.ts'
 import { INVALID_TEXT_REPRESENTATION } from './server/backends.ts'
-import { IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
+import { hasSaid, IN_FAILED_SQL_TRANSACTION, sqlState } from './sql-state.ts'
 import { manyResults } from './transaction.ts'
 import type { GivenTransaction, UnendedTransactions } from './unended-transactions.ts'
 
@@ -79,7 +79,7 @@ function explain(projection: string, error: unknown): never {
       },
     )
   }
-  if (sqlState(error) === INVALID_TEXT_REPRESENTATION && String(error).includes(TRANSACTION_ENDED)) {
+  if (hasSaid(error, INVALID_TEXT_REPRESENTATION, TRANSACTION_ENDED)) {
     throw new HandlerEndedTransactionError(projection)
   }
   if (error instanceof Error && REFUSALS.has(sqlState(error)?.slice(0, 2)))

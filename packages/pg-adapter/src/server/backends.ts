@@ -1,7 +1,7 @@
 import { IncarnationChangedError } from '@tidemark/core/adapter'
 import type { PgClient } from '../client.ts'
 import { NotPrimaryError } from '../errors.ts'
-import { sqlState } from '../sql-state.ts'
+import { hasSaid } from '../sql-state.ts'
 import { BACKEND_KEY_SQL, isSameServerRun, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
 
 /**
@@ -63,8 +63,7 @@ export async function onKnownBackend<T>(
       return await read(backends.of(incarnation))
     } catch (error) {
       // A pooler in transaction mode may take another backend for each transaction.
-      const isUnknown =
-        sqlState(error) === INVALID_TEXT_REPRESENTATION && String(error).includes(UNKNOWN_BACKEND)
+      const isUnknown = hasSaid(error, INVALID_TEXT_REPRESENTATION, UNKNOWN_BACKEND)
       if (!isUnknown || tries >= MOST_TRIES) throw error
       await client.query('rollback')
       await compareBackend(client, backends, incarnation)
