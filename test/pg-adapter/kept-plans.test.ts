@@ -212,15 +212,15 @@ test('a connection that leads to another backend than before, as behind a pooler
 test('a client that does not know the pid of its backend is sent whole statements', async () => {
   const events = await db.events()
   const session = await db.session()
-  const pool: PgPool = {
-    connect: async () => ({
-      query: (text, values) => session.query(text, values),
-      release: () => {},
-      on: () => {},
-      removeListener: () => {},
-    }),
+  // The same one at each poll, as a pool has it: one that is new each time would be prepared on by nobody.
+  const client: PgClient = {
+    query: (text, values) => session.query(text, values),
+    release: () => {},
+    on: () => {},
+    removeListener: () => {},
   }
-  const agent = await agentOver({ pool, table: events.name })
+  const pool: PgPool = { connect: async () => client }
+  const agent = await agentOver({ pool, table: events.name, wakeUps: 'none' })
   for (let n = 0; n < 4; n++) await agent.waitFor(await events.append())
   expect((await session.query('select from pg_prepared_statements')).rowCount).toBe(0)
 })

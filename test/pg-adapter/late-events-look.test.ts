@@ -32,20 +32,38 @@ test('every run is looked at again before newer ones take its place', () => {
   )
 })
 
-test('however many polls there are, they look every 100 ms at most while no run is new', () => {
+test('however many polls there are, they look every 100 ms at most while no run is new, of many partitions as much less often', () => {
   fc.assert(
-    fc.property(polls, (of) => {
+    fc.property(polls, fc.integer({ min: 1, max: 3_000 }), (of, length) => {
       let [nowMs, look]: [number, Look] = [0, NO_LOOK]
       const lookedAtMs: number[] = []
       for (const { afterMs } of of) {
         nowMs += afterMs
-        if (!isLookDue(look, nowMs, { relations: { length: 1 } })) continue
+        if (!isLookDue(look, nowMs, { relations: { length } })) continue
         look = { atMs: nowMs, newRuns: 0 }
         lookedAtMs.push(nowMs)
       }
       for (const [index, atMs] of lookedAtMs.entries()) {
-        expect(atMs - (lookedAtMs[index - 1] ?? Number.NEGATIVE_INFINITY)).toBeGreaterThanOrEqual(100)
+        expect(atMs - (lookedAtMs[index - 1] ?? Number.NEGATIVE_INFINITY)).toBeGreaterThanOrEqual(
+          Math.max(100, length),
+        )
       }
     }),
   )
 })
+
+test.each([
+  [1, 100],
+  [100, 100],
+  [101, 101],
+  [1_000, 1_000],
+])(
+  'the runs of %d partitions and tables are looked at again after %d ms, or when many are new',
+  (length, everyMs) => {
+    const isDue = (look: Look, nowMs: number) => isLookDue(look, nowMs, { relations: { length } })
+    expect(isDue(NO_LOOK, 0)).toBe(true)
+    expect(isDue({ atMs: 5_000, newRuns: 0 }, 5_000 + everyMs)).toBe(true)
+    expect(isDue({ atMs: 5_000, newRuns: 4 }, 5_000 + everyMs - 1)).toBe(false)
+    expect(isDue({ atMs: 5_000, newRuns: 5 }, 5_000)).toBe(true)
+  },
+)

@@ -118,6 +118,44 @@ test('an append is told of in the mode that proves nothing', async () => {
   await sees(1n)
 })
 
+/** One transaction each, so many a second. */
+async function rollBack(events: EventTable, transactions: number, everyMs: number): Promise<void> {
+  const writer = await db.session()
+  const begunMs = performance.now()
+  for (let n = 1; n <= transactions; n++) {
+    await writer.query(`begin; insert into ${events.name} default values; rollback`)
+    await new Promise((resolve) => setTimeout(resolve, begunMs + n * everyMs - performance.now()))
+  }
+}
+
+test('writers that only roll back cause no more polls than pollDelayMs allows, and nothing is told as skipped', async () => {
+  const events = await db.events()
+  const [transactions, pollDelayMs] = [300, 100]
+  const seen: unknown[] = []
+  const skips: unknown[] = []
+  let polls = 0
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool: db.newPool({ application_name: events.schema }), table: events.name }),
+    checkpoints: inMemoryCheckpoints(),
+    projections: [{ name: 'all', handle: (page) => void seen.push(...page.map(({ position }) => position)) }],
+    pollIntervalMs: NEVER_MS,
+    pollDelayMs,
+    telemetry: { polled: () => polls++, skipped: (report) => skips.push(report) },
+  })
+  await waiting(events)
+  const [before, begunMs] = [polls, performance.now()]
+  await rollBack(events, transactions, 5)
+  await eventually(() => daemon.status().highWater.settled).toBe(BigInt(transactions))
+  const [caused, tookMs] = [polls - before, performance.now() - begunMs]
+  // But for the few that may come in a row after a quiet spell.
+  expect(caused).toBeLessThanOrEqual(tookMs / pollDelayMs + 5)
+  await events.append()
+  await daemon.waitUntilProjected()
+  expect(seen).toEqual([BigInt(transactions + 1)])
+  expect(skips).toEqual([])
+  expect(daemon.status().projections[0]?.skipped).toEqual({})
+})
+
 test('a wait keeps no snapshot for longer than a pause, and no lock that a writer or a poll could take for a writer', async () => {
   const events = await db.events()
   await told(events)
