@@ -137,6 +137,12 @@ const knowsUnitBy = (key: (unit: Unit) => Unit) =>
     advance: (request, work) => store.advance({ ...request, unit: key(request.unit) }, work),
   }))
 
+type ProgressOf = NonNullable<Store['progressOf']>
+const tells = (alter: (progressOf: ProgressOf) => ProgressOf) =>
+  opens(({ progressOf }) => (progressOf ? { progressOf: alter(progressOf) } : {}))
+
+const TOLD_RULE =
+  'what the store tells of a version alone, if it does, is what is stored of it, and makes no checkpoint'
 const PASSED_RULE =
   'what the handler of a consumer has passed is kept as it was said last, for each source and consumer'
 
@@ -1089,6 +1095,42 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     breaks: loses(() => ({ told: async () => {} })),
     caughtBy: 'what nobody has told is claimed by one other after a time, and what was told never again',
     says: /what is claimed/,
+  },
+  {
+    name: 'of each version the live one is told',
+    breaks: tells((progressOf) => (projection, _, signal) => progressOf(projection, undefined, signal)),
+    caughtBy: TOLD_RULE,
+    says: /what is told of a version that has nothing processed/,
+  },
+  {
+    name: 'what is told of a version is what was asked for first',
+    breaks: tells((progressOf) => {
+      const first = new Map<string, ReturnType<typeof progressOf>>()
+      return async (projection, version, signal) => {
+        const asked = `${projection} ${version}`
+        const found = first.get(asked) ?? progressOf(projection, version, signal)
+        if ((await found) !== undefined) first.set(asked, found)
+        return await found
+      }
+    }),
+    caughtBy: TOLD_RULE,
+    says: /what is told of a version that has moved/,
+  },
+  {
+    name: 'the first version is told for ever where none is named',
+    breaks: tells(
+      (progressOf) => (projection, version, signal) => progressOf(projection, version ?? 1, signal),
+    ),
+    caughtBy:
+      'where no version is named, the store tells of the live one, if it tells of one alone, whichever that is by then',
+    says: /what is told of the version that has become live/,
+  },
+  {
+    name: 'what is told of a version does not heed its signal',
+    breaks: tells((progressOf) => (projection, version) => progressOf(projection, version, never())),
+    caughtBy:
+      'opening or reading a checkpoint, listing them, or the progress, rejects when its signal has fired',
+    says: /progressOf with a fired signal: it should reject/,
   },
   {
     name: 'a read does not look whether its signal has fired',

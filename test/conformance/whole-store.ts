@@ -182,6 +182,13 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         return advanced
       },
       progress: (source, signal) => after(signal, () => checkpoints.progress(source, signal)),
+      progressOf: (projection, version, signal) =>
+        after(signal, async () => {
+          const units = await control.units({ projection }, signal)
+          return units.find(({ unit, role }) =>
+            version === undefined ? role === 'live' : unit.version === version,
+          )
+        }),
       settled: {
         save: (source, evidence, signal) =>
           after(signal, async () => checkpoints.settled?.save(source, evidence, signal)),

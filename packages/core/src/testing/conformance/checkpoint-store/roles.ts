@@ -117,6 +117,25 @@ export const ROLE_RULES: readonly CheckpointStoreRule[] = [
     },
   },
   {
+    name: 'where no version is named, the store tells of the live one, if it tells of one alone, whichever that is by then',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await asked(fixture)
+      if (other.progressOf === undefined) return
+      const told = async (): Promise<unknown> => {
+        const found = await other.progressOf?.('all', undefined, never())
+        return found && [found.unit.version, found.position, found.role]
+      }
+      expectEqual(await told(), [1, '9', 'live'], 'what is told of the version that was first')
+      await controlOf(store).fulfil(SWITCH, async (_, found) => ({
+        to: { ...found, role: 'live', position: '9' },
+        evidence: EVIDENCE,
+      }))
+      await other.advance(move('9', '12', { unit: SECOND }), noWork)
+      expectEqual(await told(), [2, '12', 'live'], 'what is told of the version that has become live')
+    },
+  },
+  {
     name: 'how far a version had come is kept where it is moved back or becomes live, and whoever opens it is told',
     needs: NEEDS,
     check: async (fixture) => {

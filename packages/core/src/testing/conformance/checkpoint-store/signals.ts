@@ -32,7 +32,7 @@ type Call = <Tx>(store: CheckpointStore<Tx>, signal: AbortSignal) => Promise<unk
 
 type Method = keyof Pick<
   CheckpointStore<unknown>,
-  'prepare' | 'open' | 'read' | 'list' | 'progress' | 'sharesLogWith'
+  'prepare' | 'open' | 'read' | 'list' | 'progress' | 'progressOf' | 'sharesLogWith'
 >
 
 /** Every method that asks the store, but `advance`, whose signal has cases of its own. */
@@ -42,6 +42,7 @@ const CALLS: Readonly<Record<Method, Call>> = {
   read: (store, signal) => store.read(ALL, signal),
   list: (store, signal) => store.list({ source: SOURCE }, signal),
   progress: (store, signal) => store.progress(SOURCE, signal),
+  progressOf: async (store, signal) => await store.progressOf?.(ALL.projection, undefined, signal),
   sharesLogWith: (store, signal) => store.sharesLogWith(EVIDENCE.incarnation, signal),
 }
 const saveSettled: Call = (store, signal) => settledOf(store).save(SOURCE, EVIDENCE, signal)
@@ -99,7 +100,8 @@ export const SIGNAL_RULES: readonly CheckpointStoreRule[] = [
     name: 'opening or reading a checkpoint, listing them, or the progress, rejects when its signal has fired',
     check: async (fixture) => {
       const store = await owner(fixture)
-      for (const method of ['open', 'read', 'list', 'progress'] as const) {
+      for (const method of ['open', 'read', 'list', 'progress', 'progressOf'] as const) {
+        if (store[method] === undefined) continue
         const call = CALLS[method](store, AbortSignal.abort(new Error('stopped before it began')))
         await rejectionOf(call, `${method} with a fired signal`)
       }

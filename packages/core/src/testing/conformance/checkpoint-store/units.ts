@@ -17,7 +17,7 @@ const HALF: Unit = { ...ALL, slots: { from: 0, to: 511 } }
 const OTHER_HALF: Unit = { ...ALL, slots: { from: 512, to: 1_023 } }
 const NEXT_VERSION: Unit = { ...ALL, version: 2 }
 
-/** `open`, `read`, `list`: each unit has a checkpoint of its own. */
+/** `open`, `read`, `list`, `progressOf`: each unit has a checkpoint of its own. */
 export const UNIT_RULES: readonly CheckpointStoreRule[] = [
   {
     name: 'the store has the optional parts of the capabilities that are named, and no others',
@@ -89,6 +89,36 @@ export const UNIT_RULES: readonly CheckpointStoreRule[] = [
         'the units of the projection',
       )
       expectEqual(await listed({ projection: 'all', source: 'other events' }), [], 'those of both')
+    },
+  },
+  {
+    name: 'what the store tells of a version alone, if it does, is what is stored of it, and makes no checkpoint',
+    check: async (fixture, capabilities) => {
+      const [store, other] = [await owner(fixture), await owner(fixture)]
+      if (other.progressOf === undefined) return
+      const told = async (projection: string, version: number): Promise<unknown> => {
+        const found = await other.progressOf?.(projection, version, never())
+        return found && [describe(found.unit), found.source, found.position, found.role]
+      }
+      expectEqual(await told('all', 1), undefined, 'what is told where nothing is stored')
+      expectEqual(await store.list({}, never()), [], 'what is stored after that was asked')
+      for (const unit of [ALL, NEXT_VERSION]) await store.open(unit, FIRST, never())
+      await store.advance(move(undefined, '3'), noWork)
+      const later = capabilities.includes('follows_operators') ? 'beside' : 'live'
+      expectEqual(await told('all', 1), [describe(ALL), SOURCE, '3', 'live'], 'what is told of the first')
+      expectEqual(
+        await told('all', 2),
+        [describe(NEXT_VERSION), SOURCE, undefined, later],
+        'what is told of a version that has nothing processed',
+      )
+      expectEqual(await told('all', 3), undefined, 'what is told of a version that is not stored')
+      expectEqual(await told('second', 1), undefined, 'what is told of another projection')
+      await store.advance(move(undefined, '5', { unit: NEXT_VERSION }), noWork)
+      expectEqual(
+        await told('all', 2),
+        [describe(NEXT_VERSION), SOURCE, '5', later],
+        'what is told of a version that has moved',
+      )
     },
   },
   {
