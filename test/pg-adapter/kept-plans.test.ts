@@ -7,12 +7,14 @@ import {
   postgresEvents,
   watchedPostgresEvents,
 } from '@tidemark/pg-adapter'
-import type { Pool, PoolClient } from 'pg'
+import type { Pool, PoolClient, QueryResult } from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
+import { PartitionsChangedError } from '../../packages/pg-adapter/src/errors.ts'
 import { tellBackend } from '../../packages/pg-adapter/src/kept-statements.ts'
 import { type Message, sendMessage } from '../../packages/pg-adapter/src/message.ts'
 import { boundedClient } from '../../packages/pg-adapter/src/query-timeout.ts'
 import { agentOver, type EventTable, eventually, fileDatabase } from '../support/event-table.ts'
+import { pollOf } from '../support/poll.ts'
 
 const db = fileDatabase()
 
@@ -415,6 +417,137 @@ test('a page that waits while its table is rewritten misses no event', async () 
     await ddl.query(`alter table ${events.name} alter n type ${type}; commit`)
     expect((await page).positions).toEqual([1n, 2n, 3n])
   }
+})
+
+/** Reads pages of a table with partitions, all that there are, after a poll that knows them. */
+async function partedPagesOn(pool: Pool, events: EventTable) {
+  const source = postgresEvents({ pool, table: events.name })
+  const { incarnation, settled, logPosition } = await pollOf(source)
+  const signal = new AbortController().signal
+  const evidence = { incarnation, settled, logPosition }
+  return async (upTo: bigint, after = 0n) =>
+    (await source.load({ after, upTo, limit: 10_000, eventTypes: undefined, evidence, signal })).positions
+}
+
+test.each([
+  ['by a tenant are read by one plan', 'list (tenant)', (n: number) => `in (${n})`, 11],
+  [
+    'by the position are planned anew',
+    'range (position)',
+    (n: number) => `from (${n * 100}) to (${n * 100 + 100})`,
+    0,
+  ],
+] as const)('the pages of a table that is parted %s', async (_, by, bounds, executed) => {
+  const events = await partitioned(by, bounds)
+  const pool = onePool()
+  const load = await partedPagesOn(pool, events)
+  for (let n = 0; n < 12; n++) expect(await load(3900n, 3890n)).toHaveLength(10)
+  const page = stepOf(await keptOn(pool), PAGE)
+  expect(page === undefined ? 0 : Number(page.generic_plans)).toBe(executed)
+  expect(page?.custom_plans ?? '0').toBe('0')
+})
+
+test('the pages of a table whose partitions have partitions are planned anew', async () => {
+  const events = await db.events(`${PARTED} list (tenant);
+    create table events_0 partition of events for values in (0) partition by hash (position);
+    create table events_0_0 partition of events_0 for values with (modulus 1, remainder 0)`)
+  await events.append(3)
+  const pool = onePool()
+  const load = await partedPagesOn(pool, events)
+  for (let n = 0; n < 3; n++) expect(await load(3n)).toEqual([1n, 2n, 3n])
+  expect(stepOf(await keptOn(pool), PAGE)).toBeUndefined()
+})
+
+test('a page of a table that is parted by the position is read while an old partition is locked', async () => {
+  const events = await partitioned('range (position)', (n) => `from (${n * 100}) to (${n * 100 + 100})`)
+  const load = await partedPagesOn(onePool(), events)
+  const old = await db.session()
+  await old.query(`begin; lock table ${events.name}_0 in access exclusive mode`)
+  for (let n = 0; n < 12; n++) expect(await load(3900n, 3890n)).toHaveLength(10)
+  await old.query('rollback')
+})
+
+const PARTED_WITH_REST = `${PARTED} list (tenant); create table events_rest partition of events default`
+
+/** The row of that tenant is moved from the default partition to one of its own. */
+const moved = (
+  tenant: number,
+) => `create table events_${tenant} (like events including all excluding identity);
+  with moved as (delete from events_rest where tenant = ${tenant} returning *) insert into events_${tenant} select * from moved;
+  alter table events attach partition events_${tenant} for values in (${tenant})`
+
+const upTo = (last: number) => Array.from({ length: last }, (_, n) => BigInt(n + 1))
+
+test('a page whose kept plan is executed while a partition is attached is read again, on another connection', async () => {
+  const events = await db.events(PARTED_WITH_REST)
+  await events.run('insert into events (tenant) values (0), (7), (0)')
+  let attaches = false
+  const pool = onePool()
+  pool.on('connect', (client) => {
+    const query = client.query.bind(client) as (text: string, values?: unknown[]) => Promise<QueryResult>
+    Object.assign(client, {
+      query: async (text: string, values?: unknown[]) => {
+        // The limits, the lock of the table, and which partitions there are.
+        const begun = attaches && text.match(/^.*?(execute [^;]*;+\s*){3}/s)?.[0]
+        if (!begun) return await query(text, values)
+        attaches = false
+        const first = await query(begun)
+        await events.run(moved(7))
+        return [first, await query(text.slice(begun.length))].flat()
+      },
+    })
+  })
+  const load = await partedPagesOn(pool, events)
+  const kept = async () => {
+    const client = await pool.connect()
+    const found = await keptOn(client)
+    client.release()
+    return found
+  }
+  for (let n = 0; n < 3; n++) expect(await load(3n)).toEqual(upTo(3))
+  expect(stepOf(await kept(), PAGE)).toBeDefined()
+  attaches = true
+  expect(await load(3n)).toEqual(upTo(3))
+  expect(attaches).toBe(false)
+  expect(await kept()).toEqual([])
+})
+
+/** Of so many moves, some fall on each statement of a page. */
+test('pages whose plans are kept miss no row, while partitions are attached that rows of the default one were moved to', async () => {
+  const events = await db.events(PARTED_WITH_REST)
+  await events.run('insert into events (tenant) values (0)')
+  let last = 1
+  let isOver = false
+  let pages = 0
+  let executed = 0
+  const read = async () => {
+    const pool = onePool()
+    const load = await partedPagesOn(pool, events)
+    while (!isOver) {
+      const expected = upTo(last)
+      const positions = await load(BigInt(expected.length)).catch((error: unknown) => {
+        // A partition was attached at each of its looks: a daemon asks again.
+        if (!(error instanceof PartitionsChangedError)) throw error
+      })
+      if (positions === undefined) continue
+      expect(positions).toEqual(expected)
+      pages++
+      executed = Math.max(executed, Number(stepOf(await keptOn(pool), PAGE)?.generic_plans ?? 0))
+    }
+  }
+  const reading = Promise.all([read(), read()]).finally(() => {
+    isOver = true
+  })
+  for (let tenant = 1; tenant <= 60 && !isOver; tenant++) {
+    await events.run(`insert into events (tenant) values (${tenant})`)
+    last++
+    const before = pages
+    await events.run(moved(tenant))
+    await eventually(() => isOver || pages > before).toBe(true)
+  }
+  isOver = true
+  await reading
+  expect(executed).toBeGreaterThan(1)
 })
 
 test('a look of a watch is prepared too, and its plan reads a table of any size by its index', async () => {

@@ -85,7 +85,7 @@ async function readPage(
     return await readProvenRows(options, backends, evidence.incarnation, select, signal)
   const once = typeof select === 'string' ? select : plainSql(select.statement)
   return await withConnection(options.pool, signal, (client) =>
-    readRows(client, options, once, () => 'true', false),
+    readRows(client, options, once, () => 'true', 'none'),
   )
 }
 

@@ -5,7 +5,7 @@ import { waitUntilDurable } from '../server/durability.ts'
 import { halted } from '../server/rewind.ts'
 import { requireNoneAbove } from './explicit-positions.ts'
 import type { SourceMemory } from './poll-memory.ts'
-import { lookUpMark } from './proven-rows.ts'
+import { lookUpMark, partitionsOf } from './proven-rows.ts'
 import { type JudgedPoll, lookUpMarkAt, readingOf, stillInTheWay } from './reading.ts'
 import { type Claim, requireNotReplaced } from './replacement.ts'
 
@@ -21,7 +21,7 @@ export async function conclude(
   const { sharesLog, projected, signal } = request
   const { inspection, sequence, poll, incarnation, settlement: before } = judged
   backends.add(incarnation, poll.backendKey)
-  backends.hasPartitions = inspection.relations.length > 1
+  backends.partitions = partitionsOf(inspection)
   requireNoneAbove(options, judged)
   const formerHolders = stillInTheWay(poll, before)
   if (formerHolders.length === 0) former.forgetAllBut(sequence.oid)

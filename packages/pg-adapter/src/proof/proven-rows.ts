@@ -9,12 +9,14 @@ import {
   INVALID_TEXT_REPRESENTATION,
   type KnownBackends,
   onKnownBackend,
+  type Partitions,
   requireKnownSql,
 } from '../server/backends.ts'
 import { sqlState } from '../sql-state.ts'
 import type { Statement } from '../statement.ts'
 import { locksSql, lockTableSql } from '../transaction.ts'
 import { partitionsSql } from './fingerprint.ts'
+import type { Inspection } from './inspection.ts'
 
 type Row = Record<string, unknown>
 
@@ -52,7 +54,7 @@ export async function readProvenRows(
             options,
             select,
             (bind) => requireKnownSql(bind('text[]', quoteTexts(keys))),
-            backends.hasPartitions,
+            backends.partitions,
           ),
         ),
       )
@@ -77,8 +79,9 @@ export async function readRows(
   { sql: { table } }: Pick<ResolvedPostgresEventsOptions<unknown>, 'sql'>,
   select: Select,
   otherwise: Statement,
-  hasPartitions: boolean,
+  partitions: Partitions,
 ): Promise<Read> {
+  const hasPartitions = partitions !== 'none'
   const partitionsAre = `${partitionsSql(`to_regclass(${quoteLiteral(table)})::oid`)} as partitions`
   const check: Statement = (bind) => `select case when row_security_active(${quoteLiteral(table)})
         then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise(bind)} end, ${SERVER_NOW_SQL} as now,
@@ -88,7 +91,7 @@ export async function readRows(
   try {
     const results = await sendMessage(
       client,
-      messageOf(select, check, hasPartitions ? { table, partitionsAre } : undefined),
+      messageOf(select, check, partitions, [() => lockTableSql(table), () => `select ${partitionsAre}`]),
     )
     const [before, _locked, read, checked] = results.slice(-5)
     if (hasPartitions && before?.rows[0]?.partitions !== checked?.rows[0]?.partitions) {
@@ -96,11 +99,11 @@ export async function readRows(
     }
     tellBackend(client, String(checked?.rows[0]?.pid))
     const serverMs = Number(checked?.rows[0]?.now)
-    const partitions = checked?.rows[0]?.partitions
+    const partitionsNow = checked?.rows[0]?.partitions
     const bytes = socketOf(client.driver)?.bytesRead
     return {
       rows: read?.rows ?? [],
-      partitions: typeof partitions === 'string' ? partitions : undefined,
+      partitions: typeof partitionsNow === 'string' ? partitionsNow : undefined,
       clock: { sentAtMs, serverMs, answeredAtMs: nowMs() },
       bytes: bytes === undefined || bytesBefore === undefined ? undefined : bytes - bytesBefore,
     }
@@ -115,19 +118,41 @@ export async function readRows(
 }
 
 /**
- * Of a table with partitions, plans are made anew: each would have to be looked at for whether it knows the newest ones.
- * First the lock of the table alone, then which partitions there are, then the locks of all that is read.
+ * Of a table with partitions: first the lock of the table alone, then which partitions there are, then the locks of all that is
+ * read. A plan that is kept is made anew by PostgreSQL where partitions have changed before these locks are held.
  */
 function messageOf(
   select: Select,
   check: Statement,
-  parted: { readonly table: string; readonly partitionsAre: string } | undefined,
+  partitions: Partitions,
+  lookAtPartitions: readonly Statement[],
 ): Message {
   const statement: Statement = typeof select === 'string' ? () => select : select.statement
   const locks: Statement = (bind) => locksSql(statement(bind))
-  const first = parted === undefined ? [] : [lockTableSql(parted.table), `select ${parted.partitionsAre}`]
-  const plans = typeof select === 'string' || parted !== undefined ? 'made anew' : select.plans
+  const first = partitions === 'none' ? [] : lookAtPartitions
+  const plans = typeof select === 'string' ? 'made anew' : plansOf(select.plans, partitions)
   return { transactions: [[...first, locks, statement, check]], plans }
+}
+
+/** Left to itself, PostgreSQL would plan what reads many partitions anew each time. */
+function plansOf(plans: Message['plans'], partitions: Partitions): Message['plans'] {
+  return partitions === 'none' || (plans === 'kept' && partitions === 'plans kept') ? plans : 'made anew'
+}
+
+/**
+ * By one message a backend is told of a partition that was attached to a table: it forgets its list of the partitions, and the
+ * plans that rest on it, also one that it is in the middle of making. So a plan that is kept knows the partitions that one
+ * would know that is made anew. It would not forget a plan in the making for a partition of a partition. And where the position
+ * says which partitions are read, one plan for all values would lock them all.
+ */
+export function partitionsOf({
+  relations,
+  tableOid,
+  mayBeReadInPart,
+}: Pick<Inspection, 'relations' | 'tableOid' | 'mayBeReadInPart'>): Partitions {
+  if (relations.length === 1) return 'none'
+  const areAllOfTable = relations.every(({ parent }) => parent === undefined || parent === tableOid)
+  return areAllOfTable && !mayBeReadInPart ? 'plans kept' : 'plans made anew'
 }
 
 /** The last visible position up to `settled`: one look at the index, on a known backend. */

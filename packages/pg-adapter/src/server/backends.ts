@@ -4,13 +4,16 @@ import { NotPrimaryError } from '../errors.ts'
 import { hasSaid } from '../sql-state.ts'
 import { BACKEND_KEY_SQL, isSameServerRun, SERVER_IDENTITY_SQL, type ServerIdentity } from './incarnation.ts'
 
+/** Whether a table has partitions, and whether plans of what reads them may be kept. */
+export type Partitions = 'none' | 'plans kept' | 'plans made anew'
+
 /**
  * The backends known to belong to an incarnation. A backend compared once need not be compared again: it keeps its pid
  * and start time as long as it lives, and a crash kills every one.
  */
 export class KnownBackends {
-  /** Whether the newest poll found partitions: what reads them looks whether they have changed meanwhile. */
-  hasPartitions = false
+  /** What the newest poll found: what reads partitions looks whether they have changed meanwhile. */
+  partitions: Partitions = 'none'
   #incarnation: string | undefined
   #keys = new Set<string>()
 
