@@ -1,3 +1,4 @@
+import { Changes } from './changes.ts'
 import type { Clock } from './clock.ts'
 
 /** Two looks are never closer together, however many wait. */
@@ -11,6 +12,8 @@ const GROWTH = 1.25
 export class PacedLooks {
   readonly #clock: Clock
   readonly #longestMs: () => number
+  readonly #hurry = new Changes()
+  #hurries = 0
   #pauseMs = Number.POSITIVE_INFINITY
   #lookedAtMs = Number.NEGATIVE_INFINITY
   #hurried = new AbortController()
@@ -20,10 +23,22 @@ export class PacedLooks {
     this.#longestMs = longestMs
   }
 
+  /** How often somebody has begun to wait. */
+  get hurries(): number {
+    return this.#hurries
+  }
+
+  /** Resolves when somebody begins to wait. */
+  nextHurry(): Promise<void> {
+    return this.#hurry.next()
+  }
+
   /** Somebody begins to wait. */
   hurry(): void {
     this.#pauseMs = SHORTEST_MS
+    this.#hurries++
     this.#hurried.abort()
+    this.#hurry.tell()
   }
 
   /** The pause begins now. */

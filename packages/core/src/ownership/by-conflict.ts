@@ -1,17 +1,11 @@
-import type { Clock } from '../kernel/clock.ts'
-import { untilAborted } from '../kernel/deferred.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { PacedLooks } from '../kernel/paced-looks.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
-import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { AcquireRequest, Grant, Ownership } from './ownership.ts'
+import { type StandByParts, standBy } from './stand-by.ts'
 
-export interface ByConflictParts<P, Tx> {
+export interface ByConflictParts<P, Tx> extends StandByParts<P> {
   readonly checkpoints: Pick<CheckpointStore<Tx>, 'advance' | 'tenures'>
-  readonly order: PositionOrder<P>
-  /** Says which events wait. */
-  readonly agent: { readonly mark: P | undefined; nextChange(): Promise<void> }
-  readonly clock: Clock
   /** For how long a checkpoint stands still, with events waiting, before its owner is taken to be gone. */
   readonly patienceMs: number
 }
@@ -44,7 +38,7 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
 
   async acquire(request: AcquireRequest<P>): Promise<Grant<Tx>> {
     const { signal, hurry } = request
-    if (this.#isAnothers) await this.#standBy({ ...request, signal: AbortSignal.any([signal, hurry]) })
+    if (this.#isAnothers) await this.#standBy(request, AbortSignal.any([signal, hurry]))
     signal.throwIfAborted()
     this.#isAnothers = false
     const lost = new AbortController()
@@ -70,21 +64,10 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
     }
   }
 
-  async #standBy({ look, isAsked, nextAsked, signal }: AcquireRequest<P>): Promise<void> {
-    const { agent, order, clock, patienceMs } = this.#parts
-    let still: { readonly position: P | undefined; readonly sinceMs: number } | undefined
-    while (!signal.aborted) {
-      const position = await look()
-      const isIdle = (): boolean => isReached(order, agent.mark, position)
-      while (!signal.aborted && isIdle() && !isAsked()) {
-        still = undefined
-        await untilAborted(Promise.race([agent.nextChange(), nextAsked()]), signal)
-      }
-      const nowMs = clock.nowMs()
-      if (!still || !isReached(order, position, still.position)) still = { position, sinceMs: nowMs }
-      else if (nowMs - still.sinceMs >= (isIdle() ? ASKED_PATIENCE_MS : patienceMs)) return
-      this.#pace.looked()
-      await this.#pace.due(signal)
-    }
+  async #standBy({ look, isAsked, nextAsked }: AcquireRequest<P>, signal: AbortSignal): Promise<void> {
+    const { patienceMs } = this.#parts
+    const isGone = (stillMs: number, isIdle: boolean): boolean =>
+      stillMs >= (isIdle ? ASKED_PATIENCE_MS : patienceMs)
+    await standBy({ ...this.#parts, pace: this.#pace, look, isAsked, nextAsked, isGone }, signal)
   }
 }

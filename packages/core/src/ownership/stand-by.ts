@@ -1,0 +1,42 @@
+import type { Clock } from '../kernel/clock.ts'
+import { untilAborted } from '../kernel/deferred.ts'
+import type { PacedLooks } from '../kernel/paced-looks.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
+import type { AcquireRequest } from './ownership.ts'
+
+export interface StandByParts<P> {
+  readonly order: PositionOrder<P>
+  /** Says which events wait. */
+  readonly agent: { readonly mark: P | undefined; nextChange(): Promise<void> }
+  readonly clock: Clock
+}
+
+interface StandingBy<P> extends StandByParts<P>, Pick<AcquireRequest<P>, 'look' | 'isAsked' | 'nextAsked'> {
+  readonly pace: PacedLooks
+  /** Whether whoever has the checkpoint is taken to be gone, after it stood still for so long. `isIdle`: no events wait. */
+  readonly isGone: (stillMs: number, isIdle: boolean) => boolean
+}
+
+/** Looks at a checkpoint that another owner moves, while there is something to see, until that owner is gone or `signal` fires. */
+export async function standBy<P>(
+  { order, agent, clock, pace, look, isAsked, nextAsked, isGone }: StandingBy<P>,
+  signal: AbortSignal,
+): Promise<void> {
+  let still: { readonly position: P | undefined; readonly sinceMs: number } | undefined
+  while (!signal.aborted) {
+    const { hurries } = pace
+    const position = await look()
+    const isIdle = (): boolean => isReached(order, agent.mark, position)
+    // Whoever waits may be told by one more look that nothing is left, in another incarnation.
+    while (!signal.aborted && isIdle() && !isAsked() && pace.hurries === hurries) {
+      still = undefined
+      await untilAborted(Promise.race([agent.nextChange(), nextAsked(), pace.nextHurry()]), signal)
+    }
+    const nowMs = clock.nowMs()
+    if (isIdle() && !isAsked()) still = undefined
+    else if (!still || !isReached(order, position, still.position)) still = { position, sinceMs: nowMs }
+    else if (isGone(nowMs - still.sinceMs, isIdle())) return
+    pace.looked()
+    await pace.due(signal)
+  }
+}
