@@ -63,6 +63,12 @@ const projections: fc.Arbitrary<ProjectionFacts<bigint>> = fc.record({
     version: fc.constantFrom(1, 2),
     role: fc.constantFrom(undefined, 'live', 'beside', 'retired'),
     state: fc.constantFrom(...PROJECTION_STATES),
+    dealtTo: fc.constantFrom(
+      undefined,
+      undefined,
+      { index: 1, of: 3, isHere: true },
+      { index: 1, of: 3, isHere: false },
+    ),
     position: maybe(fc.bigInt({ min: 1n, max: 9n })),
     lagPositions: fc.constant(undefined),
     lagMs: maybe(fc.integer({ min: 0, max: 30 * MINUTE })),
@@ -200,14 +206,14 @@ describe('whatever is known of a daemon,', () => {
     })
   })
 
-  test('a version that is not live makes nothing unready, whatever becomes of it', () => {
+  test('a version that is not live, and what is dealt to another node, make nothing unready, whatever becomes of them', () => {
     holds((of) => {
-      const isServing = ({ status: { role } }: (typeof of.projections)[number]): boolean =>
-        role === undefined || role === 'live'
+      const isServing = ({ status: { role, dealtTo } }: (typeof of.projections)[number]): boolean =>
+        (role === undefined || role === 'live') && dealtTo?.isHere !== false
       const serving = of.projections.filter(isServing)
-      const beside = of.projections.filter((projection) => !isServing(projection))
+      const others = of.projections.filter((projection) => !isServing(projection))
       // Signs of life are another matter: a restart would help.
-      if (beside.some(({ pulse, waitingSinceMs }) => lostLoop(pulse, NOW, waitingSinceMs) !== undefined))
+      if (others.some(({ pulse, waitingSinceMs }) => lostLoop(pulse, NOW, waitingSinceMs) !== undefined))
         return
       const alone = judge({ ...of, projections: serving }, HEALTH_DEFAULTS)
       expect(judge(of, HEALTH_DEFAULTS)).toMatchObject({ ready: alone.ready, reasons: alone.reasons })

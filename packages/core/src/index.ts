@@ -3,6 +3,7 @@ export {
   type Daemon,
   type DaemonStatus,
 } from './daemon/daemon.ts'
+export type { NodesOptions } from './daemon/nodes.ts'
 export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon/options.ts'
 export type { WaitUntilProjectedOptions } from './daemon/wait.ts'
 export type { FailedBatch, FailureStage, ProjectionFailure } from './failures/classify.ts'
@@ -101,7 +102,12 @@ export type {
   SwitchContext,
 } from './projection/projection.ts'
 export { PROJECTION_DEFAULTS } from './projection/resolve-projections.ts'
-export { PROJECTION_STATES, type ProjectionState, type ProjectionStatus } from './projection/status.ts'
+export {
+  type DealtTo,
+  PROJECTION_STATES,
+  type ProjectionState,
+  type ProjectionStatus,
+} from './projection/status.ts'
 export { type HandlerMonitor, monitorHandler } from './subscription/monitor-handler.ts'
 export { monitorSubscription, type SubscriptionMonitor } from './subscription/monitor-subscription.ts'
 export { MONITOR_DEFAULTS, type MonitorOptions } from './subscription/options.ts'

@@ -91,7 +91,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   readonly #over: Deferred = deferred()
 
   constructor(options: ResolvedDaemonOptions<P, E, Tx>) {
-    const { source, checkpoints, projections, highWater, clock, traceContext } = options
+    const { source, checkpoints, projections, nodes, highWater, clock, traceContext } = options
     this.#options = options
     this.#session = new TelemetrySession<P, E>({
       ...highWater,
@@ -111,6 +111,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     )
     this.#units = new Units({
       projections,
+      nodes,
       source,
       checkpoints,
       agent: this.#agent,

@@ -22,6 +22,7 @@ import type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from '../ports/typ
 import type { Projection, ResolvedProjection } from '../projection/projection.ts'
 import { resolveProjections } from '../projection/resolve-projections.ts'
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
+import { type NodesOptions, requireNodes } from './nodes.ts'
 
 /**
  * @typeParam K - the field that the source says is the type of its events
@@ -60,6 +61,15 @@ export interface DaemonOptions<
    * @default 10000
    */
   readonly drainTimeoutMs?: number
+  /**
+   * Deals the projections out over several processes of one application, by number: `{ index: 0, of: 3 }` is the first of three. Each
+   * version of a projection is worked on by one of them alone. Each process computes by which one, from the names and versions of its
+   * projections: give all processes the same ones. Nobody stands in for a process that is away: what is dealt to it stands still
+   * until it is back. With a wrong number nothing is handled twice, but something may be handled by nobody.
+   * - Change it when: the projections take more than one process, and each process knows its number, as the pods of a StatefulSet do.
+   * @default none: every process may work on every projection; the first does, the others stand by
+   */
+  readonly nodes?: NodesOptions
 }
 
 export interface ResolvedDaemonOptions<P, E, Tx> {
@@ -68,6 +78,7 @@ export interface ResolvedDaemonOptions<P, E, Tx> {
   readonly projections: readonly ResolvedProjection<E, Tx>[]
   readonly drainTimeoutMs: number
   readonly traceContext: ReadTraceContext<E>
+  readonly nodes: NodesOptions | undefined
   readonly highWater: ResolvedHighWaterAgentOptions<P>
   readonly clock: Clock
 }
@@ -79,6 +90,7 @@ const DAEMON_OPTIONS: Readonly<Record<keyof DaemonOptions<unknown, unknown, unkn
   ...HIGH_WATER_AGENT_OPTIONS,
   projections: true,
   drainTimeoutMs: true,
+  nodes: true,
   traceContext: true,
 }
 
@@ -86,7 +98,7 @@ export function resolveDaemonOptions<P, E, Tx>(
   options: DaemonOptions<P, E, Tx>,
 ): ResolvedDaemonOptions<P, E, Tx> {
   requireKnownOptions(options, DAEMON_OPTIONS)
-  const { projections, drainTimeoutMs, traceContext, ...highWater } = {
+  const { projections, drainTimeoutMs, traceContext, nodes, ...highWater } = {
     ...DAEMON_DEFAULTS,
     traceContext: traceContextOf,
     ...withoutUndefined(options),
@@ -96,6 +108,7 @@ export function resolveDaemonOptions<P, E, Tx>(
     throw new InvalidOptionError('checkpoints', 'a CheckpointStore', checkpoints)
   }
   requireAbove0('drainTimeoutMs', drainTimeoutMs)
+  if (nodes !== undefined) requireNodes(nodes)
   if (typeof traceContext !== 'function')
     throw new InvalidOptionError('traceContext', 'a function', traceContext)
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
@@ -117,6 +130,7 @@ export function resolveDaemonOptions<P, E, Tx>(
     projections: resolvedProjections,
     drainTimeoutMs,
     traceContext,
+    nodes: nodes && Object.freeze({ ...nodes }),
     highWater: resolved,
     clock: resolved.clock,
   })

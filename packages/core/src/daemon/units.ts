@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { ProjectionFacts } from '../health/judge-projection.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { ByConflict } from '../ownership/by-conflict.ts'
+import { Elsewhere } from '../ownership/elsewhere.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { OpenLate } from '../ports/late-events.ts'
 import { isReached } from '../ports/position.ts'
@@ -12,10 +13,12 @@ import { ProjectionRunner, type RunnerParts } from '../projection/runner.ts'
 import { standbyPatienceMs } from '../projection/standing.ts'
 import { type ProjectionStatus, projectionStatus } from '../projection/status.ts'
 import { watchDesired } from './desired-watch.ts'
+import { dealtTo, describeDealing, type NodesOptions } from './nodes.ts'
 
 interface UnitsParts<P, E, Tx>
-  extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'projections' | 'ownership' | 'sessionId'> {
+  extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'projections' | 'ownership' | 'sessionId' | 'dealtTo'> {
   readonly projections: readonly ResolvedProjection<E, Tx>[]
+  readonly nodes: NodesOptions | undefined
   readonly checkpoints: CheckpointStore<Tx>
   readonly pollIntervalMs: number
 }
@@ -29,26 +32,36 @@ export class Units<P, E, Tx> {
   #watching: Promise<void> | undefined
 
   constructor(parts: UnitsParts<P, E, Tx>) {
-    const { projections, ...shared } = parts
+    const { projections, nodes, ...shared } = parts
     const { checkpoints, source, agent, clock } = shared
     this.#parts = parts
     const sessionId = randomUUID()
-    this.runners = projections.map((projection) => {
+    const standingBy = { order: source.order, agent, clock }
+    const dealt = dealtTo(
+      projections.map(({ unit }) => unit),
+      nodes,
+    )
+    this.runners = projections.map((projection, index) => {
       const patienceMs = standbyPatienceMs(projection)
-      const ownership = new ByConflict({ checkpoints, order: source.order, agent, clock, patienceMs })
+      const ownership =
+        dealt[index]?.isHere === false
+          ? new Elsewhere<P, Tx>(standingBy)
+          : new ByConflict({ ...standingBy, checkpoints, patienceMs })
       return new ProjectionRunner({
         ...shared,
         projection,
-        projections: projections.length,
+        projections: dealt.filter((to) => to?.isHere !== false).length,
         ownership,
         sessionId,
+        dealtTo: dealt[index],
       })
     })
   }
 
   start(stopping: AbortSignal): void {
+    const { checkpoints, source, clock, logger, pollIntervalMs, nodes } = this.#parts
+    if (nodes) logger.info(describeDealing(nodes, this.runners))
     for (const runner of this.runners) runner.start()
-    const { checkpoints, source, clock, logger, pollIntervalMs } = this.#parts
     const { control } = checkpoints
     if (control === undefined) return
     const watched = { control, source: source.name, units: this.runners, clock, logger, pollIntervalMs }
@@ -82,6 +95,7 @@ export class Units<P, E, Tx> {
       version: runner.unit.version,
       role,
       state: runner.state,
+      dealtTo: runner.dealtTo,
       position: checkpoint?.position,
       lagPositions: lagPositions(order, highWater, checkpoint?.position),
       lagMs: runner.lagMs(highWater),

@@ -15,7 +15,7 @@ import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { Role } from '../ports/stored-unit.ts'
 import type { Unit } from '../ports/unit.ts'
-import type { ProjectionState } from '../projection/status.ts'
+import type { DealtTo, ProjectionState } from '../projection/status.ts'
 
 export interface WaitUntilProjectedOptions<P> {
   /**
@@ -59,6 +59,7 @@ interface Awaited<P> {
   readonly name: string
   readonly unit: Unit
   readonly state: ProjectionState
+  readonly dealtTo: DealtTo | undefined
   readonly shown: {
     readonly error: unknown
     readonly pausedBy: Decision | undefined
@@ -193,9 +194,10 @@ const RANKS: Readonly<Record<Role, number>> = { live: 0, beside: 1, retired: 2 }
 
 function describe<P>(units: readonly Awaited<P>[]): string {
   return servingUnits(units)
-    .map(({ name, state, shown }) => {
+    .map(({ name, state, shown, dealtTo }) => {
       const why = state === 'retrying' ? ` (${messageOf(shown.error)})` : ''
-      return `"${name}" is ${state}${why}`
+      const where = dealtTo?.isHere === false ? `, dealt to node ${dealtTo.index} of ${dealtTo.of}` : ''
+      return `"${name}" is ${state}${why}${where}`
     })
     .join(', ')
 }

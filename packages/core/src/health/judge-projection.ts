@@ -1,6 +1,6 @@
 import type { Pulse } from '../kernel/pulse.ts'
 import type { PositionOrder } from '../ports/position.ts'
-import type { ProjectionStatus } from '../projection/status.ts'
+import type { DealtTo, ProjectionStatus } from '../projection/status.ts'
 import { errorName } from './error-name.ts'
 import type { ResolvedHealthOptions } from './options.ts'
 import { seconds } from './signs-of-life.ts'
@@ -28,13 +28,14 @@ type Verdict = Pick<ProjectionHealth, 'status' | 'why'>
 /** What is to be said of one projection. Pure. */
 export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
   const { facts, order } = judging
-  const { name, version, role, state, position, lagMs } = facts.status
+  const { name, version, role, state, dealtTo, position, lagMs } = facts.status
   return {
     name,
     version,
     role,
     ...verdict(judging),
     state,
+    dealtTo,
     position: position === undefined ? undefined : order.format(position),
     lagMs,
     movedAtMs: facts.movedAtMs,
@@ -46,7 +47,7 @@ export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
 }
 
 function verdict<P>({ facts, order, isStarting, thresholds, nowMs }: Judging<P>): Verdict {
-  const { state, pausedBy, failure, error, skipped, lagMs, replay } = facts.status
+  const { state, dealtTo, pausedBy, failure, error, skipped, lagMs, replay } = facts.status
   if (state === 'stopped') {
     return isStarting
       ? say('starting', 'the daemon has not come to it yet')
@@ -63,7 +64,13 @@ function verdict<P>({ facts, order, isStarting, thresholds, nowMs }: Judging<P>)
   if (sinceMs !== undefined && nowMs - sinceMs >= thresholds.stalledAfterMs) {
     return say('stalled', `its checkpoint has not moved for ${seconds(nowMs - sinceMs)}: ${whyStill(facts)}`)
   }
-  if (state === 'standby') return say('standby', 'another process moves its checkpoint')
+  if (state === 'standby') {
+    const elsewhere = whereDealt(dealtTo)
+    return say(
+      'standby',
+      elsewhere === undefined ? 'another process moves its checkpoint' : `it is ${elsewhere}`,
+    )
+  }
   if (skipped === undefined) return say('starting', 'its checkpoint was not read yet')
   if (state === 'replaying') {
     const { target, secondsLeft } = replay ?? {}
@@ -93,8 +100,15 @@ function whyStill<P>({ status, pulse }: ProjectionFacts<P>): string {
   if (status.failure !== undefined) {
     return `it fails (${status.failure.stage}: ${errorName(status.error)}), and is tried again by itself`
   }
+  const elsewhere = whereDealt(status.dealtTo)
+  if (elsewhere !== undefined) return `it is ${elsewhere}, and this node cannot tell whether that one runs`
   if (status.state === 'standby') return 'another process has it, and does not move it'
   return STILL[pulse.waitsFor]
+}
+
+/** `undefined`: it is this process that works on it, or may. */
+function whereDealt(dealtTo: DealtTo | undefined): string | undefined {
+  return dealtTo?.isHere === false ? `dealt to node ${dealtTo.index} of ${dealtTo.of}` : undefined
 }
 
 const STILL: Readonly<Record<Pulse['waitsFor'], string>> = {

@@ -28,8 +28,9 @@ const IS_READY: Readonly<Record<ProjectionHealthStatus, boolean>> = {
   stopped: false,
 }
 
-/** Whether its readers miss what it should do. Of a version beside the live one nobody reads. */
-function isMissed({ status, pausedBy, role }: ProjectionHealth): boolean {
+/** Whether its readers miss what it should do. Of a version beside the live one nobody reads. What is dealt to another node is missed there. */
+function isMissed({ status, pausedBy, role, dealtTo }: ProjectionHealth): boolean {
+  if (dealtTo?.isHere === false) return false
   return !IS_READY[status] && pausedBy === undefined && (role === undefined || role === 'live')
 }
 

@@ -203,6 +203,8 @@ export interface Context<P> {
   /** The newest, `undefined` while none holds. */
   readonly reading: HighWaterReading<P> | undefined
   readonly policy: Policy & { readonly replaying?: ReplayPolicy | undefined }
+  /** Another node is to do what is asked of it. */
+  readonly isDealtElsewhere?: boolean
   /** In [0, 1): so that many projections do not wait equally long. */
   readonly random: number
 }

@@ -28,8 +28,9 @@ import {
 type AnyTransition = <P, E>(standing: Standing<P>, input: Input<P, E>, context: Context<P>) => Step<P, E>
 
 /** The first step of a projection. */
-export function begin<P, E>(): Step<P, E> {
-  const begun: Standing<P> = { ...NOT_STARTED, phase: 'unowned', shows: 'catching_up' }
+export function begin<P, E>(isDealtElsewhere = false): Step<P, E> {
+  const shows = isDealtElsewhere ? 'standby' : 'catching_up'
+  const begun: Standing<P> = { ...NOT_STARTED, phase: 'unowned', shows }
   return {
     standing: begun,
     commands: [{ kind: 'report', report: { kind: 'state', state: begun.shows } }, { kind: 'acquire' }],

@@ -8,11 +8,11 @@ import { attempting, blamingNone, entered, followDueInMs, pageLimit, type Standi
 
 /** The next thing to do, once nothing is at hand. */
 export function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
-  const { nowMs, order, reading } = context
+  const { nowMs, order, reading, isDealtElsewhere = false } = context
   if (standing.stopping !== 'no') return finish(standing, context)
   const { asked, isAskedDue, pausedBy, right } = standing
   const isStill = pausedBy !== undefined || isPausedForGood(standing)
-  const isAskedOfThis = isAskedDue && (isStill || right === 'held')
+  const isAskedOfThis = !isDealtElsewhere && isAskedDue && (isStill || right === 'held')
   if (asked !== undefined && isAskedOfThis) {
     const fulfilling = fulfil<P, E>(standing, asked, context)
     if (fulfilling !== undefined) return fulfilling

@@ -31,7 +31,7 @@ import { ReplayMeter } from './replay-meter.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
 import { NOT_STARTED, pageLimit, type Standing, shownState } from './standing.ts'
-import type { ProjectionState, ReplayStatus } from './status.ts'
+import type { DealtTo, ProjectionState, ReplayStatus } from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
 import { type TenureParts, UnitTenure } from './unit-tenure.ts'
 import { VitalSigns, type Vitals } from './vitals.ts'
@@ -43,6 +43,8 @@ export interface RunnerParts<P, E, Tx>
   readonly checkpoints: CallParts<P, E, Tx>['checkpoints'] & Pick<CheckpointStore<Tx>, 'control'>
   readonly ownership: Ownership<P, Tx>
   readonly agent: PollingAgent<P>
+  /** `undefined` where nothing is dealt out. */
+  readonly dealtTo: DealtTo | undefined
   /** A change of this projection that `waitUntilProjected` looks at. */
   readonly onChange: () => void
 }
@@ -94,6 +96,10 @@ export class ProjectionRunner<P, E, Tx> {
     return this.#parts.projection.unit
   }
 
+  get dealtTo(): DealtTo | undefined {
+    return this.#parts.dealtTo
+  }
+
   get state(): ProjectionState {
     return shownState(this.#standing, this.#parts.source.order, this.#parts.agent.reading)
   }
@@ -137,7 +143,7 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   start(): void {
-    this.#take(begin())
+    this.#take(begin(this.#isDealtElsewhere))
     void this.#listen()
   }
 
@@ -186,9 +192,13 @@ export class ProjectionRunner<P, E, Tx> {
     }
   }
 
-  get #context(): Pick<Context<P>, 'order' | 'policy'> {
+  get #isDealtElsewhere(): boolean {
+    return this.dealtTo?.isHere === false
+  }
+
+  get #context(): Pick<Context<P>, 'order' | 'policy' | 'isDealtElsewhere'> {
     const { source, projection } = this.#parts
-    return { order: source.order, policy: projection }
+    return { order: source.order, policy: projection, isDealtElsewhere: this.#isDealtElsewhere }
   }
 
   #next(input: Input<P, E>): void {

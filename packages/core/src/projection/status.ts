@@ -11,7 +11,7 @@ import type { Role, SkipTotals } from '../ports/stored-unit.ts'
  * - `replaying`: the same, and they were handled for its readers before: its checkpoint was moved back, or its version is beside
  *   the live one (`replay`)
  * - `live`: everything up to the mark is projected
- * - `standby`: another owner moves this checkpoint
+ * - `standby`: another owner moves this checkpoint, or it is dealt to another node (`dealtTo`)
  * - `retrying`: a fault is being retried with back-off (`error` and `failure` say which)
  * - `paused`: its handler or row mapping failed too often; it is tried again at growing intervals (`failure.nextTryAtMs`).
  *   Or an operator has paused it (`pausedBy`); it stays so until it is resumed
@@ -27,6 +27,15 @@ export const PROJECTION_STATES: readonly [
   'stopped',
 ] = ['catching_up', 'replaying', 'live', 'standby', 'retrying', 'paused', 'stopped']
 export type ProjectionState = (typeof PROJECTION_STATES)[number]
+
+/** Which of the nodes that projections are dealt out to (`nodes`) has one. */
+export interface DealtTo {
+  /** From 0. */
+  readonly index: number
+  readonly of: number
+  /** Whether that is this node. */
+  readonly isHere: boolean
+}
 
 /** Where a replay ends, and how fast it is. */
 export interface ReplayStatus<P> {
@@ -44,6 +53,8 @@ export interface ProjectionStatus<P> {
   /** `undefined` before its checkpoint was read. */
   readonly role: Role | undefined
   readonly state: ProjectionState
+  /** The node that it is dealt to; `undefined` where nothing is dealt out. */
+  readonly dealtTo: DealtTo | undefined
   /** The checkpoint; `undefined` before the first one. */
   readonly position: P | undefined
   /** (head - settled) + (mark - checkpoint) on dense orders, once both are known. */

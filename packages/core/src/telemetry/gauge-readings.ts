@@ -34,23 +34,29 @@ export function storeGauges<P>(
   ]
 }
 
-/** What the gauges of a projection show now. A standby only shows that it is one: the owner exports the rest. */
+/**
+ * What the gauges of a projection show now. A standby only shows that it is one: the owner exports the rest.
+ * That one may be away for long where it is dealt to another node: then its lag is shown here too.
+ */
 export function projectionGauges<P>(
   status: ProjectionStatus<P>,
   toNumber: ((position: P) => number) | undefined,
 ): readonly GaugeReading[] {
-  const { name, version, role, position, lagPositions, lagMs, replay, skipped } = status
+  const { name, version, role, dealtTo, position, lagPositions, lagMs, replay, skipped } = status
   const gauge = readingsWith({ projection_name: unitName({ projection: name, version }) })
   const states = PROJECTION_STATES.flatMap((state) =>
     gauge('projection_state', Number(state === status.state), { state }),
   )
-  if (status.state === 'standby') return states
-  return [
-    ...states,
+  const progress = [
     ...gauge('projection_position', approximate(position, toNumber)),
     ...gauge('projection_lag_positions', lagPositions === undefined ? undefined : Number(lagPositions)),
     ...gauge('projection_lag_seconds', seconds(lagMs)),
     ...gauge('projection_beside', role === undefined ? undefined : Number(role !== 'live')),
+  ]
+  if (status.state === 'standby') return dealtTo?.isHere === false ? [...states, ...progress] : states
+  return [
+    ...states,
+    ...progress,
     ...gauge('replay_events_per_second', replay?.eventsPerSecond),
     ...gauge('replay_seconds_left', replay?.secondsLeft),
     ...(skipped === undefined
