@@ -113,6 +113,7 @@ export type {
   PollWait,
   SkippedRun,
   StoredProgress,
+  TailWish,
   WakeUp,
 } from './ports/event-source.ts'
 export type {

@@ -106,7 +106,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     this.#agent = new PollingAgent(
       highWater,
       this.#session,
-      () => this.#units.projected(),
+      { projected: () => this.#units.projected(), tails: () => this.#units.tails() },
       this.#late.onProvenEmpty,
     )
     this.#units = new Units({

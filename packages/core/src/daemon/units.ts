@@ -4,6 +4,7 @@ import type { HighWaterStatus } from '../high-water/status.ts'
 import { ByConflict } from '../ownership/by-conflict.ts'
 import { Elsewhere } from '../ownership/elsewhere.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
+import type { TailWish } from '../ports/event-source.ts'
 import type { OpenLate } from '../ports/late-events.ts'
 import { isReached } from '../ports/position.ts'
 import { unitKey } from '../ports/unit.ts'
@@ -112,6 +113,11 @@ export class Units<P, E, Tx> {
   /** What the health of each is judged by. */
   facts(highWater: HighWaterStatus<P>): readonly ProjectionFacts<P>[] {
     return this.runners.map((runner) => ({ status: this.#statusOf(runner, highWater), ...runner.vitals }))
+  }
+
+  /** The pages of those that wait for the mark. */
+  tails(): readonly TailWish<P>[] {
+    return this.runners.flatMap((runner) => runner.tail ?? [])
   }
 
   /** The least of the checkpoints. */

@@ -4,6 +4,7 @@ import { storeGauges } from '../telemetry/gauge-readings.ts'
 import type { GaugeReading } from '../telemetry/metrics.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
 import { type HighWaterAgentOptions, resolveHighWaterAgentOptions } from './options.ts'
+import { NO_READERS } from './poll-calls.ts'
 import { PollingAgent } from './polling-agent.ts'
 import type { HighWaterStatus } from './status.ts'
 
@@ -55,6 +56,6 @@ export function createHighWaterAgent<P>(options: HighWaterAgentOptions<P>): High
     traceContext: () => undefined,
     gauges: (): readonly GaugeReading[] => storeGauges(source.name, agent.status(), source.order.approximate),
   })
-  const agent: PollingAgent<P> = new PollingAgent(resolved, session, () => undefined)
+  const agent: PollingAgent<P> = new PollingAgent(resolved, session, NO_READERS)
   return agent
 }

@@ -5,6 +5,7 @@ import type {
   HighWaterRequest,
   SkippedRun,
   StoredProgress,
+  TailWish,
 } from '../ports/event-source.ts'
 import type { LateEvent } from '../ports/late-events.ts'
 import type { LateEventsError } from './late-events.ts'
@@ -15,11 +16,20 @@ import type { ResolvedHighWaterAgentOptions } from './options.ts'
 /** Events were found that a proof says are not there: kept before polling halts. Never rejects. */
 export type OnLate = (events: readonly LateEvent[], signal: AbortSignal) => Promise<void>
 
+/** Those who read behind the mark, as they stand when a poll begins. */
+export interface Readers<P> {
+  /** See `HighWaterRequest.projected`. */
+  projected(): P | undefined
+  /** See `HighWaterRequest.tails`. */
+  tails(): readonly TailWish<P>[]
+}
+
+export const NO_READERS: Readers<never> = { projected: () => undefined, tails: () => [] }
+
 type Waiting = NonNullable<HighWaterRequest<unknown>['waiting']>
 
 /** What is known beside the polls; see `HighWaterRequest`. */
-interface Known<P> {
-  projected(): P | undefined
+interface Known<P> extends Readers<P> {
   told(): P | undefined
 }
 
@@ -64,11 +74,13 @@ export class PollCalls<P> {
     const { source, checkpoints } = this.#options
     const toDecide = checkpoints?.toDecide?.(source.name)
     const told = this.#known.told()
+    const tails = this.#known.tails()
     try {
       return await source.readHighWater({
         ...request,
         projected: this.#known.projected(),
         ...(told === undefined ? {} : { told }),
+        ...(tails.length === 0 ? {} : { tails }),
         ...(toDecide === undefined ? {} : { toDecide }),
         signal: this.#signal,
         waiting,

@@ -13,7 +13,7 @@ import { next } from './lifecycle.ts'
 import type { Command, Input } from './lifecycle-commands.ts'
 import { NOT_STARTED, type Shown, type Standing } from './lifecycle-standing.ts'
 import type { ResolvedHighWaterAgentOptions } from './options.ts'
-import { type OnLate, PollCalls } from './poll-calls.ts'
+import { type OnLate, PollCalls, type Readers } from './poll-calls.ts'
 import { PollPause } from './poll-pause.ts'
 import { pulseOf } from './pulse.ts'
 import { watchStaleness } from './staleness-watch.ts'
@@ -41,15 +41,18 @@ export class PollingAgent<P> implements AsyncDisposable {
   constructor(
     options: ResolvedHighWaterAgentOptions<P>,
     session: TelemetrySession<P, never>,
-    /** See `HighWaterRequest.projected`. */
-    projected: () => P | undefined,
+    readers: Readers<P>,
     onLate: OnLate = async () => {},
   ) {
     this.#options = options
     this.#session = session
     this.#reports = new AgentReports(options, session)
-    const told = () => this.#hints.takeHeeded()
-    this.#calls = new PollCalls(options, this.#stopping.signal, { projected, told }, onLate)
+    const known = {
+      projected: () => readers.projected(),
+      tails: () => readers.tails(),
+      told: () => this.#hints.takeHeeded(),
+    }
+    this.#calls = new PollCalls(options, this.#stopping.signal, known, onLate)
     this.#pause = new PollPause(options.clock, this.#stopping.signal)
   }
 

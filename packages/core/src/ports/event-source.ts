@@ -108,6 +108,11 @@ export interface HighWaterRequest<P> {
   readonly projected?: P | undefined
   /** What a wake-up has told that this poll is the first to heed. A source needs not ask by itself whether there is anything new. */
   readonly told?: P
+  /**
+   * Pages that are asked for as soon as the mark moves. A source may bring them along with its answer, as that saves a round trip
+   * for each, or ignore them.
+   */
+  readonly tails?: readonly TailWish<P>[]
   /** What an operator runs once the store went back, for the message: how the checkpoints are kept, or begun anew. */
   readonly toDecide?: string
   /** Fires when nobody waits for the answer any more: the poll rejects at once. */
@@ -117,6 +122,14 @@ export interface HighWaterRequest<P> {
    * wait for a connection does not count towards `pollTimeShare`, and the log says which of the two a poll hangs in.
    */
   readonly waiting?: (what: PollWait) => void
+}
+
+/** A page that is asked for as soon as the mark moves. Each is for another projection: two that are alike are two. */
+export interface TailWish<P> {
+  /** Everything up to here is handled. */
+  readonly after: P
+  /** As in `LoadRequest`. */
+  readonly eventTypes: readonly string[] | undefined
 }
 
 /** What a poll waits for: a connection of a pool, or the store's answer. */
@@ -144,6 +157,11 @@ export interface HighWaterReading<P> {
   readonly logPosition: string | undefined
   /** What the source wants back at its next poll. Opaque to core. */
   readonly memory: unknown
+  /**
+   * What the source has brought along for those wishes that it has fulfilled. Opaque to core: it goes back to `load` with the
+   * page, which is the same as without it. Like each page it is read after all that the mark rests on.
+   */
+  readonly tails?: ReadonlyMap<TailWish<P>, unknown>
 }
 
 /** A run of positions with no visible event. Both ends are included. */
@@ -211,6 +229,8 @@ export interface LoadRequest<P> {
   readonly eventTypes: readonly string[] | undefined
   /** The poll behind `upTo`. */
   readonly evidence: Evidence<P>
+  /** What that poll has brought along for this page: see `HighWaterReading.tails`. Given once. */
+  readonly tail?: unknown
   /** Fires when nobody waits for the page any more: the load rejects at once. */
   readonly signal: AbortSignal
 }

@@ -11,6 +11,7 @@ import { systemRandom } from '../kernel/random.ts'
 import type { Grant, Ownership } from '../ownership/ownership.ts'
 import type { AdvanceWork, CheckpointStore } from '../ports/checkpoint-store.ts'
 import { UNKNOWN_DECISION } from '../ports/control.ts'
+import type { TailWish } from '../ports/event-source.ts'
 import type { OpenLate } from '../ports/late-events.ts'
 import { countOf } from '../ports/skip-totals.ts'
 import type { LastDecided } from '../ports/stored-unit.ts'
@@ -35,6 +36,7 @@ import type { DealtTo, ProjectionState, ReplayStatus } from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
 import { type TenureParts, UnitTenure } from './unit-tenure.ts'
 import { VitalSigns, type Vitals } from './vitals.ts'
+import { waitsAt } from './waits-at.ts'
 
 export interface RunnerParts<P, E, Tx>
   extends BatchParts<P, E, Tx>,
@@ -116,6 +118,13 @@ export class ProjectionRunner<P, E, Tx> {
   cursorIn(incarnation: string): P | undefined {
     const { cursor, cursorIncarnation } = this.#standing
     return incarnation === cursorIncarnation ? cursor : undefined
+  }
+
+  /** The page that it asks for as soon as the mark moves; `undefined`: it does not wait for that. */
+  get tail(): TailWish<P> | undefined {
+    const { source, agent } = this.#parts
+    const after = waitsAt(this.#standing, source.order, agent.reading)
+    return after === undefined ? undefined : this.#calls.wish(after)
   }
 
   /** Somebody waits for it: where another process moves the checkpoint, it is looked at sooner. */

@@ -1,4 +1,4 @@
-import type { EventSource, Evidence, HighWaterReading, Page } from '../ports/event-source.ts'
+import type { EventSource, Evidence, HighWaterReading, Page, TailWish } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { PageSize } from './page-size.ts'
 
@@ -42,6 +42,8 @@ export class PageReader<P, E> {
   /** How many events of those that are asked for a page has; `undefined`: all. */
   readonly #size: PageSize | undefined
   #fetched: (Fetched<P> & { readonly page: Promise<ReadPage<P, E>> }) | undefined
+  /** What the newest poll was asked to bring along; its answer may still be on its way. */
+  #wish: TailWish<P> | undefined
 
   constructor(
     source: EventSource<P, E>,
@@ -53,6 +55,12 @@ export class PageReader<P, E> {
     this.#eventTypes = eventTypes
     this.#signal = signal
     this.#size = size
+  }
+
+  /** Says which page is asked for next, for a poll to bring it along. */
+  wish(after: P): TailWish<P> {
+    this.#wish = { after, eventTypes: this.#eventTypes }
+    return this.#wish
   }
 
   /** The page that is asked for: the prefetched one, if it is that. */
@@ -98,6 +106,15 @@ export class PageReader<P, E> {
     this.#fetched = undefined
   }
 
+  /** What the poll has brought along for this page. It is used once: the same page is read anew when it is asked for again. */
+  #broughtAlong(after: P | undefined, { tails }: HighWaterReading<P>): { readonly tail?: unknown } {
+    const wish = this.#wish
+    if (wish === undefined || after === undefined || this.#source.order.compare(wish.after, after) !== 0)
+      return {}
+    this.#wish = undefined
+    return tails?.has(wish) ? { tail: tails.get(wish) } : {}
+  }
+
   async #load({ after, reading, limit }: PageRequest<P>): Promise<ReadPage<P, E>> {
     const { mark, incarnation, settled, logPosition } = reading
     if (mark === undefined) throw new TypeError('nothing is loaded before there is a mark')
@@ -109,6 +126,7 @@ export class PageReader<P, E> {
       ...(this.#size === undefined ? {} : { mostBytes: this.#size.mostBytes }),
       eventTypes: this.#eventTypes,
       evidence,
+      ...this.#broughtAlong(after, reading),
       signal: this.#signal,
     }
     const page = await this.#source.load(request)

@@ -1,4 +1,5 @@
-import { expectEqual, expectThat } from '../expectations.ts'
+import { isReached } from '../../../ports/position.ts'
+import { expectEqual, expectThat, until } from '../expectations.ts'
 import {
   type ConformanceEvent,
   type EventSourceFixture,
@@ -99,6 +100,28 @@ export const PAGE_RULES: readonly EventSourceRule[] = [
       // It ends, since each page looks further than the one before.
       const { ids } = await reader.pages(reading, { limit: 2, eventTypes: ['NeverHappened'] })
       expectEqual(ids, [], 'the events of a type that there is none of')
+    },
+  },
+  {
+    name: 'a page that has come along with a poll is the one that is read after it, for each who has asked for it',
+    check: async (store) => {
+      const { reader, reading } = await filled(store, newEvents('e', 3))
+      const { mark } = reading
+      if (mark === undefined) throw new TypeError('there are events')
+      const wishes = [0, 1].map(() => ({ after: mark, eventTypes: undefined }))
+      await store.append(newEvents('next', 4))
+      const moved = await until(
+        () => reader.pollAlong(wishes),
+        (now) => !isReached(reader.order, now.mark, mark),
+        'the mark moves',
+      )
+      const { ids } = await reader.pages(moved, { after: mark })
+      for (const wish of wishes) {
+        const tail = moved.tails?.get(wish)
+        const page = await reader.page(moved, { after: mark, tail })
+        const rest = await reader.pages(moved, { after: page.through })
+        expectEqual([...page.ids, ...rest.ids], ids, 'the events of the page, and those that follow it')
+      }
     },
   },
   {

@@ -5,6 +5,7 @@ import type {
   OpenedSource,
   Page,
   StoredProgress,
+  TailWish,
 } from '../../../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../../../ports/position.ts'
 import { expectEqual, expectThat, until, within } from '../expectations.ts'
@@ -34,15 +35,22 @@ export class Reader<P, E> {
     return reading
   }
 
+  /** The next poll, along with which pages may come. */
+  async pollAlong(tails: readonly TailWish<P>[]): Promise<HighWaterReading<P>> {
+    this.#reading = await this.pollFrom(this.#reading, undefined, undefined, tails)
+    return this.#reading
+  }
+
   /** A poll that the next one does not go on from. */
   async pollFrom(
     previous: HighWaterReading<P> | undefined,
     stored: () => Promise<readonly StoredProgress<P>[]> = async () => [],
     signal: AbortSignal = new AbortController().signal,
+    tails: readonly TailWish<P>[] = [],
   ): Promise<HighWaterReading<P>> {
     const opened = await this.#openedFor(previous, signal)
     const poll = async (given: readonly StoredProgress<P>[] | undefined): Promise<HighWaterReading<P>> => {
-      const request = { previous, opened, stored: given, sharesLog: false, signal }
+      const request = { previous, opened, stored: given, sharesLog: false, tails, signal }
       return await within(this.source.readHighWater(request), 'a poll')
     }
     const reading = await poll(previous ? undefined : await stored()).catch(async (error: unknown) => {
@@ -78,13 +86,15 @@ export class Reader<P, E> {
       upTo = reading.mark,
       limit = 10_000,
       eventTypes,
+      tail,
       signal = new AbortController().signal,
     }: PageRequest<P>,
   ): Promise<Page<P, E> & { readonly ids: readonly string[] }> {
     if (upTo === undefined) throw new TypeError('nothing is loaded before there is a mark')
     const { incarnation, settled, logPosition } = reading
     const evidence = { incarnation, settled, logPosition }
-    const loading = this.source.load({ after, upTo, limit, eventTypes, evidence, signal })
+    const brought = tail === undefined ? {} : { tail }
+    const loading = this.source.load({ after, upTo, limit, eventTypes, evidence, ...brought, signal })
     const page = await within(loading, 'a page')
     this.#expectSoundPage(page, { after, upTo, limit })
     return { ...page, ids: page.events.map(this.#idOf) }
@@ -194,5 +204,6 @@ export interface PageRequest<P> {
   readonly upTo?: P | undefined
   readonly limit?: number
   readonly eventTypes?: readonly string[] | undefined
+  readonly tail?: unknown
   readonly signal?: AbortSignal
 }
