@@ -5,6 +5,7 @@ import type { InspectedSequence } from './proof/inspection.ts'
 import type { SourceMemory } from './proof/poll-memory.ts'
 import { readProvenHighWater } from './proof/proven-high-water.ts'
 import { openStale, readStaleHighWater } from './stale-high-water.ts'
+import type { Tails } from './tail.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
@@ -24,13 +25,19 @@ export function sequenceIn(memory: unknown): string | undefined {
   return (memory as { readonly sequence?: InspectedSequence }).sequence?.name
 }
 
-/** One poll, in the mode that the options name. */
+/** One poll, in the mode that the options name. Pages come along with one that proves. */
 export async function readHighWater(
   options: Options,
   memory: SourceMemory,
+  tails: Tails,
   request: HighWaterRequest<bigint>,
 ): Promise<HighWaterReading<bigint>> {
-  return options.staleThreshold === undefined
-    ? await readProvenHighWater(options, memory, request)
-    : await readStaleHighWater(options, options.staleThreshold.thresholdMs, request)
+  const { staleThreshold } = options
+  if (staleThreshold !== undefined)
+    return await readStaleHighWater(options, staleThreshold.thresholdMs, request)
+  const asked = tails.ask(options, request)
+  const statements = asked.map(({ statement }) => statement)
+  const { reading, along } = await readProvenHighWater(options, memory, request, statements)
+  // The same object where nothing has changed.
+  return reading === request.previous ? reading : tails.brought(asked, reading, along, request.previous?.mark)
 }

@@ -1,13 +1,13 @@
 import { EventMappingError, type LoadRequest, type Page } from '@tidemark/core/adapter'
 import { withConnection } from './client.ts'
-import { quoteIdentifier, quoteTexts } from './identifiers.ts'
 import type { PostgresRow, ResolvedPostgresEventsOptions } from './options.ts'
-import { type PageColumns, pageColumnsSql, type ReadAsText } from './page-columns.ts'
+import { type OwnValues, type PageColumns, pageColumnsSql, type ReadAsText } from './page-columns.ts'
 import type { PageRanges } from './page-range.ts'
-import { eventRowsSql } from './proof/event-rows.ts'
+import { wantedRowsSql } from './proof/event-rows.ts'
 import { type Read, readProvenRows, readRows, type Select } from './proof/proven-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
-import { type Bind, plainSql, type Statement } from './statement.ts'
+import { plainSql, type Statement } from './statement.ts'
+import { type PageRows, Tail } from './tail.ts'
 
 /** What is known of a source's pages and connections. */
 export interface PageKnowledge {
@@ -18,7 +18,8 @@ export interface PageKnowledge {
 }
 
 /** Without `evidence`: rows as they are visible now, under no poll. */
-type RowsRequest = Omit<LoadRequest<bigint>, 'evidence'> & Partial<Pick<LoadRequest<bigint>, 'evidence'>>
+type RowsRequest = Omit<LoadRequest<bigint>, 'evidence' | 'from' | 'tail'> &
+  Partial<Pick<LoadRequest<bigint>, 'evidence'>>
 
 /**
  * A page of events; events that share a position are never parted, so it may hold more than `limit`. It is read in a
@@ -28,21 +29,14 @@ type RowsRequest = Omit<LoadRequest<bigint>, 'evidence'> & Partial<Pick<LoadRequ
 export async function loadPage<E>(
   options: ResolvedPostgresEventsOptions<E>,
   known: PageKnowledge,
-  { from, ...asked }: RowsRequest,
+  { from, tail, ...asked }: RowsRequest & Pick<LoadRequest<bigint>, 'from' | 'tail'>,
 ): Promise<Page<bigint, E>> {
-  const { ranges, columns } = known
   const request = from === undefined ? asked : { ...asked, after: from - 1n }
-  const { limit, eventTypes } = request
-  const read = (select: Select): Promise<Read> => readPage(options, known.backends, select, request)
-  const { upTo, positions: through } = await lookedThrough(options, ranges.of(eventTypes), request, read)
-  const { asText } = columns
-  const { rows, clock, bytes } = await ranges.learn(eventTypes, through, options.pool.queryTimeoutMs, () =>
-    read(pageSelect(options, { ...request, upTo }, asText)),
-  )
-  const own = columns.take(options, rows, asText, clock)
+  const brought = tail instanceof Tail ? tail.take(request) : undefined
+  const read = brought ?? (await readRowsOf(options, known, request))
+  const own = known.columns.take(options, read.rows, read.asText, read.clock)
   if (own === undefined) return await loadPage(options, known, request)
-  const { positions, appendTimesMs } = own
-  const last = positions.at(-1)
+  const { rows, positions, appendTimesMs, through } = pageOf(read, own, request)
   // Before `mapRow` has the rows, which may change them.
   const types = typesOf(rows, options)
   return {
@@ -50,9 +44,51 @@ export async function loadPage<E>(
     events: rows.map((row, index) => mapRow(row, positions, index, types?.[index], options)),
     positions,
     appendTimesMs,
-    bytes,
-    through: last !== undefined && rows.length >= limit ? last : upTo,
+    bytes: read.bytes,
+    through,
   }
+}
+
+async function readRowsOf(
+  options: ResolvedPostgresEventsOptions<unknown>,
+  { backends, ranges, columns }: PageKnowledge,
+  request: RowsRequest,
+): Promise<PageRows> {
+  const { eventTypes } = request
+  const read = (select: Select): Promise<Read> => readPage(options, backends, select, request)
+  const { upTo, positions } = await lookedThrough(options, ranges.of(eventTypes), request, read)
+  const { asText } = columns
+  const found = await ranges.learn(eventTypes, positions, options.pool.queryTimeoutMs, () =>
+    read(pageSelect(options, { ...request, upTo }, asText)),
+  )
+  return { ...found, asText, upTo }
+}
+
+/** The rows that belong to the page, and how far it has looked. */
+function pageOf(
+  { rows, upTo }: PageRows,
+  { positions, appendTimesMs }: OwnValues,
+  request: Pick<LoadRequest<bigint>, 'upTo' | 'limit'>,
+): OwnValues & { readonly rows: PageRows['rows']; readonly through: bigint } {
+  const reached = upTo ?? positions.at(-1) ?? request.upTo
+  const isWithin = request.upTo <= reached
+  const end = isWithin ? request.upTo : reached
+  const count = eventsOfPage(positions, end, request.limit)
+  const last = positions[count - 1]
+  return {
+    rows: rows.slice(0, count),
+    positions: positions.slice(0, count),
+    appendTimesMs: appendTimesMs?.slice(0, count),
+    through: last !== undefined && count >= request.limit ? last : end,
+  }
+}
+
+/** How many events a page has: those up to its end, at most `limit`. Those that share a position are never parted. Pure. */
+export function eventsOfPage(positions: readonly bigint[], upTo: bigint, limit: number): number {
+  const beyond = positions.findIndex(
+    (position, index) => position > upTo || (index >= limit && position !== positions[index - 1]),
+  )
+  return beyond === -1 ? positions.length : beyond
 }
 
 /** What a page looks through: what was asked for, or no more positions of it than lately came in time. */
@@ -113,14 +149,10 @@ function pageStatement(
   { after, upTo, limit, eventTypes }: RowsRequest,
   asText: ReadAsText,
 ): Statement {
-  const { eventType, sql } = options
-  const ofTypes = (bind: Bind): string =>
-    eventTypes && eventType !== undefined
-      ? `and e.${quoteIdentifier(eventType)}::text = any (${bind('text[]', quoteTexts(eventTypes))})`
-      : ''
+  const { sql } = options
   return (bind) => `select ${pageColumnsSql(options, asText)} from ${sql.table} e
     where e.${sql.position} <= ${bind('bigint', `${upTo}`)} ${after === undefined ? '' : `and e.${sql.position} > ${bind('bigint', `${after}`)}`}
-      ${ofTypes(bind)} ${eventRowsSql(options)}
+      ${wantedRowsSql(options, eventTypes, bind)}
     order by e.${sql.position} fetch first ${bind('bigint', `${limit}`)} rows with ties`
 }
 

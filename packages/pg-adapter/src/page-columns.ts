@@ -29,6 +29,13 @@ export interface OwnValues {
 export class PageColumns {
   #asText: ReadAsText = { position: true, appendedAt: true }
 
+  #names: readonly string[] | undefined
+
+  /** The columns of the table that rows have, as the last of them has shown; `undefined` before. */
+  get names(): readonly string[] | undefined {
+    return this.#names
+  }
+
   /** For one page: other pages on their way may change it. */
   get asText(): ReadAsText {
     return this.#asText
@@ -49,7 +56,10 @@ export class PageColumns {
       this.#asText = { ...this.#asText, position: true }
       return undefined
     }
-    return { positions, appendTimesMs: this.#appendTimes(options, rows, asText, clock) }
+    const appendTimesMs = this.#appendTimes(options, rows, asText, clock)
+    const [row] = rows
+    if (row !== undefined) this.#names = Object.keys(row)
+    return { positions, appendTimesMs }
   }
 
   #positionsAsText({ position, sql }: Options, rows: readonly Row[]): readonly bigint[] {
@@ -116,14 +126,17 @@ function textMs(value: unknown): number {
 const POSITION = 'tidemark: position'
 const APPENDED_AT = 'tidemark: appended at (ms)'
 
+/** The columns that are named, where not all are read. */
+export function namedColumns({ appendedAt, columns, eventType, position }: Options): readonly string[] {
+  const named = [position, ...(columns ?? []), eventType, appendedAt?.column]
+  return [...new Set(named.filter((column) => column !== undefined))]
+}
+
 /** A row without what its options name would be empty where the user looks, and say nothing. */
 export function pageColumnsSql(options: Options, asText: ReadAsText): string {
-  const { appendedAt, columns, eventType, position, sql } = options
-  const named = [position, ...(columns ?? []), eventType, appendedAt?.column].filter(
-    (column) => column !== undefined,
-  )
+  const { appendedAt, columns, sql } = options
   const selected =
-    columns === undefined ? ['e.*'] : [...new Set(named)].map((column) => `e.${quoteIdentifier(column)}`)
+    columns === undefined ? ['e.*'] : namedColumns(options).map((column) => `e.${quoteIdentifier(column)}`)
   if (asText.position) selected.push(`e.${sql.position}::text as ${quoteIdentifier(POSITION)}`)
   if (asText.appendedAt && appendedAt !== undefined) {
     selected.push(`${appendedAtSql(appendedAt)} as ${quoteIdentifier(APPENDED_AT)}`)

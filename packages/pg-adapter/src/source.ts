@@ -38,6 +38,7 @@ import { FormerSequences } from './proof/former-sequences.ts'
 import { withTableSchema } from './proof/table-schema.ts'
 import { resolvePostgresEventsOptions } from './resolve-options.ts'
 import { KnownBackends } from './server/backends.ts'
+import { Tails } from './tail.ts'
 import { isTransientPostgresError } from './transience.ts'
 import { wakeUps } from './wake-ups/wake-ups.ts'
 import { resolveWatchedOptions, type WatchedPostgresEventsOptions } from './watched-options.ts'
@@ -100,6 +101,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   #sequence: string | undefined
   readonly #memory = { backends: new KnownBackends(), former: new FormerSequences() }
   readonly #pages = { ranges: new PageRanges(), columns: new PageColumns() }
+  readonly #tails = new Tails(this.#pages.columns)
 
   constructor(options: ResolvedPostgresEventsOptions<E>) {
     this.#options = options
@@ -117,7 +119,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   }
 
   async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
-    const reading = await readHighWater(await this.#told(request), this.#memory, request)
+    const reading = await readHighWater(await this.#told(request), this.#memory, this.#tails, request)
     this.#sequence = sequenceIn(reading.memory) ?? this.#sequence
     return reading
   }

@@ -3,6 +3,7 @@ import { PostgresConditionError } from '../errors.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from '../identifiers.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { sqlState } from '../sql-state.ts'
+import type { Bind } from '../statement.ts'
 import { transactUnlessLocked } from '../transaction.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
@@ -23,6 +24,20 @@ export function eventRowsSql({
       ? []
       : [`and (e.${quoteIdentifier(eventType)}::text = any (${quoteTexts(placeholderTypes)})) is not true`]
   return [...isNoPlaceholder, ...whereConditions({ where }).map((condition) => `and ${condition}`)].join(' ')
+}
+
+/** The same of a page: of these types alone, where they are given. */
+export function wantedRowsSql(
+  options: Pick<Options, 'eventType' | 'placeholderTypes' | 'where'>,
+  eventTypes: readonly string[] | undefined,
+  bind: Bind,
+): string {
+  const { eventType } = options
+  const ofTypes =
+    eventTypes && eventType !== undefined
+      ? `and e.${quoteIdentifier(eventType)}::text = any (${bind('text[]', quoteTexts(eventTypes))})`
+      : ''
+  return `${ofTypes} ${eventRowsSql(options)}`
 }
 
 function whereConditions({ where }: Pick<Options, 'where'>): readonly string[] {

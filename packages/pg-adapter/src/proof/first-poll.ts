@@ -21,7 +21,7 @@ import { isProven, neededProgress } from './stored-progress.ts'
 type Options = ResolvedPostgresEventsOptions<unknown>
 
 /** A first poll, without a window: its steps bring nothing before there is stored progress to go on from. */
-const FIRST = { visibleAbove: undefined, compareAbove: undefined, watched: [], knownBackends: [] }
+const FIRST = { visibleAbove: undefined, compareAbove: undefined, watched: [], knownBackends: [], along: [] }
 
 /**
  * Names the incarnation, and checks every condition. The stored progress is read between this and the first poll: so

@@ -1,4 +1,5 @@
 import type { Holder, LateEvent } from '@tidemark/core/adapter'
+import type { ClockReading } from '../append-time.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import type { ServerIdentity } from '../server/incarnation.ts'
 import { parseSnapshot, type Snapshot } from '../server/snapshot.ts'
@@ -38,6 +39,17 @@ export interface PostgresPoll {
   /** What could be seen after all steps; the catalog of `fingerprint` too. */
   readonly snapshot: Snapshot
   readonly isFlushed: boolean
+  /** `undefined`: nothing was. */
+  readonly along: ReadAlong | undefined
+}
+
+/** What was read along with a poll, with a snapshot taken after all of its steps. */
+export interface ReadAlong {
+  /** The rows of each statement. */
+  readonly rows: readonly Record<string, unknown>[][]
+  readonly clock: ClockReading
+  /** What came over the network, with the poll. */
+  readonly bytes: number | undefined
 }
 
 type Options = ResolvedPostgresEventsOptions<unknown>
@@ -50,6 +62,7 @@ export function toPoll(
   row: Row,
   request: PollRequest,
   lastHandedOut: bigint,
+  along?: ReadAlong,
 ): PostgresPoll {
   const visible = row.visible === '' ? [] : String(row.visible).split(',').map(BigInt)
   return {
@@ -68,6 +81,7 @@ export function toPoll(
     insertLsn: String(row.insertLsn),
     snapshot: toSnapshot(row),
     isFlushed: row.isFlushed === 'true',
+    along,
   }
 }
 

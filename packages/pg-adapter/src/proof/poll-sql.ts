@@ -1,4 +1,5 @@
 import type { Gap } from '@tidemark/core/adapter'
+import { SERVER_NOW_SQL } from '../append-time.ts'
 import { quoteLiteral, quoteTexts } from '../identifiers.ts'
 import type { Message } from '../message.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
@@ -29,6 +30,8 @@ export interface PollRequest {
   readonly knownBackends: readonly string[]
   /** Whether the catalog is read too, at the end. */
   readonly inspects: boolean
+  /** What is read along, where the table is one that `mayReadAlong`. */
+  readonly along: readonly Statement[]
 }
 
 export type ProbeRequest = Pick<PollRequest, 'inspection' | 'sequence' | 'watched' | 'knownBackends'>
@@ -38,7 +41,11 @@ type Options = ResolvedPostgresEventsOptions<unknown>
 /** `pg_get_sequence_data` came with 18. */
 const HAS_SEQUENCE_DATA = 180_000
 
-/** Steps 1 to 3. Each needs a snapshot of its own, and each statement returns one row. */
+/**
+ * Steps 1 to 3. Each needs a snapshot of its own, and each statement returns one row, but for what is read along: that stands
+ * before the last. So it sees all that has ended before, under the locks that the third step has taken, and what tells that rows
+ * are hidden, or that the table is another one, comes after it.
+ */
 export function pollMessage(
   options: Options,
   request: PollRequest,
@@ -60,6 +67,7 @@ export function pollMessage(
     looksAtCatalog && locksSql(plainSql(window)),
     visible(window),
     watched.length > 0 && lookAgain(options, watched, inspection),
+    ...readAlong(request),
     endOfPoll(options, sequence, knownBackends),
     inspects && inspectionSql(options),
   ].filter(isSent)
@@ -69,6 +77,22 @@ export function pollMessage(
       : [firstStep, furtherSteps],
     plans: inspects || readUncalled !== undefined ? 'made anew' : plansFor(inspection),
   }
+}
+
+/** How many results stand after those of what was read along: the last statement's, and that of COMMIT. */
+export const AFTER_ALONG = 2
+
+/** What is read along. Nothing where the third step takes no lock, or the message is one that is seldom sent. */
+export function readAlong({ along, visibleAbove, inspects }: PollRequest): readonly Statement[] {
+  return inspects || visibleAbove === undefined ? [] : along
+}
+
+/**
+ * Whether something may be read along with the polls of a table. With partitions it would have to be read as a page is, with their
+ * locks first. Without an index the plans are not kept.
+ */
+export function mayReadAlong({ relations, hasIndex, mayBeReadInPart }: Inspection): boolean {
+  return relations.length === 1 && hasIndex && !mayBeReadInPart
 }
 
 /** Step 1 alone. */
@@ -126,7 +150,7 @@ function endOfPoll(
   return (bind) => `select ${polledFingerprintSql(options, sequence)} as fingerprint,
       pg_current_wal_insert_lsn()::text as "insertLsn", pg_current_snapshot()::text as snapshot,
       (pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn())::text as "isFlushed",
-      ${BACKEND_KEY_SQL} as "backendKey",
+      ${BACKEND_KEY_SQL} as "backendKey", ${SERVER_NOW_SQL} as now,
       case when ${isKnownSql(bind('text[]', quoteTexts(knownBackends)))} then null else ${SERVER_IDENTITY_SQL}::text end as identity`
 }
 

@@ -1,4 +1,6 @@
-import { type BoundedPool, withConnection } from '../client.ts'
+import { TidemarkError } from '@tidemark/core/adapter'
+import { nowMs } from '../append-time.ts'
+import { type BoundedPool, socketOf, withConnection } from '../client.ts'
 import { NotPrimaryError } from '../errors.ts'
 import { tellBackend } from '../kept-statements.ts'
 import { type Message, sendMessage } from '../message.ts'
@@ -7,8 +9,23 @@ import { pidOf } from '../server/incarnation.ts'
 import { sqlState } from '../sql-state.ts'
 import type { Inspection } from './inspection.ts'
 import { parseLateEvents } from './late-events.ts'
-import { isReadable, lastHandedOutOfUncalled, type PostgresPoll, type Row, toPoll } from './poll-rows.ts'
-import { type PollRequest, type ProbeRequest, pollMessage, probeMessage, uncalledSql } from './poll-sql.ts'
+import {
+  isReadable,
+  lastHandedOutOfUncalled,
+  type PostgresPoll,
+  type ReadAlong,
+  type Row,
+  toPoll,
+} from './poll-rows.ts'
+import {
+  AFTER_ALONG,
+  type PollRequest,
+  type ProbeRequest,
+  pollMessage,
+  probeMessage,
+  readAlong,
+  uncalledSql,
+} from './poll-sql.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
@@ -22,24 +39,47 @@ export async function readPoll(
   signal: AbortSignal,
 ): Promise<PostgresPoll | undefined> {
   const { sequence } = request
+  const alongside = readAlong(request).length
   try {
-    const row = await send(options.pool, request.inspection, pollMessage(options, request, undefined), signal)
-    if (row.lastHandedOut !== null) return toPoll(options, row, request, BigInt(String(row.lastHandedOut)))
-    if (!isReadable(row, request)) return undefined
-    // 14 to 17 answer NULL for a sequence that was never called, or set back by setval(s, n, false).
-    const uncalled = await send(
+    const { row, along } = await send(
       options.pool,
       request.inspection,
-      pollMessage(options, request, uncalledSql(sequence)),
+      pollMessage(options, request, undefined),
+      signal,
+      alongside,
+    )
+    if (row.lastHandedOut !== null)
+      return toPoll(options, row, request, BigInt(String(row.lastHandedOut)), along)
+    if (!isReadable(row, request)) return undefined
+    // 14 to 17 answer NULL for a sequence that was never called, or set back by setval(s, n, false).
+    const { row: uncalled } = await send(
+      options.pool,
+      request.inspection,
+      pollMessage(options, { ...request, along: [] }, uncalledSql(sequence)),
       signal,
     )
     const lastHandedOut = lastHandedOutOfUncalled(uncalled, request)
     return lastHandedOut === undefined ? undefined : toPoll(options, uncalled, request, lastHandedOut)
   } catch (error) {
+    if (alongside > 0 && !signal.aborted && isOfStatement(error))
+      return await readPoll(options, { ...request, along: [] }, signal)
     if (UNDEFINED_NAMES.has(sqlState(error))) return undefined
     throw error
   }
 }
+
+/**
+ * Whether a statement itself may be wrong, as one of those that are read along: a column is gone, a value corrupt, or a parser of
+ * the pool has thrown. Whoever needs what they read asks for it again, and is told.
+ */
+function isOfStatement(error: unknown): boolean {
+  if (error instanceof TidemarkError) return false
+  const state = sqlState(error)
+  return state === undefined || STATEMENT_CLASSES.has(state.slice(0, 2))
+}
+
+/** data_exception, syntax_error_or_access_rule_violation, program_limit_exceeded, internal_error */
+const STATEMENT_CLASSES: ReadonlySet<string> = new Set(['22', '42', '54', 'XX'])
 
 /** undefined_table, undefined_column */
 const UNDEFINED_NAMES: ReadonlySet<string | undefined> = new Set(['42P01', '42703'])
@@ -55,7 +95,7 @@ export async function probe(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { inspection } = request
-  const row = await send(options.pool, inspection, probeMessage(options, request), signal)
+  const { row } = await send(options.pool, inspection, probeMessage(options, request), signal)
   return (
     row.lastHandedOut === lastHandedOut?.toString() &&
     row.isKnownBackend === 'true' &&
@@ -74,14 +114,29 @@ async function send(
   inspection: Inspection,
   message: Message,
   signal: AbortSignal,
-): Promise<Row> {
+  /** How many of its statements are read along. */
+  alongside = 0,
+): Promise<{ readonly row: Row; readonly along: ReadAlong | undefined }> {
   try {
     return await withConnection(pool, signal, async (client, connection) => {
+      const sentAtMs = nowMs()
+      const bytesBefore = socketOf(client.driver)?.bytesRead
       const results = await sendMessage(client, message)
-      const row: Row = Object.assign({}, ...results.flatMap((result) => result.rows))
+      const answeredAtMs = nowMs()
+      const bytes = socketOf(client.driver)?.bytesRead
+      const end = results.length - AFTER_ALONG
+      const first = end - alongside
+      const own = alongside === 0 ? results : [...results.slice(0, first), ...results.slice(end)]
+      const row: Row = Object.assign({}, ...own.flatMap((result) => result.rows))
       if (typeof row.backendKey === 'string') tellBackend(client, pidOf(row.backendKey))
       connection.isSpent = row.fingerprint !== inspection.fingerprint
-      return row
+      if (alongside === 0) return { row, along: undefined }
+      const along: ReadAlong = {
+        rows: results.slice(first, end).map((result) => result.rows),
+        clock: { sentAtMs, serverMs: Number(row.now), answeredAtMs },
+        bytes: bytes === undefined || bytesBefore === undefined ? undefined : bytes - bytesBefore,
+      }
+      return { row, along }
     })
   } catch (error) {
     // object_not_in_prerequisite_state: WAL functions, and the writers' lock, are not to be had in recovery.

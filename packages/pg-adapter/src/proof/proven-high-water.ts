@@ -1,6 +1,7 @@
 import type { HighWaterReading, HighWaterRequest } from '@tidemark/core/adapter'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { halted, requireNotRewound } from '../server/rewind.ts'
+import type { Statement } from '../statement.ts'
 import { detachedSince } from './attached.ts'
 import { conclude } from './conclude.ts'
 import { readFirst } from './first-poll.ts'
@@ -10,18 +11,33 @@ import { isLookDue, lateEventsError } from './late-events.ts'
 import { probe } from './poll.ts'
 import { requireSameIncarnation } from './poll-incarnation.ts'
 import { isComparisonDue, isIdle, type PollMemory, type SourceMemory } from './poll-memory.ts'
+import type { ReadAlong } from './poll-rows.ts'
+import { mayReadAlong } from './poll-sql.ts'
 import { neededProgress } from './stored-progress.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
-/** One poll in proof mode: a probe while nothing is open, and nothing new was told; the three steps and the settlement otherwise. */
+/** A poll's answer. */
+interface ProvenReading {
+  readonly reading: HighWaterReading<bigint>
+  /** What was read along; its rows may stand above the mark. `undefined`: nothing was. */
+  readonly along: ReadAlong | undefined
+}
+
+/**
+ * One poll in proof mode: a probe while nothing is open, and nothing new was told; the three steps and the settlement otherwise.
+ *
+ * @param along - selects of which one plan serves all values. They are read along with the three steps, if the table allows that
+ */
 export async function readProvenHighWater(
   options: Options,
   { backends, former }: SourceMemory,
   request: HighWaterRequest<bigint>,
-): Promise<HighWaterReading<bigint>> {
+  along: readonly Statement[],
+): Promise<ProvenReading> {
   const { previous, signal } = request
-  if (previous === undefined) return await readFirst(options, { backends, former }, request)
+  if (previous === undefined)
+    return { reading: await readFirst(options, { backends, former }, request), along: undefined }
   const memory = previous.memory as PollMemory
   const knownBackends = backends.of(previous.incarnation)
   const askedAtMs = performance.now()
@@ -35,7 +51,7 @@ export async function readProvenHighWater(
     if (await probe(options, found, settlement.lastHandedOut, signal)) {
       memory.handled.upTo = request.projected
       memory.look = look
-      return previous
+      return { reading: previous, along: undefined }
     }
   }
   const polled = await pollInspected(
@@ -47,6 +63,7 @@ export async function readProvenHighWater(
       compareAbove: isComparisonDue(memory, performance.now()) ? memory.settlement.lastHandedOut : undefined,
       watched,
       knownBackends,
+      along: mayReadAlong(memory.inspection) ? along : [],
     },
     signal,
   )
@@ -59,7 +76,7 @@ export async function readProvenHighWater(
   const { late } = poll
   if (late.length > 0 && !bringsEvents)
     throw lateEventsError(options.name, options, late, neededProgress(request.stored))
-  return await conclude(options, { backends, former }, request, {
+  const reading = await conclude(options, { backends, former }, request, {
     ...polled,
     incarnation,
     settlement: memory.settlement,
@@ -70,6 +87,7 @@ export async function readProvenHighWater(
     detached: detachedSince(memory.detached, memory.inspection, inspection, memory.handled.upTo),
     pending: memory.pending,
   })
+  return { reading, along: poll.along }
 }
 
 /** A probe would find no more than that there is something to poll for, and cost an event a round trip. */
