@@ -1,7 +1,13 @@
 import type { LoadRequest } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
-import { aimBytes, MOST_EVENTS, PageSize, sizeAfter } from '../../packages/core/src/reading/page-size.ts'
+import {
+  aimBytes,
+  givenSizeAfter,
+  MOST_EVENTS,
+  PageSize,
+  sizeAfter,
+} from '../../packages/core/src/reading/page-size.ts'
 import { altered, positionOf, recording, rig, stopAll } from './rig.ts'
 
 afterEach(async () => {
@@ -125,6 +131,51 @@ test.each([
   await running.start()
   await clock.run(running.waitUntilProjected())
   expect(loads.slice(0, 3)).toEqual(expected)
+})
+
+/** How many events each page has, of events of these sizes, where so many are wanted; one that would bring too much is asked for again, smaller. */
+function givenSizes(given: number, pages: readonly number[]): number[] {
+  const size = new PageSize(1, given)
+  return pages.map((bytesEach) => {
+    let events = size.events
+    let givenUp = 0
+    while (events > 1 && events * bytesEach > size.mostBytes) {
+      givenUp += size.mostBytes
+      events = Math.max(1, Math.floor(events / 32))
+    }
+    size.read({ events: Array.from({ length: events }), bytes: givenUp + events * bytesEach })
+    size.handled({ events, bytes: events * bytesEach, tookMs: 60_000, isFull: true })
+    return events
+  })
+}
+
+test('a batchSize that is given is kept to, however long a batch takes, as long as its events bring no more than a page may', () => {
+  expect(givenSizes(300, Array(5).fill(27_000))).toEqual(Array(5).fill(300))
+  expect(givenSizes(5_000, Array(5).fill(1_600))).toEqual(Array(5).fill(5_000))
+})
+
+test('large events get smaller batches than were asked for, of some MiB, and small ones behind them whole batches again', () => {
+  const large = givenSizes(5_000, [...Array(8).fill(5_000), ...Array(4).fill(100)])
+  const settled = large.slice(3, 8)
+  for (const events of settled) {
+    expect(events * 5_000).toBeLessThanOrEqual(8 * MIB)
+    expect(events * 5_000).toBeGreaterThanOrEqual(2 * MIB)
+  }
+  expect(large.slice(-2)).toEqual([5_000, 5_000])
+  expect(givenSizes(100, Array(4).fill(5 * MIB)).slice(1)).toEqual([1, 1, 1])
+})
+
+test('a size that was given is never exceeded, nor below one event', () => {
+  const page = fc.tuple(fc.nat(5_000), fc.option(fc.nat(2 ** 31), { nil: undefined }))
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 5_000 }), fc.array(page), (given, pages) => {
+      const last = pages.reduce(
+        (size, [events, bytes]) => givenSizeAfter(size, given, events, bytes, 8 * MIB),
+        given,
+      )
+      expect(Number.isInteger(last) && last >= 1 && last <= given).toBe(true)
+    }),
+  )
 })
 
 test('the pages of all projections of a daemon, and those read ahead, share a memory, however many there are', () => {

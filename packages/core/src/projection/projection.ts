@@ -44,7 +44,8 @@ export interface Projection<E, Tx, Type extends string = string> {
    * Maximum events in a batch; exceeded only so as not to split events that share a position. If it is left out, a batch has fewer
    * than the default where they take more than some 100 ms to handle or some 2 MiB to read (64 MiB for all projections of a daemon,
    * if there are more than 32); the first batches have at most 100. Where even the smallest batch takes longer than 50 ms, as over
-   * a long way to the server, they may take twice that. If it is given, every full batch has as many.
+   * a long way to the server, they may take twice that. If it is given, every full batch has as many, unless that would be more than
+   * 8 MiB to read (256 MiB for all projections of a daemon, if there are more than 32): then it has fewer.
    * - Raising it: more events share the cost of a transaction; it holds its locks longer, and a page takes more memory.
    * - Lowering it: shorter transactions, and less to do again after a failure; catching up is slower.
    * - Change it when: batches take longer than their locks may be held, or the handler wants as many events at once as there are.
@@ -228,7 +229,7 @@ export interface ResolvedProjection<E, Tx> {
   readonly handle: Projection<E, Tx>['handle']
   readonly eventTypes: readonly string[] | undefined
   readonly batchSize: number
-  /** Otherwise a page has as many events, up to that, as are handled in a short time. */
+  /** Otherwise a page has as many events, up to that, as are handled in a short time. In either case no more than fit in memory. */
   readonly isSizeGiven: boolean
   readonly attempts: number
   readonly longestPauseMs: number

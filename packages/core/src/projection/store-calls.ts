@@ -51,14 +51,17 @@ export class StoreCalls<P, E, Tx> {
   readonly #parts: CallParts<P, E, Tx>
   readonly #stopping: AbortSignal
   readonly #pages: PageReader<P, E>
-  readonly #pageSize: PageSize | undefined
+  readonly #pageSize: PageSize
 
   /** Nothing more is read once `stopping` has fired. */
   constructor(parts: CallParts<P, E, Tx>, stopping: AbortSignal) {
     this.#parts = parts
     this.#stopping = stopping
     const { source, projection } = parts
-    this.#pageSize = projection.isSizeGiven ? undefined : new PageSize(parts.projections)
+    this.#pageSize = new PageSize(
+      parts.projections,
+      projection.isSizeGiven ? projection.batchSize : undefined,
+    )
     this.#pages = new PageReader(source, projection, stopping, this.#pageSize)
   }
 
@@ -103,7 +106,7 @@ export class StoreCalls<P, E, Tx> {
 
   /** The next pages are as large as this one's handling says. */
   handled({ events, bytes, reachesMark }: ReadPage<P, E>, tookMs: number): void {
-    this.#pageSize?.handled({ events: events.length, bytes, tookMs, isFull: !reachesMark })
+    this.#pageSize.handled({ events: events.length, bytes, tookMs, isFull: !reachesMark })
   }
 
   /** Nothing that was prefetched before is used after this. */

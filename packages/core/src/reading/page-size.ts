@@ -36,16 +36,22 @@ export function aimBytes(projections: number): number {
   return Math.max(LEAST_AIM_BYTES, Math.min(AIM_BYTES, Math.floor(AIM_BYTES_OF_ALL / projections)))
 }
 
-/** How many events a page has, where nobody has said so: as many as make a batch short enough, and take little memory. */
+/** How many events a page has: as many as make a batch short enough, and take little memory. */
 export class PageSize {
   readonly #aimBytes: number
-  #events = FIRST_EVENTS
+  readonly #given: number | undefined
+  #events: number
   #recent: readonly HandledPage[] = []
   #fixedMs: number | undefined
 
-  /** @param projections - how many there are in the daemon */
-  constructor(projections: number) {
+  /**
+   * @param projections - how many there are in the daemon
+   * @param given - how many the user wants: fewer only where so many would bring more than a page may
+   */
+  constructor(projections: number, given?: number) {
     this.#aimBytes = aimBytes(projections)
+    this.#given = given
+    this.#events = given ?? FIRST_EVENTS
   }
 
   get events(): number {
@@ -59,14 +65,34 @@ export class PageSize {
 
   /** Large events are noticed before they are handled, since the next page is read meanwhile. */
   read({ events, bytes }: Pick<Page<unknown, unknown>, 'events' | 'bytes'>): void {
+    if (this.#given !== undefined) {
+      this.#events = givenSizeAfter(this.#events, this.#given, events.length, bytes, this.mostBytes)
+      return
+    }
     this.#events = Math.min(this.#events, mostInMemory(events.length, bytes, this.#aimBytes))
   }
 
   handled(page: HandledPage): void {
+    if (this.#given !== undefined) return
     this.#recent = [...this.#recent, page].slice(-REMEMBERED)
     this.#fixedMs = fixedMs(this.#recent, this.#fixedMs)
     this.#events = sizeAfter(this.#events, page, this.#fixedMs, this.#aimBytes)
   }
+}
+
+/**
+ * The size of the next pages where `given` events are wanted, after one that was read. What was given up since it brought too much
+ * counts as brought: pages become smaller at once, and step by step as large again as half of what they may bring. Pure.
+ */
+export function givenSizeAfter(
+  size: number,
+  given: number,
+  events: number,
+  bytes: number | undefined,
+  mostBytes: number,
+): number {
+  if (bytes === undefined || events === 0 || (size === given && bytes <= mostBytes)) return size
+  return Math.max(1, Math.min(given, size * GROWTH, Math.floor((events * mostBytes) / 2 / bytes)))
 }
 
 /**
