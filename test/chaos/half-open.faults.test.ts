@@ -15,9 +15,19 @@ const QUERY_TIMEOUT_MS = 1_500
 const PHASES = ['poll', 'page', 'lock', 'handler', 'commit', 'wait', 'listen'] as const
 type Phase = (typeof PHASES)[number]
 
-const FAULTS: Readonly<Record<string, (proxy: FaultyProxy) => void>> = {
-  'go silent': (proxy) => proxy.silence(),
-  'lose their answers': (proxy) => proxy.swallowAnswers(),
+interface Fault {
+  readonly strike: (proxy: FaultyProxy) => void
+  /** Once it was noticed. */
+  readonly end: (proxy: FaultyProxy) => void
+}
+
+/** The server lets go of what it holds, as after some keepalives. */
+const letGo = (proxy: FaultyProxy): void => proxy.cutSilent()
+
+const FAULTS: Readonly<Record<string, Fault>> = {
+  'go silent': { strike: (proxy) => proxy.silence(), end: letGo },
+  'lose their answers': { strike: (proxy) => proxy.swallowAnswers(), end: letGo },
+  'answer too late': { strike: (proxy) => proxy.holdAnswers(), end: (proxy) => proxy.giveAnswers() },
 }
 
 /** A store whose `advance` does that first, and that last before it commits. */
@@ -43,7 +53,7 @@ function around(
 }
 
 /** Its connections fail, all of them, whenever the daemon comes to that phase, until it has noticed. */
-async function failingIn(store: ChaosStore, phase: Phase, fail: (proxy: FaultyProxy) => void) {
+async function failingIn(store: ChaosStore, phase: Phase, { strike, end }: Fault) {
   const proxy = await startProxy(store)
   const pool = store.pool({ connectionString: proxy.url })
   const isOfWakeUps = phase === 'wait' || phase === 'listen'
@@ -52,7 +62,7 @@ async function failingIn(store: ChaosStore, phase: Phase, fail: (proxy: FaultyPr
   let destroyed = 0
   pool.on('remove', () => destroyed++)
   const at = (reached: Phase) => (): void => {
-    if (isArmed && reached === phase && noticed === 0) fail(proxy)
+    if (isArmed && reached === phase && noticed === 0) strike(proxy)
   }
   const notice = ({ error }: { readonly error: unknown }): void => {
     if (!isOfWakeUps && PASSES_IN_TIME.some((code) => hasCode(error, code))) noticed++
@@ -104,30 +114,27 @@ async function failingIn(store: ChaosStore, phase: Phase, fail: (proxy: FaultyPr
     daemon,
     strike: (): void => {
       isArmed = true
-      if (isOfWakeUps) fail(proxy)
+      if (isOfWakeUps) strike(proxy)
     },
     isNoticed: () => noticed > 0,
     destroyed: () => destroyed,
-    cutSilent: () => proxy.cutSilent(),
+    end: () => end(proxy),
   }
 }
 
 const PASSES_IN_TIME = ['TIDEMARK_QUERY_TIMEOUT', 'TIDEMARK_HANDLER_TIMEOUT']
 
-test.each(PHASES.flatMap((phase) => Object.keys(FAULTS).map((fault) => [phase, fault] as const)))(
+test.each(
+  PHASES.flatMap((phase) => Object.entries(FAULTS).map(([name, fault]) => [phase, name, fault] as const)),
+)(
   'in the phase "%s" connections that %s are given up and destroyed, and work goes on by itself',
-  async (phase, fault) => {
+  async (phase, _, fault) => {
     const store = await chaosStore()
-    const { daemon, strike, isNoticed, destroyed, cutSilent } = await failingIn(
-      store,
-      phase,
-      FAULTS[fault] ?? (() => {}),
-    )
+    const { daemon, strike, isNoticed, destroyed, end } = await failingIn(store, phase, fault)
     strike()
     await append(store, 10)
     await until('it was noticed', isNoticed)
-    // The server lets go of what it holds, as after some keepalives.
-    cutSilent()
+    end()
     await append(store, 10)
     await store.query('notify appended')
     await expectExact([{ name: 'all' }], store, { timeoutMs: 30_000 })

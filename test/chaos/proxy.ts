@@ -10,6 +10,10 @@ export interface Proxy {
   silence(): void
   /** As `silence`, for answers alone: what the daemon asks still reaches the server. */
   swallowAnswers(): void
+  /** The answers on the connections there are kept back. New ones work. */
+  holdAnswers(): void
+  /** Hands over what was kept back, all of it late. */
+  giveAnswers(): void
   /** Ends the silent connections on both sides, as keepalive would some time later. */
   cutSilent(): void
   /** Ends every connection. */
@@ -21,16 +25,21 @@ interface Pair {
   readonly upstream: Socket
   isDeaf: boolean
   isMute: boolean
+  /** Answers that are kept back; `undefined`: none are. */
+  held: Buffer[] | undefined
 }
 
 export async function startProxy({ server }: ChaosStore): Promise<Proxy> {
   const pairs = new Set<Pair>()
   const listener = createServer((client) => {
     const upstream = connect(server.port, server.host)
-    const pair: Pair = { client, upstream, isDeaf: false, isMute: false }
+    const pair: Pair = { client, upstream, isDeaf: false, isMute: false, held: undefined }
     pairs.add(pair)
     client.on('data', (data) => pair.isDeaf || upstream.write(data))
-    upstream.on('data', (data) => pair.isMute || client.write(data))
+    upstream.on('data', (data) => {
+      if (pair.held !== undefined) pair.held.push(data)
+      else if (!pair.isMute) client.write(data)
+    })
     // The server does not hear of the end of a silent connection; the daemon's own socket is gone by then.
     client.on('close', () => pair.isDeaf || end(pair))
     upstream.on('close', () => pair.isMute || end(pair))
@@ -57,6 +66,15 @@ export async function startProxy({ server }: ChaosStore): Promise<Proxy> {
     },
     swallowAnswers: () => {
       for (const pair of pairs) pair.isMute = true
+    },
+    holdAnswers: () => {
+      for (const pair of pairs) pair.held ??= []
+    },
+    giveAnswers: () => {
+      for (const pair of pairs) {
+        for (const data of pair.held ?? []) pair.client.write(data)
+        pair.held = undefined
+      }
     },
     cutSilent: () => {
       for (const pair of pairs) if (pair.isMute) end(pair)
