@@ -512,6 +512,32 @@ test('a page whose kept plan is executed while a partition is attached is read a
   expect(await kept()).toEqual([])
 })
 
+test('a backend that is not known is compared before it has looked at any partition', async () => {
+  const events = await db.events(PARTED_WITH_REST)
+  await events.run('insert into events (tenant) values (0), (7)')
+  const pool = db.newPool({ max: 1, idleTimeoutMillis: 1 })
+  const load = await partedPagesOn(pool, events)
+  await eventually(() => pool.totalCount).toBe(0)
+  const sent: string[] = []
+  pool.on('connect', (client) => {
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown
+    Object.assign(client, {
+      query: (...args: unknown[]) => {
+        sent.push(String(args[0]))
+        return query(...args)
+      },
+    })
+  })
+  const blocker = await db.session()
+  await blocker.query(`begin; lock table ${events.name}_rest in access exclusive mode`)
+  const page = load(2n)
+  // It is known, and waits for that partition alone.
+  await eventually(() => sent.filter((text) => text.includes('fetch first')).length).toBe(2)
+  expect(sent.some((text) => text.includes('as "inRecovery"'))).toBe(true)
+  await blocker.query('rollback')
+  expect(await page).toEqual(upTo(2))
+})
+
 /** Of so many moves, some fall on each statement of a page. */
 test('pages whose plans are kept miss no row, while partitions are attached that rows of the default one were moved to', async () => {
   const events = await db.events(PARTED_WITH_REST)

@@ -110,7 +110,7 @@ async function lookedThrough(
   return { upTo: from + range, positions: range }
 }
 
-/** Under no poll nobody knows whether the table has partitions, or an index: no plan is kept. */
+/** Under no poll nobody knows whether the table has an index: no plan is kept. */
 async function readPage(
   options: Pick<ResolvedPostgresEventsOptions<unknown>, 'pool' | 'sql'>,
   backends: KnownBackends | undefined,
@@ -121,7 +121,7 @@ async function readPage(
     return await readProvenRows(options, backends, evidence.incarnation, select, signal)
   const once = typeof select === 'string' ? select : plainSql(select.statement)
   return await withConnection(options.pool, signal, (client) =>
-    readRows(client, options, once, () => 'true', 'none'),
+    readRows(client, options, once, () => 'true', backends?.partitions ?? 'none'),
   )
 }
 

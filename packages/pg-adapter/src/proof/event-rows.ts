@@ -51,10 +51,11 @@ export async function requireComparableWhere(options: Options, signal: AbortSign
   const conditions = whereConditions(options)
   if (conditions.length === 0) return
   try {
+    // ONLY: this connection goes on to read events, and must have made no list of the partitions that nobody has compared.
     await withConnection(options.pool, signal, (client) =>
       transactUnlessLocked(
         client,
-        `select from ${options.sql.table} e where ${conditions.join(' and ')} limit 0`,
+        `select from only ${options.sql.table} e where ${conditions.join(' and ')} limit 0`,
       ),
     )
   } catch (error) {

@@ -84,14 +84,17 @@ export async function readRows(
   const hasPartitions = partitions !== 'none'
   const partitionsAre = `${partitionsSql(`to_regclass(${quoteLiteral(table)})::oid`)} as partitions`
   const check: Statement = (bind) => `select case when row_security_active(${quoteLiteral(table)})
-        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${otherwise(bind)} end, ${SERVER_NOW_SQL} as now,
+        then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${hasPartitions ? 'true' : otherwise(bind)} end, ${SERVER_NOW_SQL} as now,
         pg_backend_pid()::text as pid ${hasPartitions ? `, ${partitionsAre}` : ''}`
   const sentAtMs = nowMs()
   const bytesBefore = socketOf(client.driver)?.bytesRead
   try {
     const results = await sendMessage(
       client,
-      messageOf(select, check, partitions, [() => lockTableSql(table), () => `select ${partitionsAre}`]),
+      messageOf(select, check, partitions, [
+        () => lockTableSql(table),
+        (bind) => `select ${otherwise(bind)}, ${partitionsAre}`,
+      ]),
     )
     const [before, _locked, read, checked] = results.slice(-5)
     if (hasPartitions && before?.rows[0]?.partitions !== checked?.rows[0]?.partitions) {
@@ -120,6 +123,9 @@ export async function readRows(
 /**
  * Of a table with partitions: first the lock of the table alone, then which partitions there are, then the locks of all that is
  * read. A plan that is kept is made anew by PostgreSQL where partitions have changed before these locks are held.
+ *
+ * A backend that is not known fails before these locks, for which it makes its list of the partitions. It is asked again, on the same
+ * connection; and nobody would have looked whether one was attached while it made that list.
  */
 function messageOf(
   select: Select,
