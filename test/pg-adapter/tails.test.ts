@@ -1,6 +1,5 @@
 import type { HighWaterReading } from '@tidemark/core'
 import type { EventSource, LoadRequest, Page, TailWish } from '@tidemark/core/adapter'
-import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import {
   type PgPool,
   type PostgresEventsOptions,
@@ -68,9 +67,9 @@ const signal = new AbortController().signal
 type Asked = TailWish<bigint> & Partial<Pick<LoadRequest<bigint>, 'limit'>>
 
 /** Polls a source by hand, as an agent does that goes on from one poll to the next. */
-async function pollsOf<E>(source: EventSource<bigint, E>) {
+async function pollsOf<E>(source: EventSource<bigint, E>, { sharesLog = true } = {}) {
   const opened = await source.open({ signal })
-  const request = { opened, sharesLog: true, signal }
+  const request = { opened, sharesLog, signal }
   let reading = await source.readHighWater({ ...request, previous: undefined, stored: [] })
   const poll = async (tails?: readonly TailWish<bigint>[]): Promise<HighWaterReading<bigint>> => {
     reading = await source.readHighWater({
@@ -194,7 +193,7 @@ test('behind appends, projections of any types are handed every event once, and 
   const seen = { all: [] as unknown[], b: [] as unknown[] }
   const daemon = await startDaemon({
     source: postgresEvents({ pool, table: events.name, eventType: 'type' }),
-    checkpoints: inMemoryCheckpoints(),
+    checkpoints: checkpointsBeside(events, db.pool),
     projections: [
       {
         name: 'all',
@@ -229,6 +228,21 @@ test('behind appends, projections of any types are handed every event once, and 
   // A row may become visible between two statements of one poll.
   expect(sending(messages, PAGE)).toBeLessThan(6)
 })
+
+test.each([true, false])(
+  'where checkpoints are kept in the same log (%s), and only there, a page comes along',
+  async (sharesLog) => {
+    const events = await db.events(EVENTS)
+    const source = postgresEvents({ pool: db.pool, table: events.name, eventType: 'type' })
+    const { load, poll, untilSettledAt } = await pollsOf(source, { sharesLog })
+    await events.run("insert into events (type) values ('a')")
+    const first = await untilSettledAt(1n)
+    await load({ after: 0n, eventTypes: undefined }, first)
+    await events.run("insert into events (type) values ('a')")
+    const wish = { after: 1n, eventTypes: undefined }
+    expect((await poll([wish])).tails?.has(wish) ?? false).toBe(sharesLog)
+  },
+)
 
 test('of what came along, nothing above the mark is handed out', async () => {
   const events = await db.events(EVENTS)

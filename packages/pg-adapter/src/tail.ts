@@ -36,11 +36,15 @@ export class Tails {
     this.#columns = columns
   }
 
-  /** What to send with a poll. Nothing before a page has shown which columns there are: what they bring is bounded by their sizes. */
-  ask(options: Options, { previous, tails }: HighWaterRequest<bigint>): readonly AskedTail[] {
+  /**
+   * What to send with a poll. Nothing where checkpoints are kept elsewhere: a page compares the incarnation when it is asked for, and
+   * one that has come along was compared when it came. After a failover in between, which lost its events, no commit would notice.
+   * Nothing before a page has shown which columns there are: what they bring is bounded by their sizes.
+   */
+  ask(options: Options, { previous, tails, sharesLog }: HighWaterRequest<bigint>): readonly AskedTail[] {
     const mark = previous?.mark
     const { names, asText } = this.#columns
-    if (tails === undefined || mark === undefined || names === undefined) return []
+    if (!sharesLog || tails === undefined || mark === undefined || names === undefined) return []
     const positions = positionsAbove(this.#range, mark)
     if (positions === undefined) return []
     const wishes = tails.filter(({ after }) => after === mark).slice(0, MOST_TAILS)

@@ -50,7 +50,7 @@ export class Reader<P, E> {
   ): Promise<HighWaterReading<P>> {
     const opened = await this.#openedFor(previous, signal)
     const poll = async (given: readonly StoredProgress<P>[] | undefined): Promise<HighWaterReading<P>> => {
-      const request = { previous, opened, stored: given, sharesLog: false, tails, signal }
+      const request = { previous, opened, stored: given, sharesLog: tails.length > 0, tails, signal }
       return await within(this.source.readHighWater(request), 'a poll')
     }
     const reading = await poll(previous ? undefined : await stored()).catch(async (error: unknown) => {
