@@ -1,4 +1,5 @@
-import type { BoundedClient, PgResult } from './client.ts'
+import { nowMs } from './append-time.ts'
+import { type BoundedClient, type PgResult, socketOf } from './client.ts'
 import { sendKept, type Written } from './kept-statements.ts'
 import { plainSql, type Statement } from './statement.ts'
 import { beginAlone, LOCK_TIMEOUT, LOCK_TIMEOUT_MS, limitSql, toSetting } from './transaction.ts'
@@ -11,6 +12,25 @@ export interface Message {
   readonly transactions: readonly (readonly (Statement | string)[])[]
   /** `'kept by values'`: which plan is best may hang on the values. `'made anew'`: it is seldom sent. */
   readonly plans: 'kept' | 'kept by values' | 'made anew'
+}
+
+/** What came of a message, when, and how much of it came over the network. */
+export interface MeasuredAnswer {
+  readonly results: readonly PgResult[]
+  readonly sentAtMs: number
+  readonly answeredAtMs: number
+  /** `undefined`: not known. */
+  readonly bytes: number | undefined
+}
+
+/** Runs it as `sendMessage` does. */
+export async function sendMeasured(client: BoundedClient, message: Message): Promise<MeasuredAnswer> {
+  const sentAtMs = nowMs()
+  const before = socketOf(client.driver)?.bytesRead
+  const results = await sendMessage(client, message)
+  const after = socketOf(client.driver)?.bytesRead
+  const bytes = after === undefined || before === undefined ? undefined : after - before
+  return { results, sentAtMs, answeredAtMs: nowMs(), bytes }
 }
 
 /** Runs it, with its statements kept prepared (`sendKept`) unless its plans are made anew. */

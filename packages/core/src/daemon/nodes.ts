@@ -3,7 +3,7 @@ import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger } from '../kernel/validation.ts'
 import { dealByNumber } from '../ownership/by-number.ts'
 import { type Unit, unitKey, unitName } from '../ports/unit.ts'
-import type { DealtTo } from '../projection/status.ts'
+import { type DealtTo, isDealtElsewhere } from '../projection/status.ts'
 
 /** Which of several processes this one is. */
 export interface NodesOptions {
@@ -48,10 +48,10 @@ export function describeDealing(
   { index: own, of }: NodesOptions,
   dealt: readonly { readonly unit: Unit; readonly dealtTo: DealtTo | undefined }[],
 ): string {
-  const isHere = ({ dealtTo }: (typeof dealt)[number]): boolean => dealtTo?.isHere !== false
-  const here = dealt.filter(isHere).map(({ unit }) => `"${unitName(unit)}"`)
+  const isElsewhere = ({ dealtTo }: (typeof dealt)[number]): boolean => isDealtElsewhere(dealtTo)
+  const here = dealt.filter((each) => !isElsewhere(each)).map(({ unit }) => `"${unitName(unit)}"`)
   const elsewhere = dealt
-    .filter((each) => !isHere(each))
+    .filter(isElsewhere)
     .map(({ unit, dealtTo }) => `"${unitName(unit)}" (node ${dealtTo?.index})`)
   return (
     `tidemark: this is node ${own} of ${of}, numbered from 0; dealt to it: ${here.join(', ') || 'nothing'}; ` +

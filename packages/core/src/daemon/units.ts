@@ -12,7 +12,7 @@ import { lagPositions } from '../projection/lag.ts'
 import type { ResolvedProjection } from '../projection/projection.ts'
 import { ProjectionRunner, type RunnerParts } from '../projection/runner.ts'
 import { standbyPatienceMs } from '../projection/standing.ts'
-import { type ProjectionStatus, projectionStatus } from '../projection/status.ts'
+import { isDealtElsewhere, type ProjectionStatus, projectionStatus } from '../projection/status.ts'
 import { watchDesired } from './desired-watch.ts'
 import { dealtTo, describeDealing, type NodesOptions } from './nodes.ts'
 
@@ -44,14 +44,13 @@ export class Units<P, E, Tx> {
     )
     this.runners = projections.map((projection, index) => {
       const patienceMs = standbyPatienceMs(projection)
-      const ownership =
-        dealt[index]?.isHere === false
-          ? new Elsewhere<P, Tx>(standingBy)
-          : new ByConflict({ ...standingBy, checkpoints, patienceMs })
+      const ownership = isDealtElsewhere(dealt[index])
+        ? new Elsewhere<P, Tx>(standingBy)
+        : new ByConflict({ ...standingBy, checkpoints, patienceMs })
       return new ProjectionRunner({
         ...shared,
         projection,
-        projections: dealt.filter((to) => to?.isHere !== false).length,
+        projections: dealt.filter((to) => !isDealtElsewhere(to)).length,
         ownership,
         sessionId,
         dealtTo: dealt[index],

@@ -15,7 +15,7 @@ import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { Role } from '../ports/stored-unit.ts'
 import type { Unit } from '../ports/unit.ts'
-import type { DealtTo, ProjectionState } from '../projection/status.ts'
+import { type DealtTo, type ProjectionState, whereDealt } from '../projection/status.ts'
 
 export interface WaitUntilProjectedOptions<P> {
   /**
@@ -196,8 +196,8 @@ function describe<P>(units: readonly Awaited<P>[]): string {
   return servingUnits(units)
     .map(({ name, state, shown, dealtTo }) => {
       const why = state === 'retrying' ? ` (${messageOf(shown.error)})` : ''
-      const where = dealtTo?.isHere === false ? `, dealt to node ${dealtTo.index} of ${dealtTo.of}` : ''
-      return `"${name}" is ${state}${why}${where}`
+      const elsewhere = whereDealt(dealtTo)
+      return `"${name}" is ${state}${why}${elsewhere === undefined ? '' : `, ${elsewhere}`}`
     })
     .join(', ')
 }

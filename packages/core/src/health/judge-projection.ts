@@ -1,6 +1,6 @@
 import type { Pulse } from '../kernel/pulse.ts'
 import type { PositionOrder } from '../ports/position.ts'
-import type { DealtTo, ProjectionStatus } from '../projection/status.ts'
+import { type ProjectionStatus, whereDealt } from '../projection/status.ts'
 import { errorName } from './error-name.ts'
 import type { ResolvedHealthOptions } from './options.ts'
 import { seconds } from './signs-of-life.ts'
@@ -104,11 +104,6 @@ function whyStill<P>({ status, pulse }: ProjectionFacts<P>): string {
   if (elsewhere !== undefined) return `it is ${elsewhere}, and this node cannot tell whether that one runs`
   if (status.state === 'standby') return 'another process has it, and does not move it'
   return STILL[pulse.waitsFor]
-}
-
-/** `undefined`: it is this process that works on it, or may. */
-function whereDealt(dealtTo: DealtTo | undefined): string | undefined {
-  return dealtTo?.isHere === false ? `dealt to node ${dealtTo.index} of ${dealtTo.of}` : undefined
 }
 
 const STILL: Readonly<Record<Pulse['waitsFor'], string>> = {

@@ -1,5 +1,6 @@
 import type { Pulse } from '../kernel/pulse.ts'
 import { unitName } from '../ports/unit.ts'
+import { isDealtElsewhere } from '../projection/status.ts'
 import { errorName } from './error-name.ts'
 import { judgeMark, type MarkFacts } from './judge-mark.ts'
 import { judgeProjection, type ProjectionFacts } from './judge-projection.ts'
@@ -30,7 +31,7 @@ const IS_READY: Readonly<Record<ProjectionHealthStatus, boolean>> = {
 
 /** Whether its readers miss what it should do. Of a version beside the live one nobody reads. What is dealt to another node is missed there. */
 function isMissed({ status, pausedBy, role, dealtTo }: ProjectionHealth): boolean {
-  if (dealtTo?.isHere === false) return false
+  if (isDealtElsewhere(dealtTo)) return false
   return !IS_READY[status] && pausedBy === undefined && (role === undefined || role === 'live')
 }
 

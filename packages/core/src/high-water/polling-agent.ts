@@ -47,11 +47,7 @@ export class PollingAgent<P> implements AsyncDisposable {
     this.#options = options
     this.#session = session
     this.#reports = new AgentReports(options, session)
-    const known = {
-      projected: () => readers.projected(),
-      tails: () => readers.tails(),
-      told: () => this.#hints.takeHeeded(),
-    }
+    const known = { ...readers, told: () => this.#hints.takeHeeded() }
     this.#calls = new PollCalls(options, this.#stopping.signal, known, onLate)
     this.#pause = new PollPause(options.clock, this.#stopping.signal)
   }

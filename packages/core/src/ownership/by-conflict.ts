@@ -1,5 +1,7 @@
+import { aroundMs } from '../kernel/back-off.ts'
 import { hasCode } from '../kernel/errors.ts'
 import { PacedLooks } from '../kernel/paced-looks.ts'
+import { systemRandom } from '../kernel/random.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { AcquireRequest, Grant, Ownership } from './ownership.ts'
 import { type StandByParts, standBy } from './stand-by.ts'
@@ -29,7 +31,7 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
   constructor(parts: ByConflictParts<P, Tx>) {
     this.#parts = parts
     // Two standbys do not look at the same time.
-    this.#pace = new PacedLooks(parts.clock, () => LOOK_EVERY_MS * (0.75 + Math.random() / 2))
+    this.#pace = new PacedLooks(parts.clock, () => aroundMs(LOOK_EVERY_MS, systemRandom()))
   }
 
   hurry(): void {

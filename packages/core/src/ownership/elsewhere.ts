@@ -1,4 +1,6 @@
+import { aroundMs } from '../kernel/back-off.ts'
 import { PacedLooks } from '../kernel/paced-looks.ts'
+import { systemRandom } from '../kernel/random.ts'
 import type { AcquireRequest, Grant, Ownership } from './ownership.ts'
 import { type StandByParts, standBy } from './stand-by.ts'
 
@@ -14,7 +16,7 @@ export class Elsewhere<P, Tx> implements Ownership<P, Tx> {
 
   constructor(parts: StandByParts<P>) {
     this.#parts = parts
-    this.#pace = new PacedLooks(parts.clock, () => LOOK_EVERY_MS * (0.75 + Math.random() / 2))
+    this.#pace = new PacedLooks(parts.clock, () => aroundMs(LOOK_EVERY_MS, systemRandom()))
   }
 
   hurry(): void {

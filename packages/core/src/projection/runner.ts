@@ -32,7 +32,7 @@ import { ReplayMeter } from './replay-meter.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
 import { NOT_STARTED, pageLimit, type Standing, shownState } from './standing.ts'
-import type { DealtTo, ProjectionState, ReplayStatus } from './status.ts'
+import { type DealtTo, isDealtElsewhere, type ProjectionState, type ReplayStatus } from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
 import { type TenureParts, UnitTenure } from './unit-tenure.ts'
 import { VitalSigns, type Vitals } from './vitals.ts'
@@ -152,7 +152,7 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   start(): void {
-    this.#take(begin(this.#isDealtElsewhere))
+    this.#take(begin(isDealtElsewhere(this.dealtTo)))
     void this.#listen()
   }
 
@@ -201,13 +201,9 @@ export class ProjectionRunner<P, E, Tx> {
     }
   }
 
-  get #isDealtElsewhere(): boolean {
-    return this.dealtTo?.isHere === false
-  }
-
   get #context(): Pick<Context<P>, 'order' | 'policy' | 'isDealtElsewhere'> {
     const { source, projection } = this.#parts
-    return { order: source.order, policy: projection, isDealtElsewhere: this.#isDealtElsewhere }
+    return { order: source.order, policy: projection, isDealtElsewhere: isDealtElsewhere(this.dealtTo) }
   }
 
   #next(input: Input<P, E>): void {

@@ -37,6 +37,16 @@ export interface DealtTo {
   readonly isHere: boolean
 }
 
+/** Whether another node is to work on it, and this one never does. */
+export function isDealtElsewhere(dealtTo: DealtTo | undefined): boolean {
+  return dealtTo?.isHere === false
+}
+
+/** `undefined`: it is this node that works on it, or may. */
+export function whereDealt(dealtTo: DealtTo | undefined): string | undefined {
+  return isDealtElsewhere(dealtTo) ? `dealt to node ${dealtTo?.index} of ${dealtTo?.of}` : undefined
+}
+
 /** Where a replay ends, and how fast it is. */
 export interface ReplayStatus<P> {
   /** How far its events were handled before; of a version beside the live one, the mark. */

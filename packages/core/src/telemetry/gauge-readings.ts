@@ -4,7 +4,7 @@ import { LOST_VERDICTS, type LostVerdict } from '../ports/lost-events.ts'
 import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
 import { unitName } from '../ports/unit.ts'
-import { PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
+import { isDealtElsewhere, PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
 import { SUBSCRIPTION_STATES, type SubscriptionStatus } from '../subscription/status.ts'
 import type { WatchedConsumer } from '../watch/status.ts'
 import type { GaugeName } from './gauges.ts'
@@ -53,7 +53,7 @@ export function projectionGauges<P>(
     ...gauge('projection_lag_seconds', seconds(lagMs)),
     ...gauge('projection_beside', role === undefined ? undefined : Number(role !== 'live')),
   ]
-  if (status.state === 'standby') return dealtTo?.isHere === false ? [...states, ...progress] : states
+  if (status.state === 'standby') return isDealtElsewhere(dealtTo) ? [...states, ...progress] : states
   return [
     ...states,
     ...progress,

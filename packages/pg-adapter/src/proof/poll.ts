@@ -1,9 +1,8 @@
 import { TidemarkError } from '@tidemark/core/adapter'
-import { nowMs } from '../append-time.ts'
-import { type BoundedPool, socketOf, withConnection } from '../client.ts'
+import { type BoundedPool, withConnection } from '../client.ts'
 import { NotPrimaryError } from '../errors.ts'
 import { tellBackend } from '../kept-statements.ts'
-import { type Message, sendMessage } from '../message.ts'
+import { type Message, sendMeasured } from '../message.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { pidOf } from '../server/incarnation.ts'
 import { sqlState } from '../sql-state.ts'
@@ -119,11 +118,7 @@ async function send(
 ): Promise<{ readonly row: Row; readonly along: ReadAlong | undefined }> {
   try {
     return await withConnection(pool, signal, async (client, connection) => {
-      const sentAtMs = nowMs()
-      const bytesBefore = socketOf(client.driver)?.bytesRead
-      const results = await sendMessage(client, message)
-      const answeredAtMs = nowMs()
-      const bytes = socketOf(client.driver)?.bytesRead
+      const { results, sentAtMs, answeredAtMs, bytes } = await sendMeasured(client, message)
       const end = results.length - AFTER_ALONG
       const first = end - alongside
       const own = alongside === 0 ? results : [...results.slice(0, first), ...results.slice(end)]
@@ -134,7 +129,7 @@ async function send(
       const along: ReadAlong = {
         rows: results.slice(first, end).map((result) => result.rows),
         clock: { sentAtMs, serverMs: Number(row.now), answeredAtMs },
-        bytes: bytes === undefined || bytesBefore === undefined ? undefined : bytes - bytesBefore,
+        bytes,
       }
       return { row, along }
     })

@@ -1,9 +1,9 @@
-import { type ClockReading, nowMs, SERVER_NOW_SQL } from '../append-time.ts'
-import { type BoundedClient, socketOf, withConnection } from '../client.ts'
+import { type ClockReading, SERVER_NOW_SQL } from '../append-time.ts'
+import { type BoundedClient, withConnection } from '../client.ts'
 import { PartitionsChangedError, PostgresConditionError } from '../errors.ts'
 import { quoteLiteral, quoteTexts } from '../identifiers.ts'
 import { tellBackend } from '../kept-statements.ts'
-import { type Message, sendMessage } from '../message.ts'
+import { type Message, sendMeasured } from '../message.ts'
 import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import {
   INVALID_TEXT_REPRESENTATION,
@@ -12,7 +12,7 @@ import {
   type Partitions,
   requireKnownSql,
 } from '../server/backends.ts'
-import { sqlState } from '../sql-state.ts'
+import { hasSaid } from '../sql-state.ts'
 import type { Statement } from '../statement.ts'
 import { locksSql, lockTableSql } from '../transaction.ts'
 import { partitionsSql } from './fingerprint.ts'
@@ -86,10 +86,8 @@ export async function readRows(
   const check: Statement = (bind) => `select case when row_security_active(${quoteLiteral(table)})
         then ('${ROWS_HIDDEN}' || pg_backend_pid())::boolean else ${hasPartitions ? 'true' : otherwise(bind)} end, ${SERVER_NOW_SQL} as now,
         pg_backend_pid()::text as pid ${hasPartitions ? `, ${partitionsAre}` : ''}`
-  const sentAtMs = nowMs()
-  const bytesBefore = socketOf(client.driver)?.bytesRead
   try {
-    const results = await sendMessage(
+    const { results, sentAtMs, answeredAtMs, bytes } = await sendMeasured(
       client,
       messageOf(select, check, partitions, [
         () => lockTableSql(table),
@@ -103,15 +101,14 @@ export async function readRows(
     tellBackend(client, String(checked?.rows[0]?.pid))
     const serverMs = Number(checked?.rows[0]?.now)
     const partitionsNow = checked?.rows[0]?.partitions
-    const bytes = socketOf(client.driver)?.bytesRead
     return {
       rows: read?.rows ?? [],
       partitions: typeof partitionsNow === 'string' ? partitionsNow : undefined,
-      clock: { sentAtMs, serverMs, answeredAtMs: nowMs() },
-      bytes: bytes === undefined || bytesBefore === undefined ? undefined : bytes - bytesBefore,
+      clock: { sentAtMs, serverMs, answeredAtMs },
+      bytes,
     }
   } catch (error) {
-    if (sqlState(error) !== INVALID_TEXT_REPRESENTATION || !String(error).includes(ROWS_HIDDEN)) throw error
+    if (!hasSaid(error, INVALID_TEXT_REPRESENTATION, ROWS_HIDDEN)) throw error
     throw new PostgresConditionError(
       'row_security',
       `row security was switched on for ${table} and hides rows from this role; nothing was passed`,
