@@ -14,8 +14,8 @@ import { percentile } from './support/statistics.ts'
 
 console.log('pnpm bench:delay')
 const { seconds, ...options } = readCommandLine(
-  { seconds: 20, projections: 1, 'least-rate': 1, 'most-rate': 5_000 },
-  { seconds: 3, 'least-rate': 1, 'most-rate': 100 },
+  { seconds: 20, projections: 1, 'least-rate': 1, 'most-rate': 5_000, 'least-events': 60 },
+  { seconds: 3, 'least-rate': 1, 'most-rate': 100, 'least-events': 1 },
   ['pgbouncer'],
 )
 const RATES = [0.1, 1, 10, 100, 200, 1_000, 5_000].filter(
@@ -23,8 +23,6 @@ const RATES = [0.1, 1, 10, 100, 200, 1_000, 5_000].filter(
 )
 /** Beside an open transaction, one rate tells all. */
 const BESIDE_RATE = 10
-/** Where events are rare, a trial lasts longer. */
-const LEAST_EVENTS = 60
 
 /** A server hears of LISTEN through no pooler in transaction mode, and the peers need sessions. */
 const WANTED = options.pgbouncer ? (['wait', 'none'] as const) : CONSUMERS
@@ -44,7 +42,8 @@ await withServer(
     const pooler = options.pgbouncer ? await startPgBouncer(server, {}, CONSUMER_ROLE) : undefined
     const results: [string, TrialResult][] = []
     for (const trial of TRIALS) {
-      const least = seconds >= 20 ? LEAST_EVENTS / trial.rate : 0
+      // Where events are rare, a trial lasts longer.
+      const least = options['least-events'] / trial.rate
       const result = await runTrial(
         server,
         { ...trial, pooler },
