@@ -2,6 +2,7 @@
  * `pnpm bench:mark`: how far the mark stays behind a perfect oracle (what the writers themselves know), beside a fixed
  * wait and an xmin filter on the same input, with and without one unrelated open transaction.
  */
+import { DEFAULT_MAJOR, type EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
 import type { MethodName } from './mark/method.ts'
 import { runTrial, type Trial } from './mark/trial.ts'
 import { readCommandLine } from './support/command-line.ts'
@@ -10,8 +11,8 @@ import { percentile } from './support/statistics.ts'
 import { printTable, wholeNumber } from './support/table.ts'
 
 console.log('pnpm bench:mark')
-const { writers, seconds, rounds, ...rest } = readCommandLine(
-  { writers: 8, seconds: 10, rounds: 3, 'threshold-ms': 3_000, seed: 1 },
+const { writers, seconds, rounds, postgres, ...rest } = readCommandLine(
+  { writers: 8, seconds: 10, rounds: 3, 'threshold-ms': 3_000, seed: 1, postgres: DEFAULT_MAJOR },
   { seconds: 2, rounds: 1, 'threshold-ms': 500 },
 )
 const thresholdMs = rest['threshold-ms']
@@ -27,7 +28,9 @@ const TRIALS: readonly Trial[] = SETTINGS.flatMap((setting) => [
   { ...setting, withOpenTransaction: true },
 ])
 
-await withServer(async (server) => {
+await withServer(measure, {}, postgres)
+
+async function measure(server: EmbeddedPostgres): Promise<void> {
   console.log(
     `\n${writers} writers for ${seconds} s a trial, ${rounds} rounds of ${TRIALS.length} trials: 10 % roll back, ` +
       `5 % hold their transaction open for 20-200 ms, pauses up to 20 ms`,
@@ -45,7 +48,7 @@ await withServer(async (server) => {
     }
   }
   report(delays)
-})
+}
 
 function report(delays: ReadonlyMap<Trial, readonly number[]>): void {
   const of = (method: MethodName, share: number, open: boolean): readonly number[] =>

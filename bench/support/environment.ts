@@ -1,12 +1,17 @@
 import { availableParallelism, cpus, loadavg } from 'node:os'
-import { type EmbeddedPostgres, startPostgres } from '@tidemark-internal/embedded-postgres'
+import { DEFAULT_MAJOR, type EmbeddedPostgres, isMajor, startPostgres } from '@tidemark-internal/embedded-postgres'
 
 /**
  * A server of the benchmark's own. Commits are flushed as they are by default; no checkpoint of the server and no
  * vacuum falls into a measurement.
  */
-async function startServer(settings: Readonly<Record<string, string>>): Promise<EmbeddedPostgres> {
+async function startServer(
+  settings: Readonly<Record<string, string>>,
+  major: number,
+): Promise<EmbeddedPostgres> {
+  if (!isMajor(major)) throw new RangeError(`--postgres ${major}: a major that the tests know`)
   const server = await startPostgres({
+    major,
     settings: {
       ...settings,
       shared_buffers: '512MB',
@@ -31,8 +36,9 @@ export function describeMachine(): string {
 export async function withServer(
   use: (server: EmbeddedPostgres) => Promise<void>,
   settings: Readonly<Record<string, string>> = {},
+  major: number = DEFAULT_MAJOR,
 ): Promise<void> {
-  const server = await startServer(settings)
+  const server = await startServer(settings, major)
   try {
     await use(server)
   } finally {
