@@ -148,6 +148,7 @@ export default defineConfig({
       patient(onEsdb('extra-faults-eventstore', 'eventstore', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
       patient(onEsdb('extra-faults-kurrentdb', 'kurrentdb', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
       onPostgres('extra-pgbouncer', [`test/${PGBOUNCER}`], []),
+      patient(onPostgres('extra-examples', ['test/examples/**/*.test.ts']), 180_000),
       ...ESDB_GENERATIONS.flatMap(([generation, files]) =>
         ESDB_CLIENTS.map((client) =>
           onEsdb(`extra-esdb-${generation}-${client}`, client, files, undefined, {
