@@ -3,12 +3,12 @@ import { steered } from '../server-in-use.ts'
 import { killInMidBatch } from './kills.ts'
 import { randomFaults } from './random-faults.ts'
 
-steered('100 random faults during 50,000 events lose and repeat nothing', async () => {
-  await randomFaults(seeded('random faults'), 100, { events: 50_000, checkpoints: 'postgres' })
+steered('60 random faults during 30,000 events lose and repeat nothing', async () => {
+  await randomFaults(seeded('random faults'), 60, { events: 30_000, checkpoints: 'postgres' })
 })
 
-steered('a daemon process killed in mid-batch 20 times loses and repeats nothing', async () => {
-  await killInMidBatch(seeded('killed daemon'), 20, { events: 10_000, checkpoints: 'postgres' })
+steered('a daemon process killed in mid-batch 10 times loses and repeats nothing', async () => {
+  await killInMidBatch(seeded('killed daemon'), 10, { events: 5_000, checkpoints: 'postgres' })
 })
 
 steered(
