@@ -1,5 +1,5 @@
 import { type HighWaterReading, StoreRewoundError } from '@tidemark/core'
-import type { LoadRequest, OpenedSource, Page, TailWish } from '@tidemark/core/adapter'
+import type { LoadRequest, OpenedSource, Page } from '@tidemark/core/adapter'
 import type { Mutant } from './mutant.ts'
 import type { WholeEvent, WholeSource, WholeStore } from './whole-store.ts'
 
@@ -77,23 +77,17 @@ const picked = (page: EventPage, isPicked: (event: WholeEvent, index: number) =>
   }
 }
 
-/** Brings the pages that are wished for along with its polls, made of those that are read. */
+/** Makes the pages that may come along of those that are read. */
 const bringsAlong = (alter: (page: EventPage, nth: number) => EventPage) =>
-  opens((source) => ({
-    readHighWater: async (request) => {
-      const reading = await source.readHighWater(request)
-      const { mark, incarnation, settled, logPosition } = reading
-      const evidence = { incarnation, settled, logPosition }
-      const tails = new Map<TailWish<bigint>, EventPage>()
-      for (const wish of request.tails ?? []) {
-        if (mark === undefined || mark <= wish.after) continue
-        const asked = { ...wish, upTo: mark, limit: 100, evidence, signal: request.signal }
-        tails.set(wish, alter(await source.load(asked), tails.size))
-      }
-      return { ...reading, tails }
-    },
-    load: async (request) => (request.tail as EventPage | undefined) ?? (await source.load(request)),
-  }))
+  opens((source) => {
+    let brought = 0
+    return {
+      load: async (request) => {
+        const page = await source.load(request)
+        return request.mayComeAlong === true ? alter(page, brought++) : page
+      },
+    }
+  })
 
 /** Takes the pages of every type, and picks from them in a way of its own. */
 const filters = (matches: (type: string, wanted: string) => boolean) =>
@@ -392,14 +386,14 @@ export const SOURCE_MUTANTS: readonly Mutant<WholeStore>[] = [
     name: 'what comes along with a poll lacks its first event',
     breaks: bringsAlong((page) => picked(page, (_, index) => index > 0)),
     caughtBy:
-      'a page that has come along with a poll is the one that is read after it, for each who has asked for it',
+      'a page that has come along with a poll is the one that is read after it, for each who asks for it',
     says: /the events of the page, and those that follow it/,
   },
   {
     name: 'what comes along with a poll is for the first who has asked for it',
     breaks: bringsAlong((page, nth) => picked(page, () => nth === 0)),
     caughtBy:
-      'a page that has come along with a poll is the one that is read after it, for each who has asked for it',
+      'a page that has come along with a poll is the one that is read after it, for each who asks for it',
     says: /the events of the page, and those that follow it/,
   },
   {

@@ -6,14 +6,14 @@ import { FIRST_RANGE, positionsAbove, rangeAfterPoll } from '../../packages/pg-a
 test('behind a gap that stays, rows are brought along once, and again when the mark has moved', () => {
   const waiting = { after: 7n, mark: 7n, isUseless: true }
   const held = rangeAfterPoll(FIRST_RANGE, waiting)
-  expect(positionsAbove(held, 7n)).toBeUndefined()
-  expect(positionsAbove(held, 9n)).toBe(FIRST_RANGE.positions)
-  expect(positionsAbove(rangeAfterPoll(held, { after: 9n, mark: 10n, isUseless: true }), 10n)).toBeDefined()
+  expect(positionsAbove(held, 7n, 1)).toBeUndefined()
+  expect(positionsAbove(held, 9n, 1)).toBe(FIRST_RANGE.positions)
+  expect(positionsAbove(rangeAfterPoll(held, { after: 9n, mark: 10n, isUseless: true }), 10n, 1)).toBeDefined()
 })
 
 test('while nothing comes they are asked for again and again, since that costs nothing', () => {
   const quiet = rangeAfterPoll(FIRST_RANGE, { after: 7n, mark: 7n, isUseless: false })
-  expect(positionsAbove(quiet, 7n)).toBe(FIRST_RANGE.positions)
+  expect(positionsAbove(quiet, 7n, 1)).toBe(FIRST_RANGE.positions)
 })
 
 test('of a store whose mark moves evenly each poll brings all, and little more than twice as much', () => {
@@ -23,7 +23,7 @@ test('of a store whose mark moves evenly each poll brings all, and little more t
       for (let after = 0n; after < step * 5n; after += step) {
         range = rangeAfterPoll(range, { after, mark: after + step, isUseless: true })
       }
-      const positions = positionsAbove(range, step * 5n) ?? 0n
+      const positions = positionsAbove(range, step * 5n, 1) ?? 0n
       expect(positions).toBeGreaterThanOrEqual(step < 500n ? step : 500n)
       expect(positions).toBeLessThanOrEqual(step * 2n < 20n ? 20n : 500n)
     }),
@@ -46,4 +46,9 @@ test('a page has the events up to its end, as many as were asked for, and never 
       },
     ),
   )
+})
+
+test('what several want comes as far as it may: what does not costs a page for each of them', () => {
+  expect(positionsAbove(FIRST_RANGE, 7n, 2)).toBe(500n)
+  expect(positionsAbove({ ...FIRST_RANGE, inVainAbove: 7n }, 7n, 2)).toBeUndefined()
 })

@@ -25,7 +25,7 @@ export function sequenceIn(memory: unknown): string | undefined {
   return (memory as { readonly sequence?: InspectedSequence }).sequence?.name
 }
 
-/** One poll, in the mode that the options name. Pages come along with one that proves. */
+/** One poll, in the mode that the options name. Rows come along with one that proves. */
 export async function readHighWater(
   options: Options,
   memory: SourceMemory,
@@ -35,9 +35,11 @@ export async function readHighWater(
   const { staleThreshold } = options
   if (staleThreshold !== undefined)
     return await readStaleHighWater(options, staleThreshold.thresholdMs, request)
-  const asked = tails.ask(options, request)
-  const statements = asked.map(({ statement }) => statement)
-  const { reading, along } = await readProvenHighWater(options, memory, request, statements)
+  const along = tails.ask(options, request)
+  const statements = along === undefined ? [] : [along.statement]
+  const answer = await readProvenHighWater(options, memory, request, statements)
+  const { reading } = answer
   // The same object where nothing has changed.
-  return reading === request.previous ? reading : tails.brought(asked, reading, along, request.previous?.mark)
+  if (along !== undefined && reading !== request.previous) tails.keep(along.asked, reading, answer.along)
+  return reading
 }

@@ -7,7 +7,8 @@ import { wantedRowsSql } from './proof/event-rows.ts'
 import { type Read, readProvenRows, readRows, type Select } from './proof/proven-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
 import { plainSql, type Statement } from './statement.ts'
-import { type PageRows, Tail } from './tail.ts'
+import type { Tails } from './tail.ts'
+import type { PageRows, TakenRows } from './tail-memory.ts'
 
 /** What is known of a source's pages and connections. */
 export interface PageKnowledge {
@@ -15,10 +16,11 @@ export interface PageKnowledge {
   readonly backends: KnownBackends | undefined
   readonly ranges: PageRanges
   readonly columns: PageColumns
+  readonly tails: Tails
 }
 
 /** Without `evidence`: rows as they are visible now, under no poll. */
-type RowsRequest = Omit<LoadRequest<bigint>, 'evidence' | 'from' | 'tail'> &
+type RowsRequest = Omit<LoadRequest<bigint>, 'evidence' | 'from'> &
   Partial<Pick<LoadRequest<bigint>, 'evidence'>>
 
 /**
@@ -29,13 +31,12 @@ type RowsRequest = Omit<LoadRequest<bigint>, 'evidence' | 'from' | 'tail'> &
 export async function loadPage<E>(
   options: ResolvedPostgresEventsOptions<E>,
   known: PageKnowledge,
-  { from, tail, ...asked }: RowsRequest & Pick<LoadRequest<bigint>, 'from' | 'tail'>,
+  { from, ...asked }: RowsRequest & Pick<LoadRequest<bigint>, 'from'>,
 ): Promise<Page<bigint, E>> {
   const request = from === undefined ? asked : { ...asked, after: from - 1n }
-  const brought = tail instanceof Tail ? tail.take(request) : undefined
-  const read = brought ?? (await readRowsOf(options, known, request))
-  const own = known.columns.take(options, read.rows, read.asText, read.clock)
-  if (own === undefined) return await loadPage(options, known, request)
+  const read = known.tails.take(request) ?? (await readRowsOf(options, known, request))
+  const own = ownValuesOf(options, known.columns, read.parts)
+  if (own === undefined) return await loadPage(options, known, { ...request, mayComeAlong: false })
   const { rows, positions, appendTimesMs, through } = pageOf(read, own, request)
   // Before `mapRow` has the rows, which may change them.
   const types = typesOf(rows, options)
@@ -44,7 +45,7 @@ export async function loadPage<E>(
     events: rows.map((row, index) => mapRow(row, positions, index, types?.[index], options)),
     positions,
     appendTimesMs,
-    bytes: read.bytes,
+    bytes: bytesOf(read.parts),
     through,
   }
 }
@@ -53,7 +54,7 @@ async function readRowsOf(
   options: ResolvedPostgresEventsOptions<unknown>,
   { backends, ranges, columns }: PageKnowledge,
   request: RowsRequest,
-): Promise<PageRows> {
+): Promise<PageRead> {
   const { eventTypes } = request
   const read = (select: Select): Promise<Read> => readPage(options, backends, select, request)
   const { upTo, positions } = await lookedThrough(options, ranges.of(eventTypes), request, read)
@@ -61,22 +62,57 @@ async function readRowsOf(
   const found = await ranges.learn(eventTypes, positions, options.pool.queryTimeoutMs, () =>
     read(pageSelect(options, { ...request, upTo }, asText)),
   )
-  return { ...found, asText, upTo }
+  return { parts: [{ ...found, asText }], upTo }
+}
+
+/** Rows up to `upTo`; `undefined`: up to the last of them. */
+interface PageRead extends Pick<TakenRows, 'parts'> {
+  readonly upTo: bigint | undefined
+}
+
+/** Those of all parts; `undefined` where one was parsed in another way than the others. */
+function ownValuesOf(
+  options: ResolvedPostgresEventsOptions<unknown>,
+  columns: PageColumns,
+  parts: readonly PageRows[],
+): OwnValues | undefined {
+  const values: OwnValues[] = []
+  for (const { rows, asText, clock } of parts) {
+    const own = columns.take(options, rows, asText, clock)
+    if (own === undefined) return undefined
+    values.push(own)
+  }
+  const [only] = values
+  if (values.length === 1) return only
+  return {
+    positions: values.flatMap(({ positions }) => positions),
+    appendTimesMs:
+      options.appendedAt === undefined
+        ? undefined
+        : values.flatMap(({ appendTimesMs }) => appendTimesMs ?? []),
+  }
+}
+
+function bytesOf(parts: readonly PageRows[]): number | undefined {
+  return parts.reduce<number | undefined>(
+    (sum, { bytes }) => (sum === undefined || bytes === undefined ? undefined : sum + bytes),
+    0,
+  )
 }
 
 /** The rows that belong to the page, and how far it has looked. */
 function pageOf(
-  { rows, upTo }: PageRows,
+  { parts, upTo }: PageRead,
   { positions, appendTimesMs }: OwnValues,
   request: Pick<LoadRequest<bigint>, 'upTo' | 'limit'>,
-): OwnValues & { readonly rows: PageRows['rows']; readonly through: bigint } {
+): OwnValues & { readonly rows: PageRows['rows'][number][]; readonly through: bigint } {
   const reached = upTo ?? positions.at(-1) ?? request.upTo
   const isWithin = request.upTo <= reached
   const end = isWithin ? request.upTo : reached
   const count = eventsOfPage(positions, end, request.limit)
   const last = positions[count - 1]
   return {
-    rows: rows.slice(0, count),
+    rows: parts.flatMap(({ rows }) => rows).slice(0, count),
     positions: positions.slice(0, count),
     appendTimesMs: appendTimesMs?.slice(0, count),
     through: last !== undefined && count >= request.limit ? last : end,

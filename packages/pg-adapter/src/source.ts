@@ -100,8 +100,8 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   #options: ResolvedPostgresEventsOptions<E>
   #sequence: string | undefined
   readonly #memory = { backends: new KnownBackends(), former: new FormerSequences() }
-  readonly #pages = { ranges: new PageRanges(), columns: new PageColumns() }
-  readonly #tails = new Tails(this.#pages.columns)
+  readonly #columns = new PageColumns()
+  readonly #pages = { ranges: new PageRanges(), columns: this.#columns, tails: new Tails(this.#columns) }
 
   constructor(options: ResolvedPostgresEventsOptions<E>) {
     this.#options = options
@@ -119,7 +119,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   }
 
   async readHighWater(request: HighWaterRequest<bigint>): Promise<HighWaterReading<bigint>> {
-    const reading = await readHighWater(await this.#told(request), this.#memory, this.#tails, request)
+    const reading = await readHighWater(await this.#told(request), this.#memory, this.#pages.tails, request)
     this.#sequence = sequenceIn(reading.memory) ?? this.#sequence
     return reading
   }

@@ -11,9 +11,17 @@ const MOST = 500n
 
 export const FIRST_RANGE: TailRange = { positions: FEWEST, inVainAbove: undefined }
 
-/** How many positions above the mark are brought along; `undefined`: none, until the mark has moved. Pure. */
-export function positionsAbove({ positions, inVainAbove }: TailRange, mark: bigint): bigint | undefined {
-  return inVainAbove === mark ? undefined : positions
+/**
+ * How many positions above the mark are brought along; `undefined`: none, until the mark has moved. Where several want them, what does
+ * not come costs a page for each. Pure.
+ */
+export function positionsAbove(
+  { positions, inVainAbove }: TailRange,
+  mark: bigint,
+  readers: number,
+): bigint | undefined {
+  if (inVainAbove === mark) return undefined
+  return readers > 1 ? MOST : positions
 }
 
 /**

@@ -114,7 +114,7 @@ export class Units<P, E, Tx> {
     return this.runners.map((runner) => ({ status: this.#statusOf(runner, highWater), ...runner.vitals }))
   }
 
-  /** The pages of those that wait for the mark. */
+  /** From where each reads on. */
   tails(): readonly TailWish<P>[] {
     return this.runners.flatMap((runner) => runner.tail ?? [])
   }

@@ -109,8 +109,8 @@ export interface HighWaterRequest<P> {
   /** What a wake-up has told that this poll is the first to heed. A source needs not ask by itself whether there is anything new. */
   readonly told?: P
   /**
-   * Pages that are asked for as soon as the mark moves. A source may bring them along with its answer, as that saves a round trip
-   * for each, or ignore them.
+   * Who reads near the mark, or further behind. A source may bring the rows above the mark along with its answer, keep them, and
+   * make pages of them (`LoadRequest.mayComeAlong`). So each is read once, however many want it. Or it ignores this.
    */
   readonly tails?: readonly TailWish<P>[]
   /** What an operator runs once the store went back, for the message: how the checkpoints are kept, or begun anew. */
@@ -124,7 +124,7 @@ export interface HighWaterRequest<P> {
   readonly waiting?: (what: PollWait) => void
 }
 
-/** A page that is asked for as soon as the mark moves. Each is for another projection: two that are alike are two. */
+/** A projection that reads on from there. */
 export interface TailWish<P> {
   /** Everything up to here is handled. */
   readonly after: P
@@ -157,11 +157,6 @@ export interface HighWaterReading<P> {
   readonly logPosition: string | undefined
   /** What the source wants back at its next poll. Opaque to core. */
   readonly memory: unknown
-  /**
-   * What the source has brought along for those wishes that it has fulfilled. Opaque to core: it goes back to `load` with the
-   * page, which is the same as without it. Like each page it is read after all that the mark rests on.
-   */
-  readonly tails?: ReadonlyMap<TailWish<P>, unknown>
 }
 
 /** A run of positions with no visible event. Both ends are included. */
@@ -229,8 +224,11 @@ export interface LoadRequest<P> {
   readonly eventTypes: readonly string[] | undefined
   /** The poll behind `upTo`. */
   readonly evidence: Evidence<P>
-  /** What that poll has brought along for this page: see `HighWaterReading.tails`. Given once. */
-  readonly tail?: unknown
+  /**
+   * Whether rows will do that a poll of the same incarnation has brought along, this one or an earlier one, up to a mark of its own. Not
+   * where a page is asked for again: somebody may have mended an event meanwhile. A page of such rows may end before `upTo`.
+   */
+  readonly mayComeAlong?: boolean
   /** Fires when nobody waits for the page any more: the load rejects at once. */
   readonly signal: AbortSignal
 }

@@ -28,6 +28,7 @@ import { lagMs } from './lag.ts'
 import { LateBatches, type LateDue } from './late-batch.ts'
 import { begin, next } from './machine.ts'
 import { policyOf, upToItsEnd } from './policy-of.ts'
+import { readsAfter } from './reads-after.ts'
 import { ReplayMeter } from './replay-meter.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
@@ -36,7 +37,6 @@ import { type DealtTo, isDealtElsewhere, type ProjectionState, type ReplayStatus
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
 import { type TenureParts, UnitTenure } from './unit-tenure.ts'
 import { VitalSigns, type Vitals } from './vitals.ts'
-import { waitsAt } from './waits-at.ts'
 
 export interface RunnerParts<P, E, Tx>
   extends BatchParts<P, E, Tx>,
@@ -120,11 +120,11 @@ export class ProjectionRunner<P, E, Tx> {
     return incarnation === cursorIncarnation ? cursor : undefined
   }
 
-  /** The page that it asks for as soon as the mark moves; `undefined`: it does not wait for that. */
+  /** From where it reads on; `undefined`: it does not. */
   get tail(): TailWish<P> | undefined {
-    const { source, agent } = this.#parts
-    const after = waitsAt(this.#standing, source.order, agent.reading)
-    return after === undefined ? undefined : this.#calls.wish(after)
+    const { agent, projection } = this.#parts
+    const after = readsAfter(this.#standing, agent.reading)
+    return after === undefined ? undefined : { after, eventTypes: projection.eventTypes }
   }
 
   /** Somebody waits for it: where another process moves the checkpoint, it is looked at sooner. */

@@ -4,7 +4,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { noAnswerFor, warnWhileUnanswered } from '../kernel/unanswered.ts'
 import type { Grant } from '../ownership/ownership.ts'
 import type { Advanced, AdvanceWork, CheckpointStore, CrossedRun } from '../ports/checkpoint-store.ts'
-import type { EventSource, Evidence, HighWaterReading, TailWish } from '../ports/event-source.ts'
+import type { EventSource, Evidence, HighWaterReading } from '../ports/event-source.ts'
 import type { LastDecided, OpenedCheckpoint } from '../ports/stored-unit.ts'
 import type { Tenure } from '../ports/tenures.ts'
 import { PageReader, type PageRequest, type ReadPage } from '../reading/own-pages.ts'
@@ -81,11 +81,6 @@ export class StoreCalls<P, E, Tx> {
     const { parse } = this.#parts.source.order
     const parsed = (text: string | undefined): P | undefined => (text === undefined ? undefined : parse(text))
     return { checkpoint: { position: parsed(position), skipped }, role, furthest: parsed(furthest) }
-  }
-
-  /** Wishes for the page that `nextPage` is asked for when the mark has moved. */
-  wish(after: P): TailWish<P> {
-    return this.#pages.wish(after)
   }
 
   async nextPage(request: PageRequest<P>): Promise<ReadPage<P, E>> {

@@ -1,4 +1,4 @@
-import type { EventSource, Evidence, HighWaterReading, Page, TailWish } from '../ports/event-source.ts'
+import type { EventSource, Evidence, HighWaterReading, Page } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { PageSize } from './page-size.ts'
 
@@ -42,8 +42,8 @@ export class PageReader<P, E> {
   /** How many events of those that are asked for a page has; `undefined`: all. */
   readonly #size: PageSize | undefined
   #fetched: (Fetched<P> & { readonly page: Promise<ReadPage<P, E>> }) | undefined
-  /** What the newest poll was asked to bring along; its answer may still be on its way. */
-  #wish: TailWish<P> | undefined
+  /** A page after a later position is asked for for the first time. */
+  #askedAfter: P | undefined
 
   constructor(
     source: EventSource<P, E>,
@@ -55,12 +55,6 @@ export class PageReader<P, E> {
     this.#eventTypes = eventTypes
     this.#signal = signal
     this.#size = size
-  }
-
-  /** Says which page is asked for next, for a poll to bring it along. */
-  wish(after: P): TailWish<P> {
-    this.#wish = { after, eventTypes: this.#eventTypes }
-    return this.#wish
   }
 
   /** The page that is asked for: the prefetched one, if it is that. */
@@ -106,13 +100,11 @@ export class PageReader<P, E> {
     this.#fetched = undefined
   }
 
-  /** What the poll has brought along for this page. It is used once: the same page is read anew when it is asked for again. */
-  #broughtAlong(after: P | undefined, { tails }: HighWaterReading<P>): { readonly tail?: unknown } {
-    const wish = this.#wish
-    if (wish === undefined || after === undefined || this.#source.order.compare(wish.after, after) !== 0)
-      return {}
-    this.#wish = undefined
-    return tails?.has(wish) ? { tail: tails.get(wish) } : {}
+  /** A page that is asked for again is read anew: somebody may have mended an event that failed. */
+  #isFirstOf(after: P | undefined): boolean {
+    if (after === undefined || isReached(this.#source.order, after, this.#askedAfter)) return false
+    this.#askedAfter = after
+    return true
   }
 
   async #load({ after, reading, limit }: PageRequest<P>): Promise<ReadPage<P, E>> {
@@ -126,7 +118,7 @@ export class PageReader<P, E> {
       ...(this.#size === undefined ? {} : { mostBytes: this.#size.mostBytes }),
       eventTypes: this.#eventTypes,
       evidence,
-      ...this.#broughtAlong(after, reading),
+      mayComeAlong: this.#isFirstOf(after),
       signal: this.#signal,
     }
     const page = await this.#source.load(request)

@@ -35,7 +35,7 @@ export class Reader<P, E> {
     return reading
   }
 
-  /** The next poll, along with which pages may come. */
+  /** The next poll, along with which rows may come. */
   async pollAlong(tails: readonly TailWish<P>[]): Promise<HighWaterReading<P>> {
     this.#reading = await this.pollFrom(this.#reading, undefined, undefined, tails)
     return this.#reading
@@ -86,15 +86,14 @@ export class Reader<P, E> {
       upTo = reading.mark,
       limit = 10_000,
       eventTypes,
-      tail,
+      mayComeAlong = false,
       signal = new AbortController().signal,
     }: PageRequest<P>,
   ): Promise<Page<P, E> & { readonly ids: readonly string[] }> {
     if (upTo === undefined) throw new TypeError('nothing is loaded before there is a mark')
     const { incarnation, settled, logPosition } = reading
     const evidence = { incarnation, settled, logPosition }
-    const brought = tail === undefined ? {} : { tail }
-    const loading = this.source.load({ after, upTo, limit, eventTypes, evidence, ...brought, signal })
+    const loading = this.source.load({ after, upTo, limit, eventTypes, evidence, mayComeAlong, signal })
     const page = await within(loading, 'a page')
     this.#expectSoundPage(page, { after, upTo, limit })
     return { ...page, ids: page.events.map(this.#idOf) }
@@ -204,6 +203,6 @@ export interface PageRequest<P> {
   readonly upTo?: P | undefined
   readonly limit?: number
   readonly eventTypes?: readonly string[] | undefined
-  readonly tail?: unknown
+  readonly mayComeAlong?: boolean
   readonly signal?: AbortSignal
 }
