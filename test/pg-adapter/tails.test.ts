@@ -258,6 +258,10 @@ test('of what came along, nothing above the mark is handed out', async () => {
   const page = await load(wish, reading, 'along')
   expect(page).toMatchObject({ positions: [2n, 3n, 4n, 5n, 6n, 7n, 8n, 9n, 10n], through: 10n })
   await writer.query('commit')
+  // Nor later: what was invisible then would be lost.
+  const later = await poll()
+  const rest = await load({ after: 10n, eventTypes: undefined }, later, 'along')
+  expect(rest.positions).toEqual([11n, 12n, 13n, 14n, 15n, 16n, 17n, 18n, 19n, 20n])
 })
 
 test('while a transaction holds up the mark, the rows above it come along once', async () => {
