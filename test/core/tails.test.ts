@@ -103,7 +103,8 @@ test('a page may come along the first time that it is asked for, and not where t
   })
   const reader = new PageReader(source, { eventTypes: undefined }, new AbortController().signal)
   const now = reading({ mark: 9n })
-  for (const after of [undefined, 3n, 3n, 5n, 4n, 5n, 6n]) await reader.next({ after, reading: now, limit: 10 })
+  for (const after of [undefined, 3n, 3n, 5n, 4n, 5n, 6n])
+    await reader.next({ after, reading: now, limit: 10 })
   reader.prefetch({ after: 7n, reading: now, limit: 10 })
   await reader.next({ after: 7n, reading: now, limit: 10 })
   await reader.next({ after: 7n, reading: now, limit: 10 })
@@ -125,7 +126,15 @@ test('who does not read, or not in this incarnation, reads on from nowhere', () 
   const at = reading({ mark: 7n })
   for (const phase of ['following', 'loading', 'applying'] as const)
     expect(readsAfter({ ...rest, phase }, at)).toBe(5n)
-  for (const phase of ['unowned', 'opening', 'paused', 'resting', 'mending', 'fulfilling', 'stopped'] as const)
+  for (const phase of [
+    'unowned',
+    'opening',
+    'paused',
+    'resting',
+    'mending',
+    'fulfilling',
+    'stopped',
+  ] as const)
     expect(readsAfter({ ...rest, phase }, at)).toBeUndefined()
   expect(readsAfter({ ...rest, cursorIncarnation: 'second' }, at)).toBeUndefined()
   expect(readsAfter({ ...rest, cursor: undefined }, at)).toBeUndefined()

@@ -11,7 +11,12 @@ const isThere = (position: bigint): boolean => position % 5n !== 0n
 const clock = { sentAtMs: 0, serverMs: 0, answeredAtMs: 0 }
 const asText = { position: false, appendedAt: false }
 
-function runOf(after: bigint, upTo: bigint, types: readonly string[] | undefined, more: Partial<BroughtRun> = {}) {
+function runOf(
+  after: bigint,
+  upTo: bigint,
+  types: readonly string[] | undefined,
+  more: Partial<BroughtRun> = {},
+) {
   const positions = Array.from({ length: Number(upTo - after) }, (_, n) => after + BigInt(n) + 1n)
   const rows = positions
     .filter((position) => isThere(position) && (types?.includes(typeOf(position)) ?? true))
@@ -37,9 +42,16 @@ const anyTypes = fc.option(fc.subarray(TYPES), { nil: undefined })
 test('whatever polls have brought, a page of it is all that is wanted up to its end, in order, and of its reader alone', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.record({ steps: fc.integer({ min: 1, max: 9 }), cut: fc.integer({ min: 0, max: 3 }), types: anyTypes }), {
-        maxLength: 12,
-      }),
+      fc.array(
+        fc.record({
+          steps: fc.integer({ min: 1, max: 9 }),
+          cut: fc.integer({ min: 0, max: 3 }),
+          types: anyTypes,
+        }),
+        {
+          maxLength: 12,
+        },
+      ),
       fc.array(
         fc.record({
           after: fc.bigInt({ min: 0n, max: 60n }),
@@ -96,13 +108,25 @@ test.each([
 ] as const)('a page %s has to be read', (_, run, asked, nowMs) => {
   const memory = new TailMemory()
   memory.add(runOf(4n, 8n, undefined, run))
-  const request = { after: 4n, upTo: 20n, limit: 100, mostBytes: 1_000, eventTypes: undefined, incarnation: 'first' }
+  const request = {
+    after: 4n,
+    upTo: 20n,
+    limit: 100,
+    mostBytes: 1_000,
+    eventTypes: undefined,
+    incarnation: 'first',
+  }
   expect(memory.take({ ...request, ...asked }, nowMs)).toBeUndefined()
 })
 
 test('the memory that is taken up is bounded: the oldest is forgotten, the newest is kept, however large it is', () => {
   const memory = new TailMemory()
-  const asked = { limit: 100, mostBytes: Number.POSITIVE_INFINITY, eventTypes: undefined, incarnation: 'first' }
+  const asked = {
+    limit: 100,
+    mostBytes: Number.POSITIVE_INFINITY,
+    eventTypes: undefined,
+    incarnation: 'first',
+  }
   const isKept = (after: bigint) => memory.take({ ...asked, after, upTo: after + 4n }, 1) !== undefined
   for (let n = 0n; n < 6n; n++) memory.add(runOf(n * 4n, n * 4n + 4n, undefined, { bytes: 2 ** 20 }))
   expect([0n, 4n, 8n, 12n, 16n, 20n].map(isKept)).toEqual([false, false, false, true, true, true])

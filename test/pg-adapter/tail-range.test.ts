@@ -8,7 +8,9 @@ test('behind a gap that stays, rows are brought along once, and again when the m
   const held = rangeAfterPoll(FIRST_RANGE, waiting)
   expect(positionsAbove(held, 7n, 1)).toBeUndefined()
   expect(positionsAbove(held, 9n, 1)).toBe(FIRST_RANGE.positions)
-  expect(positionsAbove(rangeAfterPoll(held, { after: 9n, mark: 10n, isUseless: true }), 10n, 1)).toBeDefined()
+  expect(
+    positionsAbove(rangeAfterPoll(held, { after: 9n, mark: 10n, isUseless: true }), 10n, 1),
+  ).toBeDefined()
 })
 
 test('while nothing comes they are asked for again and again, since that costs nothing', () => {

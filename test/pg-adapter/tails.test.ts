@@ -557,7 +557,8 @@ test('a reader that is some polls behind is given all of them as one page, from 
 })
 
 test('types that a collation takes for the same reach whoever names one of them, as with a page that is read', async () => {
-  const events = await db.events(`create collation anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+  const events =
+    await db.events(`create collation anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
     create table events (position bigint generated always as identity primary key, type text collate anycase, data jsonb)`)
   const { poll, load, wishAt, messages } = await settled(events)
   await events.run("insert into events (type) values ('Opened'), ('opened'), ('closed'), ('OPENED'), (null)")
@@ -602,7 +603,8 @@ test('50 projections that keep up are handed every event once, and few of their 
       }
     }),
   })
-  const append = async () => await events.run(`insert into events (type, data)
+  const append = async () =>
+    await events.run(`insert into events (type, data)
     select (array['a', 'b'])[1 + n % 2], '{}' from generate_series(1, 6) n`)
   for (let n = 0; n < 5; n++) {
     await append()

@@ -5,7 +5,7 @@ import { namedColumns, type PageColumns, pageColumnsSql, type ReadAsText } from 
 import { wantedRowsSql } from './proof/event-rows.ts'
 import type { ReadAlong } from './proof/poll-rows.ts'
 import type { Bind, Statement } from './statement.ts'
-import { type BroughtRow, type TakenRows, TailMemory } from './tail-memory.ts'
+import { type BroughtRow, TailMemory, type TakenRows } from './tail-memory.ts'
 import { FIRST_RANGE, positionsAbove, rangeAfterPoll } from './tail-range.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
@@ -20,7 +20,10 @@ const MOST_BYTES = 64 * 2 ** 10
 const NEAR_MS = 3_000
 
 /** A page, as far as it matters whether it has come along. */
-type Asked = Pick<LoadRequest<bigint>, 'after' | 'upTo' | 'limit' | 'mostBytes' | 'eventTypes' | 'mayComeAlong'> &
+type Asked = Pick<
+  LoadRequest<bigint>,
+  'after' | 'upTo' | 'limit' | 'mostBytes' | 'eventTypes' | 'mayComeAlong'
+> &
   Partial<Pick<LoadRequest<bigint>, 'evidence'>>
 
 /** The rows above the mark that go with a poll, for all who read near it. */
