@@ -1,0 +1,52 @@
+import { assign } from './assignment.ts'
+import type { ClusterView, LeaseContext, Suspect } from './lease-standing.ts'
+
+/** A presence that was replaced is there again by then. */
+export const SUSPECT_AGAIN_MS = 200
+
+/** A presence is taken to be gone when two looks have missed it, some time apart: a connection may be lost and made anew. */
+export function look(
+  before: ReadonlyMap<string, Suspect>,
+  { nodes }: ClusterView,
+  askedAtMs: number,
+  nowMs: number,
+): { readonly gone: ReadonlySet<string>; readonly suspects: ReadonlyMap<string, Suspect> } {
+  const suspects = new Map<string, Suspect>()
+  const gone = new Set<string>()
+  for (const { id, isAlive, presence } of nodes) {
+    if (!isAlive || presence.is !== 'gone') continue
+    const { which } = presence
+    const known = before.get(id)
+    const sinceMs = known?.which === which ? known.sinceMs : nowMs
+    suspects.set(id, { which, sinceMs })
+    if (askedAtMs >= sinceMs + SUSPECT_AGAIN_MS) gone.add(id)
+  }
+  return { gone, suspects }
+}
+
+/** Every node computes the same from the same rows. */
+export function assignment(
+  { nodes, leases }: ClusterView,
+  isAlive: (id: string | undefined) => boolean,
+  { node }: LeaseContext,
+  isLeaving: boolean,
+): ReadonlyMap<string, string> {
+  const living = nodes.filter(({ id }) => isAlive(id))
+  const held = leases.flatMap(({ unit, owner }): [string, string][] =>
+    owner !== undefined && isAlive(owner) ? [[unit, owner]] : [],
+  )
+  return assign({
+    units: leases.map(({ unit }) => unit),
+    nodes: living.map((each) => {
+      const units = new Set(each.units)
+      const isGoing = each.isLeaving || (each.id === node && isLeaving)
+      return {
+        id: each.id,
+        has: (unit) => units.has(unit),
+        capacity: each.capacity,
+        standing: isGoing ? 'draining' : each.desired,
+      }
+    }),
+    held: new Map(held),
+  })
+}

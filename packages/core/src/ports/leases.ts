@@ -1,0 +1,102 @@
+import type { Unit } from './unit.ts'
+
+/** What a node says of itself each time it renews. */
+export interface NodeReport {
+  /** Names one run of a daemon; no two have the same. */
+  readonly id: string
+  /** What people know it by. */
+  readonly name: string
+  /** Of the events that it reads. Nodes of other sources are none of its business. */
+  readonly source: string
+  /** How much it takes: one with 2 is given twice as many units as one with 1. Above 0. */
+  readonly capacity: number
+  /** `unitKey` of each unit that it has the handler of. */
+  readonly units: readonly string[]
+  /** It gives back what it has, and then goes. */
+  readonly isLeaving: boolean
+}
+
+/** What an operator wants of a node: `cordoned`, that it is given no more; `draining`, that it gives back what it has. */
+export type DesiredNode = 'open' | 'cordoned' | 'draining'
+
+export interface StoredNode extends NodeReport {
+  readonly desired: DesiredNode
+  /** Whether its lease had not expired, by the store's clock, when this was read. */
+  readonly isAlive: boolean
+  /**
+   * `gone`: what it keeps in the store to be seen by (`presence`) was not there. Names which one that was, so that one that was replaced
+   * meanwhile is not taken for it. `unknown`: it keeps none, or this reader may not see it; never a reason to take a node for dead.
+   */
+  readonly presence: { readonly is: 'here' | 'unknown' } | { readonly is: 'gone'; readonly which: string }
+}
+
+/** The right to move a unit's checkpoint. */
+export interface Lease {
+  readonly unit: Unit
+  /** Greater with each owner. The checkpoint moves only under the newest. */
+  readonly fence: bigint
+}
+
+export interface StoredLease extends Lease {
+  /** `NodeReport.id`; `undefined`: nobody has it. */
+  readonly owner: string | undefined
+}
+
+/** Everything that nodes decide by, as one look has found it. */
+export interface Cluster {
+  readonly nodes: readonly StoredNode[]
+  /** Of each unit of the source that has a row. */
+  readonly leases: readonly StoredLease[]
+}
+
+export interface RenewRequest {
+  readonly node: NodeReport
+  /** For how long the node counts as alive from now on, by the store's clock. */
+  readonly leaseMs: number
+  readonly signal: AbortSignal
+}
+
+export interface Claim extends Lease {
+  /** Which presence of its owner was gone, where that is why it is taken before its lease has expired. */
+  readonly gone: string | undefined
+}
+
+export interface ClaimRequest {
+  readonly node: string
+  /** With the fences that the node has seen. */
+  readonly claims: readonly Claim[]
+  readonly signal: AbortSignal
+}
+
+export interface ReleaseRequest {
+  readonly node: string
+  readonly leases: readonly Lease[]
+  readonly signal: AbortSignal
+}
+
+/**
+ * Who works at which unit, with a limit by the store's clock alone: no time of a node is ever stored or compared. A node renews one row of its own, and all that it
+ * owns with it; the row of a unit changes only when the unit moves.
+ *
+ * Nothing here is safe by itself: a node may sleep through the end of its lease and go on. What keeps two owners from both
+ * committing is the fence (`AdvanceRequest.fence`).
+ */
+export interface Leases {
+  /** Says that the node is there, and reads everything. A node that has left stays away. */
+  renew(request: RenewRequest): Promise<Cluster>
+  /**
+   * Takes each unit whose fence is still that one, and whose owner is nobody, not alive, or seen by that presence alone, which is still gone; the fence grows. Nothing for a node that is not
+   * alive itself. Waits for nobody: a unit whose row somebody works on is left out. What was taken, with its new fence.
+   */
+  claim(request: ClaimRequest): Promise<readonly Lease[]>
+  /** Gives each back that the node still has under that fence. */
+  release(request: ReleaseRequest): Promise<void>
+  /** The node has gone, with all that it still has. What it has sent before and arrives later changes nothing. */
+  leave(node: string, signal: AbortSignal): Promise<void>
+  /**
+   * Keeps something in the store that ends with this process, so that others see at once when it is gone, not when its lease has
+   * expired. Resolves with what tells that it has ended by itself; `undefined` where nothing can be kept that others could tell from another process's,
+   * as behind a transaction pooler.
+   */
+  presence?(node: string, signal: AbortSignal): Promise<{ readonly ended: Promise<void> } | undefined>
+}
