@@ -5,7 +5,9 @@ import {
   type Control,
   type DeadLetters,
   type LateEvents,
+  type Leases,
   type LostEvents,
+  type NodeReport,
   type SettledMemory,
   type SkipLedger,
   type Tenures,
@@ -35,6 +37,32 @@ const asks = (alter: (request: Advance[0]) => Partial<Advance[0]>) =>
 
 const works = (alter: (work: Work) => Work) =>
   opens((store) => ({ advance: (request, work) => store.advance(request, alter(work)) }))
+
+const alteredLeases = (store: Store, alter: (own: Leases) => Partial<Leases>): Partial<Store> => {
+  const { leases: own } = store
+  if (own === undefined) return {}
+  return {
+    leases: {
+      renew: (request) => own.renew(request),
+      claim: (request) => own.claim(request),
+      release: (request) => own.release(request),
+      leave: (...args) => own.leave(...args),
+      presence: async (...args) => await own.presence?.(...args),
+      ...alter(own),
+    },
+  }
+}
+
+const leases = (alter: (own: Leases) => Partial<Leases>) => opens((store) => alteredLeases(store, alter))
+
+const READER: NodeReport = {
+  id: 'reader',
+  name: 'reader',
+  source: 'events',
+  capacity: 1,
+  units: [],
+  isLeaving: false,
+}
 
 /** Each call waits for the one before, of whatever owner. */
 const queued =
@@ -70,6 +98,7 @@ const notShared = (fixture: Fixture): Fixture => {
         open: (...args) => own.open(...args),
         read: (...args) => own.read(...args),
         ...(own.tenures ? { tenures: own.tenures } : {}),
+        ...(own.leases ? { leases: own.leases } : {}),
         advance: (request, work) =>
           own.advance(request, async () => {
             // What it writes is kept by the shared one.
@@ -1180,6 +1209,149 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     caughtBy: 'a call that waits for a store that does not answer ends when its signal fires',
     says: /read of a store that does not answer, its signal fired: nothing happened within/,
     hangs: true,
+  },
+  {
+    name: 'nodes of every source are seen',
+    breaks: leases((own) => ({
+      renew: async (request) => {
+        const cluster = await own.renew(request)
+        const other = await own.renew({
+          ...request,
+          node: { ...request.node, id: 'x', source: 'other events' },
+        })
+        return { ...cluster, nodes: [...cluster.nodes, ...other.nodes.filter(({ id }) => id !== 'x')] }
+      },
+    })),
+    caughtBy:
+      'nodes of a source see each other, and which units there are; those of another source they do not',
+    says: /which nodes are seen/,
+  },
+  {
+    name: 'a node is alive for ever',
+    breaks: leases((own) => ({ renew: (request) => own.renew({ ...request, leaseMs: 3_600_000 }) })),
+    caughtBy: 'a node that does not renew is not alive once its lease has ended, and is again when it does',
+    says: /the lease of second ends: not so/,
+    hangs: true,
+  },
+  {
+    name: 'a claim gives what was not given',
+    breaks: leases((own) => ({
+      claim: async (request) => {
+        await own.claim(request)
+        return request.claims.map(({ unit, fence }) => ({ unit, fence: fence + 1n }))
+      },
+    })),
+    caughtBy:
+      'a unit that nobody has is given to one of those who claim it at the same time, under a greater fence',
+    says: /what was given to either/,
+  },
+  {
+    name: 'a claim takes the newest fence for the one that was seen',
+    breaks: leases((own) => ({
+      claim: async (request) => {
+        const { leases: found } = await own.renew({ node: READER, leaseMs: 1, signal: never() })
+        const claims = request.claims.map((claim) => ({ ...claim, fence: found[0]?.fence ?? claim.fence }))
+        return await own.claim({ ...request, claims })
+      },
+    })),
+    caughtBy:
+      'a unit of a node that is alive is given to nobody else; nor where the fence that was seen is not the newest',
+    says: /what is given for a fence of before/,
+  },
+  {
+    name: 'a checkpoint moves under any fence',
+    breaks: opens((store) => ({
+      advance: ({ fence: _fence, ...request }, work) => store.advance(request, work),
+    })),
+    caughtBy:
+      'a unit whose owner has not renewed is given to another node, and what the first one does then is refused',
+    says: /an advance under the fence of before: it should reject/,
+  },
+  {
+    name: 'whoever begins is not asked for a fence',
+    breaks: opens((store) =>
+      store.tenures === undefined
+        ? {}
+        : {
+            tenures: {
+              begin: ({ fence: _fence, ...request }, decide) =>
+                store.tenures?.begin(request, decide) ?? Promise.resolve(),
+              end: (...args) => store.tenures?.end(...args) ?? Promise.resolve(),
+            },
+          },
+    ),
+    caughtBy: 'nobody begins at a unit under a fence that is not the newest',
+    says: /to begin under a fence of before: it should reject/,
+  },
+  {
+    name: 'whoever gives a unit back is not asked whether it is theirs',
+    breaks: leases((own) => ({
+      release: async (request) => {
+        const { leases: found } = await own.renew({ node: READER, leaseMs: 1, signal: never() })
+        const all = found.flatMap(({ unit, owner, fence }) =>
+          owner === undefined ? [] : [{ unit, owner, fence }],
+        )
+        for (const { owner, ...lease } of all) await own.release({ ...request, node: owner, leases: [lease] })
+      },
+    })),
+    caughtBy: "what is given back under its fence is nobody's; under another fence it stays",
+    says: /who has it after others gave it back/,
+  },
+  {
+    name: 'a node that has left comes back',
+    breaks: leases(() => ({ leave: async () => {} })),
+    caughtBy:
+      'a node that has left has nothing, and what it has sent before and arrives later brings it not back',
+    says: /which nodes are seen|what is given to one/,
+  },
+  {
+    name: 'whoever claims is made alive by it',
+    breaks: leases((own) => ({
+      claim: async (request) => {
+        await own.renew({ node: { ...READER, id: request.node }, leaseMs: 1_000, signal: never() })
+        return await own.claim(request)
+      },
+    })),
+    caughtBy:
+      'a node that is not alive itself, or has never joined, or joined another source, is given nothing',
+    says: /what is given to second/,
+  },
+  {
+    name: 'a claim waits for whoever moves the checkpoint',
+    breaks: (fixture: Fixture): Fixture => {
+      let moving: Promise<unknown> = Promise.resolve()
+      return opens((store) => ({
+        advance: (...args: Advance) => {
+          let over = (): void => {}
+          moving = new Promise<void>((resolve) => {
+            over = resolve
+          })
+          return store.advance(...args).finally(() => over())
+        },
+        ...alteredLeases(store, (own) => ({
+          claim: async (request) => {
+            await moving
+            return await own.claim(request)
+          },
+        })),
+      }))(fixture)
+    },
+    caughtBy: 'a unit whose checkpoint is being moved is left out of a claim, which does not wait',
+    says: /a claim: nothing happened within/,
+    hangs: true,
+  },
+  {
+    name: 'a unit is given for whatever presence is named',
+    breaks: leases((own) => ({
+      claim: async (request) => {
+        const { nodes } = await own.renew({ node: READER, leaseMs: 1, signal: never() })
+        const gone = nodes.flatMap(({ presence }) => (presence.is === 'gone' ? [presence.which] : []))[0]
+        return await own.claim({ ...request, claims: request.claims.map((claim) => ({ ...claim, gone })) })
+      },
+    })),
+    caughtBy:
+      'a node that ends is seen to be gone by what it keeps in the store, and its units are given to who names that',
+    says: /what is given for another one/,
   },
   {
     name: 'checkpoints end with their process',

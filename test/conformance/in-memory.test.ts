@@ -51,6 +51,7 @@ register(
       'keeps_late_events',
       'keeps_lost_events',
       'counts_deaths',
+      'gives_leases',
     ],
   }),
 )

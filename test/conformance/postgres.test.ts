@@ -135,6 +135,7 @@ register(
             'lost_events',
             'lost_event_totals',
             'passed_positions',
+            'nodes',
           ].map((table) => `${schema}.${table}`)
           await client.query(`begin; lock table ${tables.join(', ')} in access exclusive mode`)
           return () => client.end()
@@ -152,6 +153,7 @@ register(
       'keeps_late_events',
       'keeps_lost_events',
       'counts_deaths',
+      'gives_leases',
       'stalls',
     ],
   }),

@@ -156,12 +156,13 @@ export type Writes = string[]
 /** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. They can stall. */
 export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>> {
   const checkpoints = inMemoryCheckpoints<Writes>({ tx: [] })
-  const { control, deadLetters, lateEvents, lostEvents, tenures } = checkpoints
+  const { control, deadLetters, lateEvents, lostEvents, tenures, leases } = checkpoints
   if (control === undefined) throw new TypeError('checkpoints in memory follow operators')
   if (deadLetters === undefined) throw new TypeError('checkpoints in memory have dead letters')
   if (lateEvents === undefined) throw new TypeError('checkpoints in memory have late events')
   if (lostEvents === undefined) throw new TypeError('checkpoints in memory have lost events')
   if (tenures === undefined) throw new TypeError('checkpoints in memory keep tenures')
+  if (leases === undefined) throw new TypeError('checkpoints in memory give leases')
   const committed: string[] = []
   const state = { stalled: Promise.resolve() }
   const after = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
@@ -252,6 +253,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         takeRetry: (tx, unit, id) => deadLetters.takeRetry(tx, unit, id),
         retryFailed: (tx, unit, id, error) => deadLetters.retryFailed(tx, unit, id, error),
       },
+      leases,
       tenures: {
         begin: (request, decide) => after(request.signal, () => tenures.begin(request, decide)),
         end: (unit, session, signal) => after(signal, () => tenures.end(unit, session, signal)),

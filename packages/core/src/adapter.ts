@@ -133,6 +133,19 @@ export type {
   WatchedRun,
   WatchPage,
 } from './ports/late-events.ts'
+export type {
+  Claim,
+  ClaimRequest,
+  Cluster,
+  DesiredNode,
+  Lease,
+  Leases,
+  NodeReport,
+  ReleaseRequest,
+  RenewRequest,
+  StoredLease,
+  StoredNode,
+} from './ports/leases.ts'
 export {
   type KeptLoss,
   LOST_VERDICTS,

@@ -23,7 +23,7 @@ export function lockStatement(
       positions.length === 0
         ? upTo
         : `coalesce((select min(n.current) from ${skips} n where n.source = ${ofSource} and n.current > ${upTo}), ${upTo})`
-    return `select c.position, c.role, c.furthest, c.session, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
+    return `select c.position, c.role, c.furthest, c.session, c.fence::text as fence, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
        pg_backend_pid()::text as pid, ${THEIR_LIMIT} as limit,
        ${BACKEND_KEY_SQL} as backend,
        (${lsn} is null or pg_current_wal_insert_lsn() >= ${lsn})::text as "isAtOrAboveLsn",
@@ -41,14 +41,14 @@ export function lockStatement(
 /** Moves it. Fails where the handler has ended the transaction. */
 export function moveStatement(
   { checkpoints }: CheckpointTables,
-  { unit, to, evidence, tenure }: AdvanceRequest,
+  { unit, to, evidence, tenure, fence }: AdvanceRequest,
   { transaction, skipped }: { readonly transaction: string; readonly skipped: string },
 ): Statement {
   return (bind) => `with moved as (
          update ${checkpoints} c
          set position = ${bind('text', quoteLiteral(to))}, ${provenSql(evidence, bind)},
            skipped = ${bind('jsonb', `${quoteLiteral(skipped)}::jsonb`)}, updated_at = clock_timestamp()${tenure === undefined ? '' : `, ${tenureSql(tenure, bind)}`}
-         where ${isUnitSql('c', unit, bind)} and pg_current_xact_id()::text = ${bind('text', quoteLiteral(transaction))}
+         where ${isUnitSql('c', unit, bind)} and pg_current_xact_id()::text = ${bind('text', quoteLiteral(transaction))}${fence === undefined ? '' : ` and c.fence = ${bind('bigint', String(fence))}`}
          returning true
        )
        select case when exists (select from moved) then true

@@ -122,7 +122,7 @@ interface LockedCheckpoint extends GivenTransaction {
 /** Before the handler runs, so that the loser of two owners does no work. */
 async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promise<LockedCheckpoint> {
   const { client, tables, unended } = parts
-  const { unit, from, evidence, tenure } = request
+  const { unit, from, evidence, tenure, fence } = request
   const [limit, lock] = [limitForOthers(client), lockStatement(tables, request)]
   const move = moveStatement(tables, request, { transaction: '', skipped: '{}' })
   const [locked] = await sendKept(client, [limit, lock, move], (written) =>
@@ -149,6 +149,9 @@ async function beginAndLock(parts: AdvanceParts, request: AdvanceRequest): Promi
   }
   if (tenure !== undefined && (row.session ?? undefined) !== tenure.session) {
     throw new CheckpointConflictError(unitName(unit), 'another owner has begun to work on it')
+  }
+  if (fence !== undefined && String(row.fence) !== String(fence)) {
+    throw new CheckpointConflictError(unitName(unit), 'another node has its lease')
   }
   return {
     transaction: String(row.transaction),

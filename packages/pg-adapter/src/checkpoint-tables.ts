@@ -18,6 +18,7 @@ export interface CheckpointTables {
   readonly lostEvents: string
   readonly lostEventTotals: string
   readonly passedPositions: string
+  readonly nodes: string
 }
 
 export type Row = Readonly<Record<string, unknown>>
@@ -40,6 +41,7 @@ export function checkpointTables(schema: string): CheckpointTables {
     lostEvents: table('lost_events'),
     lostEventTotals: table('lost_event_totals'),
     passedPositions: table('passed_positions'),
+    nodes: table('nodes'),
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type DeadLetters,
   type FirstStart,
   type LateEvents,
+  type Leases,
   type LostEvents,
   type OpenedCheckpoint,
   ProjectionSourceError,
@@ -55,6 +56,7 @@ import { PostgresControl } from './control.ts'
 import { deadLetters } from './dead-letters.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { lateEvents } from './late-events.ts'
+import { leases } from './leases.ts'
 import { lostEvents } from './lost-events.ts'
 import { migrate } from './migrations/migrate.ts'
 import { explainedQuery, explaining } from './operator-errors.ts'
@@ -130,6 +132,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly lateEvents: LateEvents<C>
   readonly lostEvents: LostEvents
   readonly tenures: Tenures
+  readonly leases: Leases
   /** Gives connections as handlers get them. */
   readonly #pool: BoundedPool<C>
   readonly #ownPool: BoundedPool
@@ -161,6 +164,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
       backendsOf: (incarnation, signal) => this.#backendsOf(incarnation, signal),
     })
     this.tenures = tenures({ pool: this.#ownPool, query, tables: this.#tables, unended: this.#unended })
+    this.leases = leases({ pool: this.#ownPool, query, tables: this.#tables })
     this.deadLetters = deadLetters(this.#operatorQuery, this.#tables, queryTimeoutMs)
     const [operatorQuery, tables] = [this.#operatorQuery, this.#tables]
     this.lateEvents = lateEvents({ query, operatorQuery, tables, queryTimeoutMs })

@@ -40,7 +40,7 @@ export function tenures({ pool, query, tables, unended }: TenureParts): Tenures 
 /** Lock the row, decide, write, commit. */
 async function beginTenure(
   { client, tables, unended }: { readonly client: BoundedClient } & Pick<TenureParts, 'tables' | 'unended'>,
-  { unit, from, incarnation, effects }: BeginRequest,
+  { unit, from, incarnation, effects, fence }: BeginRequest,
   decide: (found: FoundTenure) => Tenure,
 ): Promise<void> {
   const lock = async (): Promise<Row | undefined> =>
@@ -61,6 +61,9 @@ async function beginTenure(
         `another owner moved its checkpoint to ${position ?? 'none'}, expected ${from ?? 'none'}`,
       )
     }
+    if (fence !== undefined && String(row.fence) !== String(fence)) {
+      throw new CheckpointConflictError(unitName(unit), 'another node has its lease')
+    }
     const own = { transaction: String(row.transaction), pid: String(row.pid), incarnation }
     await client
       .query(`${keepSql(tables, unit, decide(toFound(row)), effects)}; commit`)
@@ -76,7 +79,7 @@ async function beginTenure(
 }
 
 function lockTenureSql({ checkpoints }: CheckpointTables, unit: Unit): string {
-  return `select c.position, c.session, c.suspicion::text as suspicion, pg_current_xact_id()::text as transaction,
+  return `select c.position, c.session, c.fence::text as fence, c.suspicion::text as suspicion, pg_current_xact_id()::text as transaction,
        pg_backend_pid()::text as pid,
        coalesce(extract(epoch from clock_timestamp() - c.begun_at) * 1000, 0)::text as "ageMs"
      from ${checkpoints} c

@@ -12,10 +12,19 @@ export type StoreCapability =
   | 'keeps_late_events'
   | 'keeps_lost_events'
   | 'counts_deaths'
+  | 'gives_leases'
 
 type Source = Pick<EventSource<unknown, unknown>, 'passesUnproven'>
 
-type Part = 'skips' | 'settled' | 'control' | 'deadLetters' | 'lateEvents' | 'lostEvents' | 'tenures'
+type Part =
+  | 'skips'
+  | 'settled'
+  | 'control'
+  | 'deadLetters'
+  | 'lateEvents'
+  | 'lostEvents'
+  | 'tenures'
+  | 'leases'
 
 interface Need {
   readonly of: (source: Source) => boolean
@@ -54,6 +63,8 @@ export const STORE_CAPABILITIES: Readonly<
   keeps_lost_events: { port: 'lostEvents', need: undefined },
   // Without it an event that ends the process ends it again at each start.
   counts_deaths: { port: 'tenures', need: undefined },
+  // Without it the row lock alone decides who works.
+  gives_leases: { port: 'leases', need: undefined },
 }
 
 /** Throws `UnsupportedByStoreError` where a projection may skip events and the store keeps no dead letters. */
@@ -165,7 +176,9 @@ function requireControl(option: string, store: OperatedStore, why: string, inste
 export function requireCapabilities(
   source: Source,
   store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled'> &
-    Partial<Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'lostEvents' | 'tenures'>> & {
+    Partial<
+      Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'lostEvents' | 'tenures' | 'leases'>
+    > & {
       readonly control?: unknown
     },
 ): void {

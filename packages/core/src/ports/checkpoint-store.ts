@@ -2,6 +2,7 @@ import type { Control, ControlledUnit } from './control.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
 import type { LateEvents } from './late-events.ts'
+import type { Leases } from './leases.ts'
 import type { LostEvents } from './lost-events.ts'
 import type { SettledMemory } from './settled-memory.ts'
 import type { SkipLedger } from './skip-ledger.ts'
@@ -18,7 +19,7 @@ import type { Unit } from './unit.ts'
 
 /**
  * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source. What not
- * every store can do is a part of its own (`settled`, `skips`, `control`, `deadLetters`, `lateEvents`, `lostEvents`, `tenures`): a store that lacks it leaves it out, and an option that
+ * every store can do is a part of its own (`settled`, `skips`, `control`, `deadLetters`, `lateEvents`, `lostEvents`, `tenures`, `leases`): a store that lacks it leaves it out, and an option that
  * needs it is refused when the daemon is made (capabilities.ts).
  *
  * Every method that takes a signal rejects at once when it fires, and lets go of what it has taken for the call: the
@@ -98,6 +99,8 @@ export interface CheckpointStore<Tx> {
   readonly deadLetters?: DeadLetters<Tx>
   /** For stores that keep who works at a unit, so that an event which ends the process is found and counted. */
   readonly tenures?: Tenures
+  /** For stores that know which node may move which unit. */
+  readonly leases?: Leases
 }
 
 /**
@@ -140,6 +143,11 @@ export interface AdvanceRequest {
    * with `CheckpointConflictError`, before its work where the store can lock. Stores without `tenures` are never given one.
    */
   readonly tenure?: Tenure
+  /**
+   * Of the lease under which the checkpoint moves, compared in the statement that moves it: where the unit has a newer one, the advance
+   * rejects with `CheckpointConflictError`, before its work where the store can lock. Stores without `leases` are never given one.
+   */
+  readonly fence?: bigint
   /** Fires when nobody waits for `work` any more: the transaction's connection is destroyed. */
   readonly signal: AbortSignal
 }

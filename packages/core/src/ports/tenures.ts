@@ -40,6 +40,8 @@ export interface BeginRequest {
   readonly incarnation: string
   /** Kept with the unit: see `ControlledUnit.effects`. */
   readonly effects: Effects
+  /** See `AdvanceRequest.fence`. */
+  readonly fence?: bigint
   readonly signal: AbortSignal
 }
 

@@ -20,6 +20,7 @@ import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { type Fulfilled, InMemoryControl } from './in-memory-control.ts'
 import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
 import { InMemoryLateEvents } from './in-memory-late-events.ts'
+import { InMemoryLeases } from './in-memory-leases.ts'
 import { InMemoryLostEvents } from './in-memory-lost-events.ts'
 
 export interface InMemoryCheckpointsOptions<Tx> {
@@ -60,11 +61,12 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     },
   }
   readonly tenures: Tenures = {
-    begin: async ({ unit, from, effects, signal }, decide) => {
+    begin: async ({ unit, from, effects, fence, signal }, decide) => {
       signal.throwIfAborted()
       const key = unitKey(unit)
       const row = this.#rows.get(key)
-      if (row === undefined || row.position !== from || this.#busy.has(key)) {
+      const isOutdated = fence !== undefined && !this.leases.isNewest(key, fence)
+      if (row === undefined || row.position !== from || this.#busy.has(key) || isOutdated) {
         throw new CheckpointConflictError(unitName(unit), 'another owner is working on it, or has moved it')
       }
       const { session, suspicion, begunAtMs = 0 } = row.tenure ?? {}
@@ -95,6 +97,11 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   )
   readonly skips: SkipLedger = this.lateEvents.skips
   readonly lostEvents: LostEvents = new InMemoryLostEvents()
+  readonly leases: InMemoryLeases = new InMemoryLeases({
+    units: () => this.#rows.values(),
+    isBusy: (key) => this.#busy.has(key),
+    nowMs: () => Date.now(),
+  })
 
   constructor(tx: Tx) {
     this.#tx = tx
@@ -150,7 +157,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   }
 
   async advance(request: AdvanceRequest, work: AdvanceWork<Tx>): Promise<Advanced> {
-    const { unit, source, from, to, evidence, passed = [], positions = [], tenure, signal } = request
+    const { unit, source, from, to, evidence, passed = [], positions = [], tenure, fence, signal } = request
     const key = unitKey(unit)
     if (this.#busy.has(key))
       throw new CheckpointConflictError(unitName(unit), 'another owner is working on it')
@@ -164,6 +171,9 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       }
       if (tenure !== undefined && row.tenure?.session !== tenure.session) {
         throw new CheckpointConflictError(unitName(unit), 'another owner has begun to work on it')
+      }
+      if (fence !== undefined && !this.leases.isNewest(key, fence)) {
+        throw new CheckpointConflictError(unitName(unit), 'another node has its lease')
       }
       await abortable(() => work(this.#tx, { role: row.role, furthest: row.furthest }), signal)
       const { skips } = this.lateEvents

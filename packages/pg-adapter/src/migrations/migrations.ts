@@ -264,6 +264,31 @@ comment on column ${schema}.dead_letters.closed_as is 'resolved, discarded, retr
 comment on table ${schema}.passed_positions is 'Tidemark: what monitored handlers have gone past and were not given, for the next process';
 comment on column ${schema}.passed_positions.event_types is 'what the handler is given; NULL where nobody has said that';`,
   },
+  {
+    version: 15,
+    // A row of either table changes in place for as long as its page has room: no index has a column that changes.
+    sql: (schema) => `alter table ${schema}.checkpoints
+  add column owner text,
+  add column fence bigint not null default 0;
+alter table ${schema}.checkpoints set (fillfactor = 50);
+comment on column ${schema}.checkpoints.owner is 'the node that may move it, for as long as that is alive; NULL where none has it';
+comment on column ${schema}.checkpoints.fence is 'greater with each owner: it moves only under the newest';
+create table ${schema}.nodes (
+  id text primary key,
+  name text not null,
+  source text not null,
+  capacity double precision not null,
+  units text[] not null,
+  desired text not null default 'open',
+  is_leaving boolean not null,
+  has_left boolean not null default false,
+  expires_at timestamptz not null,
+  presence_pid int,
+  presence_start timestamptz
+) with (fillfactor = 20);
+comment on table ${schema}.nodes is 'Tidemark: the processes that share projections, each alive until expires_at';
+comment on column ${schema}.nodes.presence_pid is 'a server process that ends with the node; NULL where there is none';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

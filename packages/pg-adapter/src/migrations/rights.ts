@@ -32,7 +32,8 @@ export function checkpointRightsSql(schema: string): string {
         ('late_event_units', 'INSERT'), ('late_event_units', 'UPDATE'),
         ('lost_events', 'SELECT'), ('lost_events', 'INSERT'), ('lost_events', 'UPDATE'),
         ('lost_event_totals', 'SELECT'), ('lost_event_totals', 'INSERT'), ('lost_event_totals', 'UPDATE'),
-        ('passed_positions', 'SELECT'), ('passed_positions', 'INSERT'), ('passed_positions', 'UPDATE')) as needed (name, privilege)
+        ('passed_positions', 'SELECT'), ('passed_positions', 'INSERT'), ('passed_positions', 'UPDATE'),
+        ('nodes', 'SELECT'), ('nodes', 'INSERT'), ('nodes', 'UPDATE')) as needed (name, privilege)
         on c.relname = needed.name
       where c.relnamespace = n.oid and not has_table_privilege(c.oid, needed.privilege)
     ),

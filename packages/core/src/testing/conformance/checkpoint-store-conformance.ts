@@ -8,6 +8,7 @@ import type {
   CheckpointStoreRule,
 } from './checkpoint-store/fixture.ts'
 import { LATE_EVENT_RULES } from './checkpoint-store/late-events.ts'
+import { LEASE_RULES } from './checkpoint-store/leases.ts'
 import { LOST_EVENT_RULES } from './checkpoint-store/lost-events.ts'
 import { MOVE_RULES } from './checkpoint-store/moves.ts'
 import { OWNER_RULES } from './checkpoint-store/owners.ts'
@@ -41,6 +42,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...LATE_EVENT_RULES,
   ...LOST_EVENT_RULES,
   ...TENURE_RULES,
+  ...LEASE_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,
 ]

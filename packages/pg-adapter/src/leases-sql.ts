@@ -1,0 +1,169 @@
+import {
+  type Claim,
+  type Cluster,
+  type DesiredNode,
+  type Lease,
+  type NodeReport,
+  type StoredLease,
+  type StoredNode,
+  type Unit,
+  unitKey,
+} from '@tidemark/core/adapter'
+import { toUnit, unitColumnsSql } from './checkpoint-rows.ts'
+import { type CheckpointTables, type Row, unitValuesSql } from './checkpoint-tables.ts'
+import { quoteLiteral, quoteTexts } from './identifiers.ts'
+
+/** Times are of the server's clock as it stands at that statement, not of the transaction's begin. */
+const NOW = 'clock_timestamp()'
+
+/** One that has left stays away. */
+export function renewSql({ nodes }: CheckpointTables, node: NodeReport, leaseMs: number): string {
+  const { id, name, source, capacity, units, isLeaving } = node
+  return `insert into ${nodes} as n (id, name, source, capacity, units, is_leaving, expires_at)
+      values (${quoteLiteral(id)}, ${quoteLiteral(name)}, ${quoteLiteral(source)}, ${numberSql(capacity)},
+        ${quoteTexts(units)}, ${isLeaving}, ${NOW} + ${numberSql(leaseMs)} * interval '1 millisecond')
+      on conflict (id) do update set is_leaving = excluded.is_leaving, expires_at = excluded.expires_at
+        where not n.has_left`
+}
+
+const isAliveSql = (n: string): string => `(not ${n}.has_left and ${n}.expires_at > ${NOW})`
+
+/** Names one backend of the server, for as long as that runs. */
+const whichSql = (n: string): string =>
+  `${n}.presence_pid || '/' || (extract(epoch from ${n}.presence_start) * 1000000)::bigint`
+
+/** Of a backend of another role no start is shown: it is not known whether it is that one. */
+const presenceSql = (n: string): string => `case when ${n}.presence_pid is null then 'unknown' else coalesce(
+    (select case when a.backend_start is null then 'unknown' when a.backend_start = ${n}.presence_start then 'here' end
+      from pg_stat_get_activity(${n}.presence_pid) a), 'gone') end`
+
+/** One row, as `toCluster` takes it. Nodes that died long ago are left out. */
+export function clusterSql({ nodes, checkpoints }: CheckpointTables, source: string): string {
+  const ofSource = quoteLiteral(source)
+  return `select coalesce((
+        select json_agg(json_build_object('id', n.id, 'name', n.name, 'source', n.source, 'capacity', n.capacity,
+          'units', n.units, 'desired', n.desired, 'isLeaving', n.is_leaving, 'isAlive', ${isAliveSql('n')},
+          'presence', ${presenceSql('n')}, 'which', ${whichSql('n')}))
+        from ${nodes} n
+        where n.source = ${ofSource} and not n.has_left and n.expires_at > ${NOW} - interval '1 hour'
+      ), '[]')::text as nodes, coalesce((
+        select json_agg(json_build_object('unit', json_build_object('projection', c.projection, 'version', c.version,
+          'slots', json_build_object('from', c.slot_from, 'to', c.slot_to)), 'owner', c.owner, 'fence', c.fence::text))
+        from ${checkpoints} c where c.source = ${ofSource}
+      ), '[]')::text as leases`
+}
+
+interface NodeJson extends Omit<StoredNode, 'presence'> {
+  readonly presence: StoredNode['presence']['is']
+  readonly which: string | null
+}
+
+export function toCluster({ nodes, leases }: Row): Cluster {
+  const found = JSON.parse(String(nodes)) as readonly NodeJson[]
+  const units = JSON.parse(String(leases)) as readonly {
+    readonly unit: Unit
+    readonly owner: string | null
+    readonly fence: string
+  }[]
+  return { nodes: found.map(toNode), leases: units.map(toStoredLease) }
+}
+
+function toNode({ which, presence, ...node }: NodeJson): StoredNode {
+  const { desired } = node
+  return {
+    ...node,
+    desired: isDesired(desired) ? desired : 'open',
+    presence: presence === 'gone' ? { is: presence, which: which ?? '' } : { is: presence },
+  }
+}
+
+const isDesired = (desired: string): desired is DesiredNode =>
+  desired === 'open' || desired === 'cordoned' || desired === 'draining'
+
+const toStoredLease = (lease: {
+  readonly unit: Unit
+  readonly owner: string | null
+  readonly fence: string
+}): StoredLease => ({ unit: lease.unit, owner: lease.owner ?? undefined, fence: BigInt(lease.fence) })
+
+/**
+ * Before a claim: a renewal that is on its way to be committed is waited for, and then counts; one that comes later waits for
+ * the claim, and then sees it.
+ */
+export function lockOwnersSql({ nodes, checkpoints }: CheckpointTables, claims: readonly Claim[]): string {
+  return `select from ${nodes} n where n.id in (
+        select c.owner from ${checkpoints} c join ${valuesSql(claims)} on ${isSameUnitSql('w')}
+      ) order by n.id for no key update of n`
+}
+
+/** Waits for no row of a unit. */
+export function claimSql(
+  { nodes, checkpoints }: CheckpointTables,
+  node: string,
+  claims: readonly Claim[],
+): string {
+  return `update ${checkpoints} c set owner = ${quoteLiteral(node)}, fence = c.fence + 1
+      from (
+        select c.projection, c.version, c.slot_from, c.slot_to from ${checkpoints} c
+        join ${valuesSql(claims)} on ${isSameUnitSql('w')} and c.fence = w.fence
+        join ${nodes} own on own.id = ${quoteLiteral(node)} and own.source = c.source and ${isAliveSql('own')}
+        left join ${nodes} o on o.id = c.owner
+        where o.id is null or not ${isAliveSql('o')} or (w.gone = ${whichSql('o')} and ${presenceSql('o')} = 'gone')
+        for update of c skip locked
+      ) f
+      where ${isSameUnitSql('f')}
+      returning ${unitColumnsSql('c.')}, c.fence::text as fence`
+}
+
+export function toLease(row: Row): Lease {
+  return { unit: toUnit(row), fence: BigInt(String(row.fence)) }
+}
+
+/** A row that somebody works on is left as it is. */
+export function releaseSql(tables: CheckpointTables, node: string, leases: readonly Lease[]): string {
+  const { checkpoints } = tables
+  return giveBackSql(
+    checkpoints,
+    `join ${valuesSql(leases.map((lease) => ({ ...lease, gone: undefined })))} on ${isSameUnitSql('w')} and c.fence = w.fence
+        where c.owner = ${quoteLiteral(node)}`,
+  )
+}
+
+export function leaveSql({ nodes, checkpoints }: CheckpointTables, node: string): string {
+  const id = quoteLiteral(node)
+  return `update ${nodes} set has_left = true, expires_at = ${NOW}, presence_pid = null, presence_start = null where id = ${id};
+      ${giveBackSql(checkpoints, `where c.owner = ${id}`)}`
+}
+
+const giveBackSql = (checkpoints: string, which: string): string => `update ${checkpoints} c set owner = null
+      from (
+        select ${UNIT_KEY.map((column) => `c.${column}`).join(', ')} from ${checkpoints} c
+        ${which}
+        for update of c skip locked
+      ) f
+      where ${isSameUnitSql('f')}`
+
+/** This backend is what the node is seen by. */
+export function presentSql({ nodes }: CheckpointTables, node: string): string {
+  return `update ${nodes} set presence_pid = pg_backend_pid(),
+        presence_start = (select a.backend_start from pg_stat_get_activity(pg_backend_pid()) a)
+      where id = ${quoteLiteral(node)} and not has_left`
+}
+
+const UNIT_KEY = ['projection', 'version', 'slot_from', 'slot_to'] as const
+
+const isSameUnitSql = (row: string): string =>
+  UNIT_KEY.map((column) => `c.${column} = ${row}.${column}`).join(' and ')
+
+/** Each unit once: a row cannot be changed twice by one statement. */
+function valuesSql(claims: readonly Claim[]): string {
+  const rows = [...new Map(claims.map((claim) => [unitKey(claim.unit), claim])).values()].map(
+    ({ unit, fence, gone }) => `(${unitValuesSql(unit)}, ${fence}::bigint, ${quoteLiteral(gone)}::text)`,
+  )
+  return `(values ${rows.join(', ')}) as w (${UNIT_KEY.join(', ')}, fence, gone)`
+}
+
+function numberSql(value: number): string {
+  if (!Number.isFinite(value)) throw new TypeError(`expected a finite number, found ${value}`)
+  return `${value}::double precision`
+}

@@ -1,0 +1,174 @@
+import { type Claim, type Leases, type NodeReport, unitKey, wholeUnit } from '@tidemark/core/adapter'
+import type { Pool } from 'pg'
+import { expect, onTestFinished, test } from 'vitest'
+import {
+  asRole,
+  checkpointsBeside,
+  type EventTable,
+  eventually,
+  fileDatabase,
+} from '../support/event-table.ts'
+import { never } from '../support/never.ts'
+
+const db = fileDatabase()
+
+const UNITS = ['orders', 'stock', 'mails'].map((name) => wholeUnit(name))
+const LONG_MS = 3_600_000
+
+const report = (id: string): NodeReport => ({
+  id,
+  name: id,
+  source: 'events',
+  capacity: 1,
+  units: UNITS.map(unitKey),
+  isLeaving: false,
+})
+
+async function prepared(): Promise<EventTable> {
+  const events = await db.events()
+  const store = checkpointsBeside(events, db.pool)
+  await store.prepare?.(never())
+  for (const unit of UNITS) await store.open(unit, { source: 'events', head: undefined }, never())
+  return events
+}
+
+function leasesOn(events: EventTable, pool: Pool = db.pool): Leases {
+  const { leases } = checkpointsBeside(events, pool)
+  if (leases === undefined) throw new Error('Postgres has leases')
+  return leases
+}
+
+const renew = (leases: Leases, id: string, leaseMs = LONG_MS) =>
+  leases.renew({ node: report(id), leaseMs, signal: never() })
+
+const claim = (leases: Leases, node: string, claims: readonly Partial<Claim>[]) =>
+  leases.claim({
+    node,
+    claims: claims.map((each) => ({ unit: wholeUnit('orders'), fence: 0n, gone: undefined, ...each })),
+    signal: never(),
+  })
+
+/** Kept until the test ends. */
+async function present(leases: Leases, id: string) {
+  const over = new AbortController()
+  onTestFinished(() => over.abort())
+  const kept = await leases.presence?.(id, over.signal)
+  return { kept, end: () => over.abort(new Error('the process ends')) }
+}
+
+const presenceSeenBy = async (leases: Leases, reader: string, id: string) =>
+  (await renew(leases, reader)).nodes.find((node) => node.id === id)?.presence
+
+test('a node whose backend the server has ended is seen to be gone, and is told itself', async () => {
+  const events = await prepared()
+  const leases = leasesOn(events)
+  await renew(leases, 'first')
+  const { kept } = await present(leases, 'first')
+  expect(await presenceSeenBy(leases, 'second', 'first')).toEqual({ is: 'here' })
+  await db.pool.query(
+    `select pg_terminate_backend(presence_pid) from ${events.schema}.nodes where id = 'first'`,
+  )
+  await kept?.ended
+  await eventually(() => presenceSeenBy(leases, 'second', 'first')).toMatchObject({ is: 'gone' })
+  await present(leases, 'first')
+  expect(await presenceSeenBy(leases, 'second', 'first')).toEqual({ is: 'here' })
+})
+
+test('to a role that is shown no start of it, a backend is unknown and never gone, and its node is alive until its lease ends', async () => {
+  const events = await prepared()
+  const role = await db.role(
+    `grant usage on schema ${events.schema} to :role; grant all on all tables in schema ${events.schema} to :role`,
+  )
+  const own = leasesOn(events)
+  await renew(own, 'first')
+  await present(own, 'first')
+  const [lease] = await claim(own, 'first', [{}])
+  const others = leasesOn(events, db.newPool(asRole(db.url, role)))
+  expect(await presenceSeenBy(others, 'second', 'first')).toEqual({ is: 'unknown' })
+  const { rows } = await db.pool.query(
+    `select presence_pid || '/' || (extract(epoch from presence_start) * 1000000)::bigint as which
+     from ${events.schema}.nodes where id = 'first'`,
+  )
+  expect(
+    await claim(others, 'second', [{ fence: lease?.fence ?? 0n, gone: String(rows[0]?.which) }]),
+  ).toEqual([])
+})
+
+test('a renewal that is about to be committed counts before a claim', async () => {
+  const events = await prepared()
+  const leases = leasesOn(events)
+  await renew(leases, 'second')
+  await renew(leases, 'first')
+  const [lease] = await claim(leases, 'first', [{}])
+  await renew(leases, 'first', 1)
+  await eventually(async () => {
+    const { nodes } = await renew(leases, 'second')
+    return nodes.find(({ id }) => id === 'first')?.isAlive
+  }).toBe(false)
+  const renewing = await db.session()
+  await renewing.query('begin')
+  await renewing.query(
+    `update ${events.schema}.nodes set expires_at = clock_timestamp() + interval '1 hour' where id = 'first'`,
+  )
+  let claimed: unknown
+  const claiming = claim(leases, 'second', [{ fence: lease?.fence ?? 0n }]).then((found) => {
+    claimed = found
+  })
+  await eventually(async () => {
+    const { rows } = await db.pool.query(
+      `select count(*)::int as waiting from pg_stat_activity where wait_event_type = 'Lock' and query like '%${events.schema}%'`,
+    )
+    return rows[0]?.waiting
+  }).toBe(1)
+  expect(claimed).toBeUndefined()
+  await renewing.query('commit')
+  await claiming
+  expect(claimed).toEqual([])
+})
+
+test('renewals change one row in place, and none of any unit', async () => {
+  const events = await prepared()
+  const leases = leasesOn(events)
+  for (const id of ['first', 'second', 'third']) await renew(leases, id)
+  await claim(
+    leases,
+    'first',
+    UNITS.map((unit) => ({ unit })),
+  )
+  const client = await db.session()
+  const statistics = async (table: string) => {
+    const { rows } = await client.query(
+      `select n_tup_upd::int as updates, n_tup_hot_upd::int as hot, pg_relation_size(relid)::int as bytes
+       from pg_stat_user_tables where schemaname = $1 and relname = $2`,
+      [events.schema, table],
+    )
+    return rows[0]
+  }
+  for (let round = 0; round < 300; round++) {
+    await renew(leases, ['first', 'second', 'third'][round % 3] ?? '')
+  }
+  // Each backend tells its figures when it is idle for a while, or ends.
+  await eventually(() => statistics('nodes').then((found) => found.updates)).toBe(300)
+  const nodes = await statistics('nodes')
+  expect(nodes.hot).toBe(nodes.updates)
+  expect(nodes.bytes).toBeLessThanOrEqual(3 * 8_192)
+  expect((await statistics('checkpoints')).updates).toBe(UNITS.length)
+})
+
+test('several units are claimed, given back and left by one call each', async () => {
+  const events = await prepared()
+  const leases = leasesOn(events)
+  await renew(leases, 'first')
+  const claimed = await claim(
+    leases,
+    'first',
+    [...UNITS, UNITS[0] ?? expect.fail(), wholeUnit('has no row')].map((unit) => ({ unit })),
+  )
+  expect(claimed.map(({ unit }) => unit.projection).toSorted()).toEqual(['mails', 'orders', 'stock'])
+  const owners = async () => (await renew(leases, 'second')).leases.map(({ owner }) => owner).toSorted()
+  expect(await owners()).toEqual(['first', 'first', 'first'])
+  await leases.release({ node: 'first', leases: claimed.slice(0, 1), signal: never() })
+  expect(await owners()).toEqual(['first', 'first', undefined])
+  await leases.leave('first', never())
+  expect(await owners()).toEqual([undefined, undefined, undefined])
+})
