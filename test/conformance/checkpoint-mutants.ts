@@ -47,7 +47,7 @@ const alteredLeases = (store: Store, alter: (own: Leases) => Partial<Leases>): P
       claim: (request) => own.claim(request),
       release: (request) => own.release(request),
       leave: (...args) => own.leave(...args),
-      presence: async (...args) => await own.presence?.(...args),
+      ...(own.presence ? { presence: own.presence.bind(own) } : {}),
       ...alter(own),
     },
   }

@@ -63,6 +63,12 @@ const projections: fc.Arbitrary<ProjectionFacts<bigint>> = fc.record({
     version: fc.constantFrom(1, 2),
     role: fc.constantFrom(undefined, 'live', 'beside', 'retired'),
     state: fc.constantFrom(...PROJECTION_STATES),
+    lease: fc.constantFrom(
+      undefined,
+      { node: undefined, isHere: false },
+      { node: 'a', isHere: true },
+      { node: 'b', isHere: false },
+    ),
     dealtTo: fc.constantFrom(
       undefined,
       undefined,
@@ -208,8 +214,10 @@ describe('whatever is known of a daemon,', () => {
 
   test('a version that is not live, and what is dealt to another node, make nothing unready, whatever becomes of them', () => {
     holds((of) => {
-      const isServing = ({ status: { role, dealtTo } }: (typeof of.projections)[number]): boolean =>
-        (role === undefined || role === 'live') && dealtTo?.isHere !== false
+      const isServing = ({ status: { role, dealtTo, lease } }: (typeof of.projections)[number]): boolean =>
+        (role === undefined || role === 'live') &&
+        dealtTo?.isHere !== false &&
+        (lease?.node === undefined || lease.isHere)
       const serving = of.projections.filter(isServing)
       const others = of.projections.filter((projection) => !isServing(projection))
       // Signs of life are another matter: a restart would help.

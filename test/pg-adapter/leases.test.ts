@@ -52,7 +52,7 @@ const claim = (leases: Leases, node: string, claims: readonly Partial<Claim>[]) 
 async function present(leases: Leases, id: string) {
   const over = new AbortController()
   onTestFinished(() => over.abort())
-  const kept = await leases.presence?.(id, over.signal)
+  const kept = await leases.presence?.({ node: id, source: 'events', onHint: () => {}, signal: over.signal })
   return { kept, end: () => over.abort(new Error('the process ends')) }
 }
 
@@ -124,6 +124,70 @@ test('a renewal that is about to be committed counts before a claim', async () =
   await renewing.query('commit')
   await claiming
   expect(claimed).toEqual([])
+})
+
+test('whoever is present is told when another comes, gives something back, or leaves; not what itself does, nor those of other sources', async () => {
+  const events = await prepared()
+  const leases = leasesOn(events)
+  const over = new AbortController()
+  onTestFinished(() => over.abort())
+  const hints: string[] = []
+  const presentAs = async (node: string, source = 'events') => {
+    await leases.renew({ node: { ...report(node), source }, leaseMs: LONG_MS, signal: never() })
+    await leases.presence?.({ node, source, onHint: () => hints.push(node), signal: over.signal })
+  }
+  await presentAs('first')
+  await presentAs('elsewhere', 'other events')
+  expect(hints).toEqual([])
+  await presentAs('second')
+  await eventually(() => hints).toEqual(['first'])
+  const claimed = await claim(leases, 'second', [{}])
+  await leases.release({ node: 'second', leases: claimed, signal: never() })
+  await eventually(() => hints).toEqual(['first', 'first'])
+  await leases.leave('second', never())
+  await eventually(() => hints).toEqual(['first', 'first', 'first'])
+})
+
+test('a wait for somebody who is gone ends when one is, and tells all; else by itself', async () => {
+  const events = await prepared()
+  const leases = leasesOn(events)
+  await renew(leases, 'first')
+  await renew(leases, 'second')
+  const { end } = await present(leases, 'first')
+  let hints = 0
+  const over = new AbortController()
+  onTestFinished(() => over.abort())
+  await leases.presence?.({ node: 'second', source: 'events', onHint: () => hints++, signal: over.signal })
+  expect(await leases.missing?.('events', never())).toBe(false)
+  const missing = leases.missing?.('events', never())
+  end()
+  expect(await missing).toBe(true)
+  await eventually(() => hints).toBeGreaterThan(0)
+  await leases.leave('first', never())
+  expect(await leases.missing?.('events', never())).toBe(false)
+})
+
+test('what a node asks goes over the connection that it is present by; a connection on which something failed is made anew', async () => {
+  const events = await prepared()
+  const pool = db.newPool({ max: 4 })
+  const leases = leasesOn(events, pool)
+  await renew(leases, 'first')
+  const { kept } = await present(leases, 'first')
+  const handlers = [await pool.connect(), await pool.connect(), await pool.connect()]
+  expect((await renew(leases, 'first')).nodes).toHaveLength(1)
+  const over = new AbortController()
+  over.abort(new Error('too late'))
+  const late = leases.renew({ node: report('first'), leaseMs: LONG_MS, signal: over.signal })
+  await expect(late).rejects.toThrow('too late')
+  expect((await renew(leases, 'first')).nodes).toHaveLength(1)
+  const failing = leases.renew({
+    node: { ...report('first'), units: ['\0'] },
+    leaseMs: LONG_MS,
+    signal: never(),
+  })
+  await expect(failing).rejects.toThrow()
+  await kept?.ended
+  for (const client of handlers) client.release()
 })
 
 test('renewals change one row in place, and none of any unit', async () => {

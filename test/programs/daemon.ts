@@ -18,6 +18,8 @@ const { values: options } = parseArgs({
     'on-late-event': { type: 'boolean', default: false },
     effects: { type: 'string', default: 'always' },
     hang: { type: 'boolean', default: false },
+    /** It shares the projections with others by leases. */
+    'lease-ms': { type: 'string' },
   },
 })
 
@@ -37,6 +39,9 @@ const daemon = createDaemon<bigint, Event, PoolClient>({
   }),
   checkpoints: postgresCheckpoints({ pool, schema: options.schema }),
   drainTimeoutMs: Number(options['drain-timeout-ms']),
+  ...(options['lease-ms'] === undefined
+    ? {}
+    : { nodes: { leaseMs: Number(options['lease-ms']), name: String(process.pid) } }),
   projections: options.projections.split(',').map((name) => {
     const handle = async (events: readonly Event[], { tx }: { readonly tx: PoolClient }): Promise<void> => {
       await tx.query(

@@ -25,7 +25,7 @@ export interface TelemetryScenario {
  * projection is paused, another stands by. Takes no real time.
  *
  * - `orders`, in proof mode: `balances` (owned by one of two daemons), its version 2, which replays, `mailer` (paused at an event), `search` (skips it), `shaky`
- * - `legacy`, in stale-threshold mode: `ledger`, which skips
+ * - `legacy`, in stale-threshold mode: `ledger`, which skips, on a node of its own
  * - `journal`, by wrapped subscriptions: see `subscription-scenario.ts`
  * - `loops`, consumers that are watched: see `watch-scenario.ts`
  */
@@ -81,6 +81,7 @@ export async function telemetryScenario(
     ...shared,
     source: legacy.source(),
     checkpoints: inMemoryCheckpoints(),
+    nodes: {},
     projections: [{ name: 'ledger', handle: () => takes(clock, 5) }],
   })
   const daemons: Daemon<bigint>[] = [owner, standby, fallback]

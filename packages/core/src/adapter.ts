@@ -141,6 +141,8 @@ export type {
   Lease,
   Leases,
   NodeReport,
+  Presence,
+  PresenceRequest,
   ReleaseRequest,
   RenewRequest,
   StoredLease,

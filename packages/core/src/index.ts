@@ -3,7 +3,7 @@ export {
   type Daemon,
   type DaemonStatus,
 } from './daemon/daemon.ts'
-export type { NodesOptions } from './daemon/nodes.ts'
+export type { LeasedNodeOptions, NodesOptions, NumberedNodeOptions } from './daemon/nodes.ts'
 export { DAEMON_DEFAULTS, type DaemonOptions } from './daemon/options.ts'
 export type { WaitUntilProjectedOptions } from './daemon/wait.ts'
 export type { FailedBatch, FailureStage, ProjectionFailure } from './failures/classify.ts'
@@ -61,6 +61,13 @@ export {
 export type { ErrorJson, Json } from './kernel/json.ts'
 export type { Pulse } from './kernel/pulse.ts'
 export type { StartOptions } from './kernel/start.ts'
+export type {
+  ClusterNode,
+  ClusterStatus,
+  ClusterUnit,
+  NodeLife,
+  SeenBy,
+} from './ownership/status.ts'
 export type { CheckpointStore, CrossedRun } from './ports/checkpoint-store.ts'
 export type {
   ConsumerCheckpoint,
@@ -104,6 +111,7 @@ export type {
 export { PROJECTION_DEFAULTS } from './projection/resolve-projections.ts'
 export {
   type DealtTo,
+  type LeaseStatus,
   PROJECTION_STATES,
   type ProjectionState,
   type ProjectionStatus,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   type Claim,
   type Cluster,
@@ -11,7 +12,7 @@ import {
 } from '@tidemark/core/adapter'
 import { toUnit, unitColumnsSql } from './checkpoint-rows.ts'
 import { type CheckpointTables, type Row, unitValuesSql } from './checkpoint-tables.ts'
-import { quoteLiteral, quoteTexts } from './identifiers.ts'
+import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 
 /** Times are of the server's clock as it stands at that statement, not of the transaction's begin. */
 const NOW = 'clock_timestamp()'
@@ -122,17 +123,66 @@ export function toLease(row: Row): Lease {
 /** A row that somebody works on is left as it is. */
 export function releaseSql(tables: CheckpointTables, node: string, leases: readonly Lease[]): string {
   const { checkpoints } = tables
-  return giveBackSql(
+  const given = giveBackSql(
     checkpoints,
     `join ${valuesSql(leases.map((lease) => ({ ...lease, gone: undefined })))} on ${isSameUnitSql('w')} and c.fence = w.fence
         where c.owner = ${quoteLiteral(node)}`,
   )
+  return `${given}; ${tellSql(tables, node)}`
 }
 
-export function leaveSql({ nodes, checkpoints }: CheckpointTables, node: string): string {
+/** Where those that are present are told that another look may be worth it. */
+export function hintsChannel({ nodes }: CheckpointTables): string {
+  return `tidemark_nodes_${digest(nodes)}`
+}
+
+/** What is told there: of which source, and by which node; `undefined`: by none of them. */
+export function hintOf(source: string, node: string | undefined): string {
+  return `${digest(source)}${node === undefined ? '' : ` ${node}`}`
+}
+
+/** A channel has at most 63 bytes. */
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
+
+/** Nothing where the node has no row. */
+const tellSql = (tables: CheckpointTables, node: string): string =>
+  `select pg_notify(${quoteLiteral(hintsChannel(tables))}, ${DIGEST_OF_SOURCE} || ' ' || n.id) from ${tables.nodes} n where n.id = ${quoteLiteral(node)}`
+
+const DIGEST_OF_SOURCE = "left(encode(sha256(convert_to(n.source, 'UTF8')), 'hex'), 32)"
+
+/** Waits until a node that is alive is gone, for so long; and then tells the others. */
+export function missingSql(tables: CheckpointTables, source: string, forMs: number): string {
+  const { nodes } = tables
+  return `do ${quoteLiteral(`
+declare
+  until timestamptz := clock_timestamp() + interval '${forMs} ms';
+begin
+  perform set_config('${MISSING}', 'false', true);
+  loop
+    perform pg_stat_clear_snapshot();
+    if exists (
+      select from ${nodes} n
+      where n.source = ${quoteLiteral(source)} and ${isAliveSql('n')} and ${presenceSql('n')} = 'gone'
+    ) then
+      perform set_config('${MISSING}', 'true', true);
+      perform pg_notify(${quoteLiteral(hintsChannel(tables))}, ${quoteLiteral(hintOf(source, undefined))});
+      exit;
+    end if;
+    exit when clock_timestamp() >= until;
+    perform pg_sleep(${LOOK_EVERY_MS / 1_000});
+  end loop;
+end`)}; select current_setting('${MISSING}') as missing`
+}
+
+const MISSING = 'tidemark.missing'
+/** A look costs the server some tens of microseconds. */
+const LOOK_EVERY_MS = 50
+
+export function leaveSql(tables: CheckpointTables, node: string): string {
+  const { nodes, checkpoints } = tables
   const id = quoteLiteral(node)
   return `update ${nodes} set has_left = true, expires_at = ${NOW}, presence_pid = null, presence_start = null where id = ${id};
-      ${giveBackSql(checkpoints, `where c.owner = ${id}`)}`
+      ${giveBackSql(checkpoints, `where c.owner = ${id}`)}; ${tellSql(tables, node)}`
 }
 
 const giveBackSql = (checkpoints: string, which: string): string => `update ${checkpoints} c set owner = null
@@ -143,9 +193,10 @@ const giveBackSql = (checkpoints: string, which: string): string => `update ${ch
       ) f
       where ${isSameUnitSql('f')}`
 
-/** This backend is what the node is seen by. */
-export function presentSql({ nodes }: CheckpointTables, node: string): string {
-  return `update ${nodes} set presence_pid = pg_backend_pid(),
+/** This backend is what the node is seen by, and is told what others tell. */
+export function presentSql(tables: CheckpointTables, node: string): string {
+  const { nodes } = tables
+  return `listen ${quoteIdentifier(hintsChannel(tables))}; ${tellSql(tables, node)}; update ${nodes} set presence_pid = pg_backend_pid(),
         presence_start = (select a.backend_start from pg_stat_get_activity(pg_backend_pid()) a)
       where id = ${quoteLiteral(node)} and not has_left`
 }

@@ -98,6 +98,14 @@ function settle(world: World): number {
   for (const [index, unit] of world.units.entries()) requireWorker(world, unitKey(unit), owners[index])
   well(WATCHED_MS)
   if (world.moves !== moves) throw new Violation('it never settles')
+  const nodes = world.running.filter(({ standing }) => standing.life === 'in')
+  if (nodes.length > 0 && nodes.every(({ units }) => units.length === world.units.length)) {
+    world.start()
+    well(SETTLING_MS)
+    // Its share, rounded down.
+    const most = Math.floor(world.units.length / (nodes.length + 1))
+    if (world.moves - moves > most) throw new Violation('more units moved than had to')
+  }
   return steps
 }
 

@@ -117,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'what a node has does not count when units are given out',
-    harms: [NEVER, NOBODY],
+    harms: [NEVER, NOBODY, 'more units moved than had to'],
     changes: [view('held: new Map(held)', 'held: new Map()')],
   },
   {

@@ -23,6 +23,7 @@ export type Harm =
   | 'a unit was given back while it was worked on'
   | 'nobody works on a unit, or not who should'
   | 'it never settles'
+  | 'more units moved than had to'
 
 export class Violation extends Error {
   readonly harm: Harm

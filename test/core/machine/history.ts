@@ -78,6 +78,8 @@ class History {
   #waitMs: number | undefined
   #mayWork = false
   #isContested = false
+  /** Whether its right is to be given back. */
+  #isRecalled = false
   #stopping: 'no' | 'draining' | 'late' = 'no'
   #ends = 0
   /** At one event, or where one was mapped. */
@@ -139,6 +141,7 @@ class History {
     else if (draw < 38) this.#store.mend()
     else if (draw < 39) this.#next(this.#unasked())
     else if (draw < 40) this.#stop(random.chance(0.3))
+    else if (draw < 41 && this.#mayWork && random.chance(0.5)) this.#recall()
     else if (draw < 41 && this.#mayWork) this.#revoke()
     else if (this.#asked) this.#answer(this.#asked)
     else if (this.#waitMs !== undefined) this.#due(this.#waitMs)
@@ -244,6 +247,7 @@ class History {
     this.#waitMs = undefined
     this.#mayWork = false
     this.#isContested = false
+    this.#isRecalled = false
     this.#stopping = 'no'
     this.#ends = 0
     this.#blameNone()
@@ -450,6 +454,20 @@ class History {
     this.#fail('commit', new Error('conflict'), false)
   }
 
+  /** Another owner is to have the right: it works on until it has given that back, which it does before anything else. */
+  #recall(): void {
+    this.#isRecalled = true
+    this.#next({ kind: 'recalled' })
+  }
+
+  #release(): void {
+    if (!this.#isRecalled) throw new Wrong('it gives back what nobody has asked for')
+    if (this.#asked) throw new Wrong(`it gives back its right while ${this.#asked.kind} goes on`)
+    this.#isRecalled = false
+    this.#isContested = true
+    this.#mayWork = false
+  }
+
   #revoke(): void {
     this.#isContested = true
     this.#mayWork = false
@@ -466,7 +484,8 @@ class History {
     const isOwn = stage === 'map' || stage === 'handle'
     // What fails once an operator wants it to stand still is tried anew when it is resumed.
     const isLooked = !this.#isHeld || error === ENDED
-    const counts = this.#stopping === 'no' && this.#mayWork && isOwn && isLooked
+    // Who has it next finds out for itself.
+    const counts = this.#stopping === 'no' && this.#mayWork && !this.#isRecalled && isOwn && isLooked
     const through = events.at(-1)
     if (counts && through !== undefined) {
       const isGrown = this.#grownFrom !== undefined && events.length > this.#grownFrom
@@ -613,6 +632,12 @@ class History {
       this.#ends++
       return
     }
+    if (command.kind === 'release') {
+      this.#release()
+      return
+    }
+    if (this.#isRecalled && command.kind !== 'fulfil' && this.#stopping === 'no')
+      throw new Wrong(`it asks for ${command.kind} before it has given back its right`)
     if (this.#asked) throw new Wrong(`it asked for ${command.kind} while ${this.#asked.kind} went on`)
     const isLast = command.kind === 'checkpoint' && this.#stopping === 'draining'
     if (this.#stopping !== 'no' && !isLast) throw new Wrong(`it asked for ${command.kind} after its end`)

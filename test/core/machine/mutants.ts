@@ -64,8 +64,8 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
   {
     name: 'overlooks that its right is lost at work',
     file: 'transitions',
-    replace: "  standing: { ...standing, right: 'lost' },\n",
-    by: '  standing,\n',
+    replace: "stay(standing.right === 'recalled' ? standing : { ...standing, right: 'lost' })",
+    by: 'stay(standing)',
   },
   {
     name: 'works on the checkpoint of another owner as soon as it has seen it',
@@ -318,5 +318,23 @@ export const MACHINE_MUTANTS: readonly MachineMutant[] = [
     file: 'transitions',
     replace: "isPausedForGood(standing) && standing.stopping === 'no'\n      ? hold(standing)",
     by: 'false ? hold(standing)',
+  },
+  {
+    name: 'goes on though its right is recalled',
+    file: 'proceed',
+    replace: "if (standing.right === 'recalled') return handOver(standing)",
+    by: '',
+  },
+  {
+    name: 'overlooks at work that its right is recalled',
+    file: 'transitions',
+    replace: "stay(standing.right === 'held' ? { ...standing, right: 'recalled' } : standing)",
+    by: 'stay(standing)',
+  },
+  {
+    name: 'keeps a recalled right while it is paused',
+    file: 'proceed',
+    replace: "const commands = standing.right === 'recalled' ? [{ kind: 'release' } as const] : []",
+    by: 'const commands = [] as const',
   },
 ]

@@ -84,6 +84,7 @@ const INPUT: { readonly [K in InputKind]: Extract<Input<bigint, string>, { reado
   reading: { kind: 'reading' },
   granted: { kind: 'granted' },
   revoked: { kind: 'revoked' },
+  recalled: { kind: 'recalled' },
   opened: {
     kind: 'opened',
     role: 'live',
@@ -142,6 +143,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['unowned'],
     granted: ['opening', 'open'],
     revoked: ['unowned'],
+    recalled: ['unowned'],
     opened: ['unowned'],
     loaded: ['unowned'],
     applied: ['unowned'],
@@ -157,6 +159,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['opening'],
     granted: ['opening'],
     revoked: ['opening'],
+    recalled: ['opening'],
     opened: ['loading', 'load'],
     loaded: ['opening'],
     applied: ['opening'],
@@ -172,6 +175,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['loading', 'load'],
     granted: ['following'],
     revoked: ['unowned', 'acquire'],
+    recalled: ['unowned', 'release', 'acquire'],
     opened: ['following'],
     loaded: ['following'],
     applied: ['following'],
@@ -187,6 +191,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['loading'],
     granted: ['loading'],
     revoked: ['loading'],
+    recalled: ['loading'],
     opened: ['loading'],
     loaded: ['applying', 'apply'],
     applied: ['loading'],
@@ -202,6 +207,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['applying'],
     granted: ['applying'],
     revoked: ['applying'],
+    recalled: ['applying'],
     opened: ['applying'],
     loaded: ['applying'],
     applied: ['loading', 'load'],
@@ -217,6 +223,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['mending'],
     granted: ['mending'],
     revoked: ['mending'],
+    recalled: ['mending'],
     opened: ['mending'],
     loaded: ['mending'],
     applied: ['mending'],
@@ -232,6 +239,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['fulfilling'],
     granted: ['fulfilling'],
     revoked: ['fulfilling'],
+    recalled: ['fulfilling'],
     opened: ['fulfilling'],
     loaded: ['fulfilling'],
     applied: ['fulfilling'],
@@ -247,6 +255,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['resting'],
     granted: ['resting'],
     revoked: ['unowned', 'acquire'],
+    recalled: ['unowned', 'release', 'acquire'],
     opened: ['resting'],
     loaded: ['resting'],
     applied: ['resting'],
@@ -262,6 +271,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['paused'],
     granted: ['paused'],
     revoked: ['unowned', 'acquire'],
+    recalled: ['unowned', 'release', 'acquire'],
     opened: ['paused'],
     loaded: ['paused'],
     applied: ['paused'],
@@ -277,6 +287,7 @@ const FOLLOWS: Readonly<Record<Phase, Readonly<Record<InputKind, Follows>>>> = {
     reading: ['stopped'],
     granted: ['stopped'],
     revoked: ['stopped'],
+    recalled: ['stopped'],
     opened: ['stopped'],
     loaded: ['stopped'],
     applied: ['stopped'],
@@ -488,6 +499,58 @@ test.each(['due', 'revoked'] as const)(
     expect(step(stopped, INPUT[kind])).toEqual({ standing: stopped, commands: [] })
   },
 )
+
+describe('a right that is recalled', () => {
+  const others = ({ commands }: ReturnType<typeof step>) =>
+    commands.filter(({ kind }) => kind !== 'report').map(({ kind }) => kind)
+
+  test.each([
+    ['opening', INPUT.opened],
+    ['loading', INPUT.loaded],
+    ['applying', INPUT.applied],
+    ['applying', INPUT.failed],
+    ['mending', INPUT.retried],
+    ['fulfilling', INPUT.fulfilled],
+  ] as const)('while it is %s is given back as soon as that is answered', (phase, answer) => {
+    const asked = step(STANDING[phase], INPUT.recalled)
+    expect(asked).toMatchObject({ standing: { phase, right: 'recalled' }, commands: [] })
+    const answered = step(asked.standing, answer)
+    expect(others(answered)).toEqual(['release', 'acquire'])
+    expect(answered.standing).toMatchObject({ phase: 'unowned', right: 'none', shows: 'standby' })
+    expect(answered.commands).not.toContainEqual({ kind: 'report', report: { kind: 'conflict' } })
+  })
+
+  test('is given back also where it is lost before that', () => {
+    const asked = step(STANDING.applying, INPUT.recalled).standing
+    const lost = step(asked, INPUT.revoked).standing
+    expect(others(step(lost, INPUT.failed))).toEqual(['release', 'acquire'])
+  })
+
+  test('is given back once by what stays paused, which asks for it again when it is resumed', () => {
+    const held = step(STANDING.following, INPUT.desired).standing
+    const recalled = step(held, INPUT.recalled)
+    expect(recalled.standing).toMatchObject({ phase: 'paused', pausedBy: BY, right: 'none' })
+    expect(others(recalled)).toEqual(['release'])
+    expect(others(step(recalled.standing, INPUT.recalled))).toEqual([])
+    expect(others(step(recalled.standing, RESUMED))).toEqual(['acquire'])
+    const handling = step(step(STANDING.applying, INPUT.recalled).standing, INPUT.desired).standing
+    expect(others(step(handling, INPUT.applied))).toEqual(['release'])
+  })
+
+  test('lets what is paused until a restart stay so', () => {
+    const { failure } = STANDING.paused
+    if (failure === undefined) throw new Error('a paused projection has a failure')
+    const forGood = { ...STANDING.paused, failure: { ...failure, nextTryAtMs: undefined } }
+    const { standing, commands } = step(forGood, INPUT.recalled)
+    expect(standing).toMatchObject({ phase: 'paused', right: 'none', failure: { nextTryAtMs: undefined } })
+    expect(commands).toEqual([{ kind: 'release' }])
+  })
+
+  test('is given back by the end, where it ends first', () => {
+    const asked = step(STANDING.applying, INPUT.recalled).standing
+    expect(others(step(step(asked, INPUT.stop).standing, INPUT.applied))).toEqual(['end'])
+  })
+})
 
 test('what is shown stays retrying until something has come of the next try', () => {
   const error = new Error('boom')

@@ -170,7 +170,7 @@ export class ModelRunner {
       if (command.kind === 'acquire') this.#next({ kind: 'granted' })
       else if (command.kind === 'wait') this.#waitMs = command.ms
       else if (command.kind === 'doubt') this.#agent.doubt(command.incarnation)
-      else if (command.kind === 'hurry' || command.kind === 'fulfil')
+      else if (command.kind === 'hurry' || command.kind === 'fulfil' || command.kind === 'release')
         throw new Error('nobody asks for anything')
       else if (command.kind === 'bury' || command.kind === 'retry')
         throw new Error('a handler that never fails is given up')

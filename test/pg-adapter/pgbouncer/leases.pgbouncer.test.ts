@@ -43,7 +43,10 @@ describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
       })
     await renew(first, 'first', 60_000)
     await renew(second, 'second', 60_000)
-    expect(await first.leases.presence?.('first', never())).toBeUndefined()
+    const over = new AbortController()
+    onTestFinished(() => over.abort())
+    const request = { node: 'first', source: 'events', onHint: () => {}, signal: over.signal }
+    expect(await first.leases.presence?.(request)).toMatchObject({ isSeen: false })
     const { nodes } = await renew(second, 'second', 60_000)
     expect(nodes.map(({ presence }) => presence)).toEqual([{ is: 'unknown' }, { is: 'unknown' }])
     const claim = ({ leases }: typeof first, node: string, fence: bigint) =>

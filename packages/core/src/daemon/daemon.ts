@@ -7,9 +7,10 @@ import { Changes } from '../kernel/changes.ts'
 import { type Deferred, deferred } from '../kernel/deferred.ts'
 import { LifecycleError } from '../kernel/errors.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
+import type { ClusterStatus } from '../ownership/status.ts'
 import type { ProjectionStatus } from '../projection/status.ts'
 import { inBackground } from '../telemetry/background.ts'
-import { letterGauges, projectionGauges, storeGauges } from '../telemetry/gauge-readings.ts'
+import { leaseGauges, letterGauges, projectionGauges, storeGauges } from '../telemetry/gauge-readings.ts'
 import type { GaugeReading } from '../telemetry/metrics.ts'
 import { TelemetrySession } from '../telemetry/session.ts'
 import { drain } from './drain.ts'
@@ -60,6 +61,8 @@ export interface Daemon<P> extends AsyncDisposable {
 export interface DaemonStatus<P> {
   readonly highWater: HighWaterStatus<P>
   readonly projections: readonly ProjectionStatus<P>[]
+  /** The nodes that share projections by leases (`nodes`); `undefined` where there are none. */
+  readonly cluster: ClusterStatus | undefined
 }
 
 export function createDaemon<
@@ -194,8 +197,9 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
 
   *#gauges(): Iterable<GaugeReading> {
     const { source, clock } = this.#options
-    const { highWater, projections } = this.status()
+    const { highWater, projections, cluster } = this.status()
     yield* storeGauges(source.name, highWater, source.order.approximate)
+    if (cluster) yield* leaseGauges(source.name, cluster)
     for (const projection of projections) {
       yield* projectionGauges(projection, source.order.approximate)
       yield* letterGauges(projection, this.#letters.of(projection), clock.nowMs())
@@ -209,7 +213,8 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
 
   status(): DaemonStatus<P> {
     const highWater = this.#agent.status()
-    return { highWater, projections: this.#units.status(highWater) }
+    const { cluster } = this.#units
+    return { highWater, projections: this.#units.status(highWater), cluster }
   }
 
   health(options: HealthOptions = {}): DaemonHealth {

@@ -22,7 +22,7 @@ import type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from '../ports/typ
 import type { Projection, ResolvedProjection } from '../projection/projection.ts'
 import { resolveProjections } from '../projection/resolve-projections.ts'
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
-import { type NodesOptions, requireNodes } from './nodes.ts'
+import { type NodesOptions, type ResolvedNodes, resolveNodes } from './nodes.ts'
 
 /**
  * @typeParam K - the field that the source says is the type of its events
@@ -62,11 +62,20 @@ export interface DaemonOptions<
    */
   readonly drainTimeoutMs?: number
   /**
-   * Deals the projections out over several processes of one application, by number: `{ index: 0, of: 3 }` is the first of three. Each
-   * version of a projection is worked on by one of them alone. Each process computes by which one, from the names and versions of its
-   * projections: give all processes the same ones. Nobody stands in for a process that is away: what is dealt to it stands still
-   * until it is back. With a wrong number nothing is handled twice, but something may be handled by nobody.
-   * - Change it when: the projections take more than one process, and each process knows its number, as the pods of a StatefulSet do.
+   * Shares the projections out over several processes of one application. Each version of a projection is worked on by one of them alone.
+   *
+   * - `{}`, or `{ leaseMs, name, capacity }`: by leases in the checkpoint store, which has to be `postgresCheckpoints`. The processes
+   *   need not know of each other. Each is given as many as the others, of those that it has handlers of. When one comes, few move to
+   *   it; from one that stops or dies the others take over at once. `leaseMs` (10,000): how long a process may work without a
+   *   renewal. `name` (host and process id): what status and log call it. `capacity` (1): one with 2 is given twice as many.
+   * - `{ index, of }`: by number, with nothing stored: `{ index: 0, of: 3 }` is the first of three. Each process computes what is its
+   *   own, from the names and versions of its projections: give all processes the same ones. Nobody stands in for a process that is
+   *   away: what is dealt to it stands still until it is back. With a wrong number nothing is handled twice, but something may be
+   *   handled by nobody.
+   *
+   * With leases a process keeps one or two more connections of the pool of `checkpoints`.
+   * - Change it when: the projections take more than one process; by number where each process knows its own, as the pods of a
+   *   StatefulSet do, and nobody is to stand in for another.
    * @default none: every process may work on every projection; the first does, the others stand by
    */
   readonly nodes?: NodesOptions
@@ -78,7 +87,7 @@ export interface ResolvedDaemonOptions<P, E, Tx> {
   readonly projections: readonly ResolvedProjection<E, Tx>[]
   readonly drainTimeoutMs: number
   readonly traceContext: ReadTraceContext<E>
-  readonly nodes: NodesOptions | undefined
+  readonly nodes: ResolvedNodes | undefined
   readonly highWater: ResolvedHighWaterAgentOptions<P>
   readonly clock: Clock
 }
@@ -108,7 +117,6 @@ export function resolveDaemonOptions<P, E, Tx>(
     throw new InvalidOptionError('checkpoints', 'a CheckpointStore', checkpoints)
   }
   requireAbove0('drainTimeoutMs', drainTimeoutMs)
-  if (nodes !== undefined) requireNodes(nodes)
   if (typeof traceContext !== 'function')
     throw new InvalidOptionError('traceContext', 'a function', traceContext)
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
@@ -130,7 +138,7 @@ export function resolveDaemonOptions<P, E, Tx>(
     projections: resolvedProjections,
     drainTimeoutMs,
     traceContext,
-    nodes: nodes && Object.freeze({ ...nodes }),
+    nodes: resolveNodes(nodes, checkpoints),
     highWater: resolved,
     clock: resolved.clock,
   })

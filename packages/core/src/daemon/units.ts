@@ -2,24 +2,35 @@ import { randomUUID } from 'node:crypto'
 import type { ProjectionFacts } from '../health/judge-projection.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
 import { ByConflict } from '../ownership/by-conflict.ts'
+import { ByLease } from '../ownership/by-lease.ts'
 import { Elsewhere } from '../ownership/elsewhere.ts'
+import { LeaseKeeper } from '../ownership/lease-keeper.ts'
+import { type ClusterStatus, clusterStatus, leaseStatus } from '../ownership/status.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { TailWish } from '../ports/event-source.ts'
 import type { OpenLate } from '../ports/late-events.ts'
 import { isReached } from '../ports/position.ts'
-import { unitKey } from '../ports/unit.ts'
+import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { lagPositions } from '../projection/lag.ts'
 import type { ResolvedProjection } from '../projection/projection.ts'
 import { ProjectionRunner, type RunnerParts } from '../projection/runner.ts'
 import { standbyPatienceMs } from '../projection/standing.ts'
-import { isDealtElsewhere, type ProjectionStatus, projectionStatus } from '../projection/status.ts'
+import {
+  isDealtElsewhere,
+  type LeaseStatus,
+  type ProjectionStatus,
+  projectionStatus,
+} from '../projection/status.ts'
 import { watchDesired } from './desired-watch.ts'
-import { dealtTo, describeDealing, type NodesOptions } from './nodes.ts'
+import { dealtTo, describeNodes, isNumbered, type LeasedNodeOptions, type ResolvedNodes } from './nodes.ts'
 
 interface UnitsParts<P, E, Tx>
-  extends Omit<RunnerParts<P, E, Tx>, 'projection' | 'projections' | 'ownership' | 'sessionId' | 'dealtTo'> {
+  extends Omit<
+    RunnerParts<P, E, Tx>,
+    'projection' | 'projections' | 'ownership' | 'sessionId' | 'dealtTo' | 'leaseOf'
+  > {
   readonly projections: readonly ResolvedProjection<E, Tx>[]
-  readonly nodes: NodesOptions | undefined
+  readonly nodes: ResolvedNodes | undefined
   readonly checkpoints: CheckpointStore<Tx>
   readonly pollIntervalMs: number
 }
@@ -30,6 +41,7 @@ const NONE_LATE = { open: 0, asked: 0 }
 export class Units<P, E, Tx> {
   readonly runners: readonly ProjectionRunner<P, E, Tx>[]
   readonly #parts: UnitsParts<P, E, Tx>
+  readonly #cluster: { readonly keeper: LeaseKeeper; readonly status: () => ClusterStatus } | undefined
   #watching: Promise<void> | undefined
 
   constructor(parts: UnitsParts<P, E, Tx>) {
@@ -38,15 +50,18 @@ export class Units<P, E, Tx> {
     this.#parts = parts
     const sessionId = randomUUID()
     const standingBy = { order: source.order, agent, clock }
-    const dealt = dealtTo(
-      projections.map(({ unit }) => unit),
-      nodes,
-    )
+    const units = projections.map(({ unit }) => unit)
+    const dealt = dealtTo(units, nodes)
+    const sharing = nodes === undefined || isNumbered(nodes) ? undefined : keeping(parts, nodes, units)
+    this.#cluster = sharing
     this.runners = projections.map((projection, index) => {
       const patienceMs = standbyPatienceMs(projection)
-      const ownership = isDealtElsewhere(dealt[index])
-        ? new Elsewhere<P, Tx>(standingBy)
-        : new ByConflict({ ...standingBy, checkpoints, patienceMs })
+      const { unit } = projection
+      const ownership = sharing
+        ? new ByLease({ ...standingBy, checkpoints, unit, keeper: sharing.keeper })
+        : isDealtElsewhere(dealt[index])
+          ? new Elsewhere<P, Tx>(standingBy)
+          : new ByConflict({ ...standingBy, checkpoints, patienceMs })
       return new ProjectionRunner({
         ...shared,
         projection,
@@ -54,13 +69,15 @@ export class Units<P, E, Tx> {
         ownership,
         sessionId,
         dealtTo: dealt[index],
+        leaseOf: sharing && (() => sharing.leaseOf(unit)),
       })
     })
   }
 
   start(stopping: AbortSignal): void {
     const { checkpoints, source, clock, logger, pollIntervalMs, nodes } = this.#parts
-    if (nodes) logger.info(describeDealing(nodes, this.runners))
+    if (nodes) logger.info(describeNodes(nodes, this.runners))
+    this.#cluster?.keeper.start()
     for (const runner of this.runners) runner.start()
     const { control } = checkpoints
     if (control === undefined) return
@@ -76,11 +93,18 @@ export class Units<P, E, Tx> {
 
   /** Resolves when every batch at hand has ended. */
   async drain(): Promise<void> {
-    await Promise.all([this.#watching, ...this.runners.map((runner) => runner.drain())])
+    const leaving = this.#cluster?.keeper.stop()
+    await Promise.all([this.#watching, ...this.runners.map((runner) => runner.drain()), leaving])
   }
 
   giveUp(): void {
     for (const runner of this.runners) runner.giveUp()
+    this.#cluster?.keeper.giveUp()
+  }
+
+  /** `undefined` where there are no leases. */
+  get cluster(): ClusterStatus | undefined {
+    return this.#cluster?.status()
   }
 
   status(highWater: HighWaterStatus<P>): readonly ProjectionStatus<P>[] {
@@ -96,6 +120,7 @@ export class Units<P, E, Tx> {
       role,
       state: runner.state,
       dealtTo: runner.dealtTo,
+      lease: runner.lease,
       position: checkpoint?.position,
       lagPositions: lagPositions(order, highWater, checkpoint?.position),
       lagMs: runner.lagMs(highWater),
@@ -124,5 +149,24 @@ export class Units<P, E, Tx> {
     const { order } = this.#parts.source
     const [first, ...others] = this.runners.map(({ shown }) => shown.checkpoint?.position)
     return others.reduce((least, position) => (isReached(order, least, position) ? least : position), first)
+  }
+}
+
+/** The leases of this process, and what is told of them. */
+function keeping<P, E, Tx>(
+  { checkpoints, source, clock, logger, session }: UnitsParts<P, E, Tx>,
+  { leaseMs, name, capacity }: Required<LeasedNodeOptions>,
+  units: readonly Unit[],
+) {
+  const { leases } = checkpoints
+  if (leases === undefined) throw new TypeError('this store gives no leases')
+  const node = { id: randomUUID(), name, source: source.name, capacity }
+  const onGrant = (unit: Unit): void => session.telemetry.leaseGranted({ projection: unitName(unit) })
+  const keeper = new LeaseKeeper({ leases, node, units, leaseMs, clock, logger, onGrant })
+  const own = { ...node, leaseMs }
+  return {
+    keeper,
+    status: (): ClusterStatus => clusterStatus(own, keeper.known, clock.nowMs()),
+    leaseOf: (unit: Unit): LeaseStatus => leaseStatus(own, keeper.known, unit),
   }
 }

@@ -15,7 +15,7 @@ import type { HighWaterReading } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { Role } from '../ports/stored-unit.ts'
 import type { Unit } from '../ports/unit.ts'
-import { type DealtTo, type ProjectionState, whereDealt } from '../projection/status.ts'
+import { type DealtTo, type LeaseStatus, type ProjectionState, whereDealt } from '../projection/status.ts'
 
 export interface WaitUntilProjectedOptions<P> {
   /**
@@ -60,6 +60,7 @@ interface Awaited<P> {
   readonly unit: Unit
   readonly state: ProjectionState
   readonly dealtTo: DealtTo | undefined
+  readonly lease: LeaseStatus | undefined
   readonly shown: {
     readonly error: unknown
     readonly pausedBy: Decision | undefined
@@ -194,9 +195,9 @@ const RANKS: Readonly<Record<Role, number>> = { live: 0, beside: 1, retired: 2 }
 
 function describe<P>(units: readonly Awaited<P>[]): string {
   return servingUnits(units)
-    .map(({ name, state, shown, dealtTo }) => {
+    .map(({ name, state, shown, dealtTo, lease }) => {
       const why = state === 'retrying' ? ` (${messageOf(shown.error)})` : ''
-      const elsewhere = whereDealt(dealtTo)
+      const elsewhere = whereDealt(dealtTo, lease)
       return `"${name}" is ${state}${why}${elsewhere === undefined ? '' : `, ${elsewhere}`}`
     })
     .join(', ')

@@ -28,7 +28,7 @@ type Verdict = Pick<ProjectionHealth, 'status' | 'why'>
 /** What is to be said of one projection. Pure. */
 export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
   const { facts, order } = judging
-  const { name, version, role, state, dealtTo, position, lagMs } = facts.status
+  const { name, version, role, state, dealtTo, lease, position, lagMs } = facts.status
   return {
     name,
     version,
@@ -36,6 +36,7 @@ export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
     ...verdict(judging),
     state,
     dealtTo,
+    lease,
     position: position === undefined ? undefined : order.format(position),
     lagMs,
     movedAtMs: facts.movedAtMs,
@@ -47,7 +48,7 @@ export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
 }
 
 function verdict<P>({ facts, order, isStarting, thresholds, nowMs }: Judging<P>): Verdict {
-  const { state, dealtTo, pausedBy, failure, error, skipped, lagMs, replay } = facts.status
+  const { state, dealtTo, lease, pausedBy, failure, error, skipped, lagMs, replay } = facts.status
   if (state === 'stopped') {
     return isStarting
       ? say('starting', 'the daemon has not come to it yet')
@@ -65,7 +66,10 @@ function verdict<P>({ facts, order, isStarting, thresholds, nowMs }: Judging<P>)
     return say('stalled', `its checkpoint has not moved for ${seconds(nowMs - sinceMs)}: ${whyStill(facts)}`)
   }
   if (state === 'standby') {
-    const elsewhere = whereDealt(dealtTo)
+    const elsewhere = whereDealt(dealtTo, lease)
+    if (elsewhere === undefined && lease !== undefined) {
+      return say('standby', lease.isHere ? 'it is about to work' : 'no node has its lease')
+    }
     return say(
       'standby',
       elsewhere === undefined ? 'another process moves its checkpoint' : `it is ${elsewhere}`,
@@ -100,8 +104,13 @@ function whyStill<P>({ status, pulse }: ProjectionFacts<P>): string {
   if (status.failure !== undefined) {
     return `it fails (${status.failure.stage}: ${errorName(status.error)}), and is tried again by itself`
   }
-  const elsewhere = whereDealt(status.dealtTo)
-  if (elsewhere !== undefined) return `it is ${elsewhere}, and this node cannot tell whether that one runs`
+  const { dealtTo, lease } = status
+  if (status.state === 'standby' && lease?.node === undefined && lease !== undefined)
+    return 'no node has its lease'
+  const elsewhere = whereDealt(dealtTo, lease)
+  if (elsewhere !== undefined) {
+    return `it is ${elsewhere}, and ${lease === undefined ? 'this node cannot tell whether that one runs' : 'does not move it'}`
+  }
   if (status.state === 'standby') return 'another process has it, and does not move it'
   return STILL[pulse.waitsFor]
 }

@@ -1,6 +1,6 @@
 import type { Pulse } from '../kernel/pulse.ts'
 import { unitName } from '../ports/unit.ts'
-import { isDealtElsewhere } from '../projection/status.ts'
+import { isDealtElsewhere, isLeasedElsewhere } from '../projection/status.ts'
 import { errorName } from './error-name.ts'
 import { judgeMark, type MarkFacts } from './judge-mark.ts'
 import { judgeProjection, type ProjectionFacts } from './judge-projection.ts'
@@ -29,9 +29,9 @@ const IS_READY: Readonly<Record<ProjectionHealthStatus, boolean>> = {
   stopped: false,
 }
 
-/** Whether its readers miss what it should do. Of a version beside the live one nobody reads. What is dealt to another node is missed there. */
-function isMissed({ status, pausedBy, role, dealtTo }: ProjectionHealth): boolean {
-  if (isDealtElsewhere(dealtTo)) return false
+/** Whether its readers miss what it should do. Of a version beside the live one nobody reads. What another node has is missed there. */
+function isMissed({ status, pausedBy, role, dealtTo, lease }: ProjectionHealth): boolean {
+  if (isDealtElsewhere(dealtTo) || isLeasedElsewhere(lease)) return false
   return !IS_READY[status] && pausedBy === undefined && (role === undefined || role === 'live')
 }
 

@@ -3,7 +3,7 @@ import type { Pulse } from '../kernel/pulse.ts'
 import type { Decision } from '../ports/control.ts'
 import type { Holder } from '../ports/event-source.ts'
 import type { Role } from '../ports/stored-unit.ts'
-import type { DealtTo, ProjectionState } from '../projection/status.ts'
+import type { DealtTo, LeaseStatus, ProjectionState } from '../projection/status.ts'
 
 /**
  * What the health of a projection can be.
@@ -14,7 +14,7 @@ import type { DealtTo, ProjectionState } from '../projection/status.ts'
  * - `stalled`: events wait, or something fails, and its checkpoint has not moved for `stalledAfterMs`
  * - `paused`: its handler or mapping failed too often; it tries again by itself. Or an operator has paused it (`pausedBy`)
  * - `failed`: it does not try again by itself: its handler has ended its transaction
- * - `standby`: another process moves its checkpoint, or is to (`dealtTo`)
+ * - `standby`: another process moves its checkpoint, or is to (`dealtTo`, `lease`)
  * - `starting`: `start()` is under way, or its checkpoint was not read yet
  * - `stopped`: `start()` was not called, or `stop()` was
  */
@@ -99,6 +99,8 @@ export interface ProjectionHealth {
   readonly state: ProjectionState
   /** The node that it is dealt to. One that is dealt to another makes this process not unready. `undefined` where nothing is dealt out. */
   readonly dealtTo: DealtTo | undefined
+  /** See `ProjectionStatus`. */
+  readonly lease: LeaseStatus | undefined
   /** The checkpoint. */
   readonly position: string | undefined
   readonly lagMs: number | undefined

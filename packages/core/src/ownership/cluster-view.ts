@@ -24,6 +24,15 @@ export function look(
   return { gone, suspects }
 }
 
+/** How many nodes look for others that are gone: one alone might be it. */
+const WATCHING = 2
+
+/** Whether this node is one of those that look whether others are gone. */
+export function isWatching({ nodes }: Pick<ClusterView, 'nodes'>, node: string): boolean {
+  const seen = nodes.filter(({ isAlive, presence }) => isAlive && presence.is === 'here').map(({ id }) => id)
+  return seen.length > 1 && seen.toSorted().slice(0, WATCHING).includes(node)
+}
+
 /** Every node computes the same from the same rows. */
 export function assignment(
   { nodes, leases }: ClusterView,

@@ -15,7 +15,7 @@ export interface UnitLease {
   readonly fence: bigint
 }
 
-export interface UnitClaim extends UnitLease {
+interface UnitClaim extends UnitLease {
   /** See `Claim.gone`. */
   readonly gone: string | undefined
 }

@@ -25,9 +25,12 @@ export interface AcquireRequest<P> {
 export interface Grant<Tx> {
   /** Fires when another owner has the right. */
   readonly lost: AbortSignal
+  /** Fires when another owner is to have it: what is at hand is to be ended, and then it is to be released. Absent where that never happens. */
+  readonly recalled?: AbortSignal
   /** `CheckpointStore.advance`, by this right. */
   advance(request: AdvanceRequest, work: AdvanceWork<Tx>): Promise<Advanced>
   /** `Tenures.begin`, by this right; only for a store that has `tenures`. */
   readonly begin: Tenures['begin']
+  /** Nothing is at hand any more. */
   release(): Promise<void>
 }

@@ -63,7 +63,7 @@ export const STORE_CAPABILITIES: Readonly<
   keeps_lost_events: { port: 'lostEvents', need: undefined },
   // Without it an event that ends the process ends it again at each start.
   counts_deaths: { port: 'tenures', need: undefined },
-  // Without it the row lock alone decides who works.
+  // What needs it is an option of the daemon. Without it the row lock alone decides who works.
   gives_leases: { port: 'leases', need: undefined },
 }
 
@@ -149,6 +149,21 @@ export function requireLostEvents(
     'lostEvents',
     'lost events are kept there, so that each is told once, also after a restart',
     `name postgresCheckpoints, or leave ${option} out`,
+  )
+}
+
+/** Throws `UnsupportedByStoreError` where projections are to be shared by leases in a store that gives none. */
+export function requireLeases(
+  option: string,
+  store: { readonly name: string; readonly leases?: unknown },
+): void {
+  if (store.leases !== undefined) return
+  throw new UnsupportedByStoreError(
+    option,
+    store.name,
+    'leases',
+    'which node has which projection is kept there, and compared where a checkpoint moves',
+    'keep the checkpoints in postgresCheckpoints, deal the projections out by number (nodes: { index, of }), or leave nodes out',
   )
 }
 

@@ -74,6 +74,24 @@ export interface ReleaseRequest {
   readonly signal: AbortSignal
 }
 
+export interface PresenceRequest {
+  /** `NodeReport.id`. */
+  readonly node: string
+  readonly source: string
+  /** Another node of that source has come, or gone, or given something back: the next look may be worth it now. Only ever a hint. */
+  readonly onHint: () => void
+  /** Ends it. */
+  readonly signal: AbortSignal
+}
+
+/** What a node keeps in the store to be seen by. */
+export interface Presence {
+  /** `false`: others cannot tell it from another process's, as behind a transaction pooler. They wait until the lease has expired. */
+  readonly isSeen: boolean
+  /** Resolves when it has ended, whatever has ended it. */
+  readonly ended: Promise<void>
+}
+
 /**
  * Who works at which unit, with a limit by the store's clock alone: no time of a node is ever stored or compared. A node renews one row of its own, and all that it
  * owns with it; the row of a unit changes only when the unit moves.
@@ -95,8 +113,13 @@ export interface Leases {
   leave(node: string, signal: AbortSignal): Promise<void>
   /**
    * Keeps something in the store that ends with this process, so that others see at once when it is gone, not when its lease has
-   * expired. Resolves with what tells that it has ended by itself; `undefined` where nothing can be kept that others could tell from another process's,
-   * as behind a transaction pooler.
+   * expired: for a store of connections one that handlers cannot take, over which the node then asks everything. Only for a node that
+   * has renewed.
    */
-  presence?(node: string, signal: AbortSignal): Promise<{ readonly ended: Promise<void> } | undefined>
+  presence?(request: PresenceRequest): Promise<Presence>
+  /**
+   * Waits until the presence of a node of that source that is alive is gone: `true`. `false` where none was for a while. One call
+   * takes about a second of waiting in the store.
+   */
+  missing?(source: string, signal: AbortSignal): Promise<boolean>
 }

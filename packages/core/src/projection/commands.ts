@@ -10,7 +10,7 @@ import type { PageRequest, ReadPage } from '../reading/own-pages.ts'
 import type { KnownCheckpoint, KnownUnit, Standing } from './standing.ts'
 import type { ProjectionState } from './status.ts'
 
-/** What happens to a projection. Each command but `hurry`, `wait`, `doubt` and `report` is answered once. */
+/** What happens to a projection. Each command but `hurry`, `release`, `wait`, `doubt` and `report` is answered once. */
 export type Input<P, E> =
   /** There may be another reading. */
   | { readonly kind: 'reading' }
@@ -18,6 +18,8 @@ export type Input<P, E> =
   | { readonly kind: 'granted' }
   /** Another owner has the right to work. What is at hand is answered all the same. */
   | { readonly kind: 'revoked' }
+  /** Another owner is to have the right. What is at hand is answered first; then it is given back. */
+  | { readonly kind: 'recalled' }
   /** The checkpoint was read: answers `open`. While `acquire` goes on, it is the checkpoint of another owner. */
   | {
       readonly kind: 'opened'
@@ -100,6 +102,8 @@ export interface RetryFailure {
 
 export type Command<P, E> =
   | { readonly kind: 'acquire' }
+  /** Gives the right back. Nothing is at hand, and what is acquired next waits for it. */
+  | { readonly kind: 'release' }
   /** The right that is being asked for is taken now, whatever another owner does. */
   | { readonly kind: 'hurry' }
   /** Does what an operator has asked this node to do, in a transaction of its own. Its failures are told, not answered. */

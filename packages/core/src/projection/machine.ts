@@ -13,6 +13,9 @@ import {
   loaded,
   opened,
   openedOfAnother,
+  recalled,
+  recalledAtPause,
+  recalledAtWork,
   retried,
   revoked,
   revokedAtPause,
@@ -28,8 +31,8 @@ import {
 type AnyTransition = <P, E>(standing: Standing<P>, input: Input<P, E>, context: Context<P>) => Step<P, E>
 
 /** The first step of a projection. */
-export function begin<P, E>(isDealtElsewhere = false): Step<P, E> {
-  const shows = isDealtElsewhere ? 'standby' : 'catching_up'
+export function begin<P, E>(isStandby = false): Step<P, E> {
+  const shows = isStandby ? 'standby' : 'catching_up'
   const begun: Standing<P> = { ...NOT_STARTED, phase: 'unowned', shows }
   return {
     standing: begun,
@@ -75,6 +78,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: stay,
     granted,
     revoked: stay,
+    recalled: stay,
     opened: openedOfAnother,
     loaded: stay,
     applied: stay,
@@ -90,6 +94,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: stay,
     granted: stay,
     revoked: revokedAtWork,
+    recalled: recalledAtWork,
     opened,
     loaded: stay,
     applied: stay,
@@ -105,6 +110,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: goOn,
     granted: stay,
     revoked,
+    recalled,
     opened: stay,
     loaded: stay,
     applied: stay,
@@ -120,6 +126,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: stay,
     granted: stay,
     revoked: revokedAtWork,
+    recalled: recalledAtWork,
     opened: stay,
     loaded,
     applied: stay,
@@ -135,6 +142,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: stay,
     granted: stay,
     revoked: revokedAtWork,
+    recalled: recalledAtWork,
     opened: stay,
     loaded: stay,
     applied,
@@ -150,6 +158,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: stay,
     granted: stay,
     revoked: revokedAtWork,
+    recalled: recalledAtWork,
     opened: stay,
     loaded: stay,
     applied: stay,
@@ -165,6 +174,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: stay,
     granted: stay,
     revoked: revokedAtWork,
+    recalled: recalledAtWork,
     opened: stay,
     loaded: stay,
     applied: stay,
@@ -180,6 +190,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: stay,
     granted: stay,
     revoked,
+    recalled,
     opened: stay,
     loaded: stay,
     applied: stay,
@@ -195,6 +206,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: stay,
     granted: stay,
     revoked: revokedAtPause,
+    recalled: recalledAtPause,
     opened: stay,
     loaded: stay,
     applied: stay,
@@ -210,6 +222,7 @@ const TABLE: Readonly<Record<Phase, Row>> = {
     reading: stay,
     granted: stay,
     revoked: stay,
+    recalled: stay,
     opened: stay,
     loaded: stay,
     applied: stay,

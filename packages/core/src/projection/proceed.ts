@@ -21,6 +21,7 @@ export function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<
   }
   if (standing.pausedBy !== undefined) return hold(standing)
   if (standing.right === 'lost') return standBy(standing)
+  if (standing.right === 'recalled') return handOver(standing)
   if (standing.right === 'none')
     return { standing: attempting(standing, 'unowned'), commands: [{ kind: 'acquire' }] }
   if (reading && !(standing.isCheckpointRead && reading.incarnation === standing.cursorIncarnation)) {
@@ -90,9 +91,10 @@ function fulfil<P, E>(
 
 /** Nothing is asked for until an operator resumes it. */
 export function hold<P, E>(standing: Standing<P>): Step<P, E> {
-  const right = standing.right === 'lost' ? 'none' : standing.right
-  const held = { ...withoutNextTry(standing), right, moving: undefined }
-  return { standing: attempting(held, 'paused'), commands: [] }
+  const right = standing.right === 'held' ? 'held' : 'none'
+  const held = { ...withoutNextTry(standing), right, moving: undefined } as const
+  const commands = standing.right === 'recalled' ? [{ kind: 'release' } as const] : []
+  return { standing: attempting(held, 'paused'), commands }
 }
 
 /** Another owner had the right meanwhile, and has not passed the event either. */
@@ -123,7 +125,18 @@ export function followTo<P, E>(standing: Standing<P>, to: P, evidence: Evidence<
 }
 
 export function standBy<P, E>(standing: Standing<P>): Step<P, E> {
-  const lost = {
+  return {
+    standing: withoutRight(standing),
+    commands: [{ kind: 'report', report: { kind: 'conflict' } }, { kind: 'acquire' }],
+  }
+}
+
+export function handOver<P, E>(standing: Standing<P>): Step<P, E> {
+  return { standing: withoutRight(standing), commands: [{ kind: 'release' }, { kind: 'acquire' }] }
+}
+
+function withoutRight<P>(standing: Standing<P>): Standing<P> {
+  const without = {
     ...standing,
     right: 'none',
     failuresInARow: 0,
@@ -131,10 +144,7 @@ export function standBy<P, E>(standing: Standing<P>): Step<P, E> {
     moving: undefined,
     isAskedDue: false,
   } as const
-  return {
-    standing: entered(lost, 'unowned'),
-    commands: [{ kind: 'report', report: { kind: 'conflict' } }, { kind: 'acquire' }],
-  }
+  return entered(without, 'unowned')
 }
 
 /** The end, after one more checkpoint: it saves the next start from looking again at what the filter leaves out. */

@@ -33,7 +33,13 @@ import { ReplayMeter } from './replay-meter.ts'
 import { ProjectionReports } from './reports.ts'
 import { retryLetter } from './retry.ts'
 import { NOT_STARTED, pageLimit, type Standing, shownState } from './standing.ts'
-import { type DealtTo, isDealtElsewhere, type ProjectionState, type ReplayStatus } from './status.ts'
+import {
+  type DealtTo,
+  isDealtElsewhere,
+  type LeaseStatus,
+  type ProjectionState,
+  type ReplayStatus,
+} from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
 import { type TenureParts, UnitTenure } from './unit-tenure.ts'
 import { VitalSigns, type Vitals } from './vitals.ts'
@@ -47,6 +53,8 @@ export interface RunnerParts<P, E, Tx>
   readonly agent: PollingAgent<P>
   /** `undefined` where nothing is dealt out. */
   readonly dealtTo: DealtTo | undefined
+  /** Which node has its lease; `undefined` where there are none. */
+  readonly leaseOf: (() => LeaseStatus) | undefined
   /** A change of this projection that `waitUntilProjected` looks at. */
   readonly onChange: () => void
 }
@@ -70,6 +78,8 @@ export class ProjectionRunner<P, E, Tx> {
   readonly #asked = new Changes()
   #standing: Standing<P> = NOT_STARTED
   #grant: Grant<Tx> | undefined
+  /** Until the right was given back. */
+  #releasing: Promise<void> | undefined
   #wait = new AbortController()
   /** Ends standing by. */
   #hurry = new AbortController()
@@ -100,6 +110,10 @@ export class ProjectionRunner<P, E, Tx> {
 
   get dealtTo(): DealtTo | undefined {
     return this.#parts.dealtTo
+  }
+
+  get lease(): LeaseStatus | undefined {
+    return this.#parts.leaseOf?.()
   }
 
   get state(): ProjectionState {
@@ -152,7 +166,7 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   start(): void {
-    this.#take(begin(isDealtElsewhere(this.dealtTo)))
+    this.#take(begin(isDealtElsewhere(this.dealtTo) || this.lease !== undefined))
     void this.#listen()
   }
 
@@ -240,7 +254,13 @@ export class ProjectionRunner<P, E, Tx> {
   async #do(command: Command<P, E>): Promise<Input<P, E> | undefined> {
     switch (command.kind) {
       case 'acquire':
-        return await this.#acquire()
+        await this.#releasing
+        await this.#acquire()
+        break
+      case 'release':
+        this.#releasing = this.#giveBack()
+        await this.#releasing
+        break
       case 'hurry':
         this.#hurry.abort()
         break
@@ -273,14 +293,18 @@ export class ProjectionRunner<P, E, Tx> {
         break
       case 'end':
         this.#wait.abort()
-        await this.#handlerCalls.ended()
-        await this.#tenure.end(this.#lastSignal())
-        await this.#grant?.release()
+        await this.#giveBack()
         this.#ended.resolve()
     }
   }
 
-  async #acquire(): Promise<Input<P, E>> {
+  async #giveBack(): Promise<void> {
+    await this.#handlerCalls.ended()
+    await this.#tenure.end(this.#lastSignal())
+    await this.#grant?.release()
+  }
+
+  async #acquire(): Promise<void> {
     const { ownership, agent } = this.#parts
     const look = async () => {
       if (agent.reading) this.#next(await this.#open(agent.reading))
@@ -294,10 +318,12 @@ export class ProjectionRunner<P, E, Tx> {
       signal: this.#stopping.signal,
       hurry: this.#hurry.signal,
     })
-    grant.lost.addEventListener('abort', () => this.#next({ kind: 'revoked' }), { once: true })
     this.#grant = grant
     this.#tenure.forget()
-    return { kind: 'granted' }
+    this.#next({ kind: 'granted' })
+    const { lost, recalled } = grant
+    whenFired(lost, () => this.#next({ kind: 'revoked' }))
+    if (recalled) whenFired(recalled, () => this.#next({ kind: 'recalled' }))
   }
 
   async #open({ incarnation, head }: Opening<P>): Promise<Input<P, E>> {
@@ -455,6 +481,12 @@ export class ProjectionRunner<P, E, Tx> {
     await this.#parts.clock.sleep(ms, wait.signal)
     return wait.signal.aborted ? undefined : { kind: 'due' }
   }
+}
+
+/** Also where it has fired before. */
+function whenFired(signal: AbortSignal, then: () => void): void {
+  if (signal.aborted) then()
+  else signal.addEventListener('abort', then, { once: true })
 }
 
 function ofBurial({ batch }: Burial): Pick<Movement<never, never>, 'page' | 'positions'> {

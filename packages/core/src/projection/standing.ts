@@ -50,8 +50,10 @@ export interface Standing<P> {
   readonly shows: ProjectionState
   /** `late`: whoever has asked for it waits no longer. */
   readonly stopping: 'no' | 'draining' | 'late'
-  /** `lost`: another owner has it, and the command at hand has not been answered yet. */
-  readonly right: 'none' | 'held' | 'lost'
+  /**
+   * `lost`: another owner has it, and the command at hand has not been answered yet. `recalled`: likewise, and then it is given back.
+   */
+  readonly right: 'none' | 'held' | 'lost' | 'recalled'
   /** The first reading's head; there may be none yet. */
   readonly startedAt: { readonly head: P | undefined } | undefined
   readonly checkpoint: KnownCheckpoint<P> | undefined

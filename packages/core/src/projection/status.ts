@@ -11,7 +11,7 @@ import type { Role, SkipTotals } from '../ports/stored-unit.ts'
  * - `replaying`: the same, and they were handled for its readers before: its checkpoint was moved back, or its version is beside
  *   the live one (`replay`)
  * - `live`: everything up to the mark is projected
- * - `standby`: another owner moves this checkpoint, or it is dealt to another node (`dealtTo`)
+ * - `standby`: another owner moves this checkpoint, or another node has it (`dealtTo`, `lease`)
  * - `retrying`: a fault is being retried with back-off (`error` and `failure` say which)
  * - `paused`: its handler or row mapping failed too often; it is tried again at growing intervals (`failure.nextTryAtMs`).
  *   Or an operator has paused it (`pausedBy`); it stays so until it is resumed
@@ -37,13 +37,27 @@ export interface DealtTo {
   readonly isHere: boolean
 }
 
+/** Which of the nodes that share projections by leases (`nodes`) has one. */
+export interface LeaseStatus {
+  /** Its name; `undefined`: none has it, or that is not known yet. */
+  readonly node: string | undefined
+  /** Whether that is this node. */
+  readonly isHere: boolean
+}
+
+/** Whether another node that is there has its lease. */
+export function isLeasedElsewhere(lease: LeaseStatus | undefined): boolean {
+  return lease?.node !== undefined && !lease.isHere
+}
+
 /** Whether another node is to work on it, and this one never does. */
 export function isDealtElsewhere(dealtTo: DealtTo | undefined): boolean {
   return dealtTo?.isHere === false
 }
 
 /** `undefined`: it is this node that works on it, or may. */
-export function whereDealt(dealtTo: DealtTo | undefined): string | undefined {
+export function whereDealt(dealtTo: DealtTo | undefined, lease: LeaseStatus | undefined): string | undefined {
+  if (isLeasedElsewhere(lease)) return `with node "${lease?.node}", which has its lease`
   return isDealtElsewhere(dealtTo) ? `dealt to node ${dealtTo?.index} of ${dealtTo?.of}` : undefined
 }
 
@@ -65,6 +79,8 @@ export interface ProjectionStatus<P> {
   readonly state: ProjectionState
   /** The node that it is dealt to; `undefined` where nothing is dealt out. */
   readonly dealtTo: DealtTo | undefined
+  /** The node that has its lease; `undefined` where there are no leases. */
+  readonly lease: LeaseStatus | undefined
   /** The checkpoint; `undefined` before the first one. */
   readonly position: P | undefined
   /** (head - settled) + (mark - checkpoint) on dense orders, once both are known. */

@@ -6,7 +6,17 @@ import { paceMs } from '../rebuild/pace.ts'
 import { afterFailure } from './after-failure.ts'
 import type { Context, Input, InputKind, Report, Step } from './commands.ts'
 import { policyOf } from './policy-of.ts'
-import { end, finish, followTo, hold, isPausedForGood, proceed, standBy, withoutNextTry } from './proceed.ts'
+import {
+  end,
+  finish,
+  followTo,
+  handOver,
+  hold,
+  isPausedForGood,
+  proceed,
+  standBy,
+  withoutNextTry,
+} from './proceed.ts'
 import {
   attempting,
   blamingNone,
@@ -38,13 +48,25 @@ export const granted: Transition<'granted'> = (standing, _, context) =>
   proceed({ ...standing, right: 'held' }, context)
 
 /** Whatever is at hand is answered first. */
-export const revokedAtWork: Transition<'revoked'> = (standing) => ({
-  standing: { ...standing, right: 'lost' },
-  commands: [],
-})
+export const revokedAtWork: Transition<'revoked'> = (standing) =>
+  // What is recalled is given back all the same.
+  stay(standing.right === 'recalled' ? standing : { ...standing, right: 'lost' })
 
 export const revoked: Transition<'revoked'> = (standing, _, context) =>
   proceed({ ...standing, right: 'lost' }, context)
+
+export const recalledAtWork: Transition<'recalled'> = (standing) =>
+  stay(standing.right === 'held' ? { ...standing, right: 'recalled' } : standing)
+
+export const recalled: Transition<'recalled'> = (standing, _, context) =>
+  standing.right === 'held' ? proceed({ ...standing, right: 'recalled' }, context) : stay(standing)
+
+/** What was paused until a restart, or by an operator, stays so: elsewhere too it would wait for somebody. */
+export const recalledAtPause: Transition<'recalled'> = (standing, input, context) => {
+  if (isTriedAgain(standing)) return recalled(standing, input, context)
+  const isToReturn = standing.stopping === 'no' && standing.right === 'held'
+  return isToReturn ? hold({ ...standing, right: 'recalled' }) : stay(standing)
+}
 
 export const opened: Transition<'opened'> = (
   standing,
@@ -156,6 +178,7 @@ export const failed: Transition<'failed'> = (standing, work, context) => {
   const isToBeTold = hasCode(work.error, 'TIDEMARK_HANDLER_ENDED_TRANSACTION')
   if (pausedBy !== undefined && !isToBeTold) return proceed(wanted(unsure, pausedBy), context)
   if (standing.right === 'lost') return standBy(unsure)
+  if (standing.right === 'recalled') return handOver(unsure)
   return afterFailure(unsure, { ...work, moving: standing.moving }, context)
 }
 

@@ -11,6 +11,7 @@ export type CounterName =
   | 'gaps_closed'
   | 'handler_errors'
   | 'checkpoint_conflicts'
+  | 'lease_grants'
   | 'polls'
   | 'telemetry_errors'
   | 'delivered_events'
@@ -82,6 +83,15 @@ export const COUNTERS: Readonly<Record<CounterName, Instrument>> = {
     labels: PROJECTION,
     help: 'Times that another owner held or had moved the checkpoint. A few at a deploy are normal.',
     usedBy: ['dashboard', 'alert'],
+  },
+  lease_grants: {
+    kind: 'counter',
+    unit: '{grant}',
+    scope: 'process',
+    aggregator: 'sum',
+    labels: PROJECTION,
+    help: 'Times that this node was given a projection by lease. Many without a deploy: nodes come and go, or one is held up.',
+    usedBy: ['exploration'],
   },
   polls: {
     kind: 'counter',

@@ -1,4 +1,5 @@
 import type { HighWaterStatus } from '../high-water/status.ts'
+import type { ClusterStatus } from '../ownership/status.ts'
 import { PLACES_OUTSIDE_LOG } from '../ports/consumer-checkpoints.ts'
 import { LOST_VERDICTS, type LostVerdict } from '../ports/lost-events.ts'
 import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
@@ -31,6 +32,18 @@ export function storeGauges<P>(
     ...gauge('gap_holders', isPolled ? (gaps.length === 0 ? 0 : holders.length) : undefined),
     ...gauge('oldest_gap_age_seconds', isPolled ? seconds(oldestGapMs) : undefined),
     ...gauge('last_successful_poll_timestamp_seconds', seconds(lastPollAtMs)),
+  ]
+}
+
+/** What the gauges of this node's leases show now. */
+export function leaseGauges(
+  source: string,
+  { id, units, renewedForMs }: Pick<ClusterStatus, 'id' | 'units' | 'renewedForMs'>,
+): readonly GaugeReading[] {
+  const gauge = readingsWith({ source })
+  return [
+    ...gauge('leased_units', units.filter(({ node }) => node === id).length),
+    ...gauge('lease_renewal_age_seconds', seconds(renewedForMs)),
   ]
 }
 

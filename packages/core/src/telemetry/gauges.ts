@@ -19,6 +19,8 @@ export type GaugeName =
   | 'projection_lag_seconds'
   | 'projection_state'
   | 'projection_beside'
+  | 'leased_units'
+  | 'lease_renewal_age_seconds'
   | 'replay_events_per_second'
   | 'replay_seconds_left'
   | 'skipped_events_recorded'
@@ -176,6 +178,28 @@ export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
     help: '1 for a version of a projection that is not the live one, 0 for the live one: readers do not wait for it.',
     whenEnded: 0,
     usedBy: ['alert'],
+  },
+  leased_units: {
+    kind: 'gauge',
+    unit: '{unit}',
+    scope: 'process',
+    aggregator: 'sum',
+    worse: 'less',
+    labels: SOURCE,
+    help: 'Units that this node has by lease. Absent without leases.',
+    whenEnded: 0,
+    usedBy: ['exploration'],
+  },
+  lease_renewal_age_seconds: {
+    kind: 'gauge',
+    unit: 's',
+    scope: 'process',
+    aggregator: 'max',
+    worse: 'greater',
+    labels: SOURCE,
+    help: 'How long ago this node last renewed its lease. Above leaseMs others take over. Absent without leases.',
+    whenEnded: 0,
+    usedBy: ['exploration'],
   },
   replay_events_per_second: {
     kind: 'gauge',

@@ -41,6 +41,7 @@ export function reportMetrics<P>(
       recorder.add('handler_errors', 1, { projection_name: projection, action }),
     checkpointConflict: ({ projection }) =>
       recorder.add('checkpoint_conflicts', 1, { projection_name: projection }),
+    leaseGranted: ({ projection }) => recorder.add('lease_grants', 1, { projection_name: projection }),
     skipped: ({ projection, crossed }) => {
       for (const { reason, count } of crossed) {
         recorder.add('skipped_events', Number(count), { projection_name: projection, reason })

@@ -20,6 +20,8 @@ export interface Telemetry {
   handlerFailed?(report: HandlerFailedReport): void
   storeFailed?(report: StoreFailedReport): void
   checkpointConflict?(report: { readonly projection: string }): void
+  /** This node is given the projection. */
+  leaseGranted?(report: { readonly projection: string }): void
   skipped?(report: SkippedReport): void
   lateEvents?(report: LateEventsReport): void
   projectionStateChanged?(report: {
@@ -141,6 +143,7 @@ const REPORTS: Readonly<Record<keyof Telemetry, true>> = {
   handlerFailed: true,
   storeFailed: true,
   checkpointConflict: true,
+  leaseGranted: true,
   skipped: true,
   lateEvents: true,
   projectionStateChanged: true,

@@ -1,3 +1,4 @@
+import { deferred } from '../kernel/deferred.ts'
 import type {
   Claim,
   ClaimRequest,
@@ -6,6 +7,8 @@ import type {
   Lease,
   Leases,
   NodeReport,
+  Presence,
+  PresenceRequest,
   ReleaseRequest,
   RenewRequest,
   StoredNode,
@@ -39,6 +42,7 @@ export class InMemoryLeases implements Leases {
   readonly #nodes = new Map<string, NodeRow>()
   readonly #owned = new Map<string, Owned>()
   readonly #presences = new Map<string, { readonly which: string; readonly isHere: boolean }>()
+  readonly #listening = new Map<string, Pick<PresenceRequest, 'source' | 'onHint'>>()
   #presencesKept = 0
 
   constructor(parts: InMemoryLeasesParts) {
@@ -58,18 +62,29 @@ export class InMemoryLeases implements Leases {
   async release({ node, leases, signal }: ReleaseRequest): Promise<void> {
     signal.throwIfAborted()
     this.releaseNow(node, leases)
+    this.#hint(node)
   }
 
   async leave(node: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     this.leaveNow(node)
+    this.#hint(node)
   }
 
-  async presence(node: string, signal: AbortSignal): Promise<{ readonly ended: Promise<void> }> {
+  async presence({ node, source, onHint, signal }: PresenceRequest): Promise<Presence> {
     signal.throwIfAborted()
     this.keepPresence(node)
-    signal.addEventListener('abort', () => this.endPresence(node), { once: true })
-    return { ended: new Promise(() => {}) }
+    const ended = deferred()
+    this.#listening.set(node, { source, onHint })
+    this.#hint(node)
+    const end = (): void => {
+      this.#listening.delete(node)
+      this.endPresence(node)
+      this.#hint(node)
+      ended.resolve()
+    }
+    signal.addEventListener('abort', end, { once: true })
+    return { isSeen: true, ended: ended.promise }
   }
 
   renewNow(node: NodeReport, leaseMs: number): Cluster {
@@ -145,6 +160,13 @@ export class InMemoryLeases implements Leases {
 
   fenceOf(key: string): bigint {
     return this.#of(key).fence
+  }
+
+  #hint(from: string): void {
+    const source = this.#nodes.get(from)?.source
+    for (const [node, listening] of this.#listening) {
+      if (node !== from && listening.source === source) listening.onHint()
+    }
   }
 
   #cluster(source: string): Cluster {

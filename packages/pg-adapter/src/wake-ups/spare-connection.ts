@@ -18,15 +18,24 @@ export function greatestSize(pool: object): number | undefined {
  * there is no connection to spare.
  */
 export async function withSpareConnection<T>(pool: PgPool<PgClient>, use: () => Promise<T>): Promise<T> {
-  const before = held.get(pool) ?? 0
-  const max = greatestSize(pool)
-  if (max !== undefined && max - before <= LEFT_FOR_OTHERS) {
+  if (!hasSpareConnection(pool)) {
     throw new WakeUpsUnavailableError(
-      `the pool has at most ${max} connections, of which ${before} are kept by wake-ups, and ${LEFT_FOR_OTHERS} are left to polls, ` +
-        "pages and handlers: raise the pool's max, or set wakeUps: 'none'",
+      `the pool has at most ${greatestSize(pool)} connections, of which ${held.get(pool) ?? 0} are kept by wake-ups or leases, and ` +
+        `${LEFT_FOR_OTHERS} are left to polls, pages and handlers: raise the pool's max, or set wakeUps: 'none'`,
     )
   }
-  held.set(pool, before + 1)
+  return await keepingConnection(pool, use)
+}
+
+/** Also where the pool does not say how many it makes. */
+export function hasSpareConnection(pool: PgPool<PgClient>): boolean {
+  const max = greatestSize(pool)
+  return max === undefined || max - (held.get(pool) ?? 0) > LEFT_FOR_OTHERS
+}
+
+/** One connection of the pool is kept while it runs. */
+export async function keepingConnection<T>(pool: PgPool<PgClient>, use: () => Promise<T>): Promise<T> {
+  held.set(pool, (held.get(pool) ?? 0) + 1)
   try {
     return await use()
   } finally {

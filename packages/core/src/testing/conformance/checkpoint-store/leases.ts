@@ -260,8 +260,9 @@ export const LEASE_RULES: readonly CheckpointStoreRule[] = [
     check: async (fixture) => {
       const { first, second } = await nodes(fixture)
       const over = new AbortController()
-      const kept = await first.presence?.('first', over.signal)
-      if (kept === undefined) return
+      const request = { node: 'first', source: SOURCE, onHint: () => {}, signal: over.signal }
+      const kept = await first.presence?.(request)
+      if (kept?.isSeen !== true) return
       const [fence = 0n] = fences(await claim(first, 'first', 0n))
       const seen = async () => nodeOf(await renew(second, 'second'), 'first')?.presence
       expectEqual(await seen(), { is: 'here' }, 'what is seen of it')

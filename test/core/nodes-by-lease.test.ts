@@ -1,0 +1,255 @@
+import type { CheckpointStore, Daemon } from '@tidemark/core'
+import { UnsupportedByStoreError } from '@tidemark/core'
+import { unitKey, wholeUnit } from '@tidemark/core/adapter'
+import { afterEach, expect, test } from 'vitest'
+import { never } from '../support/never.ts'
+import { alteredCheckpoints, gate, projectionOf, type Rig, recording, rig, stateOf, stopAll } from './rig.ts'
+
+afterEach(async () => {
+  expect(await stopAll(), 'timers left behind').toBe(0)
+})
+
+const NAMES = ['orders', 'stock', 'mails', 'invoices', 'search']
+const LEASE_MS = 10_000
+
+interface Node {
+  readonly daemon: Daemon<bigint>
+  readonly lines: readonly string[]
+  seen(name: string): readonly bigint[]
+  has(name: string): boolean
+}
+
+/** Nodes on the same store, each with what its projections were given. */
+function nodesOf(parts: Rig) {
+  return (
+    name: string,
+    options: Parameters<typeof recording>[1] & { store?: CheckpointStore<undefined> } = {},
+  ): Node => {
+    const { store = parts.checkpoints, ...more } = options
+    const projections = NAMES.map((each) => recording(each, more))
+    const lines: string[] = []
+    const say = (line: string) => lines.push(line)
+    const logger = { info: say, warn: say, error: say }
+    const nodes = { name, leaseMs: LEASE_MS }
+    const daemon = parts.daemon(projections, { nodes, logger, checkpoints: store })
+    return {
+      daemon,
+      lines,
+      seen: (of) => projections.find((projection) => projection.name === of)?.seen ?? [],
+      has: (of) => projectionOf(daemon, of).lease?.isHere === true && stateOf(daemon, of) === 'live',
+    }
+  }
+}
+
+const numbers = (count: number): bigint[] => Array.from({ length: count }, (_, index) => BigInt(index + 1))
+const countOf = ({ has }: Node): number => NAMES.filter(has).length
+
+async function settled({ clock }: Rig, nodes: readonly Node[]): Promise<void> {
+  await clock.until(() => NAMES.every((name) => nodes.filter(({ has }) => has(name)).length === 1))
+}
+
+function handledBy(nodes: readonly Node[], name: string): readonly bigint[] {
+  return nodes.flatMap(({ seen }) => seen(name)).toSorted((a, b) => Number(a - b))
+}
+
+test('one node has everything, and hands over a share, after the batch at hand, to each that comes', async () => {
+  const parts = rig()
+  const node = nodesOf(parts)
+  const nodes = [node('a')]
+  for (const { daemon } of nodes) await daemon.start()
+  await settled(parts, nodes)
+  for (const name of ['b', 'c']) {
+    for (let n = 0; n < 10; n++) parts.events.append('a', n)
+    const more = node(name)
+    nodes.push(more)
+    await more.daemon.start()
+    await parts.clock.until(() => countOf(more) > 0)
+    await settled(parts, nodes)
+    for (const { daemon } of nodes) await parts.clock.run(daemon.waitUntilProjected())
+  }
+  expect(nodes.map(countOf).toSorted()).toEqual([1, 2, 2])
+  for (const name of NAMES) expect(handledBy(nodes, name)).toEqual(numbers(20))
+})
+
+test('a node that stops gives back each projection after its batch, and others go on with it at once', async () => {
+  const parts = rig()
+  const node = nodesOf(parts)
+  const holding = gate()
+  let isHeld = false
+  const a = node('a', {
+    handle: async () => {
+      if (isHeld) await holding.promise
+    },
+  })
+  const b = node('b')
+  for (const { daemon } of [a, b]) await daemon.start()
+  await settled(parts, [a, b])
+  const own = NAMES.filter(a.has)
+  expect(own.length).toBeGreaterThan(0)
+  isHeld = true
+  parts.events.append('a', 1)
+  await parts.clock.until(() => own.every((name) => stateOf(a.daemon, name) !== 'live'))
+  const stopping = a.daemon.stop()
+  await parts.clock.advance(1_000)
+  for (const name of own) expect(b.has(name)).toBe(false)
+  holding.open()
+  const stoppedAtMs = parts.clock.nowMs()
+  await parts.clock.run(stopping)
+  parts.events.append('a', 2)
+  await parts.clock.until(() => NAMES.every((name) => b.seen(name).at(-1) === 2n))
+  // Far sooner than any renewal.
+  expect(parts.clock.nowMs() - stoppedAtMs).toBeLessThan(LEASE_MS / 3)
+  for (const name of own) expect(b.seen(name)).toEqual([2n])
+  expect(a.daemon.status().cluster?.life).toBe('gone')
+})
+
+test('status, health and log say who has what', async () => {
+  const parts = rig()
+  const node = nodesOf(parts)
+  const [a, b] = [node('a'), node('b')]
+  await a.daemon.start()
+  expect(a.lines[0]).toBe(
+    'tidemark: this is node "a", with leases of 10000 ms; it shares with others that have them: "orders", "stock", "mails", ' +
+      '"invoices", "search"',
+  )
+  await b.daemon.start()
+  await parts.clock.until(() => countOf(b) > 0)
+  await settled(parts, [a, b])
+  await parts.clock.advance(LEASE_MS)
+  const [here, there] = [NAMES.find(a.has), NAMES.find(b.has)]
+  if (here === undefined || there === undefined) throw new Error('each node has something')
+  expect(projectionOf(a.daemon, here).lease).toEqual({ node: 'a', isHere: true })
+  expect(projectionOf(a.daemon, there).lease).toEqual({ node: 'b', isHere: false })
+  const { cluster } = a.daemon.status()
+  expect(cluster).toMatchObject({ name: 'a', life: 'in', seenBy: 'presence', leaseMs: LEASE_MS })
+  expect(cluster?.nodes.map(({ name, isAlive, presence }) => [name, isAlive, presence]).toSorted()).toEqual([
+    ['a', true, 'here'],
+    ['b', true, 'here'],
+  ])
+  expect(cluster?.nodes.reduce((sum, { units }) => sum + units, 0)).toBe(NAMES.length)
+  expect(JSON.parse(JSON.stringify(cluster)).units).toContainEqual({
+    unit: wholeUnit(here),
+    node: cluster?.id,
+    fence: '1',
+  })
+  const judged = a.daemon.health().projections.find(({ name }) => name === there)
+  expect(judged).toMatchObject({ status: 'standby', why: 'it is with node "b", which has its lease' })
+  expect(a.daemon.health()).toMatchObject({ live: true, ready: true })
+  expect(a.lines.some((line) => line.startsWith('tidemark: node "a" hands over '))).toBe(true)
+  expect(b.lines.some((line) => line.startsWith('tidemark: node "b" is given '))).toBe(true)
+})
+
+test('a checkpoint that another owner has moved is no failure: it is read again, and work goes on', async () => {
+  const parts = rig()
+  const lines = nodesOf(parts)('a')
+  await lines.daemon.start()
+  await settled(parts, [lines])
+  parts.events.append('a', 1)
+  await parts.clock.run(lines.daemon.waitUntilProjected())
+  const { leases } = parts.checkpoints
+  if (leases === undefined) throw new Error('it has leases')
+  // As a node whose look at this one's presence was wrong: the fence has grown.
+  const report = { id: 'z', name: 'z', source: parts.events.name, capacity: 1, units: [], isLeaving: false }
+  const { leases: found } = await leases.renew({ node: report, leaseMs: LEASE_MS, signal: never() })
+  await leases.release({
+    node: lines.daemon.status().cluster?.id ?? '',
+    leases: found,
+    signal: never(),
+  })
+  const [stolen] = await leases.claim({
+    node: 'z',
+    claims: found
+      .filter(({ unit }) => unit.projection === 'orders')
+      .map((lease) => ({ ...lease, gone: undefined })),
+    signal: never(),
+  })
+  if (stolen === undefined) throw new Error('it can be claimed')
+  parts.events.append('a', 2)
+  await parts.clock.until(() => stateOf(lines.daemon, 'orders') === 'standby')
+  await leases.leave('z', never())
+  await parts.clock.until(() => lines.seen('orders').length === 2)
+  for (const name of NAMES) expect(lines.seen(name)).toEqual(numbers(2))
+  expect(projectionOf(lines.daemon, 'orders').failure).toBeUndefined()
+  await settled(parts, [lines])
+  const key = unitKey(wholeUnit('orders'))
+  const held = lines.daemon.status().cluster?.units.find(({ unit }) => unitKey(unit) === key)
+  expect(held?.fence).toBeGreaterThan(stolen.fence)
+})
+
+test('a node whose renewals are not answered stops work when its trust has ended, says so, and goes on later', async () => {
+  const parts = rig()
+  const { leases } = parts.checkpoints
+  if (leases === undefined) throw new Error('it has leases')
+  let isSilent = false
+  const store = alteredCheckpoints(parts.checkpoints, {
+    leases: {
+      renew: (request) =>
+        isSilent
+          ? new Promise((_, reject) =>
+              request.signal.addEventListener('abort', () => reject(request.signal.reason)),
+            )
+          : leases.renew(request),
+      claim: (request) => leases.claim(request),
+      release: (request) => leases.release(request),
+      leave: (...args) => leases.leave(...args),
+    },
+  })
+  const a = nodesOf(parts)('a', { store })
+  await a.daemon.start()
+  await settled(parts, [a])
+  expect(a.daemon.status().cluster?.seenBy).toBe('expiry')
+  isSilent = true
+  await parts.clock.advance(LEASE_MS + 1)
+  for (const name of NAMES) expect(stateOf(a.daemon, name)).toBe('standby')
+  parts.events.append('a', 1)
+  await parts.clock.advance(LEASE_MS)
+  for (const name of NAMES) expect(a.seen(name)).toEqual([])
+  expect(a.lines.some((line) => /stops work at .*no renewal of its lease of 10000 ms/.test(line))).toBe(true)
+  isSilent = false
+  await parts.clock.run(a.daemon.waitUntilProjected())
+  for (const name of NAMES) expect(a.seen(name)).toEqual([1n])
+})
+
+test('what an operator has paused is given back when another node is to have it, and goes on there', async () => {
+  const parts = rig()
+  const node = nodesOf(parts)
+  const a = node('a')
+  await a.daemon.start()
+  await settled(parts, [a])
+  const { createOperations } = await import('@tidemark/core/operations')
+  const operations = createOperations({ checkpoints: parts.checkpoints, source: parts.events })
+  for (const name of NAMES) await operations.pause({ projection: name, who: 'ann', why: 'mending' })
+  await parts.clock.until(() => NAMES.every((name) => stateOf(a.daemon, name) === 'paused'))
+  const b = node('b')
+  await b.daemon.start()
+  await parts.clock.advance(LEASE_MS)
+  const there = NAMES.filter((name) => projectionOf(b.daemon, name).lease?.isHere)
+  expect(there).toHaveLength(2)
+  for (const name of NAMES) await operations.resume({ projection: name, who: 'ann', why: 'mended' })
+  parts.events.append('a', 1)
+  await parts.clock.until(() => NAMES.every((name) => handledBy([a, b], name).length === 1))
+  for (const name of there) expect(b.seen(name)).toEqual([1n])
+})
+
+test('a node is given only what it has a handler of', async () => {
+  const parts = rig()
+  const a = nodesOf(parts)('a')
+  await a.daemon.start()
+  await settled(parts, [a])
+  const more = recording('newest')
+  const b = parts.daemon([more, recording('orders')], { nodes: { name: 'b', leaseMs: LEASE_MS } })
+  await b.start()
+  parts.events.append('a', 1)
+  await parts.clock.until(() => more.seen.length === 1)
+  await parts.clock.advance(2 * LEASE_MS)
+  expect(projectionOf(b, 'newest').lease?.isHere).toBe(true)
+  for (const name of NAMES.filter((each) => each !== 'orders')) expect(a.has(name)).toBe(true)
+})
+
+test('a store without leases is refused when the daemon is made, with what to do instead', () => {
+  const parts = rig()
+  const without = alteredCheckpoints(parts.checkpoints, {})
+  const make = () => parts.daemon([recording('orders')], { nodes: {}, checkpoints: without })
+  expect(make).toThrow(UnsupportedByStoreError)
+  expect(make).toThrow('nodes: { index, of }')
+})
