@@ -14,6 +14,7 @@ import { MessageTooLargeError, RelayHaltedError } from '../../examples/jetstream
 import { type RelayedEvent, toEvent } from '../../examples/jetstream-relay/src/event.ts'
 import { subjectOf } from '../../examples/jetstream-relay/src/message.ts'
 import { onFailure, relayProjection } from '../../examples/jetstream-relay/src/projection.ts'
+import { publishInOrder } from '../../examples/jetstream-relay/src/publish.ts'
 import type { Relay } from '../../examples/jetstream-relay/src/relay.ts'
 import { warningsOf } from '../../examples/jetstream-relay/src/stream.ts'
 import { until } from '../chaos/until.ts'
@@ -159,6 +160,19 @@ test.skipIf(isSkipped).each(Object.entries(TROUBLES))(
       above = last
     }
     expect(await positionsIn(all)).toEqual(await positionsOf(database))
+  },
+)
+
+test.skipIf(isSkipped)(
+  `a relay that was replaced, and does not know it, can store nothing${because}`,
+  async () => {
+    const all = await setting()
+    const { database, clients } = all
+    await append(database, ['a', 'b'])
+    await handOver(database.pool, await all.relay())
+    const late = { subject: 'events.0.a', payload: Buffer.from('{}'), id: '3.late' }
+    await expect(publishInOrder(clients.js, STREAM, [late], 1)).rejects.toThrow('wrong last sequence: 2')
+    expect(await positionsIn(all)).toEqual([1, 2])
   },
 )
 

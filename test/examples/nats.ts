@@ -73,7 +73,7 @@ export async function startNats(flags: readonly string[] = []): Promise<Nats> {
     if (failure) throw new Error('nats-server did not start', { cause: failure })
   }
   const stop = async (signal: 'SIGKILL' | 'SIGTERM'): Promise<void> => {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
     const ended = once(child, 'exit')
     child.kill(signal)
     await ended
