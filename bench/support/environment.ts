@@ -1,5 +1,10 @@
 import { availableParallelism, cpus, loadavg } from 'node:os'
-import { DEFAULT_MAJOR, type EmbeddedPostgres, isMajor, startPostgres } from '@tidemark-internal/embedded-postgres'
+import {
+  DEFAULT_MAJOR,
+  type EmbeddedPostgres,
+  isMajor,
+  startPostgres,
+} from '@tidemark-internal/embedded-postgres'
 
 /**
  * A server of the benchmark's own. Commits are flushed as they are by default; no checkpoint of the server and no
