@@ -84,6 +84,25 @@ test('it is given again once the checkpoint has stood still for a while with eve
   expect(isGranted()).toBe(true)
 })
 
+test('an owner that was taken to be gone, and works, is waited for twice as long the next time, until it is calm', async () => {
+  const { clock, ownership, conflict, asked } = await standingBy(() => 1n)
+  await clock.run(asked)
+  /** Lost to the owner that was taken to be gone, and given again. */
+  const givenAfterMs = async (): Promise<number> => {
+    const request = { look: async () => 1n, ...UNASKED, signal: never(), hurry: never() }
+    conflict()
+    const grant = await ownership.acquire(request)
+    await grant.advance(REQUEST, async () => {}).catch(() => {})
+    const sinceMs = clock.nowMs()
+    await clock.run(ownership.acquire(request))
+    return clock.nowMs() - sinceMs
+  }
+  const waits = [await givenAfterMs(), await givenAfterMs(), await givenAfterMs(), await givenAfterMs()]
+  expect(waits.map((ms) => Math.floor(ms / PATIENCE_MS))).toEqual([2, 4, 5, 5])
+  await clock.advance(30_000)
+  expect(Math.floor((await givenAfterMs()) / PATIENCE_MS)).toBe(2)
+})
+
 test('it is not given while another owner moves the checkpoint', async () => {
   let position = 0n
   const { clock, agent, isGranted } = await standingBy(() => ++position)
