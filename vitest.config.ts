@@ -8,10 +8,14 @@ const source = (path: string) => fileURLToPath(new URL(`packages/${path}`, impor
 // The settlement model runs for as long as it is told to.
 const modelSeconds = Number(process.env.TIDEMARK_MODEL_SECONDS ?? 120)
 
+// And so does the chaos of several nodes.
+const chaosMinutes = Number(process.env.TIDEMARK_CHAOS_MINUTES ?? 2)
+
 // Suites that `pnpm test` leaves out have scripts of their own, and names that begin with `extra-`.
 const MODEL = '**/*.model.test.ts'
 const FAULTS = '**/*.faults.test.ts'
 const PGBOUNCER = '**/*.pgbouncer.test.ts'
+const NODES = '**/*.nodes.test.ts'
 
 // Instruments a driver before anything else of its process has loaded that.
 const INSTRUMENTED = '**/instrumented.test.ts'
@@ -20,7 +24,7 @@ const INSTRUMENTED = '**/instrumented.test.ts'
 const onPostgres = (
   name: string,
   include: string[],
-  exclude: string[] = [MODEL, FAULTS, PGBOUNCER],
+  exclude: string[] = [MODEL, FAULTS, PGBOUNCER, NODES],
   major: Major = DEFAULT_MAJOR,
 ): TestProjectInlineConfiguration => ({
   extends: true,
@@ -162,6 +166,7 @@ export default defineConfig({
       patient(onEsdb('extra-faults-kurrentdb', 'kurrentdb', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
       onPostgres('extra-pgbouncer', [`test/${PGBOUNCER}`], []),
       patient(onPostgres('extra-examples', ['test/examples/**/*.test.ts']), 180_000),
+      patient(onPostgres('extra-nodes', [`test/chaos/${NODES}`], []), (chaosMinutes + 20) * 60_000),
       ...ESDB_GENERATIONS.flatMap(([generation, files]) =>
         ESDB_CLIENTS.map((client) =>
           onEsdb(`extra-esdb-${generation}-${client}`, client, files, undefined, {

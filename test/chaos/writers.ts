@@ -14,6 +14,8 @@ export interface WritersOptions {
   readonly asynchronous?: boolean
   /** The longest pause between two transactions of one writer. */
   readonly pauseMs?: number
+  /** Some transactions are one statement without `begin`, and some append many events. */
+  readonly isVaried?: boolean
 }
 
 /** Applications that append as real ones do: savepoints, rollbacks, two-phase commits, lost sessions, slow ones. */
@@ -29,11 +31,17 @@ const UNDEFINED_OBJECT = '42704'
 type Outcome = 'committed' | 'rolled back'
 
 export function startWriters(store: ChaosStore, options: WritersOptions): Writers {
-  const { random, writers = 6, asynchronous = false, pauseMs = 4 } = options
+  const { random, writers = 6, asynchronous = false, pauseMs = 4, isVaried = false } = options
   const stopping = new AbortController()
   const outcomes = new Map<string, Outcome>()
   const loops = Array.from({ length: writers }, () =>
-    new Writer(store, branch(random), { asynchronous, pauseMs, outcomes, signal: stopping.signal }).run(),
+    new Writer(store, branch(random), {
+      asynchronous,
+      pauseMs,
+      isVaried,
+      outcomes,
+      signal: stopping.signal,
+    }).run(),
   )
   const everyLoop = Promise.all(loops)
   everyLoop.catch(() => {})
@@ -64,6 +72,7 @@ export function startWriters(store: ChaosStore, options: WritersOptions): Writer
 interface WriterParts {
   readonly asynchronous: boolean
   readonly pauseMs: number
+  readonly isVaried: boolean
   readonly outcomes: Map<string, Outcome>
   readonly signal: AbortSignal
 }
@@ -105,7 +114,11 @@ class Writer {
 
   async #transaction(client: Client): Promise<void> {
     const choice = this.#random.next()
+    if (this.#parts.isVaried && this.#random.chance(0.2)) return await this.#alone(client)
     await client.query('begin')
+    if (this.#parts.isVaried && this.#random.chance(0.02)) {
+      return await this.#end(client, 'commit', await this.#insert(client, 20 + this.#random.below(100)))
+    }
     const ids = await this.#insert(client, 1 + this.#random.below(3))
     if (choice < 0.1) return await this.#end(client, 'rollback', ids)
     if (choice < 0.2) return await this.#savepoint(client, ids)
@@ -116,6 +129,10 @@ class Writer {
       ids.push(...(await this.#insert(client, 1)))
     }
     await this.#end(client, 'commit', ids)
+  }
+
+  async #alone(client: Client): Promise<void> {
+    for (const id of await this.#insert(client, 1)) this.#parts.outcomes.set(id, 'committed')
   }
 
   async #insert(client: Client, count: number): Promise<string[]> {
