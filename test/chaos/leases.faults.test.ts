@@ -92,7 +92,7 @@ test('of three processes one is killed, and one stopped, again and again: others
 
 test('a process that sleeps past its lease is replaced; when it wakes, between batches or in the middle of one, it writes nothing twice', async () => {
   const store = await chaosStore()
-  const options = { 'lease-ms': '1000', 'handle-ms': '100', 'batch-size': '5' }
+  const options = { 'lease-ms': '2000', 'handle-ms': '100', 'batch-size': '5' }
   const nodes = [await spawnNode(store, options), await spawnNode(store, options)]
   const [zombie, other] = nodes
   if (zombie === undefined || other === undefined) throw new Error('there are two')
@@ -100,9 +100,14 @@ test('a process that sleeps past its lease is replaced; when it wakes, between b
     await untilOwned(store, nodes, [2, 2])
     for (const node of nodes) await untilSeen(store, node)
     if (n % 2 === 1) {
-      const handling = zombie.says('handling')
-      await append(store, 10)
-      await handling
+      let isHandling = false
+      void zombie.says('handling').then(() => {
+        isHandling = true
+      })
+      await until('it is in a batch', async () => {
+        if (!isHandling) await append(store, 5)
+        return isHandling
+      })
     }
     kill(zombie.pid, 'SIGSTOP')
     await append(store, 10)

@@ -1,12 +1,13 @@
 import type { CheckpointStore, Daemon } from '@tidemark/core'
 import { UnsupportedByStoreError } from '@tidemark/core'
 import { unitKey, wholeUnit } from '@tidemark/core/adapter'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { never } from '../support/never.ts'
 import { alteredCheckpoints, gate, projectionOf, type Rig, recording, rig, stateOf, stopAll } from './rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
+  vi.restoreAllMocks()
 })
 
 const NAMES = ['orders', 'stock', 'mails', 'invoices', 'search']
@@ -21,6 +22,8 @@ interface Node {
 
 /** Nodes on the same store, each with what its projections were given. */
 function nodesOf(parts: Rig) {
+  // The clock of the store.
+  vi.spyOn(Date, 'now').mockImplementation(() => parts.clock.nowMs())
   return (
     name: string,
     options: Parameters<typeof recording>[1] & { store?: CheckpointStore<undefined> } = {},

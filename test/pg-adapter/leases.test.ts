@@ -208,11 +208,11 @@ test('renewals change one row in place, and none of any unit', async () => {
     )
     return rows[0]
   }
-  for (let round = 0; round < 300; round++) {
+  for (let round = 0; round < 120; round++) {
     await renew(leases, ['first', 'second', 'third'][round % 3] ?? '')
   }
   // Each backend tells its figures when it is idle for a while, or ends.
-  await eventually(() => statistics('nodes').then((found) => found.updates)).toBe(300)
+  await eventually(() => statistics('nodes').then((found) => found.updates)).toBe(120)
   const nodes = await statistics('nodes')
   expect(nodes.hot).toBe(nodes.updates)
   expect(nodes.bytes).toBeLessThanOrEqual(3 * 8_192)
