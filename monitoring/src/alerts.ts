@@ -9,6 +9,7 @@ import {
   ofLosses,
   ofProjection,
   ofReplica,
+  ofShard,
   ofSkips,
   ofSource,
 } from './rule-queries.ts'
@@ -35,7 +36,7 @@ const recordedSkips = `max by (${ofSkips}) (${gauge('skipped_events_recorded', [
 /** Survives restarts, where a watch has a ledger. */
 const recordedLosses = `max by (${ofLosses}) (${gauge('consumer_lost_events_recorded')})`
 const skippedEvents = counter('skipped_events', [NOT_HISTORICAL])
-const running = `max by (${ofProjection}) (${gauge('projection_state', ['state=~"catching_up|replaying|live|retrying"'])}) >= 1`
+const running = `max by (${ofShard}) (${gauge('projection_state', ['state=~"catching_up|replaying|live|retrying"'])}) >= 1`
 /** Of a daemon that was stopped in a process that lives on, OpenTelemetry shows 0 for every state. */
 const anyState = `max by (${ofProjection}) (${gauge('projection_state')}) >= 1`
 const furthestPosition = `max by (${ofProjection}) (${gauge('projection_position')})`
@@ -122,7 +123,8 @@ ${block(increaseInProcess('polls', '5m:15s', ['outcome!="failed"']))}
     description:
       'Its oldest unprocessed event was appended that long ago. A new projection that catches up shows this too; then the lag falls. One that replays, and a version beside the live one, do not. One that rises by a second a second stands still: look at its state, the mark and its handler.',
     // Each process that could own it knows at most how far it got itself: the least lag is the true one.
-    expr: `min by (${ofProjection}) (${known('projection_lag_seconds')}) > ${LAG_SECONDS}
+    // Of several shards the longest.
+    expr: `max by (${ofProjection}) (min by (${ofShard}) (${known('projection_lag_seconds')})) > ${LAG_SECONDS}
 unless
 max by (${ofProjection}) (${gauge('projection_state', ['state="replaying"'])}) >= 1
 unless
@@ -136,9 +138,11 @@ max by (${ofProjection}) (${gauge('projection_beside')}) >= 1`,
     summary: 'Projection {{ $labels.projection_name }} is paused or stopped, and no other process runs it',
     description:
       'Paused: its handler or its row mapping failed too often; the log has the error. Its checkpoint stays where it is, nothing is lost. Mend the cause: it tries again by itself, at growing intervals, and at once after a restart. If its handler has ended the transaction, only a restart tries again.',
-    expr: `max by (${ofProjection}) (${gauge('projection_state', ['state=~"paused|stopped"'])}) >= 1
-unless
-${running}`,
+    expr: `max by (${ofProjection}) (
+  max by (${ofShard}) (${gauge('projection_state', ['state=~"paused|stopped"'])}) >= 1
+  unless
+  ${running}
+)`,
   },
   {
     name: 'TidemarkSubscriptionDropped',

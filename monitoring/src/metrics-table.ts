@@ -22,7 +22,7 @@ function table(kind: Instrument['kind']): string {
 }
 
 function row(name: string, instrument: Instrument): string {
-  const { kind, unit, scope, aggregator, worse = '', labels, help, buckets, usedBy } = instrument
+  const { kind, unit, scope, aggregator, worse = '', help, buckets, usedBy } = instrument
   const within = buckets ? ` Buckets: ${buckets.join(', ')}.` : ''
   const ofGauge = kind === 'gauge' ? [worse] : []
   return line([
@@ -31,7 +31,7 @@ function row(name: string, instrument: Instrument): string {
     scope,
     aggregator,
     ...ofGauge,
-    labelsOf(labels),
+    labelsOf(instrument),
     `${help}${within}`,
     usedBy.join(', '),
   ])
@@ -41,12 +41,13 @@ function line(cells: readonly string[]): string {
   return `| ${cells.join(' | ')} |`
 }
 
-function labelsOf(labels: Instrument['labels']): string {
+function labelsOf({ labels, isOfShards }: Instrument): string {
   const texts = Object.entries(labels).map(([label, values]) =>
     typeof values === 'string'
       ? `\`${label}\``
       : `\`${label}\`: ${values.map((value) => `\`${value}\``).join(', ')}`,
   )
+  if (isOfShards) texts.push('of a projection in shards also `shard`: its slots')
   return texts.length === 0 ? 'none' : texts.join('; ')
 }
 

@@ -39,6 +39,11 @@ export function across(name: GaugeName, by: string): string {
   return `${acrossReplicas(name)} by (${by}) (${gauge(name)}${known})`
 }
 
+/** The same of a gauge that each shard of a projection has: of its shards the worst. */
+export function ofWorstShard(name: GaugeName, worst: 'min' | 'max'): string {
+  return `${worst} by (projection_name) (${across(name, 'projection_name, shard')})`
+}
+
 /** A counter's rate a second, or its `increase` a window, under the names of both backends. */
 export function counted(
   how: 'rate' | 'increase',

@@ -6,6 +6,7 @@ import {
   average,
   counted,
   gauge,
+  ofWorstShard,
   perProjection,
   perSource,
   quantile,
@@ -34,9 +35,11 @@ const STATE_TEXTS: Readonly<Record<number, string>> = Object.fromEntries(
   MOST_ALIVE_FIRST.map((state) => [stateNumber(state), state]),
 )
 /** A state that a sum over processes shows as more than 1 is still one. */
-const projectionState = `max by (projection_name) (${MOST_ALIVE_FIRST.map(
+const stateOfShards = `max by (projection_name, shard) (${MOST_ALIVE_FIRST.map(
   (state) => `clamp_max(${gauge('projection_state', [`state="${state}"`])} >= 1, 1) * ${stateNumber(state)}`,
 ).join(' or ')})`
+/** Of several shards that of the least alive. */
+const projectionState = `min by (projection_name) (${stateOfShards})`
 
 const whoHoldsIt = (
   toRunbook: (section: string) => string,
@@ -240,7 +243,7 @@ export const ROWS: readonly Row[] = [
         description: 'How long ago the oldest unprocessed event was appended; 0 when there is none.',
         width: 8,
         view: { kind: 'graph', unit: 's' },
-        queries: [perProjection(across('projection_lag_seconds', 'projection_name'))],
+        queries: [perProjection(ofWorstShard('projection_lag_seconds', 'max'))],
       },
       {
         title: 'Lag in positions',
@@ -248,7 +251,7 @@ export const ROWS: readonly Row[] = [
         description: 'Positions, not events: rolled-back numbers count. Absent where positions are sparse.',
         width: 8,
         view: { kind: 'graph', unit: 'short' },
-        queries: [perProjection(across('projection_lag_positions', 'projection_name'))],
+        queries: [perProjection(ofWorstShard('projection_lag_positions', 'max'))],
       },
       {
         title: 'Positions',
@@ -260,7 +263,7 @@ export const ROWS: readonly Row[] = [
           perSource('head', across('store_head', 'source')),
           perSource('settled', across('settled_position', 'source')),
           perSource('mark', across('high_water_mark', 'source')),
-          perProjection(across('projection_position', 'projection_name'), '{{projection_name}} checkpoint'),
+          perProjection(ofWorstShard('projection_position', 'min'), '{{projection_name}} checkpoint'),
         ],
       },
       {

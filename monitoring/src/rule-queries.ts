@@ -16,6 +16,8 @@ const INSTALLATION = ['cluster', 'namespace', 'job'] as const
 const REPLICA = ['instance', 'pod'] as const
 
 export const ofProjection: string = [...INSTALLATION, 'projection_name'].join(', ')
+/** The shards of a projection by themselves; one that is in none has no such label. */
+export const ofShard: string = [...INSTALLATION, 'projection_name', 'shard'].join(', ')
 export const ofSkips: string = [...INSTALLATION, 'projection_name', 'reason'].join(', ')
 export const ofConsumer: string = [...INSTALLATION, 'consumer'].join(', ')
 export const ofLosses: string = [...INSTALLATION, 'consumer', 'verdict'].join(', ')

@@ -1,4 +1,4 @@
-import type { CheckpointStore, SkippedRun, Unit } from '@tidemark/core'
+import { type CheckpointStore, hasCode, type SkippedRun, type Unit } from '@tidemark/core'
 import {
   ALL_SLOTS,
   type AuditEntry,
@@ -164,6 +164,19 @@ const knowsUnitBy = (key: (unit: Unit) => Unit) =>
     open: (unit, first, signal) => store.open(key(unit), first, signal),
     read: (unit, signal) => store.read(key(unit), signal),
     advance: (request, work) => store.advance({ ...request, unit: key(request.unit) }, work),
+  }))
+
+/** As if it were stored in the shards that it is to be in. */
+const opensAmongOthers = (stored: RegExp) =>
+  opens((store) => ({
+    open: async (...args) => {
+      try {
+        return await store.open(...args)
+      } catch (error) {
+        if (!hasCode(error, 'TIDEMARK_SHARDS_STORED') || !stored.test(error.message)) throw error
+        return { position: undefined, skipped: {}, role: 'live' }
+      }
+    },
   }))
 
 type ProgressOf = NonNullable<Store['progressOf']>
@@ -434,14 +447,26 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
   {
     name: 'a version of a projection has the checkpoint of the one before',
     breaks: knowsUnitBy((unit) => ({ ...unit, version: 1 })),
-    caughtBy: 'versions and ranges of slots of one projection have checkpoints of their own',
+    caughtBy: 'versions and shards of one projection have checkpoints of their own',
     says: /./,
   },
   {
     name: 'every shard of a projection has the same checkpoint',
     breaks: knowsUnitBy((unit) => ({ ...unit, slots: ALL_SLOTS })),
-    caughtBy: 'versions and ranges of slots of one projection have checkpoints of their own',
+    caughtBy: 'versions and shards of one projection have checkpoints of their own',
     says: /./,
+  },
+  {
+    name: 'a shard is opened among others than its own',
+    breaks: opensAmongOthers(/its stored shards are 2 /),
+    caughtBy: 'the first shard that is opened makes all of them, at once, and the projection stays in these',
+    says: /opening .* among other shards: it should reject/,
+  },
+  {
+    name: 'a shard of a projection that is in one is opened',
+    breaks: opensAmongOthers(/its stored shards are 1 /),
+    caughtBy: 'a projection in one shard is not opened in several, nor in several by two at once',
+    says: /opening a shard of what is in one: it should reject/,
   },
   {
     name: 'list gives the units of every source',
@@ -1138,7 +1163,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
       return async (projection, version, signal) => {
         const asked = `${projection} ${version}`
         const found = first.get(asked) ?? progressOf(projection, version, signal)
-        if ((await found) !== undefined) first.set(asked, found)
+        if ((await found).length > 0) first.set(asked, found)
         return await found
       }
     }),

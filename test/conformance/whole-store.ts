@@ -186,7 +186,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
       progressOf: (projection, version, signal) =>
         after(signal, async () => {
           const units = await control.units({ projection }, signal)
-          return units.find(({ unit, role }) =>
+          return units.filter(({ unit, role }) =>
             version === undefined ? role === 'live' : unit.version === version,
           )
         }),

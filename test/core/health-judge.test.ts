@@ -1,5 +1,5 @@
 import { HEALTH_DEFAULTS, MARK_HEALTH, PROJECTION_HEALTH, PROJECTION_STATES } from '@tidemark/core'
-import { denseOrder } from '@tidemark/core/adapter'
+import { ALL_SLOTS, denseOrder } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { errorName } from '../../packages/core/src/health/error-name.ts'
@@ -61,6 +61,7 @@ const projections: fc.Arbitrary<ProjectionFacts<bigint>> = fc.record({
   status: fc.record({
     name: fc.constantFrom('all', 'other'),
     version: fc.constantFrom(1, 2),
+    slots: fc.constant(ALL_SLOTS),
     role: fc.constantFrom(undefined, 'live', 'beside', 'retired'),
     state: fc.constantFrom(...PROJECTION_STATES),
     lease: fc.constantFrom(
@@ -111,7 +112,11 @@ const facts: fc.Arbitrary<DaemonFacts<bigint>> = fc.record({
   life: fc.constantFrom('new' as const, 'starting' as const, 'started' as const, 'stopped' as const),
   refused: fc.constantFrom(undefined, { error: new Error('secret') }),
   pulse: pulses,
-  projections: fc.array(projections, { minLength: 1, maxLength: 3 }),
+  projections: fc.uniqueArray(projections, {
+    minLength: 1,
+    maxLength: 3,
+    selector: ({ status: { name, version } }) => `${name} ${version}`,
+  }),
   highWater: fc.record({
     state: fc.constantFrom(
       'idle' as const,

@@ -31,9 +31,11 @@ export {
   HeadUnknownError,
   IncarnationChangedError,
   InvalidOptionError,
+  OperationRefusedError,
   ProgressNeededError,
   ProjectionPausedError,
   ProjectionSourceError,
+  ShardsStoredError,
   StoreRewoundError,
   TidemarkError,
 } from './kernel/errors.ts'
@@ -72,11 +74,13 @@ export type {
   DesiredState,
   Fulfilment,
   FulfilRequest,
+  MadeShard,
   OperatedState,
   OperationName,
   OperatorControl,
   PendingRequest,
   RequestName,
+  Resharding,
   StateChange,
   UnitChange,
   UnitRequest,
@@ -105,6 +109,7 @@ export type {
   HighWaterReading,
   HighWaterRequest,
   Holder,
+  KeySlots,
   LoadRequest,
   OpenedSource,
   OpenRequest,
@@ -161,6 +166,7 @@ export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
 export type { SettledMemory } from './ports/settled-memory.ts'
 export type { PassedBy, RecordedRun, SkipFilter, SkipLedger } from './ports/skip-ledger.ts'
 export { addCrossed } from './ports/skip-totals.ts'
+export { requireSameShards, SLOTS, slotOf, slotRanges } from './ports/slot.ts'
 export {
   type Checkpoint,
   type Effects,
@@ -182,7 +188,16 @@ export type {
 } from './ports/subscription-source.ts'
 export type { BeginRequest, FoundTenure, Suspicion, Tenure, Tenures } from './ports/tenures.ts'
 export type { EventsTypedBy } from './ports/typed-events.ts'
-export { ALL_SLOTS, type SlotRange, type Unit, unitKey, unitName, wholeUnit } from './ports/unit.ts'
+export {
+  ALL_SLOTS,
+  isWhole,
+  type SlotRange,
+  type Unit,
+  unitKey,
+  unitName,
+  versionName,
+  wholeUnit,
+} from './ports/unit.ts'
 export type {
   Look,
   LookRequest,

@@ -52,6 +52,7 @@ export {
   ProcessEndedError,
   ProjectionPausedError,
   ProjectionSourceError,
+  ShardsStoredError,
   StoreRewoundError,
   TidemarkError,
   UnsupportedByStoreError,
@@ -115,6 +116,7 @@ export {
   PROJECTION_STATES,
   type ProjectionState,
   type ProjectionStatus,
+  type ShardStatus,
 } from './projection/status.ts'
 export { type HandlerMonitor, monitorHandler } from './subscription/monitor-handler.ts'
 export { monitorSubscription, type SubscriptionMonitor } from './subscription/monitor-subscription.ts'

@@ -8,7 +8,7 @@ import type {
   Unit,
   UnitFilter,
 } from '@tidemark/core/adapter'
-import { type CheckpointTables, integerSql, isUnitSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
+import { type CheckpointTables, integerSql, isUnitSql, type Row } from './checkpoint-tables.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { parseSkipTotals } from './skip-totals.ts'
 
@@ -37,7 +37,7 @@ export function selectSql({ checkpoints }: CheckpointTables, conditions: readonl
       from ${checkpoints} c ${where}`
 }
 
-/** Where a version of a projection stands; the live one where none is named. Few columns: it is asked for again and again. */
+/** Where the units of a version of a projection stand; of the live one where none is named. Few columns: it is asked for again and again. */
 export function versionSql(
   { checkpoints }: CheckpointTables,
   projection: string,
@@ -56,19 +56,42 @@ export function filterSql({ source, projection }: UnitFilter): readonly string[]
   ]
 }
 
-/** Of two versions that are made at once one is live: an index lets no second one in, and nothing is made of it. */
+/**
+ * Makes the rows of all shards of a version that has none, one process after another: the second statement sees what another one has
+ * made. Of two versions that are made at once one is live: an index lets no second one in, and nothing is made of it.
+ */
 export function insertSql(
   { checkpoints }: CheckpointTables,
   unit: Unit,
-  { source, head }: FirstStart,
+  { source, head, shards = [unit.slots] }: FirstStart,
 ): string {
-  return `insert into ${checkpoints} (projection, version, slot_from, slot_to, source, started_at_head, role)
-         values (${unitValuesSql(unit)}, ${quoteLiteral(source)}, ${quoteLiteral(head)},
-           case when exists (
-             select from ${checkpoints} o
-             where o.projection = ${quoteLiteral(unit.projection)} and o.version <> ${integerSql(unit.version)}
-           ) then 'beside' else 'live' end)
+  const [projection, version] = [quoteLiteral(unit.projection), integerSql(unit.version)]
+  const ofProjection = `select from ${checkpoints} o where o.projection = ${projection}`
+  const rows = shards.map(({ from, to }) => `(${integerSql(from)}, ${integerSql(to)})`).join(', ')
+  return `${lockProjectionSql({ checkpoints }, unit.projection)};
+       insert into ${checkpoints} (projection, version, slot_from, slot_to, source, started_at_head, role)
+         select ${projection}, ${version}, s.slot_from, s.slot_to, ${quoteLiteral(source)}, ${quoteLiteral(head)},
+           case when exists (${ofProjection} and o.version <> ${version}) then 'beside' else 'live' end
+         from (values ${rows}) as s (slot_from, slot_to)
+         where not exists (${ofProjection} and o.version = ${version})
          on conflict do nothing`
+}
+
+/** Whoever makes rows of a projection, or others of them, does so one after another. */
+export function lockProjectionSql(
+  { checkpoints }: Pick<CheckpointTables, 'checkpoints'>,
+  projection: string,
+): string {
+  return `select pg_advisory_xact_lock(hashtextextended(${quoteLiteral(`${checkpoints} ${projection}`)}, 0))`
+}
+
+/** Of all units of a version, those of them that have a row, as `toUnit` takes them. */
+export function shardsSql(
+  { checkpoints }: CheckpointTables,
+  { projection, version }: Pick<Unit, 'projection' | 'version'>,
+): string {
+  return `select ${UNIT_COLUMNS} from ${checkpoints} c
+         where c.projection = ${quoteLiteral(projection)} and c.version = ${integerSql(version)}`
 }
 
 /** For a row that the first version made. One that an owner is working on is left to that owner. */

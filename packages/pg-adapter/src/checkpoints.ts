@@ -7,12 +7,14 @@ import {
   type Control,
   type DeadLetters,
   type FirstStart,
+  isWhole,
   type LateEvents,
   type Leases,
   type LostEvents,
   type OpenedCheckpoint,
   ProjectionSourceError,
   requireKnownOptions,
+  requireSameShards,
   type SettledMemory,
   type SkipLedger,
   type StoredProgress,
@@ -30,6 +32,7 @@ import {
   keepHeadSql,
   progressSql,
   selectSql,
+  shardsSql,
   textOf,
   toLastDecided,
   toProgress,
@@ -175,12 +178,19 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     return migrate(this.#ownPool, this.#schema, signal)
   }
 
-  async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint> {
+  async open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint> {
+    const { source, head, shards = [unit.slots] } = first
     let row = await this.#readRow(unit, signal)
     // Once more where another version was made live meanwhile: now it is seen.
     for (let tries = 0; row === undefined && tries < 2; tries++) {
-      await this.#query(insertSql(this.#tables, unit, { source, head }), signal)
+      await this.#query(insertSql(this.#tables, unit, first), signal)
       row = await this.#readRow(unit, signal)
+    }
+    // One that has every slot is no shard among others: that its row is there says it all.
+    if (row === undefined || !isWhole(unit.slots)) {
+      const stored = await this.#query(shardsSql(this.#tables, unit), signal)
+      const slots = stored.map((each) => toUnit(each).slots)
+      if (slots.length > 0) requireSameShards(unit, slots, shards)
     }
     if (row === undefined)
       throw new CheckpointConflictError(unitName(unit), 'its row was deleted as it was made')
@@ -210,17 +220,15 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     projection: string,
     version: number | undefined,
     signal: AbortSignal,
-  ): Promise<VersionProgress | undefined> {
+  ): Promise<readonly VersionProgress[]> {
     const sql = versionSql(this.#tables, projection, version)
-    const row = await explaining(this.#tables, () => this.#readAlone(sql, signal))
-    return (
-      row && {
-        unit: toUnit(row),
-        source: String(row.source),
-        position: textOf(row.position),
-        role: toRole(row),
-      }
-    )
+    const rows = await explaining(this.#tables, () => this.#readAlone(sql, signal))
+    return rows.map((row) => ({
+      unit: toUnit(row),
+      source: String(row.source),
+      position: textOf(row.position),
+      role: toRole(row),
+    }))
   }
 
   async list(filter: UnitFilter, signal: AbortSignal): Promise<readonly StoredUnit[]> {
@@ -285,10 +293,11 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async #readRow(unit: Unit, signal: AbortSignal): Promise<Row | undefined> {
-    return await this.#readAlone(selectSql(this.#tables, [isUnitSql('c', unit)]), signal)
+    const [row] = await this.#readAlone(selectSql(this.#tables, [isUnitSql('c', unit)]), signal)
+    return row
   }
 
-  async #readAlone(sql: string, signal: AbortSignal): Promise<Row | undefined> {
+  async #readAlone(sql: string, signal: AbortSignal): Promise<readonly Row[]> {
     return await withConnection(this.#ownPool, signal, (client) => readAlone(client, sql))
   }
 

@@ -1,8 +1,7 @@
 import type { ClosedLetters, Unit } from '@tidemark/core/adapter'
-import { type CheckpointTables, integerSql } from './checkpoint-tables.ts'
+import { type CheckpointTables, isUnitSql } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
 import { closingSql, idSql } from './dead-letter-rows.ts'
-import { quoteLiteral } from './identifiers.ts'
 import { limitSql, manyResults } from './transaction.ts'
 
 const PAGE = 10_000
@@ -32,12 +31,8 @@ export async function closeLetters(
   if (ids.length > 0) await client.query(closingSql(tables, ids, closing))
 }
 
-function lockOpenSql(
-  { deadLetters }: CheckpointTables,
-  { projection, version }: Unit,
-  after: string,
-): string {
+function lockOpenSql({ deadLetters }: CheckpointTables, unit: Unit, after: string): string {
   return `select d.id::text as id, d.first_position as first, d.last_position as last from ${deadLetters} d
-    where d.projection = ${quoteLiteral(projection)} and d.version = ${integerSql(version)} and d.open_id > ${idSql(after)}
+    where ${isUnitSql('d', unit)} and d.open_id > ${idSql(after)}
     order by d.open_id limit ${PAGE} for update`
 }

@@ -51,6 +51,15 @@ export function forControlSql(tables: CheckpointTables, unit: Unit): string {
   return `${controlledSql(tables, [isUnitSql('c', unit)])} for update of c`
 }
 
+/** The same of all units of a version. Locked in one order, so that no two wait for each other. */
+export function versionForControlSql(
+  tables: CheckpointTables,
+  { projection, version }: Pick<Unit, 'projection' | 'version'>,
+): string {
+  const ofVersion = [`c.projection = ${quoteLiteral(projection)}`, `c.version = ${integerSql(version)}`]
+  return `${controlledSql(tables, ofVersion)} order by c.slot_from for update of c`
+}
+
 /** The same where the user's function goes on: it does not wait, and gives that its own limit back. */
 export function forFulfilmentSql(tables: CheckpointTables, unit: Unit): string {
   return `select ${columnsSql(tables)}, session, pg_current_xact_id()::text as transaction, pg_backend_pid()::text as pid,
@@ -194,7 +203,7 @@ function setSql(
   ].join(', ')
 }
 
-const AUDIT_COLUMNS = `id::text as id, ${UNIT_COLUMNS}, source, operation, who, why, ${msSql('at')} as at,
+export const AUDIT_COLUMNS: string = `id::text as id, ${UNIT_COLUMNS}, source, operation, who, why, ${msSql('at')} as at,
          before::text as before, after::text as after, request, refused`
 
 /** The newest first. */
@@ -212,16 +221,23 @@ export function auditSql(
 }
 
 /** Who has locked the row: the transaction that is its `xmax`. What another role does is shown to few. */
-export function holderSql({ checkpoints }: CheckpointTables, unit: Unit): string {
+export function holderSql(
+  { checkpoints }: CheckpointTables,
+  { projection, version, slots }: Pick<Unit, 'projection' | 'version'> & Partial<Pick<Unit, 'slots'>>,
+): string {
+  const isLocked =
+    slots === undefined
+      ? `c.projection = ${quoteLiteral(projection)} and c.version = ${integerSql(version)}`
+      : isUnitSql('c', { projection, version, slots })
   return `select l.pid::text as pid, a.application_name as application, a.state,
          round(extract(epoch from clock_timestamp() - a.xact_start))::text as "forSeconds"
        from ${checkpoints} c
        join pg_locks l on l.locktype = 'transactionid' and l.granted and l.transactionid::text = c.xmax::text
        left join pg_stat_activity a on a.pid = l.pid
-       where ${isUnitSql('c', unit)} limit 1`
+       where ${isLocked} limit 1`
 }
 
-function stateSql({ role, desired, position, furthest, skipped }: OperatedState): string {
+export function stateSql({ role, desired, position, furthest, skipped }: OperatedState): string {
   const told = Object.entries({ role, desired, position: position ?? null, furthest: furthest ?? null })
   const state = told.map(([name, value]) => `"${name}": ${JSON.stringify(value)}`)
   return `${quoteLiteral(`{${state.join(', ')}, "skipped": ${formatSkipTotals(skipped)}}`)}::jsonb`

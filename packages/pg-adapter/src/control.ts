@@ -8,6 +8,7 @@ import {
   type ControlledUnit,
   type Fulfilment,
   type FulfilRequest,
+  type Resharding,
   type Unit,
   type UnitChange,
   unitName,
@@ -29,6 +30,7 @@ import {
 import { type FulfilParts, fulfilRequest } from './fulfil.ts'
 import { explained } from './operator-errors.ts'
 import { boundedClient } from './query-timeout.ts'
+import { reshardVersion } from './reshard.ts'
 import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { begin, manyResults } from './transaction.ts'
 import type { UnendedTransactions } from './unended-transactions.ts'
@@ -42,6 +44,9 @@ interface ControlParts<C extends PgClient> {
   readonly unended: UnendedTransactions
   readonly backendsOf: FulfilParts['backendsOf']
 }
+
+/** Of a unit, or of all of a version. */
+type LockedRows = Pick<Unit, 'projection' | 'version'> & Partial<Pick<Unit, 'slots'>>
 
 /** What operators want, in the rows of the checkpoints, and in the table `audit`. */
 export class PostgresControl<C extends PgClient> implements Control<C> {
@@ -74,16 +79,25 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
   async change(
     unit: Unit,
     decide: (found: ControlledUnit | undefined) => UnitChange | undefined,
-    { timeoutMs, signal }: ChangeLimits,
+    limits: ChangeLimits,
   ): Promise<AuditEntry | undefined> {
+    return await this.#locking(unit, limits, (client, waitMs) =>
+      changeUnit({ client, tables: this.#tables, unit, waitMs }, decide),
+    )
+  }
+
+  /** Does what locks rows first, and waits for each no longer than `waitMs`; again and again, as long as `limits` say. */
+  async #locking<T>(
+    unit: LockedRows,
+    { timeoutMs, signal }: ChangeLimits,
+    work: (client: BoundedClient, waitMs: number) => Promise<T>,
+  ): Promise<T> {
     // Shorter than its statement may take, so that a wait is told from a server that does not answer.
     const onceMs = Math.max(1, Math.floor(this.#pool.queryTimeoutMs * 0.8))
     for (let leftMs = timeoutMs; ; leftMs -= onceMs) {
       const waitMs = Math.max(1, Math.min(leftMs, onceMs))
       try {
-        return await withConnection(this.#pool, signal, (client) =>
-          changeUnit({ client, tables: this.#tables, unit, waitMs }, decide),
-        )
+        return await withConnection(this.#pool, signal, (client) => work(client, waitMs))
       } catch (error) {
         if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw explained(this.#tables, error)
         if (leftMs > onceMs) continue
@@ -91,6 +105,16 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
         throw new CheckpointBusyError(unitName(unit), timeoutMs, describeHolder(holder))
       }
     }
+  }
+
+  async reshard(
+    version: Pick<Unit, 'projection' | 'version'>,
+    decide: (found: readonly ControlledUnit[]) => Resharding | undefined,
+    limits: ChangeLimits,
+  ): Promise<readonly AuditEntry[]> {
+    return await this.#locking(version, limits, (client, waitMs) =>
+      reshardVersion({ client, tables: this.#tables, waitMs }, version, decide),
+    )
   }
 
   async fulfil(

@@ -1,5 +1,5 @@
 import type { LetterAsker, LetterChoice, LetterError, RetryState, Unit } from '@tidemark/core/adapter'
-import { type CheckpointTables, integerSql, type Row } from './checkpoint-tables.ts'
+import { type CheckpointTables, isUnitSql, type Row } from './checkpoint-tables.ts'
 import { COLUMNS, closingSql, idSql, idsSql, openSql } from './dead-letter-rows.ts'
 import { quoteLiteral } from './identifiers.ts'
 
@@ -43,7 +43,7 @@ export function askBehindSql(
 /** The first that is asked for and stands first of its key, as `toDeadLetter` takes it. */
 export function nextRetrySql({ deadLetters }: CheckpointTables, unit: Unit): string {
   return `select ${COLUMNS} from ${deadLetters} d
-    where ${isOfSql('d', unit)} and d.asked_id is not null and ${isFirstSql(deadLetters)}
+    where ${isUnitSql('d', unit)} and d.asked_id is not null and ${isFirstSql(deadLetters)}
     order by d.asked_id limit 1`
 }
 
@@ -51,7 +51,7 @@ export function nextRetrySql({ deadLetters }: CheckpointTables, unit: Unit): str
 export function takeRetrySql({ deadLetters }: CheckpointTables, unit: Unit, id: string): string {
   return `select d.retry_asked_by as who, d.retry_asked_why as why, pg_current_xact_id()::text as transaction
     from ${deadLetters} d
-    where d.id = ${idSql(id)} and ${isOfSql('d', unit)} and d.asked_id is not null and ${isFirstSql(deadLetters)}
+    where d.id = ${idSql(id)} and ${isUnitSql('d', unit)} and d.asked_id is not null and ${isFirstSql(deadLetters)}
     for update`
 }
 
@@ -73,7 +73,7 @@ export function retryFailedSql(
 ): string {
   return `update ${deadLetters} d set tries = tries + 1, stage = case stage when 'parked' then 'handle' else stage end, error = ${quoteLiteral(JSON.stringify(error))}::json,
       retry_asked_at = null, retry_asked_by = null, retry_asked_why = null
-    where d.id = ${idSql(id)} and ${isOfSql('d', unit)} and d.asked_id is not null`
+    where d.id = ${idSql(id)} and ${isUnitSql('d', unit)} and d.asked_id is not null`
 }
 
 /** As `toRetryState` takes them. */
@@ -97,11 +97,8 @@ export function toRetryState({ id, state }: Row): RetryState {
 /** Whether a retry is asked for of the unit in this row of `checkpoints`. */
 export function isRetryAskedSql(row: string, { deadLetters }: CheckpointTables): string {
   return `exists (select from ${deadLetters} d
-    where d.projection = ${row}.projection and d.version = ${row}.version and d.asked_id is not null)`
-}
-
-function isOfSql(row: string, { projection, version }: Unit): string {
-  return `${row}.projection = ${quoteLiteral(projection)} and ${row}.version = ${integerSql(version)}`
+    where d.projection = ${row}.projection and d.version = ${row}.version
+      and d.slot_from = ${row}.slot_from and d.slot_to = ${row}.slot_to and d.asked_id is not null)`
 }
 
 /** No other of its key is open and before it. */

@@ -7,15 +7,16 @@ import type {
   Unit,
 } from '@tidemark/core/adapter'
 import { msSql, textOf } from './checkpoint-rows.ts'
-import { type CheckpointTables, integerSql, type Row } from './checkpoint-tables.ts'
+import { type CheckpointTables, integerSql, type Row, unitValuesSql } from './checkpoint-tables.ts'
 import { quoteLiteral, quoteTexts } from './identifiers.ts'
 
 /** Writes a letter, and counts it. */
 export function burySql(
   { deadLetters, deadLetterCounts }: CheckpointTables,
-  { projection, version }: Unit,
+  unit: Unit,
   letter: NewDeadLetter,
 ): string {
+  const { projection, version } = unit
   const {
     source,
     firstPosition,
@@ -34,9 +35,9 @@ export function burySql(
       insert into ${deadLetterCounts} as c (projection, version, open) values (${of}, 1)
       on conflict (projection, version) do update set open = c.open + 1
     )
-    insert into ${deadLetters} (projection, version, source, first_position, last_position, events, event_types, stage,
-      error, tries, key, node, skipped_by, skipped_why)
-    values (${of}, ${[source, firstPosition, lastPosition].map(quoteLiteral).join(', ')}, ${integerSql(events)},
+    insert into ${deadLetters} (projection, version, slot_from, slot_to, source, first_position, last_position, events,
+      event_types, stage, error, tries, key, node, skipped_by, skipped_why)
+    values (${unitValuesSql(unit)}, ${[source, firstPosition, lastPosition].map(quoteLiteral).join(', ')}, ${integerSql(events)},
       ${quoteTexts(eventTypes)}, ${quoteLiteral(stage)}, ${quoteLiteral(JSON.stringify(error))}::json,
       ${integerSql(tries)}, ${[key, node, skippedBy?.who, skippedBy?.why].map(quoteLiteral).join(', ')})`
 }

@@ -12,6 +12,7 @@ export type PostgresCondition =
   | 'columns_exist'
   | 'appended_at'
   | 'where'
+  | 'key_column'
   | 'sequence_found'
   | 'sequence_shared_by_partitions'
   | 'sequence_cache'

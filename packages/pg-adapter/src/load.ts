@@ -173,22 +173,23 @@ function pageSelect(
   asText: ReadAsText,
 ): Select {
   const statement = pageStatement(options, request, asText)
-  const { after, upTo, eventTypes } = request
+  const { after, upTo, eventTypes, slots } = request
   if (after === undefined || upTo - after > MOST_KEPT_POSITIONS) return plainSql(statement)
   // An index of another column may win where the values are not known.
-  const isRangeAlone = eventTypes === undefined && Object.keys(options.where).length === 0
+  const isRangeAlone =
+    eventTypes === undefined && slots === undefined && Object.keys(options.where).length === 0
   return { statement, plans: isRangeAlone ? 'kept' : 'kept by values' }
 }
 
 function pageStatement(
   options: ResolvedPostgresEventsOptions<unknown>,
-  { after, upTo, limit, eventTypes }: RowsRequest,
+  { after, upTo, limit, eventTypes, slots }: RowsRequest,
   asText: ReadAsText,
 ): Statement {
   const { sql } = options
   return (bind) => `select ${pageColumnsSql(options, asText)} from ${sql.table} e
     where e.${sql.position} <= ${bind('bigint', `${upTo}`)} ${after === undefined ? '' : `and e.${sql.position} > ${bind('bigint', `${after}`)}`}
-      ${wantedRowsSql(options, eventTypes, bind)}
+      ${wantedRowsSql(options, { eventTypes, slots }, bind)}
     order by e.${sql.position} fetch first ${bind('bigint', `${limit}`)} rows with ties`
 }
 

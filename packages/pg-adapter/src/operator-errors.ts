@@ -45,7 +45,7 @@ function grants(tables: CheckpointTables): readonly string[] {
   const { skips, lateEvents, lateEventUnits } = tables
   return [
     `  GRANT USAGE ON SCHEMA ${schema} TO ...;`,
-    `  GRANT SELECT, UPDATE, DELETE ON ${checkpoints} TO ...;`,
+    `  GRANT SELECT, INSERT, UPDATE, DELETE ON ${checkpoints} TO ...;`,
     `  GRANT SELECT ON ${settled}, ${skips}, ${lateEvents} TO ...;`,
     `  GRANT SELECT, INSERT ON ${audit} TO ...;`,
     `  GRANT SELECT, UPDATE ON ${deadLetters}, ${deadLetterCounts} TO ...;`,

@@ -1,5 +1,5 @@
 import type { NewDeadLetter, Unit } from '@tidemark/core/adapter'
-import { type CheckpointTables, integerSql } from './checkpoint-tables.ts'
+import { type CheckpointTables, integerSql, unitValuesSql } from './checkpoint-tables.ts'
 import { quoteLiteral, quoteTexts } from './identifiers.ts'
 
 export const TRANSACTION = 'pg_current_xact_id()::text as transaction'
@@ -25,10 +25,11 @@ export function parkedKeysSql(
  */
 export function parkSql(
   { deadLetters, deadLetterCounts }: CheckpointTables,
-  { projection, version }: Unit,
+  unit: Unit,
   letters: readonly NewDeadLetter[],
   transaction: string,
 ): string {
+  const { projection, version } = unit
   const of = `${quoteLiteral(projection)}, ${integerSql(version)}`
   const isSame = `pg_current_xact_id()::text = ${quoteLiteral(transaction)}`
   const rows = letters.map((letter, n) => `(${integerSql(n)}, ${valuesSql(letter)})`).join(',\n      ')
@@ -39,9 +40,9 @@ export function parkSql(
   return `insert into ${deadLetterCounts} as c (projection, version, open)
       select ${of}, ${integerSql(letters.length)} where ${isSame}
       on conflict (projection, version) do update set open = c.open + excluded.open;
-    insert into ${deadLetters} (projection, version, source, first_position, last_position, events, event_types, stage, error,
-      tries, key, node, retry_asked_at, retry_asked_by, retry_asked_why)
-    select ${of}, l.source, l.first_position, l.last_position, l.events, l.event_types, l.stage, l.error, l.tries, l.key, l.node,
+    insert into ${deadLetters} (projection, version, slot_from, slot_to, source, first_position, last_position, events,
+      event_types, stage, error, tries, key, node, retry_asked_at, retry_asked_by, retry_asked_why)
+    select ${unitValuesSql(unit)}, l.source, l.first_position, l.last_position, l.events, l.event_types, l.stage, l.error, l.tries, l.key, l.node,
       case when ${isFirst} then clock_timestamp() end, case when ${isFirst} then 'tidemark' end,
       case when ${isFirst} then 'the one before it was closed meanwhile' end
     from (values ${rows})

@@ -35,6 +35,7 @@ import { loadWithin } from './page-bytes.ts'
 import { PageColumns } from './page-columns.ts'
 import { PageRanges } from './page-range.ts'
 import { FormerSequences } from './proof/former-sequences.ts'
+import { requireKeyColumns } from './proof/key-slots.ts'
 import { withTableSchema } from './proof/table-schema.ts'
 import { resolvePostgresEventsOptions } from './resolve-options.ts'
 import { KnownBackends } from './server/backends.ts'
@@ -94,6 +95,7 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   readonly name: string
   readonly order: typeof denseOrder = denseOrder
   readonly filtersByType: boolean
+  readonly filtersBySlot = true
   readonly placeholderTypes: readonly string[]
   readonly passesUnproven: boolean
   readonly lateEventWindowMs: number | undefined
@@ -113,7 +115,10 @@ class PostgresEventSource<E> implements EventSource<bigint, E> {
   }
 
   async open(request: OpenRequest): Promise<OpenedSource> {
-    const opened = await openHighWater(await this.#told(request), this.#memory, request.signal)
+    const { keyColumns = [], signal } = request
+    const options = await this.#told(request)
+    const opened = await openHighWater(options, this.#memory, signal)
+    await requireKeyColumns(options, keyColumns, signal)
     this.#sequence = sequenceIn(opened.memory)
     return opened
   }

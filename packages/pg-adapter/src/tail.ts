@@ -22,7 +22,7 @@ const NEAR_MS = 3_000
 /** A page, as far as it matters whether it has come along. */
 type Asked = Pick<
   LoadRequest<bigint>,
-  'after' | 'upTo' | 'limit' | 'mostBytes' | 'eventTypes' | 'mayComeAlong'
+  'after' | 'upTo' | 'limit' | 'mostBytes' | 'eventTypes' | 'slots' | 'mayComeAlong'
 > &
   Partial<Pick<LoadRequest<bigint>, 'evidence'>>
 
@@ -117,6 +117,8 @@ export class Tails {
   take(request: Asked): TakenRows | undefined {
     const { after, upTo, limit, mostBytes = Number.POSITIVE_INFINITY, eventTypes, evidence } = request
     if (request.mayComeAlong !== true || after === undefined || evidence === undefined) return undefined
+    // Which rows are of these slots only the server tells.
+    if (request.slots !== undefined) return undefined
     const { incarnation } = evidence
     const asked = { after, upTo, limit, mostBytes, eventTypes, incarnation }
     return this.#memory.take(asked, performance.now())
@@ -163,7 +165,7 @@ function tailStatement(options: Options, asked: AskedTail, names: readonly strin
         select ${read} from ${sql.table} r
         where r.${sql.position} > ${bind('bigint', `${after}`)} and r.${sql.position} <= ${bind('bigint', `${upTo}`)} offset 0
       ) e
-      where true ${wantedRowsSql(options, isOfEveryType ? undefined : types, bind)}`
+      where true ${wantedRowsSql(options, { eventTypes: isOfEveryType ? undefined : types, slots: undefined }, bind)}`
   return (bind) => `with tail as materialized (${rows(bind)})
     select t.*, f.found as ${quoteIdentifier(FOUND)} from (select count(*)::text as found from tail) f
     left join tail t on t.${quoteIdentifier(SIZE)} <= ${MOST_BYTES} order by t.${sql.position}`

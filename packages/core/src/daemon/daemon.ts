@@ -100,7 +100,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       ...highWater,
       source: source.name,
       order: source.order,
-      projections: projections.map(({ name }) => name),
+      projections: [...new Set(projections.map(({ series }) => series))],
       traceContext,
       gauges: () => this.#gauges(),
     })
@@ -109,7 +109,13 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
     this.#agent = new PollingAgent(
       highWater,
       this.#session,
-      { projected: () => this.#units.projected(), tails: () => this.#units.tails() },
+      {
+        projected: () => this.#units.projected(),
+        tails: () => this.#units.tails(),
+        keyColumns: [
+          ...new Set(projections.flatMap(({ part }) => (part && 'slots' in part ? part.slots.column : []))),
+        ],
+      },
       this.#late.onProvenEmpty,
     )
     this.#units = new Units({

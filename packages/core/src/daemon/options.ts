@@ -15,12 +15,14 @@ import {
   requireReplays,
   requireRequests,
   requireRoles,
+  requireShards,
 } from '../ports/capabilities.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from '../ports/typed-events.ts'
 import type { Projection, ResolvedProjection } from '../projection/projection.ts'
 import { resolveProjections } from '../projection/resolve-projections.ts'
+import { inShards } from '../projection/shards.ts'
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
 import { type NodesOptions, type ResolvedNodes, resolveNodes } from './nodes.ts'
 
@@ -84,6 +86,7 @@ export interface DaemonOptions<
 export interface ResolvedDaemonOptions<P, E, Tx> {
   readonly source: EventSource<P, E>
   readonly checkpoints: CheckpointStore<Tx>
+  /** One in shards is there once for each. */
   readonly projections: readonly ResolvedProjection<E, Tx>[]
   readonly drainTimeoutMs: number
   readonly traceContext: ReadTraceContext<E>
@@ -122,7 +125,7 @@ export function resolveDaemonOptions<P, E, Tx>(
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
   const resolvedProjections = resolveProjections(projections, source)
   for (const [index, each] of resolvedProjections.entries()) {
-    const { maySkip, keyOf, reset, onSwitch, unit, onLateEvent, effects, replaying } = each
+    const { maySkip, keyOf, reset, onSwitch, unit, onLateEvent, effects, replaying, shards } = each
     if (onLateEvent !== undefined) requireLateEvents(`projections[${index}].onLateEvent`, source, checkpoints)
     if (reset !== undefined) requireRequests(`projections[${index}].reset`, checkpoints)
     if (onSwitch !== undefined) requireRoles(`projections[${index}].onSwitch`, checkpoints)
@@ -130,12 +133,13 @@ export function resolveDaemonOptions<P, E, Tx>(
     if (effects === 'live_only') requireLiveRole(`projections[${index}].effects`, checkpoints)
     if (maySkip) requireDeadLetters(`projections[${index}].onFailure`, checkpoints)
     if (keyOf) requireDeadLetters(`projections[${index}].keyOf`, checkpoints)
+    if (shards.length > 1) requireShards(`projections[${index}].shards`, checkpoints)
     if (unit.version !== 1) requireRoles(`projections[${index}].version`, checkpoints)
   }
   return Object.freeze({
     source,
     checkpoints,
-    projections: resolvedProjections,
+    projections: resolvedProjections.flatMap(inShards),
     drainTimeoutMs,
     traceContext,
     nodes: resolveNodes(nodes, checkpoints),

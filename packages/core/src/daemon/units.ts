@@ -10,7 +10,7 @@ import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { TailWish } from '../ports/event-source.ts'
 import type { OpenLate } from '../ports/late-events.ts'
 import { isReached } from '../ports/position.ts'
-import { type Unit, unitKey, unitName } from '../ports/unit.ts'
+import { type Unit, unitKey, versionName } from '../ports/unit.ts'
 import { lagPositions } from '../projection/lag.ts'
 import type { ResolvedProjection } from '../projection/projection.ts'
 import { ProjectionRunner, type RunnerParts } from '../projection/runner.ts'
@@ -20,7 +20,9 @@ import {
   type LeaseStatus,
   type ProjectionStatus,
   projectionStatus,
+  type UnitStatus,
 } from '../projection/status.ts'
+import { wholeStatuses } from '../projection/whole-status.ts'
 import { watchDesired } from './desired-watch.ts'
 import { dealtTo, describeNodes, isNumbered, type LeasedNodeOptions, type ResolvedNodes } from './nodes.ts'
 
@@ -29,6 +31,7 @@ interface UnitsParts<P, E, Tx>
     RunnerParts<P, E, Tx>,
     'projection' | 'projections' | 'ownership' | 'sessionId' | 'dealtTo' | 'leaseOf'
   > {
+  /** One in shards is there once for each. */
   readonly projections: readonly ResolvedProjection<E, Tx>[]
   readonly nodes: ResolvedNodes | undefined
   readonly checkpoints: CheckpointStore<Tx>
@@ -37,7 +40,7 @@ interface UnitsParts<P, E, Tx>
 
 const NONE_LATE = { open: 0, asked: 0 }
 
-/** What this process may move: a runner for each projection. */
+/** What this process may move: a runner for each projection, or for each shard of one. */
 export class Units<P, E, Tx> {
   readonly runners: readonly ProjectionRunner<P, E, Tx>[]
   readonly #parts: UnitsParts<P, E, Tx>
@@ -107,16 +110,20 @@ export class Units<P, E, Tx> {
     return this.#cluster?.status()
   }
 
+  /** One entry for each version of a projection. */
   status(highWater: HighWaterStatus<P>): readonly ProjectionStatus<P>[] {
-    return this.runners.map((runner) => this.#statusOf(runner, highWater))
+    const { order } = this.#parts.source
+    const units = this.runners.map((runner) => this.#statusOf(runner, highWater))
+    return wholeStatuses(order, units).map((status) => projectionStatus(order, status))
   }
 
-  #statusOf(runner: ProjectionRunner<P, E, Tx>, highWater: HighWaterStatus<P>): ProjectionStatus<P> {
+  #statusOf(runner: ProjectionRunner<P, E, Tx>, highWater: HighWaterStatus<P>): UnitStatus<P> {
     const { order } = this.#parts.source
     const { checkpoint, role, handledEvents, error, failure, pausedBy, asked } = runner.shown
-    return projectionStatus(order, {
+    return {
       name: runner.unit.projection,
       version: runner.unit.version,
+      slots: runner.unit.slots,
       role,
       state: runner.state,
       dealtTo: runner.dealtTo,
@@ -131,7 +138,7 @@ export class Units<P, E, Tx> {
       asked,
       error,
       failure,
-    })
+    }
   }
 
   /** What the health of each is judged by. */
@@ -161,7 +168,7 @@ function keeping<P, E, Tx>(
   const { leases } = checkpoints
   if (leases === undefined) throw new TypeError('this store gives no leases')
   const node = { id: randomUUID(), name, source: source.name, capacity }
-  const onGrant = (unit: Unit): void => session.telemetry.leaseGranted({ projection: unitName(unit) })
+  const onGrant = (unit: Unit): void => session.telemetry.leaseGranted({ projection: versionName(unit) })
   const keeper = new LeaseKeeper({ leases, node, units, leaseMs, clock, logger, onGrant })
   const own = { ...node, leaseMs }
   return {

@@ -58,7 +58,8 @@ export function keyOfAll<E>(events: readonly E[], keyOf: KeyOf<E>): string {
   )
 }
 
-function requireKey(key: unknown): string {
+/** Throws `EventKeyError`. */
+export function requireKey(key: unknown): string {
   if (typeof key === 'string' && key !== '' && key.length <= LONGEST_KEY && !key.includes('\0')) return key
   const found = typeof key === 'string' ? JSON.stringify(key.slice(0, 100)) : typeof key
   throw new EventKeyError(`expected keyOf to return a text of 1 to ${LONGEST_KEY} characters, found ${found}`)

@@ -26,8 +26,9 @@ export function whatToDo(stage: FailureStage, action: FailureAction, error: unkn
   if (stage === 'map') return 'it is tried again by itself; mend the mapping (or the event) if it goes on'
   if (stage === 'handle')
     return 'it is tried again by itself; mend the handler or what it calls if it goes on'
-  const isOfAnotherSource = hasCode(error, 'TIDEMARK_PROJECTION_SOURCE')
-  const mend = isOfAnotherSource
+  const isSetUpOtherwise =
+    hasCode(error, 'TIDEMARK_PROJECTION_SOURCE') || hasCode(error, 'TIDEMARK_SHARDS_STORED')
+  const mend = isSetUpOtherwise
     ? 'do what the error says'
     : 'see that the store is up, and that this role may use it'
   return `it is tried again by itself for as long as it takes; ${mend}`

@@ -1,13 +1,13 @@
 import type { Pulse } from '../kernel/pulse.ts'
 import type { PositionOrder } from '../ports/position.ts'
-import { type ProjectionStatus, whereDealt } from '../projection/status.ts'
+import { type UnitStatus, whereDealt } from '../projection/status.ts'
 import { errorName } from './error-name.ts'
 import type { ResolvedHealthOptions } from './options.ts'
 import { seconds } from './signs-of-life.ts'
 import type { FailureHealth, ProjectionHealth, ProjectionHealthStatus } from './verdict.ts'
 
 export interface ProjectionFacts<P> {
-  readonly status: ProjectionStatus<P>
+  readonly status: UnitStatus<P>
   /** When its checkpoint last moved in this process, or was read, or the process began. */
   readonly movedAtMs: number
   /** Since when events wait at or below the mark. */
@@ -25,7 +25,12 @@ interface Judging<P> {
 
 type Verdict = Pick<ProjectionHealth, 'status' | 'why'>
 
-/** What is to be said of one projection. Pure. */
+/** What is said of a unit, and what it is said of. */
+export interface JudgedUnit<P> extends Pick<ProjectionFacts<P>, 'status'> {
+  readonly health: ProjectionHealth
+}
+
+/** What is to be said of one projection, or of one shard of it. Pure. */
 export function judgeProjection<P>(judging: Judging<P>): ProjectionHealth {
   const { facts, order } = judging
   const { name, version, role, state, dealtTo, lease, position, lagMs } = facts.status
@@ -123,7 +128,7 @@ const STILL: Readonly<Record<Pulse['waitsFor'], string>> = {
   nothing: 'its loop does not run',
 }
 
-function failureHealth<P>({ failure, error }: ProjectionStatus<P>): FailureHealth | undefined {
+function failureHealth<P>({ failure, error }: UnitStatus<P>): FailureHealth | undefined {
   if (failure === undefined) return undefined
   const { stage, batch, attempt, inARow, sinceMs, pausedSinceMs, nextTryAtMs, whatToDo } = failure
   return {

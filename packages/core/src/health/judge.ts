@@ -1,14 +1,17 @@
 import type { Pulse } from '../kernel/pulse.ts'
+import type { PositionOrder } from '../ports/position.ts'
 import { unitName } from '../ports/unit.ts'
-import { isDealtElsewhere, isLeasedElsewhere } from '../projection/status.ts'
+import { isDealtElsewhere, isLeasedElsewhere, type UnitStatus } from '../projection/status.ts'
 import { errorName } from './error-name.ts'
 import { judgeMark, type MarkFacts } from './judge-mark.ts'
 import { judgeProjection, type ProjectionFacts } from './judge-projection.ts'
 import type { ResolvedHealthOptions } from './options.ts'
 import { lostLoop, seconds } from './signs-of-life.ts'
 import type { DaemonHealth, ProjectionHealth, ProjectionHealthStatus } from './verdict.ts'
+import { wholeProjections } from './whole-projection.ts'
 
 export interface DaemonFacts<P> extends MarkFacts<P> {
+  readonly order: PositionOrder<P>
   /** What `start()` was refused with. */
   readonly refused: { readonly error: unknown } | undefined
   /** Of the polls. */
@@ -40,25 +43,28 @@ export function judge<P>(facts: DaemonFacts<P>, thresholds: ResolvedHealthOption
   const { order, life, nowMs } = facts
   const mark = judgeMark(facts)
   const isStarting = life === 'starting'
-  const projections = facts.projections.map((projection) =>
-    judgeProjection({ facts: projection, order, isStarting, thresholds, nowMs }),
-  )
+  const units = facts.projections.map((unit) => ({
+    status: unit.status,
+    health: judgeProjection({ facts: unit, order, isStarting, thresholds, nowMs }),
+  }))
   const notLive = whyNotLive(facts)
   const notReady = [
     ...whyNotReady(facts, thresholds),
-    ...projections
-      .filter((projection) => life === 'started' && isMissed(projection))
-      .map(({ name, version, status, why }) => {
-        return `projection "${unitName({ projection: name, version })}" is ${status}: ${why}`
-      }),
+    ...units
+      .filter(({ health }) => life === 'started' && isMissed(health))
+      .map(({ status, health }) => `projection "${nameOf(status)}" is ${health.status}: ${health.why}`),
   ]
   return {
     live: notLive.length === 0,
     ready: notLive.length === 0 && notReady.length === 0,
     reasons: [...notLive, ...notReady],
     mark,
-    projections,
+    projections: wholeProjections(order, units),
   }
+}
+
+function nameOf({ name, version, slots }: Pick<UnitStatus<unknown>, 'name' | 'version' | 'slots'>): string {
+  return unitName({ projection: name, version, slots })
 }
 
 /**
@@ -75,10 +81,7 @@ function whyNotLive<P>({ refused, pulse, projections, nowMs, life }: DaemonFacts
     // It waits for no next try while an operator wants it to stand still.
     if (status.pausedBy !== undefined && ofProjection.waitsFor === 'timer') continue
     const why = lostLoop(ofProjection, nowMs, waitingSinceMs)
-    if (why !== undefined)
-      lost.push(
-        `projection "${unitName({ projection: status.name, version: status.version })}" shows no sign of life: ${why}`,
-      )
+    if (why !== undefined) lost.push(`projection "${nameOf(status)}" shows no sign of life: ${why}`)
   }
   return lost
 }

@@ -88,6 +88,7 @@ export interface MarkHealth {
   readonly error: string | undefined
 }
 
+/** Of a projection in shards: of that shard of which the worst is to be said, with the least position and the longest lag of all. */
 export interface ProjectionHealth {
   readonly name: string
   readonly version: number

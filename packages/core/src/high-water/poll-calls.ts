@@ -22,6 +22,8 @@ export interface Readers<P> {
   projected(): P | undefined
   /** See `HighWaterRequest.tails`. */
   tails(): readonly TailWish<P>[]
+  /** See `OpenRequest.keyColumns`. */
+  readonly keyColumns?: readonly string[]
 }
 
 export const NO_READERS: Readers<never> = { projected: () => undefined, tails: () => [] }
@@ -54,7 +56,12 @@ export class PollCalls<P> {
 
   async open(waiting: Waiting): Promise<OpenedRun> {
     const { source, checkpoints } = this.#options
-    const opened = await source.open({ signal: this.#signal, waiting })
+    const { keyColumns = [] } = this.#known
+    const opened = await source.open({
+      ...(keyColumns.length === 0 ? {} : { keyColumns }),
+      signal: this.#signal,
+      waiting,
+    })
     const sharesLog = await checkpoints?.sharesLogWith(opened.incarnation, this.#signal)
     return { opened, sharesLog: sharesLog ?? false }
   }

@@ -157,6 +157,23 @@ export class ProjectionSourceError extends TidemarkError {
   }
 }
 
+/** The checkpoints of this projection are those of other shards than the daemon was told. */
+export class ShardsStoredError extends TidemarkError {
+  readonly code = 'TIDEMARK_SHARDS_STORED'
+  readonly projection: string
+  /** @param stored - the slots of the shards that are stored, and `wanted` those that the daemon was told */
+  constructor(projection: string, stored: readonly string[], wanted: readonly string[]) {
+    const told = (shards: readonly string[]): string =>
+      `${shards.length} (slots ${shards.slice(0, 8).join(', ')}${shards.length > 8 ? ', ...' : ''})`
+    super(
+      `projection "${projection}": its stored shards are ${told(stored)}, and this daemon was given ${told(wanted)}; nothing is handled, ` +
+        `since events would be missed or handled twice: give it shards: ${stored.length}, or cut it into another number by ` +
+        'createOperations(...).reshard, and the daemons that were given that number go on by themselves',
+    )
+    this.projection = projection
+  }
+}
+
 /** An event could not be turned into what handlers expect. */
 export class EventMappingError extends TidemarkError {
   readonly code = 'TIDEMARK_EVENT_MAPPING'

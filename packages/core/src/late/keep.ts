@@ -1,5 +1,5 @@
 import type { LateEvent, LateEvents, LateUnit, OpenedLate, PassedAs } from '../ports/late-events.ts'
-import { unitName } from '../ports/unit.ts'
+import { unitName, versionName } from '../ports/unit.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 
@@ -47,9 +47,10 @@ export async function open(
   for (const [projection, missed] of byProjection) {
     const [first, last] = [missed[0], missed.at(-1)]
     if (first === undefined || last === undefined) continue
-    session.telemetry.lateEvents({ projection, events: missed })
+    const series = versionName(first.unit)
+    session.telemetry.lateEvents({ projection: series, events: missed })
     session.tracing.late({
-      projection,
+      projection: series,
       source: source.name,
       events: missed.length,
       firstPosition: first.position,

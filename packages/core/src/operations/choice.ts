@@ -1,6 +1,7 @@
 import { OperationRefusedError } from '../kernel/errors.ts'
 import type { ControlledUnit } from '../ports/control.ts'
-import { type Unit, unitName } from '../ports/unit.ts'
+import { bySlots } from '../ports/slot.ts'
+import { type Unit, unitName, versionName } from '../ports/unit.ts'
 
 interface Wanted {
   readonly projection: string
@@ -9,15 +10,18 @@ interface Wanted {
   readonly source: string | undefined
 }
 
-/** The unit that is meant, of those that there are. Pure. */
+/** The shards of the version that is meant, of the units that there are, the lowest slots first. Pure. */
 export function choose<U extends { readonly unit: Unit }>(
   units: readonly U[],
   { projection, version, source }: Wanted,
-): U {
+): readonly [U, ...U[]] {
   const ofName = units.filter(({ unit }) => unit.projection === projection)
-  const chosen = ofName.filter(({ unit }) => version === undefined || unit.version === version)
-  const [unit] = chosen
-  if (unit !== undefined && chosen.length === 1) return unit
+  const [first, ...others] = ofName
+    .filter(({ unit }) => version === undefined || unit.version === version)
+    .sort((a, b) => bySlots(a.unit.slots, b.unit.slots))
+  if (first !== undefined && others.every(({ unit }) => unit.version === first.unit.version)) {
+    return [first, ...others]
+  }
   if (ofName.length === 0) {
     const names = [...new Set(units.map(({ unit: { projection: name } }) => JSON.stringify(name)))].sort()
     const of = source === undefined ? '' : ` of the source "${source}"`
@@ -31,9 +35,32 @@ export function choose<U extends { readonly unit: Unit }>(
     .join(', ')
   throw new OperationRefusedError(
     projection,
-    version === undefined || chosen.length > 1
+    version === undefined
       ? `it has several units, of the versions ${versions}; say which version is meant`
       : `it has no version ${version}; there is ${versions}`,
+  )
+}
+
+/** Throws where a projection is in shards: this is not done for several at once. */
+export function requireOneShard<U extends { readonly unit: Unit }>(
+  [unit, ...others]: readonly [U, ...U[]],
+  operation: string,
+  instead: string,
+): U {
+  if (others.length === 0) return unit
+  throw new OperationRefusedError(
+    versionName(unit.unit),
+    `it is in ${others.length + 1} shards, and a ${operation} of them at once is not possible yet; ${instead}`,
+  )
+}
+
+/** Throws where a projection that is to be in shards has another version than the first, or several. */
+export function requireOnlyVersion(units: readonly { readonly unit: Unit }[], { projection }: Unit): void {
+  const versions = [...new Set(units.map(({ unit: { version } }) => version))].sort((a, b) => a - b)
+  if (versions.length === 1 && versions[0] === 1) return
+  throw new OperationRefusedError(
+    projection,
+    `it has the versions ${versions.join(', ')}, and versions in shards cannot be switched yet; only a version 1 that is alone is cut`,
   )
 }
 

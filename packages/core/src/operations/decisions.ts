@@ -63,7 +63,7 @@ export interface Target<P> {
 export function toStandAt<P>({ order, position, settled }: Target<P>, asker: Asker): Decide {
   const to = position === undefined ? undefined : order.format(position)
   return (found) => {
-    if (found.desired !== 'paused') throw notPaused(found, 'is moved')
+    requirePaused(found, 'is moved')
     if (found.position === to) return undefined
     if (!isReached(order, position, settled)) {
       const furthest = settled === undefined ? 'nothing is' : `the furthest is ${order.format(settled)}`
@@ -107,7 +107,7 @@ function withMoved<P>(
 export function toBeForgotten(asker: Asker, versions: readonly ControlledUnit[]): Decide {
   return (found) => {
     requireNoneLeft(versions, found)
-    if (found.desired !== 'paused') throw notPaused(found, 'is forgotten')
+    requirePaused(found, 'is forgotten')
     const closing = {
       as: 'discarded',
       who: asker.who,
@@ -117,6 +117,11 @@ export function toBeForgotten(asker: Asker, versions: readonly ControlledUnit[])
   }
 }
 
+/** Throws `OperationRefusedError`. */
+export function requirePaused(found: ControlledUnit, what: string): void {
+  if (found.desired !== 'paused') throw notPaused(found, what)
+}
+
 function notPaused({ unit, position }: ControlledUnit, what: string): OperationRefusedError {
   return new OperationRefusedError(
     unitName(unit),
@@ -124,7 +129,7 @@ function notPaused({ unit, position }: ControlledUnit, what: string): OperationR
   )
 }
 
-function isPending(unit: Unit, { operation, who, why }: PendingRequest): OperationRefusedError {
+export function isPending(unit: Unit, { operation, who, why }: PendingRequest): OperationRefusedError {
   return new OperationRefusedError(
     unitName(unit),
     `a ${operation} is pending, which ${who} has asked for (${why}); wait until it is done, or cancel it`,

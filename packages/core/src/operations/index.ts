@@ -45,6 +45,7 @@ export type {
   AuditRequest,
   MoveRequest,
   OperationRequest,
+  ReshardRequest,
   SkipRequest,
   UnitsRequest,
 } from './requests.ts'

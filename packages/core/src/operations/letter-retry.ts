@@ -55,8 +55,9 @@ async function askForAll(
     const ids: string[] = []
     const units = await control.units({ projection: chosen.projection }, signal)
     // Of a version that is retired or forgotten nobody retries anything.
-    for (const { unit } of units.filter(({ role }) => role !== 'retired')) {
-      const filter = { ...chosen, version: unit.version }
+    const versions = units.filter(({ role }) => role !== 'retired').map(({ unit }) => unit.version)
+    for (const version of new Set(versions)) {
+      const filter = { ...chosen, version }
       let asked: readonly string[]
       let after: string | undefined
       do {

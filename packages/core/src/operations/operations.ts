@@ -1,7 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../kernel/clock.ts'
 import { neverAborted } from '../kernel/deferred.ts'
-import { hasCode, InvalidOptionError, OperationPendingError } from '../kernel/errors.ts'
+import {
+  hasCode,
+  InvalidOptionError,
+  OperationPendingError,
+  UnsupportedByStoreError,
+} from '../kernel/errors.ts'
 import { requireDeadLetters } from '../ports/capabilities.ts'
 import type {
   AnsweredRequest,
@@ -12,14 +17,15 @@ import type {
 } from '../ports/control.ts'
 import type { ListedLate } from '../ports/late-events.ts'
 import { isPosition, laterOf, type PositionOrder } from '../ports/position.ts'
-import { type Unit, unitName } from '../ports/unit.ts'
+import { type Unit, unitKey, unitName, versionName } from '../ports/unit.ts'
 import { answerOf } from './answer.ts'
-import { choose, describeVersions } from './choice.ts'
+import { choose, describeVersions, requireOneShard, requireOnlyVersion } from './choice.ts'
 import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.ts'
 import {
   type Asking,
   type Decide,
   hasSkipped,
+  requirePaused,
   toBe,
   toBeAsked,
   toBeForgotten,
@@ -44,15 +50,18 @@ import {
   type AuditRequest,
   type MoveRequest,
   type OperationRequest,
+  type ReshardRequest,
   type ResolvedRequest,
   resolveAudit,
   resolveMove,
   resolveRequest,
+  resolveReshard,
   resolveSkip,
   resolveUnits,
   type SkipRequest,
   type UnitsRequest,
 } from './requests.ts'
+import { ShardsApart, toBeResharded } from './resharding.ts'
 
 /** What an operation has come to. */
 export interface Outcome {
@@ -60,7 +69,8 @@ export interface Outcome {
   readonly outcome: 'done' | 'already'
   /**
    * The audit entry of what was done. With `already`, none was written for this call: `undefined`, or, of a request to the node
-   * that runs the projection, that of who had asked for it before.
+   * that runs the projection, that of who had asked for it before. Each shard of a projection
+   * has its own: this is that of the last one.
    */
   readonly entry: AuditEntry | undefined
 }
@@ -123,6 +133,15 @@ export interface Operations<P> {
    * same rebuild; asked after it was done, it is another one.
    */
   rebuild(request: OperationRequest): Promise<Outcome>
+  /**
+   * Cuts a projection into another number of shards, in one transaction. Each new shard goes on from where those stand whose slots it
+   * has; those that become one have to stand at one position, so it waits for a moment in which they do: when everything
+   * up to the mark is handled. Rejects with `OperationPendingError` where none comes within `timeoutMs`: ask again when less is
+   * appended. Daemons of the former number then handle nothing, and those of the new one do: start them before, they wait for it.
+   * Rejects with `OperationRefusedError` where dead letters of a shard that is cut are open, or late events are, and where the
+   * projection has several versions.
+   */
+  reshard(request: ReshardRequest): Promise<Outcome>
   /** Withdraws what was asked of the node that runs the projection and is not done yet; whoever waits for it is told. */
   cancel(request: OperationRequest): Promise<Outcome>
   /** Who has done what, when and why: the newest first. */
@@ -207,6 +226,9 @@ class StoreOperations<P> implements Operations<P> {
     const { position, signal } = resolved
     const { name, order } = this.#sourceFor('moveTo')
     if (position !== undefined) requirePosition(order, position)
+    const shards = await this.#shardsOf(resolved)
+    // Before the first of them is moved.
+    if (shards.length > 1) for (const shard of shards) requirePaused(shard, 'is moved')
     const settled = (await this.#options.checkpoints.progress(name, signal))
       .flatMap((stored) => [stored.position, stored.settled])
       .reduce<P | undefined>(
@@ -222,14 +244,31 @@ class StoreOperations<P> implements Operations<P> {
     const { position } = resolved
     requirePosition(order, position)
     requireDeadLetters('skipNext', this.#options.checkpoints)
-    const target = { order, position }
+    let refused: unknown
+    // Of several shards nobody but the node that runs it knows whether it fails there.
+    for (const shard of await this.#shardsOf(resolved)) {
+      try {
+        return await this.#skipIn(shard, resolved, { order, position })
+      } catch (error) {
+        if (!hasCode(error, 'TIDEMARK_OPERATION_REFUSED')) throw error
+        refused ??= error
+      }
+    }
+    throw refused
+  }
+
+  async #skipIn(
+    { unit }: ControlledUnit,
+    request: ResolvedRequest,
+    target: { readonly order: PositionOrder<P>; readonly position: P },
+  ): Promise<Outcome> {
+    const position = target.order.format(target.position)
     try {
-      return await this.#ask({ operation: 'skip', position: order.format(position) }, resolved, (asked) =>
+      return await this.#ask({ operation: 'skip', position }, { ...request, unit }, (asked) =>
         toBeSkipped(asked, target),
       )
     } catch (error) {
       if (!hasCode(error, 'TIDEMARK_OPERATION_REFUSED')) throw error
-      const { unit } = await this.#unitOf(resolved)
       const entries = await this.audit({ projection: unit.projection })
       const entry = entries.find((each) => hasSkipped(each, unit, target))
       if (entry === undefined) throw error
@@ -247,10 +286,15 @@ class StoreOperations<P> implements Operations<P> {
     const resolved = resolveRequest(request)
     const { projection, version, timeoutMs } = resolved
     if (version === undefined) throw new InvalidOptionError('version', 'the version to switch to', version)
-    const { role } = await this.#unitOf(resolved)
+    const instead = 'give what is to take its place another name'
+    const { unit, role } = requireOneShard(await this.#shardsOf(resolved), 'switch', instead)
+    const [live, ...others] = (await this.#units({ projection }, resolved.signal)).filter(
+      (each) => each.role === 'live',
+    )
+    if (live !== undefined) requireOneShard([live, ...others], 'switch', instead)
     if (role === 'live') return { outcome: 'already', entry: undefined }
     try {
-      return await this.#ask({ operation: 'switch' }, resolved)
+      return await this.#ask({ operation: 'switch' }, { ...resolved, unit })
     } catch (error) {
       if (!hasCode(error, 'TIDEMARK_OPERATION_PENDING')) throw error
       const stand = describeVersions(await this.#units({ projection }, resolved.signal))
@@ -277,7 +321,40 @@ class StoreOperations<P> implements Operations<P> {
   }
 
   async rebuild(request: OperationRequest): Promise<Outcome> {
-    return await this.#ask({ operation: 'rebuild' }, resolveRequest(request))
+    const resolved = resolveRequest(request)
+    const { unit } = requireOneShard(
+      await this.#shardsOf(resolved),
+      'rebuild',
+      'pause it, empty what it has written, move it to before the first event (moveTo), and resume it',
+    )
+    return await this.#ask({ operation: 'rebuild' }, { ...resolved, unit })
+  }
+
+  async reshard(request: ReshardRequest): Promise<Outcome> {
+    const resolved = resolveReshard(request)
+    const { shards, timeoutMs, signal } = resolved
+    const { control, checkpoints } = this.#options
+    const { reshard } = control
+    if (reshard === undefined) throw cannotReshard(checkpoints.name)
+    const untilMs = systemClock.nowMs() + timeoutMs
+    const [{ unit }] = await this.#shardsOf(resolved)
+    requireOnlyVersion(await this.#units({ projection: unit.projection }, signal), unit)
+    for (;;) {
+      try {
+        const leftMs = Math.max(1, untilMs - systemClock.nowMs())
+        const limits = { timeoutMs: leftMs, signal }
+        const entries = await reshard.call(control, unit, toBeResharded(shards, resolved), limits)
+        const entry = entries.at(-1)
+        return { outcome: entry === undefined ? 'already' : 'done', entry }
+      } catch (error) {
+        if (!(error instanceof ShardsApart)) throw error
+        if (systemClock.nowMs() >= untilMs) {
+          throw new OperationPendingError(versionName(unit), 'reshard', timeoutMs, `: ${error.message}`)
+        }
+      }
+      await systemClock.sleep(LOOK_EVERY_MS, signal)
+      signal.throwIfAborted()
+    }
   }
 
   async cancel(request: OperationRequest): Promise<Outcome> {
@@ -291,26 +368,32 @@ class StoreOperations<P> implements Operations<P> {
     return await control.audit(filter, neverAborted())
   }
 
+  /** One shard after another, each in a transaction of its own; asked again, it is done for those that are left. */
   async #change(request: ResolvedRequest, decide: Decide): Promise<Outcome> {
-    const { unit } = await this.#unitOf(request)
-    let isGone = false
-    const entry = await this.#options.control.change(
-      unit,
-      (found) => {
-        isGone = found === undefined
-        return found && decide(found)
-      },
-      request,
-    )
-    // Somebody has forgotten it since it was looked up.
-    if (isGone) return await this.#change(request, decide)
-    return { outcome: entry === undefined ? 'already' : 'done', entry }
+    const untilMs = systemClock.nowMs() + request.timeoutMs
+    let last: AuditEntry | undefined
+    for (const [index, { unit }] of (await this.#shardsOf(request)).entries()) {
+      let isGone = false
+      const timeoutMs = index === 0 ? request.timeoutMs : Math.max(1, untilMs - systemClock.nowMs())
+      const entry = await this.#options.control.change(
+        unit,
+        (found) => {
+          isGone = found === undefined
+          return found && decide(found)
+        },
+        { ...request, timeoutMs },
+      )
+      // Somebody has forgotten it since it was looked up.
+      if (isGone) return await this.#change(request, decide)
+      last = entry ?? last
+    }
+    return { outcome: last === undefined ? 'already' : 'done', entry: last }
   }
 
   /** What only a node can do: it is asked, and its audit entry is waited for. */
   async #ask(
     wanted: Pick<UnitRequest, 'operation' | 'position'>,
-    request: ResolvedRequest,
+    request: ResolvedRequest & Pick<ControlledUnit, 'unit'>,
     decide: (
       asked: UnitRequest,
       seen: AnsweredRequest | undefined,
@@ -319,7 +402,9 @@ class StoreOperations<P> implements Operations<P> {
     const { control } = this.#options
     const { who, why, timeoutMs, signal } = request
     const sinceMs = systemClock.nowMs()
-    const { unit, answered } = await this.#unitOf(request)
+    const shards = await this.#shardsOf(request)
+    const { unit, answered } =
+      shards.find((shard) => unitKey(shard.unit) === unitKey(request.unit)) ?? shards[0]
     const asking = decide({ id: randomUUID(), ...wanted, who, why }, answered)
     let asked: Asking | undefined
     await control.change(
@@ -347,8 +432,12 @@ class StoreOperations<P> implements Operations<P> {
     return !units.some(isIt) && entries.find(isIt)?.operation === 'forget'
   }
 
-  /** Throws `OperationRefusedError`, which says what there is, where it is not one. */
-  async #unitOf({ projection, version, signal }: ResolvedRequest): Promise<ControlledUnit> {
+  /** Of one version. Throws `OperationRefusedError`, which says what there is, where it is not one. */
+  async #shardsOf({
+    projection,
+    version,
+    signal,
+  }: ResolvedRequest): Promise<readonly [ControlledUnit, ...ControlledUnit[]]> {
     const units = await this.#units({}, signal)
     return choose(units, { projection, version, source: this.#options.source?.name })
   }
@@ -360,6 +449,18 @@ class StoreOperations<P> implements Operations<P> {
       signal,
     )
   }
+}
+
+const LOOK_EVERY_MS = 50
+
+function cannotReshard(store: string): UnsupportedByStoreError {
+  return new UnsupportedByStoreError(
+    'checkpoints',
+    store,
+    'control.reshard',
+    'the checkpoints of all shards are replaced there in one transaction',
+    'keep the checkpoints in postgresCheckpoints',
+  )
 }
 
 function requirePosition<P>(order: PositionOrder<P>, position: P): void {

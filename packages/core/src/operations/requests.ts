@@ -2,6 +2,7 @@ import { neverAborted } from '../kernel/deferred.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
+import { SLOTS } from '../ports/slot.ts'
 
 /** What every operation that changes something is told. */
 export interface OperationRequest {
@@ -37,6 +38,11 @@ export interface OperationRequest {
 export interface MoveRequest<P> extends OperationRequest {
   /** The last position that counts as processed; the event after it is the next one. `undefined`: before the first event. */
   readonly position: P | undefined
+}
+
+export interface ReshardRequest extends OperationRequest {
+  /** How many shards there are to be. From 1 to 1,024. */
+  readonly shards: number
 }
 
 export interface SkipRequest<P> extends OperationRequest {
@@ -89,6 +95,7 @@ const POSITION_REQUEST: Readonly<Record<keyof MoveRequest<unknown> | keyof SkipR
   ...OPERATION_REQUEST,
   position: true,
 }
+const RESHARD_REQUEST: Readonly<Record<keyof ReshardRequest, true>> = { ...OPERATION_REQUEST, shards: true }
 const UNITS_REQUEST: Readonly<Record<keyof UnitsRequest, true>> = { projection: true }
 const AUDIT_REQUEST: Readonly<Record<keyof AuditRequest, true>> = {
   projection: true,
@@ -119,6 +126,14 @@ export function resolveMove<P>(
     throw new InvalidOptionError('position', 'a position, or undefined for before the first event', 'nothing')
   }
   return { ...checked(request), position: request.position }
+}
+
+export function resolveReshard(request: ReshardRequest): ResolvedRequest & { readonly shards: number } {
+  requireKnownOptions(request, RESHARD_REQUEST)
+  const { shards } = request
+  requireInteger('shards', shards, 1)
+  if (shards > SLOTS) throw new InvalidOptionError('shards', `at most ${SLOTS}`, shards)
+  return { ...checked(request), shards }
 }
 
 export function resolveSkip<P>(request: SkipRequest<P>): ResolvedRequest & { readonly position: P } {

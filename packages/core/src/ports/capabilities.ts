@@ -92,6 +92,16 @@ export function requireRoles(option: string, store: OperatedStore): void {
   )
 }
 
+/** Throws `UnsupportedByStoreError` where a projection is in shards and the store does not keep apart what they have. */
+export function requireShards(option: string, store: OperatedStore): void {
+  requireControl(
+    option,
+    store,
+    'which shards a projection has is kept there, and made in one transaction',
+    'keep the checkpoints in postgresCheckpoints, or leave shards out',
+  )
+}
+
 /** Throws `UnsupportedByStoreError` where replays have a policy of their own and nobody knows what is a replay. */
 export function requireReplays(option: string, store: OperatedStore): void {
   requireControl(

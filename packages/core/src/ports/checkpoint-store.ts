@@ -15,7 +15,7 @@ import type {
   VersionProgress,
 } from './stored-unit.ts'
 import type { Tenure, Tenures } from './tenures.ts'
-import type { Unit } from './unit.ts'
+import type { SlotRange, Unit } from './unit.ts'
 
 /**
  * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source. What not
@@ -37,6 +37,9 @@ export interface CheckpointStore<Tx> {
    * make one. In a store with `control`, a new row is `live` where there is no other version of its projection, and `beside`
    * where there is one, whoever else opens at the same time. Rejects with `ProjectionSourceError` when the checkpoint is one
    * of another source.
+   *
+   * In a store with `control` the units of a version never have a slot in common. The first of its units that is opened makes the
+   * rows of all its shards (`FirstStart.shards`), at once. Where others are stored than those, it rejects with `ShardsStoredError`.
    */
   open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint>
   /** The unit's checkpoint as it is stored; `undefined` where there is none. Writes nothing. */
@@ -56,14 +59,14 @@ export interface CheckpointStore<Tx> {
   /** What is remembered of this source, to resume from. */
   progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]>
   /**
-   * Where a version of a projection stands; the live one where `version` is `undefined`. It is asked again and again while
-   * somebody waits for it, so it is left out by stores that know no cheaper way than `read` and `control.units`. Writes nothing.
+   * Where the units of a version of a projection stand; of the live one where `version` is `undefined`. It is asked again and again
+   * while somebody waits for it, so it is left out by stores that know no cheaper way than `read` and `control.units`. Writes nothing.
    */
   progressOf?(
     projection: string,
     version: number | undefined,
     signal: AbortSignal,
-  ): Promise<VersionProgress | undefined>
+  ): Promise<readonly VersionProgress[]>
   /**
    * Whether progress and the events of that incarnation are in one log, so that a crash or failover keeps both or loses
    * both. If `false`, the mark waits until events are durable.
@@ -118,6 +121,8 @@ export interface FirstStart {
   readonly source: string
   /** The source's head then: what a mark skips below it is a `historical_gap`. */
   readonly head: string | undefined
+  /** All shards of the version, of which the unit is one: each slot is in one of them. @default the unit alone, which has every slot */
+  readonly shards?: readonly SlotRange[]
 }
 
 export interface AdvanceRequest {

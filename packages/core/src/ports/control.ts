@@ -1,7 +1,7 @@
 import type { LetterClosing, NewDeadLetter } from './dead-letters.ts'
 import type { Evidence } from './event-source.ts'
 import type { Effects, Role, StoredUnit, UnitFilter } from './stored-unit.ts'
-import type { Unit } from './unit.ts'
+import type { SlotRange, Unit } from './unit.ts'
 
 /** What an operator wants of a unit. */
 export type DesiredState = 'running' | 'paused'
@@ -69,7 +69,7 @@ export interface ControlFilter extends UnitFilter {
 }
 
 /**
- * What operators do to a unit. `cancel`: a request was withdrawn. `reprocess`, `discard_late_events`: late events of it were
+ * What operators do to a unit. `cancel`: a request was withdrawn. `reshard`: it was made of others. `reprocess`, `discard_late_events`: late events of it were
  * asked for, or are not wanted.
  */
 export type OperationName =
@@ -79,6 +79,7 @@ export type OperationName =
   | 'retire'
   | 'forget'
   | 'cancel'
+  | 'reshard'
   | 'reprocess'
   | 'discard_late_events'
   | RequestName
@@ -121,6 +122,23 @@ export type Fulfilment =
       readonly closes?: ClosedLetters
     }
   | { readonly refused: string }
+
+/** A version of a projection in other shards: in place of those that are not among `slots`, others are made. */
+export interface Resharding {
+  readonly who: string
+  readonly why: string
+  /** Of all shards that there are afterwards. */
+  readonly slots: readonly SlotRange[]
+  readonly made: readonly MadeShard[]
+}
+
+/** A shard that is made. */
+export interface MadeShard {
+  readonly slots: SlotRange
+  /** What else a row has comes from that of these slots. */
+  readonly heirOf: SlotRange
+  readonly to: OperatedState
+}
 
 /** What an operation has found of a unit, or left of it. */
 export interface AuditedState extends OperatedState {
@@ -201,6 +219,17 @@ export interface OperatorControl {
     decide: (found: ControlledUnit | undefined) => UnitChange | undefined,
     limits: ChangeLimits,
   ): Promise<AuditEntry | undefined>
+  /**
+   * Replaces units of a version by others, with an audit entry for each that is made: all of it, or nothing. `decide` is given all
+   * units as they stand, the lowest slots first, and nothing else changes them until the change is stored; with `undefined` nothing is
+   * changed. The open dead letters of a unit become those of the one that has all its slots; rejects with `OperationRefusedError`
+   * where there is none, or where a late event is open. Waits for each batch at hand, as `change`.
+   */
+  reshard?(
+    version: Pick<Unit, 'projection' | 'version'>,
+    decide: (found: readonly ControlledUnit[]) => Resharding | undefined,
+    limits: ChangeLimits,
+  ): Promise<readonly AuditEntry[]>
   /** The newest first. */
   audit(filter: AuditFilter, signal: AbortSignal): Promise<readonly AuditEntry[]>
 }

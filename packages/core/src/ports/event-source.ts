@@ -1,5 +1,5 @@
 import type { PositionOrder } from './position.ts'
-import type { Unit } from './unit.ts'
+import type { SlotRange, Unit } from './unit.ts'
 
 /**
  * The port that an adapter implements: one event store, read in its global order.
@@ -13,6 +13,8 @@ export interface EventSource<P, E> {
   readonly order: PositionOrder<P>
   /** Whether `LoadRequest.eventTypes` is honoured. */
   readonly filtersByType: boolean
+  /** Whether `LoadRequest.slots` is honoured, and `OpenRequest.keyColumns` are checked. @default false */
+  readonly filtersBySlot?: boolean
   /** Whether a mark may pass positions without proof: then a checkpoint store has to count them. @default false */
   readonly passesUnproven?: boolean
   /** For how long positions that a mark has passed without proof are looked at again. Beside `passesUnproven`, with `findIn`. */
@@ -73,6 +75,8 @@ export interface WakeUp<P> {
 }
 
 export interface OpenRequest {
+  /** The columns of `LoadRequest.slots` to come: values of one key have to have one text, for ever. */
+  readonly keyColumns?: readonly string[]
   /** Fires when nobody waits for the answer any more: the call rejects at once. */
   readonly signal: AbortSignal
   /** As in `HighWaterRequest`. */
@@ -130,6 +134,12 @@ export interface TailWish<P> {
   readonly after: P
   /** As in `LoadRequest`. */
   readonly eventTypes: readonly string[] | undefined
+}
+
+/** The events that have one of these slots, by a column: see `slotOf`. */
+export interface KeySlots extends SlotRange {
+  /** The column with the key. */
+  readonly column: string
 }
 
 /** What a poll waits for: a connection of a pool, or the store's answer. */
@@ -222,6 +232,8 @@ export interface LoadRequest<P> {
   readonly mostBytes?: number
   /** Only events of these types, where given. */
   readonly eventTypes: readonly string[] | undefined
+  /** Only events of these slots, where given. */
+  readonly slots?: KeySlots
   /** The poll behind `upTo`. */
   readonly evidence: Evidence<P>
   /**

@@ -73,7 +73,7 @@ export interface StoredUnit extends Checkpoint {
   readonly source: string
 }
 
-/** Where one version of a projection stands, for its readers. */
+/** Where a unit stands, for the readers of its projection. */
 export interface VersionProgress extends Omit<StoredUnit, 'skipped'> {
   readonly role: Role
 }

@@ -19,9 +19,22 @@ export function wholeUnit(projection: string, version = 1): Unit {
   return { projection, version, slots: ALL_SLOTS }
 }
 
-/** What people are told of a unit, and the `projection_name` of its metrics: `orders`, and `orders@2` of its version 2. */
-export function unitName({ projection, version }: Pick<Unit, 'projection' | 'version'>): string {
+/** The `projection_name` of the metrics of a version, whatever its shards: `orders`, and `orders@2` of its version 2. */
+export function versionName({ projection, version }: Pick<Unit, 'projection' | 'version'>): string {
   return version === 1 ? projection : `${projection}@${version}`
+}
+
+/** What people are told of a unit: the name of its version, and of a shard its slots too: `orders[256-511]`. */
+export function unitName(unit: Pick<Unit, 'projection' | 'version'> & Partial<Pick<Unit, 'slots'>>): string {
+  const { slots } = unit
+  return slots === undefined || isWhole(slots)
+    ? versionName(unit)
+    : `${versionName(unit)}[${slots.from}-${slots.to}]`
+}
+
+/** Whether it is no shard among others. */
+export function isWhole({ from, to }: SlotRange): boolean {
+  return from === ALL_SLOTS.from && to === ALL_SLOTS.to
 }
 
 /** One text for each unit, to find it by. */

@@ -1,6 +1,7 @@
 import { WaitFailedError } from '../kernel/errors.ts'
+import { isReached } from '../ports/position.ts'
 import type { Role, VersionProgress } from '../ports/stored-unit.ts'
-import { unitName, wholeUnit } from '../ports/unit.ts'
+import { versionName, wholeUnit } from '../ports/unit.ts'
 import type { ResolvedProgressReaderOptions } from './options.ts'
 
 /** A projection, and the version of it that is meant; `undefined`: the live one. */
@@ -11,7 +12,7 @@ export interface WhichProjection {
 
 /** What is stored of a projection; `undefined` where it has no checkpoint. */
 export interface StoredPosition<P> {
-  /** `undefined`: nothing processed yet. */
+  /** Of several shards the least; `undefined`: nothing processed yet, or not by each. */
   readonly position: P | undefined
   readonly role: Role
 }
@@ -22,29 +23,36 @@ export async function readPosition<P>(
   which: WhichProjection,
   signal: AbortSignal,
 ): Promise<StoredPosition<P> | undefined> {
-  const stored = await storedUnit(checkpoints, which, signal)
-  if (stored === undefined) return undefined
-  if (stored.source !== source.name) {
+  const shards = await storedUnits(checkpoints, which, signal)
+  const [first] = shards
+  if (first === undefined) return undefined
+  const ofAnother = shards.find((shard) => shard.source !== source.name)
+  if (ofAnother !== undefined) {
     throw new WaitFailedError(
-      `projection "${unitName(stored.unit)}" has a checkpoint of the source "${stored.source}", and this reader is of "${source.name}": ` +
+      `projection "${versionName(ofAnother.unit)}" has a checkpoint of the source "${ofAnother.source}", and this reader is of "${source.name}": ` +
         'give it the source of the daemon, or the name of another projection',
     )
   }
-  const { position, role } = stored
-  return { position: position === undefined ? undefined : source.order.parse(position), role }
+  const { order } = source
+  const position = shards
+    .map((shard) => (shard.position === undefined ? undefined : order.parse(shard.position)))
+    .reduce((least, next) => (isReached(order, least, next) ? least : next))
+  return { position, role: first.role }
 }
 
-/** A store without `control` has one version of each, and that is live. */
-async function storedUnit(
+/** A store without `control` has one version of each, and that is live, in one shard. */
+async function storedUnits(
   checkpoints: ResolvedProgressReaderOptions<unknown>['checkpoints'],
   { projection, version }: WhichProjection,
   signal: AbortSignal,
-): Promise<VersionProgress | undefined> {
+): Promise<readonly VersionProgress[]> {
   if (checkpoints.progressOf !== undefined) return await checkpoints.progressOf(projection, version, signal)
   if (checkpoints.control === undefined) {
     const stored = await checkpoints.read(wholeUnit(projection, version), signal)
-    return stored && { ...stored, role: 'live' }
+    return stored === undefined ? [] : [{ ...stored, role: 'live' }]
   }
   const units = await checkpoints.control.units({ projection }, signal)
-  return units.find(({ unit, role }) => (version === undefined ? role === 'live' : unit.version === version))
+  return units.filter(({ unit, role }) =>
+    version === undefined ? role === 'live' : unit.version === version,
+  )
 }

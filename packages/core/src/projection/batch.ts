@@ -68,7 +68,7 @@ export async function handleBatch<P, E, Tx, Moved>(
     const { firstMs } = appendSpan(page)
     const parked = countOf(handing?.passed ?? [])
     session.telemetry.batchProcessed({
-      projection: projection.name,
+      projection: projection.series,
       // Those whose effects are not to come about now are handled too: nothing is to be done.
       events: page.events.length - parked,
       durationMs: now - startedMs,
@@ -80,7 +80,7 @@ export async function handleBatch<P, E, Tx, Moved>(
   }
   try {
     return await session.tracing.batch(
-      { ...batch, projection: projection.name, events: page.events },
+      { ...batch, projection: projection.series, events: page.events },
       advance,
     )
   } catch (error) {

@@ -5,12 +5,11 @@ import { type Burial, letterOf } from '../failures/letter.ts'
 import { DeadLetterNotWrittenError } from '../kernel/errors.ts'
 import type { AdvanceWork, CheckpointStore, CrossedRun, LockedUnit } from '../ports/checkpoint-store.ts'
 import type { PositionOrder } from '../ports/position.ts'
-import type { Effects } from '../ports/stored-unit.ts'
-import type { Unit } from '../ports/unit.ts'
 import { isToTakeEffect } from '../rebuild/effects.ts'
+import type { ResolvedProjection } from './projection.ts'
 
 export interface BurialParts<P, Tx> {
-  readonly projection: { readonly name: string; readonly unit: Unit; readonly effects: Effects }
+  readonly projection: Pick<ResolvedProjection<never, Tx>, 'name' | 'series' | 'unit' | 'effects'>
   readonly source: { readonly name: string; readonly order: PositionOrder<P> }
   readonly checkpoints: Pick<CheckpointStore<Tx>, 'deadLetters'>
 }

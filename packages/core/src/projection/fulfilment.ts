@@ -194,7 +194,7 @@ export class Fulfilments<P, E, Tx> {
   #count({ events, through }: ReadPage<P, E>): void {
     const { projection, source, session } = this.#parts
     session.telemetry.batchProcessed({
-      projection: projection.name,
+      projection: projection.series,
       events: events.length,
       durationMs: 0,
       through: source.order.format(through),

@@ -189,7 +189,7 @@ export class LateBatches<P, E, Tx> {
     const { projection, session, logger, clock } = this.#parts
     if (stage === 'map' || stage === 'handle')
       session.telemetry.handlerFailed({
-        projection: projection.name,
+        projection: projection.series,
         action: 'retry',
         error,
         stage,

@@ -1,7 +1,8 @@
 import type { KeyOf } from '../failures/keys.ts'
 import type { Decide, OnFailure } from '../failures/on-failure.ts'
 import type { Effects } from '../ports/stored-unit.ts'
-import type { Unit } from '../ports/unit.ts'
+import type { SlotRange, Unit } from '../ports/unit.ts'
+import type { Part } from '../reading/part.ts'
 import type { ReplayPolicy } from './commands.ts'
 
 /**
@@ -142,14 +143,39 @@ export interface Projection<E, Tx, Type extends string = string> {
   readonly onLateEvent?: (events: readonly E[], context: HandlerContext<Tx>) => Promise<void> | void
   /**
    * What events that belong together have in common, as the id of an order: a text of 1 to 1,000 characters. Needed by
-   * `'park_key'`, and read in each batch then, with one statement more that looks which keys are parked. Keep it for as long as
+   * `'park_key'`, and read in each batch then, with one statement more that looks which keys are parked. With `shards` and no
+   * `shardBy` it says to which shard an event belongs; an event without a key then stops every shard. Keep it for as long as
    * dead letters of keys are open, whatever `onFailure` is: without it their later events are handled before them. If it throws,
    * or returns something else, or several keys for events that share a position, that is a failure of the handler; with
    * `'park_key'` it pauses.
-   * - Change it when: `onFailure` is or may return `'park_key'`.
+   * - Change it when: `onFailure` is or may return `'park_key'`, or `shards` is more than 1 and no column has the key.
    * @default none: no event is parked
    */
   readonly keyOf?: (event: E) => string
+  /**
+   * Cuts the projection into that many shards, each with a checkpoint, transactions and failures of its own, so that several batches
+   * of it are handled at once: in this process, and in others that run the same projection. An event belongs to a shard by the hash
+   * of its key, so events of one key are handled in their order, one after another; between keys there is no order. The key is the
+   * column that `shardBy` names, or else what `keyOf` returns. It holds for a projection that has no checkpoint yet: another number
+   * than the stored one is refused (`ShardsStoredError`). Needs a checkpoint store with `control`, and a source that proves what it passes; goes
+   * without `version`, `reset` and `onSwitch`. From 1 to 1,024.
+   * - Raising it: more batches at once, each with a connection; a projection whose handler waits is that much faster, until the
+   *   connections or the server are used up.
+   * - Lowering it: fewer connections, and fewer transactions for the same events.
+   * - Change it when: one batch after another is too slow, the events have a key, and their order matters within it alone.
+   * @unit shards
+   * @default 1
+   */
+  readonly shards?: number
+  /**
+   * The column of the source's table that has the key of an event, for `shards`: of type `text`, `varchar`, `uuid`, `smallint`,
+   * `integer` or `bigint`. The server compares it, so that a shard reads its own events alone. Events without a key (NULL) are the
+   * first shard's. Where `keyOf` is given too, events of one such key need to have one value here. Never change it for a
+   * projection in shards: events would be missed or handled twice.
+   * - Change it when: `shards` is more than 1, and a column has what the order of events depends on, as the id of their stream.
+   * @default none: with `keyOf`, each shard reads every event and leaves out what is not its own
+   */
+  readonly shardBy?: string
   /**
    * Clears what the handler has written, for a rebuild in place (`operations.rebuild`): the tables are emptied and the
    * checkpoint begins anew in one transaction, through `tx`. Do not end the transaction. What it throws rolls that back, and ends
@@ -222,10 +248,18 @@ export interface HandlerContext<Tx> {
   readonly signal: AbortSignal
 }
 
+/** A projection, or one shard of it (`inShards`). */
 export interface ResolvedProjection<E, Tx> {
   /** What people are told of it: see `unitName`. */
   readonly name: string
+  /** The `projection_name` of its metrics, which all shards share: see `versionName`. */
+  readonly series: string
   readonly unit: Unit
+  /** Those of the whole projection. */
+  readonly shards: readonly SlotRange[]
+  readonly shardBy: string | undefined
+  /** Which events are its own; `undefined` where it is no shard among others. */
+  readonly part: Part<E> | undefined
   readonly handle: Projection<E, Tx>['handle']
   readonly eventTypes: readonly string[] | undefined
   readonly batchSize: number

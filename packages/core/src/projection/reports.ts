@@ -11,7 +11,7 @@ import type { TelemetrySession } from '../telemetry/session.ts'
 import type { Report, RetryFailure } from './commands.ts'
 
 interface Reporting<P> {
-  readonly projection: { readonly name: string; readonly maySkip: boolean }
+  readonly projection: { readonly name: string; readonly series: string; readonly maySkip: boolean }
   readonly source: { readonly order: PositionOrder<P> }
   readonly session: Pick<TelemetrySession<P, never>, 'telemetry'>
   readonly logger: Logger
@@ -46,13 +46,13 @@ export class ProjectionReports<P> {
 
   tell(report: Report<P>): void {
     const { projection, session, logger } = this.#parts
-    const { name } = projection
+    const { name, series } = projection
     if (report.kind === 'state') {
-      session.telemetry.projectionStateChanged({ projection: name, state: report.state })
+      session.telemetry.projectionStateChanged({ projection: series, state: report.state })
     } else if (report.kind === 'paused_by') {
       logger.warn(`tidemark: ${new ProjectionPausedError(name, report.decision).message}`)
     } else if (report.kind === 'resumed') logger.info(`tidemark: projection "${name}" is resumed`)
-    else if (report.kind === 'conflict') session.telemetry.checkpointConflict({ projection: name })
+    else if (report.kind === 'conflict') session.telemetry.checkpointConflict({ projection: series })
     else if (report.kind === 'buried') this.#tellBurial(report.burial)
     else if (report.kind === 'parked') this.#tellParked(report.events)
     else if (report.kind === 'retry_failed') this.#tellRetry(report.failure)
@@ -64,13 +64,13 @@ export class ProjectionReports<P> {
   #tellFailure(report: Extract<Report<P>, { readonly kind: 'failed' }>): void {
     const { state, isNews, isFound, failure, error, checkpoint } = report
     const { projection, source, session, logger, clock } = this.#parts
-    const { name } = projection
+    const { name, series } = projection
     const { stage, attempt, batch } = failure
     if (stage === 'read' || stage === 'commit') {
-      session.telemetry.storeFailed({ projection: name, stage, error })
+      session.telemetry.storeFailed({ projection: series, stage, error })
     } else {
       session.telemetry.handlerFailed({
-        projection: name,
+        projection: series,
         action: ACTION[state],
         error,
         stage,
@@ -134,7 +134,7 @@ export class ProjectionReports<P> {
     const { projection, session, logger, clock } = this.#parts
     const { stage, error, batch, tries: attempt } = burial
     session.telemetry.handlerFailed({
-      projection: projection.name,
+      projection: projection.series,
       action: 'skip',
       error,
       stage,

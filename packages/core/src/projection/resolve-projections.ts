@@ -4,11 +4,12 @@ import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
 import type { EventSource } from '../ports/event-source.ts'
-import { unitName, wholeUnit } from '../ports/unit.ts'
+import { unitName, versionName, wholeUnit } from '../ports/unit.ts'
 import { MOST_EVENTS } from '../reading/page-size.ts'
 import { pacedBatchSize } from '../rebuild/pace.ts'
 import type { ReplayPolicy } from './commands.ts'
 import type { Projection, ReplayOptions, ResolvedProjection } from './projection.ts'
+import { type PartedSource, requireOneVersion, resolveShards } from './shards.ts'
 
 /**
  * batchSize: the most; see `reading/page-size.ts`. attempts: some 3 s with the waits of
@@ -37,6 +38,8 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   replay: true,
   onLateEvent: true,
   keyOf: true,
+  shards: true,
+  shardBy: true,
   reset: true,
   onSwitch: true,
 }
@@ -44,7 +47,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
 /** Of an integer in Postgres. */
 const LARGEST_VERSION = 2_147_483_647
 
-type TypedSource = Pick<EventSource<unknown, unknown>, 'filtersByType' | 'placeholderTypes'>
+type TypedSource = Pick<EventSource<unknown, unknown>, 'filtersByType' | 'placeholderTypes'> & PartedSource
 
 export function resolveProjections<E, Tx>(
   projections: readonly Projection<E, Tx>[],
@@ -54,7 +57,7 @@ export function resolveProjections<E, Tx>(
     throw new InvalidOptionError('projections', 'at least one projection', projections)
   }
   const names = new Set<string>()
-  return projections.map((projection, index) => {
+  const all = projections.map((projection, index) => {
     const resolved = resolveProjection(projection, `projections[${index}]`, source)
     if (names.has(resolved.name)) {
       throw new InvalidOptionError(
@@ -66,13 +69,16 @@ export function resolveProjections<E, Tx>(
     names.add(resolved.name)
     return resolved
   })
+  requireOneVersion(all)
+  return all
 }
 
 function resolveProjection<E, Tx>(
   projection: Projection<E, Tx>,
   option: string,
-  { filtersByType, placeholderTypes = [] }: TypedSource,
+  source: TypedSource,
 ): ResolvedProjection<E, Tx> {
+  const { filtersByType, placeholderTypes = [] } = source
   if (typeof projection !== 'object' || projection === null) {
     throw new InvalidOptionError(option, 'a projection', projection)
   }
@@ -92,6 +98,8 @@ function resolveProjection<E, Tx>(
     replay,
     onLateEvent,
     keyOf,
+    shards,
+    shardBy,
     reset,
     onSwitch,
   } = projection
@@ -147,11 +155,27 @@ function resolveProjection<E, Tx>(
   if (onFailure === 'park_key' && keyOf === undefined) {
     throw new InvalidOptionError(`${option}.keyOf`, "a function, since onFailure is 'park_key'", keyOf)
   }
+  const ranges = resolveShards(
+    {
+      ...(shards === undefined ? {} : { shards }),
+      ...(shardBy === undefined ? {} : { shardBy }),
+      ...(keyOf === undefined ? {} : { keyOf }),
+      ...(reset === undefined ? {} : { reset }),
+      ...(onSwitch === undefined ? {} : { onSwitch }),
+      version,
+    },
+    option,
+    source,
+  )
   const decide = decideBy(onFailure, `${option}.onFailure`, keyOf?.bind(projection))
   const unit = wholeUnit(name, version)
   return Object.freeze({
     name: unitName(unit),
+    series: versionName(unit),
     unit,
+    shards: ranges,
+    shardBy,
+    part: undefined,
     handle: handle.bind(projection),
     eventTypes,
     batchSize,

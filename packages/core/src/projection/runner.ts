@@ -134,11 +134,12 @@ export class ProjectionRunner<P, E, Tx> {
     return incarnation === cursorIncarnation ? cursor : undefined
   }
 
-  /** From where it reads on; `undefined`: it does not. */
+  /** From where it reads on; `undefined`: it does not. What only its source can tell of events comes along with no poll. */
   get tail(): TailWish<P> | undefined {
     const { agent, projection } = this.#parts
     const after = readsAfter(this.#standing, agent.reading)
-    return after === undefined ? undefined : { after, eventTypes: projection.eventTypes }
+    const isTold = projection.part !== undefined && 'slots' in projection.part
+    return after === undefined || isTold ? undefined : { after, eventTypes: projection.eventTypes }
   }
 
   /** Somebody waits for it: where another process moves the checkpoint, it is looked at sooner. */

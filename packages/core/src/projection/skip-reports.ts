@@ -13,19 +13,19 @@ export interface SkipReporting<P, E> {
 /** Tells of the runs that one advance has crossed: a count, a span each, and a warning where events may be lost. */
 export function reportSkips<P, E>(
   { source, session, logger }: SkipReporting<P, E>,
-  projection: string,
+  { name, series }: { readonly name: string; readonly series: string },
   { crossed, skipped }: Advanced,
   page: ReadPage<P, E> | undefined,
 ): void {
   if (crossed.length === 0) return
-  session.telemetry.skipped({ projection, crossed, totals: skipped })
+  session.telemetry.skipped({ projection: series, crossed, totals: skipped })
   const isDense = source.order.distance !== undefined
   const eventAt = new Map(
     page?.positions.map((position, i) => [source.order.format(position), page.events[i]]),
   )
   for (const run of crossed) {
     session.tracing.skipped({
-      projection,
+      projection: series,
       run,
       // Of what the projection gives up itself it is the events that are counted.
       isCounted: isDense || run.reason === 'apply_error',
@@ -44,7 +44,7 @@ export function reportSkips<P, E>(
       : `events committed there during the next ${lateEventWindowMs / 1_000} s are kept for it as late events; what comes after ` +
         'that is lost to it'
   logger.warn(
-    `tidemark: projection "${projection}" skipped ${count === 1n ? '1 position' : `${count} positions`} without proof, ` +
+    `tidemark: projection "${name}" skipped ${count === 1n ? '1 position' : `${count} positions`} without proof, ` +
       `the first after ${first.stored}; ${later}`,
   )
 }

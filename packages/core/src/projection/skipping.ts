@@ -55,6 +55,6 @@ export function tellSkip<P, E, Tx>(
 ): Burial | undefined {
   if (skip === undefined || 'refused' in skip) return undefined
   const crossed = [passedRun(skip.burial)]
-  reportSkips(parts, parts.projection.name, { position, skipped, crossed }, undefined)
+  reportSkips(parts, parts.projection, { position, skipped, crossed }, undefined)
   return skip.burial
 }

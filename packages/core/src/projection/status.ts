@@ -2,7 +2,9 @@ import type { ProjectionFailure } from '../failures/classify.ts'
 import { errorJson, withJson } from '../kernel/json.ts'
 import type { Decision, PendingRequest } from '../ports/control.ts'
 import type { PositionOrder } from '../ports/position.ts'
+import { bySlots } from '../ports/slot.ts'
 import type { Role, SkipTotals } from '../ports/stored-unit.ts'
+import type { SlotRange } from '../ports/unit.ts'
 
 /**
  * The states a projection can be in.
@@ -71,6 +73,10 @@ export interface ReplayStatus<P> {
   readonly secondsLeft: number | undefined
 }
 
+/**
+ * Where a projection stands. One in shards is as its shards are: its position is the least of theirs, its lags are the longest, its
+ * events all of theirs; its state, with `error` and `failure`, is that of the shard that needs looking at most.
+ */
 export interface ProjectionStatus<P> {
   readonly name: string
   readonly version: number
@@ -106,6 +112,36 @@ export interface ProjectionStatus<P> {
   readonly error: unknown
   /** Where `error` came from and what to do about it; `undefined` while nothing fails. */
   readonly failure: ProjectionFailure | undefined
+  /** Each shard, the lowest slots first; `undefined` where it is in one. */
+  readonly shards: readonly ShardStatus<P>[] | undefined
+}
+
+/** Where one shard stands: each field as of a projection. */
+export interface ShardStatus<P> extends Omit<ProjectionStatus<P>, 'name' | 'version' | 'role' | 'shards'> {
+  /** Its events are those whose keys have one of these slots. */
+  readonly slots: SlotRange
+}
+
+/** Where one unit stands. */
+export interface UnitStatus<P>
+  extends ShardStatus<P>,
+    Pick<ProjectionStatus<P>, 'name' | 'version' | 'role'> {}
+
+/** The units by projection and version, each group in the order of its slots. Pure. */
+export function byVersion<U>(
+  units: readonly U[],
+  of: (unit: U) => Pick<UnitStatus<never>, 'name' | 'version' | 'slots'>,
+): readonly (readonly [U, ...U[]])[] {
+  const groups = new Map<string, [U, ...U[]]>()
+  for (const unit of units) {
+    const { name, version } = of(unit)
+    const key = `${version}/${name}`
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [unit])
+    else group.push(unit)
+  }
+  for (const group of groups.values()) group.sort((a, b) => bySlots(of(a).slots, of(b).slots))
+  return [...groups.values()]
 }
 
 /** The status, with what `JSON.stringify` writes of it. */
@@ -115,8 +151,18 @@ export function projectionStatus<P>(
 ): ProjectionStatus<P> {
   return withJson(status, () => ({
     ...status,
-    position: status.position === undefined ? undefined : order.format(status.position),
-    replay: status.replay && { ...status.replay, target: order.format(status.replay.target) },
-    error: status.failure === undefined ? undefined : errorJson(status.error),
+    ...shownAsJson(order, status),
+    shards: status.shards?.map((shard) => ({ ...shard, ...shownAsJson(order, shard) })),
   }))
+}
+
+function shownAsJson<P>(
+  order: Pick<PositionOrder<P>, 'format'>,
+  { position, replay, failure, error }: Omit<ShardStatus<P>, 'slots'>,
+): object {
+  return {
+    position: position === undefined ? undefined : order.format(position),
+    replay: replay && { ...replay, target: order.format(replay.target) },
+    error: failure === undefined ? undefined : errorJson(error),
+  }
 }

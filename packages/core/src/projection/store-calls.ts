@@ -71,7 +71,11 @@ export class StoreCalls<P, E, Tx> {
   ): Promise<KnownUnit<P> & { readonly decided: LastDecided | undefined }> {
     const { projection, checkpoints, source } = this.#parts
     const { format } = source.order
-    const first = { source: source.name, head: head === undefined ? undefined : format(head) }
+    const first = {
+      source: source.name,
+      head: head === undefined ? undefined : format(head),
+      shards: projection.shards,
+    }
     const opened = checkpoints.open(projection.unit, first, this.#stopping)
     const stored = await this.#answered('it asks for its checkpoint', opened)
     return { ...this.known(stored), decided: stored.decided }
@@ -100,8 +104,8 @@ export class StoreCalls<P, E, Tx> {
   }
 
   /** The next pages are as large as this one's handling says. */
-  handled({ events, bytes, reachesMark }: ReadPage<P, E>, tookMs: number): void {
-    this.#pageSize.handled({ events: events.length, bytes, tookMs, isFull: !reachesMark })
+  handled({ events, read = events.length, bytes, reachesMark }: ReadPage<P, E>, tookMs: number): void {
+    this.#pageSize.handled({ events: read, bytes, tookMs, isFull: !reachesMark })
   }
 
   /** Nothing that was prefetched before is used after this. */
@@ -130,7 +134,7 @@ export class StoreCalls<P, E, Tx> {
       signal,
     }
     const advanced = await grant.advance(request, work)
-    reportSkips(this.#parts, projection.name, advanced, page)
+    reportSkips(this.#parts, projection, advanced, page)
     return advanced
   }
 

@@ -1,12 +1,22 @@
-import type { EventSource, Evidence, HighWaterReading, Page } from '../ports/event-source.ts'
+import type { EventSource, Evidence, HighWaterReading, LoadRequest, Page } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { PageSize } from './page-size.ts'
+import { ownEvents, type Part } from './part.ts'
 
 export interface ReadPage<P, E> extends Page<P, E> {
   /** Whether it ends at the mark that it was read up to: nothing was left to read. */
   readonly reachesMark: boolean
   /** The poll that it was read under: a checkpoint moves to its end with this. */
   readonly evidence: Evidence<P>
+  /** How many events were read for it, where those of other shards were left out. */
+  readonly read?: number
+}
+
+/** What a projection is given of the events. */
+interface Wanted<E> {
+  readonly eventTypes: readonly string[] | undefined
+  /** `undefined`: of every slot. */
+  readonly part?: Part<E> | undefined
 }
 
 /** A page that is asked for: the events after `after` that the reading lets through, at most `limit`. */
@@ -37,7 +47,9 @@ export function isFetchedFor<P, F extends Fetched<P>>(
 /** Loads one projection's pages, the next one while the current one is handled. */
 export class PageReader<P, E> {
   readonly #source: EventSource<P, E>
-  readonly #eventTypes: readonly string[] | undefined
+  /** What is asked of the source. */
+  readonly #wanted: Pick<LoadRequest<P>, 'eventTypes' | 'slots'>
+  readonly #part: Part<E> | undefined
   readonly #signal: AbortSignal
   /** How many events of those that are asked for a page has; `undefined`: all. */
   readonly #size: PageSize | undefined
@@ -47,12 +59,13 @@ export class PageReader<P, E> {
 
   constructor(
     source: EventSource<P, E>,
-    { eventTypes }: { readonly eventTypes: readonly string[] | undefined },
+    { eventTypes, part }: Wanted<E>,
     signal: AbortSignal,
     size?: PageSize,
   ) {
     this.#source = source
-    this.#eventTypes = eventTypes
+    this.#wanted = { eventTypes, ...(part !== undefined && 'slots' in part ? { slots: part.slots } : {}) }
+    this.#part = part
     this.#signal = signal
     this.#size = size
   }
@@ -77,12 +90,12 @@ export class PageReader<P, E> {
   ): Promise<ReadPage<P, E>> {
     const { order } = this.#source
     const evidence = { incarnation, settled, logPosition }
-    const asked = { upTo: last, limit, eventTypes: this.#eventTypes, evidence, signal: this.#signal }
+    const asked = { upTo: last, limit, ...this.#wanted, evidence, signal: this.#signal }
     let page = await this.#source.load({ ...asked, after: undefined, from: first })
     while (!isReached(order, last, page.through)) {
       page = joined(page, await this.#source.load({ ...asked, after: page.through }))
     }
-    return { ...page, evidence, reachesMark: false }
+    return { ...this.#own(page), evidence, reachesMark: false }
   }
 
   /** The page after the one that is handled. Beside one that is too large by itself there is none. */
@@ -107,6 +120,11 @@ export class PageReader<P, E> {
     return true
   }
 
+  #own(page: Page<P, E>): Page<P, E> & Pick<ReadPage<P, E>, 'read'> {
+    const own = ownEvents(this.#source.order, page, this.#part)
+    return own === page ? page : { ...own, read: page.events.length }
+  }
+
   async #load({ after, reading, limit }: PageRequest<P>): Promise<ReadPage<P, E>> {
     const { mark, incarnation, settled, logPosition } = reading
     if (mark === undefined) throw new TypeError('nothing is loaded before there is a mark')
@@ -116,14 +134,15 @@ export class PageReader<P, E> {
       upTo: mark,
       limit: Math.min(limit, this.#size?.events ?? limit),
       ...(this.#size === undefined ? {} : { mostBytes: this.#size.mostBytes }),
-      eventTypes: this.#eventTypes,
+      ...this.#wanted,
       evidence,
       mayComeAlong: this.#isFirstOf(after),
       signal: this.#signal,
     }
     const page = await this.#source.load(request)
     this.#size?.read(page)
-    return { ...page, evidence, reachesMark: isReached(this.#source.order, mark, page.through) }
+    const reachesMark = isReached(this.#source.order, mark, page.through)
+    return { ...this.#own(page), evidence, reachesMark }
   }
 }
 

@@ -4,8 +4,13 @@ import { PLACES_OUTSIDE_LOG } from '../ports/consumer-checkpoints.ts'
 import { LOST_VERDICTS, type LostVerdict } from '../ports/lost-events.ts'
 import { MARK_SKIP_REASONS } from '../ports/stored-unit.ts'
 import type { ConsumerGroup } from '../ports/subscription-source.ts'
-import { unitName } from '../ports/unit.ts'
-import { isDealtElsewhere, PROJECTION_STATES, type ProjectionStatus } from '../projection/status.ts'
+import { versionName } from '../ports/unit.ts'
+import {
+  isDealtElsewhere,
+  PROJECTION_STATES,
+  type ProjectionStatus,
+  type ShardStatus,
+} from '../projection/status.ts'
 import { SUBSCRIPTION_STATES, type SubscriptionStatus } from '../subscription/status.ts'
 import type { WatchedConsumer } from '../watch/status.ts'
 import type { GaugeName } from './gauges.ts'
@@ -49,27 +54,29 @@ export function leaseGauges(
 
 /**
  * What the gauges of a projection show now. A standby only shows that it is one: the owner exports the rest.
- * That one may be away for long where it is dealt to another node: then its lag is shown here too.
+ * That one may be away for long where it is dealt to another node: then its lag is shown here too. Of a projection in shards,
+ * each shard shows its state and how far it is, since they may be worked on in different processes.
  */
 export function projectionGauges<P>(
   status: ProjectionStatus<P>,
   toNumber: ((position: P) => number) | undefined,
 ): readonly GaugeReading[] {
-  const { name, version, role, dealtTo, position, lagPositions, lagMs, replay, skipped } = status
-  const gauge = readingsWith({ projection_name: unitName({ projection: name, version }) })
-  const states = PROJECTION_STATES.flatMap((state) =>
-    gauge('projection_state', Number(state === status.state), { state }),
-  )
-  const progress = [
-    ...gauge('projection_position', approximate(position, toNumber)),
-    ...gauge('projection_lag_positions', lagPositions === undefined ? undefined : Number(lagPositions)),
-    ...gauge('projection_lag_seconds', seconds(lagMs)),
-    ...gauge('projection_beside', role === undefined ? undefined : Number(role !== 'live')),
-  ]
-  if (status.state === 'standby') return isDealtElsewhere(dealtTo) ? [...states, ...progress] : states
+  const { name, version, role, replay, skipped, shards } = status
+  const labels = { projection_name: versionName({ projection: name, version }) }
+  const gauge = readingsWith(labels)
+  const standing =
+    shards === undefined
+      ? standingGauges(status, toNumber, labels)
+      : shards.flatMap((shard) => {
+          const { from, to } = shard.slots
+          return standingGauges(shard, toNumber, { ...labels, shard: `${from}-${to}` })
+        })
+  const beside = gauge('projection_beside', role === undefined ? undefined : Number(role !== 'live'))
+  if (status.state === 'standby')
+    return isDealtElsewhere(status.dealtTo) ? [...standing, ...beside] : standing
   return [
-    ...states,
-    ...progress,
+    ...standing,
+    ...beside,
     ...gauge('replay_events_per_second', replay?.eventsPerSecond),
     ...gauge('replay_seconds_left', replay?.secondsLeft),
     ...(skipped === undefined
@@ -80,6 +87,24 @@ export function projectionGauges<P>(
   ]
 }
 
+function standingGauges<P>(
+  { state, dealtTo, position, lagPositions, lagMs }: Omit<ShardStatus<P>, 'slots'>,
+  toNumber: ((position: P) => number) | undefined,
+  labels: Labels,
+): readonly GaugeReading[] {
+  const gauge = readingsWith(labels)
+  const states = PROJECTION_STATES.flatMap((each) =>
+    gauge('projection_state', Number(each === state), { state: each }),
+  )
+  if (state === 'standby' && !isDealtElsewhere(dealtTo)) return states
+  return [
+    ...states,
+    ...gauge('projection_position', approximate(position, toNumber)),
+    ...gauge('projection_lag_positions', lagPositions === undefined ? undefined : Number(lagPositions)),
+    ...gauge('projection_lag_seconds', seconds(lagMs)),
+  ]
+}
+
 /** What the gauges of a projection's dead letters show now; nothing of a standby, or before they were read. */
 export function letterGauges(
   { name, version, state }: Pick<ProjectionStatus<unknown>, 'name' | 'version' | 'state'>,
@@ -87,7 +112,7 @@ export function letterGauges(
   nowMs: number,
 ): readonly GaugeReading[] {
   if (counts === undefined || state === 'standby') return []
-  const gauge = readingsWith({ projection_name: unitName({ projection: name, version }) })
+  const gauge = readingsWith({ projection_name: versionName({ projection: name, version }) })
   // The clock of the store may be ahead.
   const ageMs = counts.open === 0 ? 0 : Math.max(0, nowMs - counts.oldestAtMs)
   return [

@@ -21,6 +21,8 @@ export interface Instrument {
   readonly worse?: 'greater' | 'less' | 'state'
   /** The labels, each with its allowed values where they are fixed. */
   readonly labels: Readonly<Record<string, readonly string[] | 'named by the user' | 'named by the source'>>
+  /** Of a projection in shards each shard has a series of its own, with its slots in one label more: `shard="256-511"`. */
+  readonly isOfShards?: true
   readonly help: string
   /** Upper bounds of a histogram's buckets. */
   readonly buckets?: readonly number[]

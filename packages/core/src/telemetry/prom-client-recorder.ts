@@ -135,15 +135,15 @@ export class PromClientRecorder implements MetricsRecorder {
   }
 
   #make(name: InstrumentName, fullName: string): Made {
-    const { kind, labels } = INSTRUMENTS[name]
+    const { kind } = INSTRUMENTS[name]
     const hasExemplars = this.#registry.contentType === Registry.OPENMETRICS_CONTENT_TYPE
     const metric = this.#metric(name, fullName, hasExemplars)
-    return { metric, kind, labels: Object.keys(labels), hasExemplars }
+    return { metric, kind, labels: labelNamesOf(name), hasExemplars }
   }
 
   #metric(name: InstrumentName, fullName: string, enableExemplars: boolean): Metric {
-    const { kind, help, labels, buckets, aggregator } = INSTRUMENTS[name]
-    const labelNames = Object.keys(labels)
+    const { kind, help, buckets, aggregator } = INSTRUMENTS[name]
+    const labelNames = labelNamesOf(name)
     const common = { name: fullName, help, labelNames, aggregator, registers: [] }
     if (kind === 'counter') return new Counter(common)
     if (kind === 'histogram')
@@ -163,7 +163,12 @@ export class PromClientRecorder implements MetricsRecorder {
   }
 }
 
+function labelNamesOf(name: InstrumentName): string[] {
+  const { labels, isOfShards } = INSTRUMENTS[name]
+  return [...Object.keys(labels), ...(isOfShards ? ['shard'] : [])]
+}
+
 function isSameKind({ kind, labels }: Made, name: InstrumentName): boolean {
-  const wanted = Object.keys(INSTRUMENTS[name].labels)
+  const wanted = labelNamesOf(name)
   return kind === INSTRUMENTS[name].kind && wanted.join() === labels.join()
 }

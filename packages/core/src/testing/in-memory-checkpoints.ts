@@ -14,9 +14,10 @@ import type { LostEvents } from '../ports/lost-events.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
 import { addCrossed } from '../ports/skip-totals.ts'
+import { requireSameShards } from '../ports/slot.ts'
 import type { OpenedCheckpoint, Role, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
 import type { Tenure, Tenures } from '../ports/tenures.ts'
-import { type Unit, unitKey, unitName } from '../ports/unit.ts'
+import { type SlotRange, type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { type Fulfilled, InMemoryControl } from './in-memory-control.ts'
 import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
 import { InMemoryLateEvents } from './in-memory-late-events.ts'
@@ -107,16 +108,27 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     this.#tx = tx
   }
 
-  async open(unit: Unit, { source, head }: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint> {
+  async open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint> {
     signal.throwIfAborted()
-    const key = unitKey(unit)
-    const row = this.#rows.get(key)
-    if (row && row.source !== source) throw new ProjectionSourceError(unitName(unit), row.source, source)
-    if (row) {
-      const { position, skipped, role, furthest, decision, answered } = row
-      const decided = { atMs: decision?.sinceMs, answered: answered?.id }
-      return { position, skipped, role, furthest, decided }
-    }
+    const { source, shards = [unit.slots] } = first
+    const stored = this.#slotsOf(unit)
+    if (stored.length === 0) for (const slots of shards) this.#make({ ...unit, slots }, first)
+    else requireSameShards(unit, stored, shards)
+    const row = this.#rows.get(unitKey(unit))
+    if (row === undefined) throw new TypeError('a unit is one of its shards')
+    if (row.source !== source) throw new ProjectionSourceError(unitName(unit), row.source, source)
+    const { position, skipped, role, furthest, decision, answered } = row
+    const decided = { atMs: decision?.sinceMs, answered: answered?.id }
+    return { position, skipped, role, furthest, decided }
+  }
+
+  #slotsOf({ projection, version }: Unit): readonly SlotRange[] {
+    return [...this.#rows.values()].flatMap(({ unit }) =>
+      unit.projection === projection && unit.version === version ? unit.slots : [],
+    )
+  }
+
+  #make(unit: Unit, { source, head }: FirstStart): void {
     const fresh = { position: undefined, skipped: {}, role: this.#firstRole(unit), furthest: undefined }
     const desired = {
       desired: 'running',
@@ -124,7 +136,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       asked: undefined,
       answered: undefined,
     } as const
-    this.#rows.set(key, {
+    this.#rows.set(unitKey(unit), {
       ...fresh,
       ...desired,
       unit,
@@ -134,7 +146,6 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       effects: undefined,
       tenure: undefined,
     })
-    return { ...fresh, decided: { atMs: undefined, answered: undefined } }
   }
 
   #firstRole({ projection, version }: Unit): Role {

@@ -12,11 +12,13 @@ import type {
   Fulfilment,
   FulfilRequest,
   OperatedState,
+  Resharding,
   StateChange,
   UnitChange,
 } from '../ports/control.ts'
+import { bySlots } from '../ports/slot.ts'
 import type { Tenure } from '../ports/tenures.ts'
-import { type Unit, unitKey, unitName } from '../ports/unit.ts'
+import { type SlotRange, type Unit, unitKey, unitName } from '../ports/unit.ts'
 
 interface OperatedRow extends Omit<ControlledUnit, 'isRetryAsked'> {
   readonly tenure: Tenure | undefined
@@ -34,7 +36,11 @@ interface ControlParts<Row, Tx> {
   readonly rows: Map<string, Row>
   /** Of the units at work: settles when that is over. */
   readonly busy: ReadonlyMap<string, Deferred>
-  readonly letters: { isAsked(unit: Unit): boolean; replay(unit: Unit, replayed: ClosedLetters): void }
+  readonly letters: {
+    isAsked(unit: Unit): boolean
+    replay(unit: Unit, replayed: ClosedLetters): void
+    reshard(version: Pick<Unit, 'projection' | 'version'>, slots: readonly SlotRange[]): void
+  }
   /** Runs with the unit locked. */
   readonly locked: <T>(unit: Unit, work: (tx: Tx) => Promise<T>, signal: AbortSignal) => Promise<T>
   /** With what an advance keeps, where events were handled. */
@@ -77,6 +83,48 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     if (!('ask' in change)) return this.#change(key, row, change)
     this.#rows.set(key, { ...row, asked: { ...change.ask, sinceMs: this.#now() } })
     return undefined
+  }
+
+  async reshard(
+    { projection, version }: Pick<Unit, 'projection' | 'version'>,
+    decide: (found: readonly ControlledUnit[]) => Resharding | undefined,
+    limits: ChangeLimits,
+  ): Promise<readonly AuditEntry[]> {
+    const rows = (): Row[] =>
+      [...this.#rows.values()]
+        .filter(({ unit }) => unit.projection === projection && unit.version === version)
+        .sort((a, b) => bySlots(a.unit.slots, b.unit.slots))
+    for (
+      let busy = rows();
+      busy.length > 0;
+      busy = rows().filter(({ unit }) => this.#parts.busy.has(unitKey(unit)))
+    ) {
+      for (const { unit } of busy) await this.#untilIdle(unit, limits)
+    }
+    const found = rows()
+    const change = decide(found.map((row) => this.#controlled(row)))
+    if (change === undefined) return []
+    const { slots, made, who, why } = change
+    this.#parts.letters.reshard({ projection, version }, slots)
+    const atMs = this.#now()
+    const kept = found.filter(({ unit }) =>
+      slots.some((range) => range.from === unit.slots.from && range.to === unit.slots.to),
+    )
+    for (const row of found) if (!kept.includes(row)) this.#rows.delete(unitKey(row.unit))
+    return made.map(({ slots: own, heirOf, to }) => {
+      const heir = found.find(({ unit }) => unit.slots.from === heirOf.from)
+      if (heir === undefined) throw new TypeError('a shard is made of one that is there')
+      const unit = { projection, version, slots: own }
+      this.#rows.set(unitKey(unit), { ...heir, ...stateOf(to), unit, tenure: undefined })
+      const of = { unit, source: heir.source, operation: 'reshard', who, why, atMs } as const
+      return this.#keep({
+        ...of,
+        before: stateOf(heir),
+        after: stateOf(to),
+        request: undefined,
+        refused: undefined,
+      })
+    })
   }
 
   async fulfil(

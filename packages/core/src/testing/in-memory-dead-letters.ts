@@ -1,3 +1,4 @@
+import { OperationRefusedError } from '../kernel/errors.ts'
 import type { ClosedLetters } from '../ports/control.ts'
 import type {
   DeadLetter,
@@ -14,7 +15,7 @@ import type {
   RetryState,
   TakenLetter,
 } from '../ports/dead-letters.ts'
-import { type Unit, unitKey } from '../ports/unit.ts'
+import { type SlotRange, type Unit, unitKey, versionName } from '../ports/unit.ts'
 
 /** Who asks for what was parked behind a letter that was closed meanwhile. */
 const META = { who: 'tidemark', why: 'the one before it was closed meanwhile' }
@@ -24,6 +25,8 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
   /** What becomes true with the advance that is at work on each unit. */
   readonly #pending = new Map<string, (() => void)[]>()
   readonly #letters: DeadLetter[] = []
+  /** The shard whose letter it is, by its id. */
+  readonly #slots = new Map<string, SlotRange>()
 
   begin(unit: Unit): void {
     this.#pending.set(unitKey(unit), [])
@@ -38,6 +41,7 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
       const { projection, version } = unit
       const id = String(this.#letters.length + 1)
       const buriedAtMs = Date.now()
+      this.#slots.set(id, unit.slots)
       this.#letters.push({
         ...letter,
         id,
@@ -121,10 +125,30 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
     return closed.map(({ id }) => id)
   }
 
-  replay({ projection, version }: Unit, { isMeant, closing }: ClosedLetters): void {
+  /** Throws, and changes nothing, where an open letter is of a shard that is cut. */
+  reshard(of: Pick<Unit, 'projection' | 'version'>, slots: readonly SlotRange[]): void {
+    const open = this.#letters.filter(
+      ({ projection, version, closed }) =>
+        closed === undefined && projection === of.projection && version === of.version,
+    )
+    const found = new Map<string, SlotRange>()
+    for (const { id } of open) {
+      const own = this.#slots.get(id)
+      const now = own && slots.find(({ from, to }) => from <= own.from && own.to <= to)
+      if (now === undefined) throw lettersOpen(of, open.length)
+      found.set(id, now)
+    }
+    for (const [id, now] of found) this.#slots.set(id, now)
+  }
+
+  #isOf({ projection, version, slots }: Unit, letter: DeadLetter): boolean {
+    const isOfVersion = letter.projection === projection && letter.version === version
+    return isOfVersion && this.#slots.get(letter.id)?.from === slots.from
+  }
+
+  replay(unit: Unit, { isMeant, closing }: ClosedLetters): void {
     for (const letter of this.#letters) {
-      const isOfIt = letter.projection === projection && letter.version === version
-      if (isOfIt && letter.closed === undefined && isMeant(letter))
+      if (this.#isOf(unit, letter) && letter.closed === undefined && isMeant(letter))
         this.#set(letter.id, { closed: { ...closing, atMs: Date.now() } })
     }
   }
@@ -182,13 +206,9 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
   }
 
   /** Whether a retry of one of them is asked for. */
-  isAsked({ projection, version }: Unit): boolean {
+  isAsked(unit: Unit): boolean {
     return this.#letters.some(
-      (letter) =>
-        letter.projection === projection &&
-        letter.version === version &&
-        letter.closed === undefined &&
-        letter.retryAsked !== undefined,
+      (letter) => this.#isOf(unit, letter) && letter.closed === undefined && letter.retryAsked !== undefined,
     )
   }
 
@@ -197,9 +217,13 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
     return this.#letters.find((letter) => this.#isNext(unit, letter))
   }
 
-  #isNext({ projection, version }: Unit, letter: DeadLetter): boolean {
-    const isOfIt = letter.projection === projection && letter.version === version
-    return isOfIt && letter.closed === undefined && letter.retryAsked !== undefined && this.#isFirst(letter)
+  #isNext(unit: Unit, letter: DeadLetter): boolean {
+    return (
+      this.#isOf(unit, letter) &&
+      letter.closed === undefined &&
+      letter.retryAsked !== undefined &&
+      this.#isFirst(letter)
+    )
   }
 
   async takeRetry(_tx: Tx, unit: Unit, id: string): Promise<TakenLetter | undefined> {
@@ -232,6 +256,14 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
     }
     return [...counts.values()]
   }
+}
+
+function lettersOpen(of: Pick<Unit, 'projection' | 'version'>, count: number): OperationRefusedError {
+  const letters = count === 1 ? 'a dead letter is' : `${count} dead letters are`
+  return new OperationRefusedError(
+    versionName(of),
+    `${letters} open, and nobody knows which part of its shard has their key; retry, resolve or discard them first`,
+  )
 }
 
 function isOf(letter: DeadLetter, { projection, version, state, eventType }: LetterFilter): boolean {

@@ -289,6 +289,13 @@ create table ${schema}.nodes (
 comment on table ${schema}.nodes is 'Tidemark: the processes that share projections, each alive until expires_at';
 comment on column ${schema}.nodes.presence_pid is 'a server process that ends with the node; NULL where there is none';`,
   },
+  {
+    version: 16,
+    sql: (schema) => `alter table ${schema}.dead_letters
+  add column slot_from int not null default 0,
+  add column slot_to int not null default 1023;
+comment on column ${schema}.dead_letters.slot_from is 'slot_from and slot_to: those of the shard that gave them up';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

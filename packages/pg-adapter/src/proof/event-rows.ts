@@ -1,3 +1,4 @@
+import type { KeySlots } from '@tidemark/core/adapter'
 import { withConnection } from '../client.ts'
 import { PostgresConditionError } from '../errors.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from '../identifiers.ts'
@@ -5,6 +6,7 @@ import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { sqlState } from '../sql-state.ts'
 import type { Bind } from '../statement.ts'
 import { transactUnlessLocked } from '../transaction.ts'
+import { ofSlotsSql } from './key-slots.ts'
 
 type Options = ResolvedPostgresEventsOptions<unknown>
 
@@ -26,10 +28,16 @@ export function eventRowsSql({
   return [...isNoPlaceholder, ...whereConditions({ where }).map((condition) => `and ${condition}`)].join(' ')
 }
 
-/** The same of a page: of these types alone, where they are given. */
+/** What is wanted of the events of a source. */
+interface WantedRows {
+  readonly eventTypes: readonly string[] | undefined
+  readonly slots: KeySlots | undefined
+}
+
+/** The same of a page: of these types and slots alone, where they are given. */
 export function wantedRowsSql(
   options: Pick<Options, 'eventType' | 'placeholderTypes' | 'where'>,
-  eventTypes: readonly string[] | undefined,
+  { eventTypes, slots }: WantedRows,
   bind: Bind,
 ): string {
   const { eventType } = options
@@ -37,7 +45,8 @@ export function wantedRowsSql(
     eventTypes && eventType !== undefined
       ? `and e.${quoteIdentifier(eventType)}::text = any (${bind('text[]', quoteTexts(eventTypes))})`
       : ''
-  return `${ofTypes} ${eventRowsSql(options)}`
+  // The hash of a key last: it is computed for those rows alone that are events of the source.
+  return `${ofTypes} ${eventRowsSql(options)}${ofSlotsSql(slots, bind)}`
 }
 
 function whereConditions({ where }: Pick<Options, 'where'>): readonly string[] {

@@ -123,8 +123,9 @@ export const ROLE_RULES: readonly CheckpointStoreRule[] = [
       const [store, other] = await asked(fixture)
       if (other.progressOf === undefined) return
       const told = async (): Promise<unknown> => {
-        const found = await other.progressOf?.('all', undefined, never())
-        return found && [found.unit.version, found.position, found.role]
+        const found = (await other.progressOf?.('all', undefined, never())) ?? []
+        expectEqual(found.length, 1, 'how many units are told of a projection in one shard')
+        return found.flatMap(({ unit, position, role }) => [unit.version, position, role])
       }
       expectEqual(await told(), [1, '9', 'live'], 'what is told of the version that was first')
       await controlOf(store).fulfil(SWITCH, async (_, found) => ({

@@ -1,0 +1,105 @@
+import type { KeyOf } from '../failures/keys.ts'
+import { requireKey } from '../failures/keys.ts'
+import { InvalidOptionError } from '../kernel/errors.ts'
+import { requireInteger } from '../kernel/validation.ts'
+import type { EventSource } from '../ports/event-source.ts'
+import { isInSlots, SLOTS, slotOf, slotRanges } from '../ports/slot.ts'
+import { type SlotRange, unitName } from '../ports/unit.ts'
+import type { Part } from '../reading/part.ts'
+import type { Projection, ResolvedProjection } from './projection.ts'
+
+/** What of a source says whether its events can be parted. */
+export type PartedSource = Pick<EventSource<unknown, unknown>, 'filtersBySlot' | 'passesUnproven'>
+
+type Options = Pick<
+  Projection<never, never>,
+  'shards' | 'shardBy' | 'version' | 'keyOf' | 'reset' | 'onSwitch'
+>
+
+/** The ranges of the shards that the options name. Throws `InvalidOptionError`. */
+export function resolveShards(
+  { shards = 1, shardBy, version = 1, keyOf, reset, onSwitch }: Options,
+  option: string,
+  { filtersBySlot, passesUnproven }: PartedSource,
+): readonly SlotRange[] {
+  requireInteger(`${option}.shards`, shards, 1)
+  if (shards > SLOTS) throw new InvalidOptionError(`${option}.shards`, `at most ${SLOTS}`, shards)
+  if (shardBy !== undefined) {
+    if (typeof shardBy !== 'string' || shardBy === '' || shardBy.includes('\0'))
+      throw new InvalidOptionError(`${option}.shardBy`, 'the name of a column', shardBy)
+    if (filtersBySlot !== true) {
+      throw new InvalidOptionError(
+        `${option}.shardBy`,
+        'none for this source, which compares no columns; give the projection keyOf instead',
+        shardBy,
+      )
+    }
+  }
+  if (shards === 1) return slotRanges(1)
+  if (shardBy === undefined && keyOf === undefined) {
+    throw new InvalidOptionError(
+      `${option}.shardBy`,
+      'the column of the key, or keyOf beside it, since shards is more than 1',
+      shardBy,
+    )
+  }
+  if (passesUnproven === true) {
+    throw new InvalidOptionError(
+      `${option}.shards`,
+      '1, since the source passes positions without proof: what was skipped and what came late would be told once for each shard',
+      shards,
+    )
+  }
+  for (const [name, given] of Object.entries({ reset, onSwitch })) {
+    if (given === undefined) continue
+    throw new InvalidOptionError(
+      `${option}.${name}`,
+      'none, since shards is more than 1 and it would have to be one transaction with the checkpoints of all of them',
+      given,
+    )
+  }
+  if (version !== 1) {
+    throw new InvalidOptionError(
+      `${option}.version`,
+      '1, since shards is more than 1: versions in shards cannot be switched yet; give it another name instead',
+      version,
+    )
+  }
+  return slotRanges(shards)
+}
+
+/** Throws where a projection in shards has another version beside it: they could not be switched. */
+export function requireOneVersion(projections: readonly ResolvedProjection<never, never>[]): void {
+  for (const [index, { unit, shards }] of projections.entries()) {
+    const versions = projections.filter((other) => other.unit.projection === unit.projection).length
+    if (shards.length === 1 || versions === 1) continue
+    throw new InvalidOptionError(
+      `projections[${index}].shards`,
+      `1, since there are ${versions} versions of the projection, and versions in shards cannot be switched yet`,
+      shards.length,
+    )
+  }
+}
+
+/** One for each shard: what is handed out, and stored, of that part alone. A projection with one shard stays as it is. */
+export function inShards<E, Tx>(projection: ResolvedProjection<E, Tx>): readonly ResolvedProjection<E, Tx>[] {
+  const { shards } = projection
+  if (shards.length === 1) return [projection]
+  return shards.map((slots) => {
+    const unit = { ...projection.unit, slots }
+    return Object.freeze({ ...projection, unit, name: unitName(unit), part: partOf(projection, slots) })
+  })
+}
+
+function partOf<E, Tx>(
+  { shardBy, keyOf }: Pick<ResolvedProjection<E, Tx>, 'shardBy' | 'keyOf'>,
+  slots: SlotRange,
+): Part<E> {
+  if (shardBy !== undefined) return { slots: Object.freeze({ column: shardBy, ...slots }) }
+  if (keyOf === undefined) throw new TypeError('shards are made by a column, or by keyOf')
+  return { isOwn: ownBy(keyOf, slots) }
+}
+
+function ownBy<E>(keyOf: KeyOf<E>, slots: SlotRange): (event: E) => boolean {
+  return (event) => isInSlots(slots, slotOf(requireKey(keyOf(event))))
+}

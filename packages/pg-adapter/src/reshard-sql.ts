@@ -1,0 +1,76 @@
+import type { ControlledUnit, MadeShard, SlotRange, Unit } from '@tidemark/core/adapter'
+import { type CheckpointTables, integerSql } from './checkpoint-tables.ts'
+import { AUDIT_COLUMNS, stateSql } from './control-sql.ts'
+import { quoteLiteral } from './identifiers.ts'
+import { formatSkipTotals } from './skip-totals.ts'
+
+type Version = Pick<Unit, 'projection' | 'version'>
+
+/** The open letters of a shard become those of the one that has all its slots. */
+export function moveLettersSql(
+  { deadLetters }: CheckpointTables,
+  version: Version,
+  slots: readonly SlotRange[],
+): string {
+  return `update ${deadLetters} d set slot_from = n.slot_from, slot_to = n.slot_to
+    from ${shardsSql(slots)}
+    where ${isOfSql('d', version)} and d.open_id is not null
+      and n.slot_from <= d.slot_from and d.slot_to <= n.slot_to and (n.slot_from, n.slot_to) <> (d.slot_from, d.slot_to)`
+}
+
+/** How many letters and late events are open of shards that there will be no more. */
+export function shardsInTheWaySql(
+  { deadLetters, lateEventUnits }: CheckpointTables,
+  version: Version,
+  slots: readonly SlotRange[],
+): string {
+  const isGone = (row: string): string => `${isOfSql(row, version)} and not exists (
+      select from ${shardsSql(slots)} where n.slot_from = ${row}.slot_from and n.slot_to = ${row}.slot_to)`
+  return `select (select count(*) from ${deadLetters} d where ${isGone('d')} and d.open_id is not null)::text as letters,
+    (select count(*) from ${lateEventUnits} l where ${isGone('l')} and l.closed_as is null)::text as late`
+}
+
+/** Makes the row of one, and notes that. The row it comes from is there still. No former owner has its fence, or ever will. */
+export function makeShardsSql(
+  { checkpoints, audit }: CheckpointTables,
+  version: Version,
+  { slots, heirOf, to, before }: MadeShard & { readonly before: ControlledUnit },
+  { who, why }: { readonly who: string; readonly why: string },
+): string {
+  const { role, desired, position, furthest, skipped } = to
+  return `with made as (
+      insert into ${checkpoints} (projection, version, slot_from, slot_to, source, position, settled, incarnation, log_position,
+        started_at_head, skipped, desired, desired_by, desired_why, desired_since, role, furthest, effects, fence)
+      select c.projection, c.version, ${integerSql(slots.from)}, ${integerSql(slots.to)}, c.source, ${quoteLiteral(position)}, c.settled,
+        c.incarnation, c.log_position, c.started_at_head, ${quoteLiteral(formatSkipTotals(skipped))}::jsonb, ${quoteLiteral(desired)},
+        c.desired_by, c.desired_why, c.desired_since, ${quoteLiteral(role)}, ${quoteLiteral(furthest)}, c.effects,
+        (select max(o.fence) + 1 from ${checkpoints} o where ${isOfSql('o', version)})
+      from ${checkpoints} c
+      where ${isOfSql('c', version)} and c.slot_from = ${integerSql(heirOf.from)} and c.slot_to = ${integerSql(heirOf.to)}
+      returning projection, version, slot_from, slot_to, source
+    )
+    insert into ${audit} (source, projection, version, slot_from, slot_to, operation, who, why, before, after)
+    select source, projection, version, slot_from, slot_to, 'reshard', ${quoteLiteral(who)}, ${quoteLiteral(why)},
+      ${stateSql(before)}, ${stateSql(to)}
+    from made
+    returning ${AUDIT_COLUMNS}`
+}
+
+/** Deletes the rows of the others. */
+export function replaceShardsSql(
+  { checkpoints }: CheckpointTables,
+  version: Version,
+  slots: readonly SlotRange[],
+): string {
+  return `delete from ${checkpoints} c where ${isOfSql('c', version)} and not exists (
+      select from ${shardsSql(slots)} where n.slot_from = c.slot_from and n.slot_to = c.slot_to)`
+}
+
+function shardsSql(slots: readonly SlotRange[]): string {
+  const rows = slots.map(({ from, to }) => `(${integerSql(from)}, ${integerSql(to)})`).join(', ')
+  return `(values ${rows}) as n (slot_from, slot_to)`
+}
+
+function isOfSql(row: string, { projection, version }: Version): string {
+  return `${row}.projection = ${quoteLiteral(projection)} and ${row}.version = ${integerSql(version)}`
+}

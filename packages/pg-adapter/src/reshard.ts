@@ -1,0 +1,89 @@
+import {
+  type AuditEntry,
+  type ControlledUnit,
+  type MadeShard,
+  OperationRefusedError,
+  type Resharding,
+  type Unit,
+  versionName,
+} from '@tidemark/core/adapter'
+import { lockProjectionSql } from './checkpoint-rows.ts'
+import type { CheckpointTables } from './checkpoint-tables.ts'
+import type { BoundedClient } from './client.ts'
+import { toAuditEntry, toControlledUnit, versionForControlSql } from './control-sql.ts'
+import { makeShardsSql, moveLettersSql, replaceShardsSql, shardsInTheWaySql } from './reshard-sql.ts'
+import { begin, manyResults } from './transaction.ts'
+
+type Version = Pick<Unit, 'projection' | 'version'>
+
+interface Parts {
+  readonly client: BoundedClient
+  readonly tables: CheckpointTables
+  readonly waitMs: number
+}
+
+/** Locks the rows of all shards, decides, and replaces them: one transaction. Whatever ends it before its COMMIT leaves all as it was. */
+export async function reshardVersion(
+  { client, tables, waitMs }: Parts,
+  version: Version,
+  decide: (found: readonly ControlledUnit[]) => Resharding | undefined,
+): Promise<readonly AuditEntry[]> {
+  const locked = await begin(
+    client,
+    `set local lock_timeout = ${waitMs}; ${lockProjectionSql(tables, version.projection)}; ${versionForControlSql(tables, version)}`,
+  )
+  try {
+    const found = (locked.at(-1)?.rows ?? []).map(toControlledUnit)
+    const change = found.length === 0 ? undefined : decide(found)
+    if (change === undefined) {
+      await client.query('rollback')
+      return []
+    }
+    return await replace({ client, tables, waitMs }, version, found, change)
+  } catch (error) {
+    await client.query('rollback').catch(() => {})
+    throw error
+  }
+}
+
+async function replace(
+  { client, tables }: Parts,
+  version: Version,
+  found: readonly ControlledUnit[],
+  change: Resharding,
+): Promise<readonly AuditEntry[]> {
+  const { slots } = change
+  const moved = await client.query(
+    `${moveLettersSql(tables, version, slots)}; ${shardsInTheWaySql(tables, version, slots)}`,
+  )
+  const { letters, late } = manyResults(moved).at(-1)?.rows[0] ?? {}
+  if (letters !== '0' || late !== '0') throw isOpen(version, Number(letters), Number(late))
+  const made = change.made.map((shard) => ({ ...shard, before: heirOf(shard, found) }))
+  const results = manyResults(
+    await client.query(
+      `${made.map((shard) => makeShardsSql(tables, version, shard, change)).join('; ')}; ${replaceShardsSql(tables, version, slots)}; commit`,
+    ),
+  )
+  if (results.at(-1)?.command !== 'COMMIT')
+    throw new TypeError(`the shards of ${JSON.stringify(versionName(version))} were not replaced`)
+  return results.slice(0, made.length).flatMap(({ rows }) => rows.map(toAuditEntry))
+}
+
+function heirOf({ heirOf: { from, to } }: MadeShard, found: readonly ControlledUnit[]): ControlledUnit {
+  const heir = found.find(({ unit: { slots } }) => slots.from === from && slots.to === to)
+  if (heir === undefined)
+    throw new TypeError(`a shard is made of one that is there, found none of ${from}-${to}`)
+  return heir
+}
+
+function isOpen(version: Version, letters: number, late: number): OperationRefusedError {
+  const what = [
+    ...(letters > 0 ? [letters === 1 ? 'a dead letter' : `${letters} dead letters`] : []),
+    ...(late > 0 ? [late === 1 ? 'a late event' : `${late} late events`] : []),
+  ].join(' and ')
+  return new OperationRefusedError(
+    versionName(version),
+    `${what} of a shard that is cut ${letters + late === 1 ? 'is' : 'are'} open, and nobody knows which part of it has the key; retry, ` +
+      'resolve or discard them first',
+  )
+}

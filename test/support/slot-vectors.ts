@@ -1,0 +1,22 @@
+/** Keys and their slots, computed by neither this project's code nor Postgres. Stored checkpoints rest on them: none may change. */
+export const SLOT_VECTORS: readonly (readonly [string | null, number])[] = [
+  [null, 0],
+  ['', 944],
+  ['a', 663],
+  ['A', 410],
+  [' a', 485],
+  ['a ', 387],
+  ["it's", 206],
+  ['order-1', 943],
+  ['order-2', 350],
+  ['42', 839],
+  ['-42', 712],
+  ['9223372036854775807', 842],
+  ['Z\u00fcrich', 593],
+  ['Zu\u0308rich', 577],
+  ['注文', 609],
+  ['🐘', 690],
+  ['00000000-0000-0000-0000-000000000000', 697],
+  ['f47ac10b-58cc-4372-a567-0e02b2c3d479', 832],
+  ['x'.repeat(1_000), 248],
+]
