@@ -23,6 +23,7 @@ const CAUGHT_UP_WITHIN_MS = 600_000
 /** It counts every row. */
 const LOOK_EVERY_MS = 500
 const TOLD_FAULTS = 25
+const TOLD_CHARACTERS = 1_000
 
 /** Four nodes under writers, operators and a fault each second, for that long; then all is counted. */
 export async function chaosOfNodes(seed: number, forMs: number): Promise<void> {
@@ -91,6 +92,8 @@ async function untilCaughtUp(struck: Struck): Promise<void> {
     )
   } catch (error) {
     const left = JSON.stringify(await whatIsLeft(store))
+    const accounts = await readAccounts(store)
+    const wrong = accounts.map((account) => `${account.name}: ${JSON.stringify(faultsOf(account))}`)
     const { rows: units } = await store.query(
       'select * from tidemark.checkpoints order by projection, version',
     )
@@ -104,6 +107,7 @@ async function untilCaughtUp(struck: Struck): Promise<void> {
     console.error(
       [
         `left to do: ${left}`,
+        ...wrong.map((line) => line.slice(0, TOLD_CHARACTERS)),
         ...units.map((row) => JSON.stringify(row)),
         ...sessions.map((row) => JSON.stringify(row)),
         ...said,
