@@ -59,6 +59,7 @@ What to do: ${toRunbook('Mark stale')}.`
 
 const NOTHING_RUNS = 'No daemon and no wrapped subscription is scraped'
 const NO_GAPS = 'Only daemons look for gaps'
+const NO_LEASES = 'Only of daemons with leases (the option nodes)'
 
 /** What the dashboard shows, top to bottom; dashboard.ts makes Grafana's JSON of it. */
 export const ROWS: readonly Row[] = [
@@ -282,6 +283,38 @@ export const ROWS: readonly Row[] = [
         width: 8,
         view: { kind: 'graph', unit: 'cps' },
         queries: [perProjection(across('replay_events_per_second', 'projection_name'))],
+      },
+    ],
+  },
+  {
+    title: 'Which node has what, where nodes share projections by leases?',
+    isCollapsed: true,
+    panels: [
+      {
+        title: 'Units that some node has',
+        whenEmpty: NO_LEASES,
+        description:
+          'A unit is a version of a projection, or a shard of it. Below their number some are worked on by nobody.',
+        width: 8,
+        view: { kind: 'graph', unit: 'short' },
+        queries: [perSource('', across('leased_units', 'source'))],
+      },
+      {
+        title: 'Oldest renewal',
+        whenEmpty: NO_LEASES,
+        description:
+          'Of the node that has renewed its lease longest ago. Above leaseMs others take over what it has.',
+        width: 8,
+        view: { kind: 'graph', unit: 's' },
+        queries: [perSource('', across('lease_renewal_age_seconds', 'source'))],
+      },
+      {
+        title: 'Leases granted',
+        whenEmpty: NO_LEASES,
+        description: 'A second. Many without a deploy: nodes come and go, or one is held up.',
+        width: 8,
+        view: { kind: 'graph', unit: 'cps' },
+        queries: [perProjection(counted('rate', 'lease_grants', 'projection_name'))],
       },
     ],
   },

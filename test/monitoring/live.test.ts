@@ -9,6 +9,7 @@ import {
   type Daemon,
   INSTRUMENTS,
   type Metrics,
+  type NodesOptions,
   type Projection,
 } from '@tidemark/core'
 import { openTelemetryMetrics } from '@tidemark/core/opentelemetry'
@@ -67,6 +68,7 @@ describe.skipIf(isSkipped)(
       highWater:
         | { readonly mode: 'proof' }
         | { readonly mode: 'stale-threshold'; readonly thresholdMs: number },
+      nodes?: NodesOptions,
     ): Promise<void> => {
       const { pool } = database
       const daemon = createDaemon({
@@ -75,6 +77,7 @@ describe.skipIf(isSkipped)(
         projections,
         staleAfterMs: 200,
         metrics,
+        ...(nodes === undefined ? {} : { nodes }),
       })
       daemons.push(daemon)
       await daemon.start()
@@ -136,8 +139,8 @@ describe.skipIf(isSkipped)(
       await makeLive('sales', slow)
       await run('sales', ofProm, [slow, broken, replaying(2)], proof)
       await run('sales', ofOpenTelemetry, [slow, replaying(3)], proof)
-      await run('legacy', ofProm, [{ name: 'mailer', handle: () => {} }], stale)
-      await run('legacy', ofOpenTelemetry, [{ name: 'ledger', handle: () => {} }], stale)
+      await run('legacy', ofProm, [{ name: 'mailer', handle: () => {} }], stale, {})
+      await run('legacy', ofOpenTelemetry, [{ name: 'ledger', handle: () => {} }], stale, {})
       for (const metrics of [ofProm, ofOpenTelemetry]) {
         for (const scenario of [subscriptionScenario, watchScenario]) {
           subscriptions.push(await scenario(metrics, realTime, (ms) => sleep(Math.min(ms, 1_000))))

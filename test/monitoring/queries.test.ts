@@ -89,6 +89,7 @@ test('the dashboard asks its questions top to bottom', () => {
     'Is anything being lost?',
     'Is anything stuck, and who holds it?',
     'How far behind?',
+    'Which node has what, where nodes share projections by leases?',
     'Do wrapped subscriptions deliver, and consumer groups keep up?',
     'Do consumers that Tidemark does not run lose events?',
     'How fast?',

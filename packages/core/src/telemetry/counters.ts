@@ -91,7 +91,7 @@ export const COUNTERS: Readonly<Record<CounterName, Instrument>> = {
     aggregator: 'sum',
     labels: PROJECTION,
     help: 'Times that this node was given a projection by lease. Many without a deploy: nodes come and go, or one is held up.',
-    usedBy: ['exploration'],
+    usedBy: ['dashboard'],
   },
   polls: {
     kind: 'counter',

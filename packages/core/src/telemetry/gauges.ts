@@ -192,7 +192,7 @@ export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
     labels: SOURCE,
     help: 'Units that this node has by lease. Absent without leases.',
     whenEnded: 0,
-    usedBy: ['exploration'],
+    usedBy: ['dashboard'],
   },
   lease_renewal_age_seconds: {
     kind: 'gauge',
@@ -203,7 +203,7 @@ export const GAUGES: Readonly<Record<GaugeName, Instrument>> = {
     labels: SOURCE,
     help: 'How long ago this node last renewed its lease. Above leaseMs others take over. Absent without leases.',
     whenEnded: 0,
-    usedBy: ['exploration'],
+    usedBy: ['dashboard'],
   },
   replay_events_per_second: {
     kind: 'gauge',
