@@ -120,6 +120,6 @@ export {}
 
 test('every snippet of the first week is typed', () => {
   const snippets = snippetsOf('docs/first-week.md')
-  expect(snippets.length).toBe(9)
+  expect(snippets.length).toBe(10)
   expect(typeErrors(snippets, FIRST_WEEK)).toEqual([])
 }, 120_000)
