@@ -426,6 +426,28 @@ describe('with listen', () => {
     await eventually(() => warnings).toHaveLength(1)
   })
 
+  test('where the server ends idle sessions, it is made again ever more seldom, said once, and polls go on', async () => {
+    const events = await db.events()
+    const role = await db.role(
+      `grant usage on schema ${events.schema} to :role; grant select on all tables in schema ${events.schema} to :role;
+     grant select on all sequences in schema ${events.schema} to :role; alter role :role set idle_session_timeout = '100ms'`,
+    )
+    const pool = db.newPool({ ...asRole(db.url, role), application_name: events.schema })
+    // A poll may be given a connection in the moment in which it ends: it is sent again.
+    const { warnings, sees } = await told(events, { pool, wakeUps: { listen: 'News' } }, 500)
+    let ended = 0
+    pool.on('connect', (client) => client.on('error', () => ended++))
+    await eventually(() => warnings).toHaveLength(1)
+    await eventually(() => ended).toBeGreaterThanOrEqual(3)
+    for (const position of [1n, 2n]) {
+      await events.append()
+      await sees(position)
+    }
+    expect(warnings).toHaveLength(1)
+    // One a limit would be some thirty by now; a poll that finds its own one ended makes another, too.
+    expect(ended).toBeLessThan(20)
+  })
+
   test('a connection on which no notification arrives is told of at once, and polls go on', async () => {
     const events = await db.events()
     const pool = changedPool((client) => ({
