@@ -17,6 +17,7 @@ import {
   toCluster,
   toLease,
 } from './leases-sql.ts'
+import { isOwnBackend } from './own-backend.ts'
 import { transact } from './transaction.ts'
 import { hasSpareConnection, keepingConnection } from './wake-ups/spare-connection.ts'
 
@@ -120,12 +121,6 @@ async function keep(
     stopListening()
     if (kept.get(node) === exchanges) kept.delete(node)
   }
-}
-
-/** Not one of a pooler, which gives each transaction another one. */
-async function isOwnBackend(client: BoundedClient): Promise<boolean> {
-  const [found] = await transact(client, 'select pg_backend_pid()::text as pid')
-  return String(client.driver.processID) === String(found?.rows[0]?.pid)
 }
 
 /** A connection that the server ends says so by an event. */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type BoundedClient, type BoundedPool, withConnection } from '../client.ts'
 import { WakeUpsUnavailableError } from '../errors.ts'
 import { quoteIdentifier, quoteLiteral } from '../identifiers.ts'
+import { isOwnBackend } from '../own-backend.ts'
 
 /** A connection that nobody uses may have gone silent: it is asked this often. */
 const ASKED_EVERY_MS = 10_000
@@ -17,14 +18,17 @@ export async function listenOn(
   await withConnection(pool, signal, async (client, connection) => {
     // It goes on listening, whoever has it.
     connection.isSpent = true
-    await listen(client, channel, tell, signal)
+    const notify = async (own: string): Promise<void> => {
+      await withConnection(pool, signal, (other) => other.query(notifySql(own)))
+    }
+    await listen(client, channel, { tell, notify }, signal)
   })
 }
 
 async function listen(
   client: BoundedClient,
   channel: string,
-  tell: () => void,
+  { tell, notify }: { readonly tell: () => void; readonly notify: (own: string) => Promise<void> },
   signal: AbortSignal,
 ): Promise<void> {
   const own = `tidemark_${randomUUID()}`
@@ -41,11 +45,18 @@ async function listen(
   try {
     await client.query(`listen ${quoteIdentifier(own)}`)
     await client.query(`listen ${quoteIdentifier(channel)}`)
+    if (!(await isOwnBackend(client))) {
+      // Through a pooler its own may meet the backend that listens by chance. What another connection tells arrives in time, or never.
+      await notify(own)
+      for (let waited = 0; waited < HEARD_WITHIN_MS && !hasHeard; waited += HEARD_EVERY_MS)
+        await sleep(HEARD_EVERY_MS, undefined, { signal })
+      if (!hasHeard) throw new WakeUpsUnavailableError(DEAF)
+    }
     // Before it, some may have been missed.
     tell()
     while (!signal.aborted) {
       hasHeard = false
-      await client.query(`select pg_notify(${quoteLiteral(own)}, '')`)
+      await client.query(notifySql(own))
       // A notification of its own arrives before the answer to the statement after its commit.
       await client.query('select 1')
       if (!hasHeard) throw new WakeUpsUnavailableError(DEAF)
@@ -59,6 +70,11 @@ async function listen(
     notified.removeListener('notification', onNotification)
   }
 }
+
+const HEARD_WITHIN_MS = 1_000
+const HEARD_EVERY_MS = 20
+
+const notifySql = (channel: string): string => `select pg_notify(${quoteLiteral(channel)}, '')`
 
 const DEAF =
   'wakeUps.listen: a notification of its own did not arrive: a pooler in transaction mode stands between, or the client of the ' +
