@@ -17,6 +17,7 @@ import {
   toCluster,
   toLease,
 } from './leases-sql.ts'
+import { onNotification } from './notifications.ts'
 import { isOwnBackend } from './own-backend.ts'
 import { transact } from './transaction.ts'
 import { hasSpareConnection, keepingConnection } from './wake-ups/spare-connection.ts'
@@ -107,7 +108,8 @@ async function keep(
       const lost = endOf(client)
       const isSeen = await isOwnBackend(client)
       if (isSeen) {
-        stopListening = listen(client, hintsChannel(tables), (hint) => {
+        stopListening = onNotification(client, (channel, hint) => {
+          if (channel !== hintsChannel(tables)) return
           if (hint.startsWith(hintOf(source, undefined)) && hint !== hintOf(source, node)) onHint()
         })
         await transact(client, presentSql(tables, node))
@@ -128,24 +130,4 @@ function endOf(client: BoundedClient): Promise<void> {
   return new Promise((resolve) => {
     client.on('error', () => resolve())
   })
-}
-
-function listen(client: BoundedClient, channel: string, tell: (payload: string) => void): () => void {
-  const notified = client as unknown as Notified
-  const onNotification = (message: Notification): void => {
-    if (message.channel === channel) tell(message.payload ?? '')
-  }
-  notified.on('notification', onNotification)
-  return () => notified.removeListener('notification', onNotification)
-}
-
-interface Notification {
-  readonly channel: string
-  readonly payload?: string | undefined
-}
-
-/** What node-postgres offers besides. Of pools that are another's, nobody knows. */
-interface Notified {
-  on(event: 'notification', listener: (message: Notification) => void): unknown
-  removeListener(event: 'notification', listener: (message: Notification) => void): unknown
 }

@@ -76,7 +76,7 @@ export class Tails {
 
   /** Who has handled what there was a moment ago will soon ask for what has come since. */
   #nearFrom(mark: bigint, nowMs: number): bigint {
-    const late = this.#marks.filter(({ atMs }) => nowMs - atMs < NEAR_MS)
+    const late = this.#marks.filter((one) => one.mark !== mark && nowMs - one.atMs < NEAR_MS)
     this.#marks = [...late, { mark, atMs: nowMs }]
     return this.#marks[0]?.mark ?? mark
   }

@@ -9,6 +9,7 @@ import { LifecycleError } from '../kernel/errors.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import type { ClusterStatus } from '../ownership/status.ts'
 import type { ProjectionStatus } from '../projection/status.ts'
+import { keySlotsOf } from '../reading/part.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { leaseGauges, letterGauges, projectionGauges, storeGauges } from '../telemetry/gauge-readings.ts'
 import type { GaugeReading } from '../telemetry/metrics.ts'
@@ -112,9 +113,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       {
         projected: () => this.#units.projected(),
         tails: () => this.#units.tails(),
-        keyColumns: [
-          ...new Set(projections.flatMap(({ part }) => (part && 'slots' in part ? part.slots.column : []))),
-        ],
+        keyColumns: [...new Set(projections.flatMap(({ part }) => keySlotsOf(part)?.column ?? []))],
       },
       this.#late.onProvenEmpty,
     )

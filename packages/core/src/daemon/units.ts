@@ -9,7 +9,7 @@ import { type ClusterStatus, clusterStatus, leaseStatus } from '../ownership/sta
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { TailWish } from '../ports/event-source.ts'
 import type { OpenLate } from '../ports/late-events.ts'
-import { isReached } from '../ports/position.ts'
+import { earlierOf } from '../ports/position.ts'
 import { type Unit, unitKey, versionName } from '../ports/unit.ts'
 import { lagPositions } from '../projection/lag.ts'
 import type { ResolvedProjection } from '../projection/projection.ts'
@@ -155,7 +155,7 @@ export class Units<P, E, Tx> {
   projected(): P | undefined {
     const { order } = this.#parts.source
     const [first, ...others] = this.runners.map(({ shown }) => shown.checkpoint?.position)
-    return others.reduce((least, position) => (isReached(order, least, position) ? least : position), first)
+    return others.reduce((least, position) => earlierOf(order, least, position), first)
   }
 }
 

@@ -1,10 +1,10 @@
 import { aroundMs } from '../kernel/back-off.ts'
-import { hasCode } from '../kernel/errors.ts'
 import { PacedLooks } from '../kernel/paced-looks.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { AcquireRequest, Grant, Ownership } from './ownership.ts'
 import { type StandByParts, standBy } from './stand-by.ts'
+import { unlessConflict } from './unless-conflict.ts'
 
 export interface ByConflictParts<P, Tx> extends StandByParts<P> {
   readonly checkpoints: Pick<CheckpointStore<Tx>, 'advance' | 'tenures'>
@@ -59,23 +59,15 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
     this.#isAnothers = false
     const lost = new AbortController()
     const { checkpoints } = this.#parts
-    const unlessLost = async <T>(call: Promise<T> | undefined): Promise<T> => {
-      if (call === undefined) throw new TypeError('this store keeps no tenures')
-      try {
-        return await call
-      } catch (error) {
-        if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) {
-          this.#isAnothers = true
-          if (this.#hasTakenOver) this.#wasWrong()
-          lost.abort(CONFLICT)
-        }
-        throw error
-      }
+    const onConflict = (): void => {
+      this.#isAnothers = true
+      if (this.#hasTakenOver) this.#wasWrong()
+      lost.abort(CONFLICT)
     }
     return {
       lost: lost.signal,
-      advance: (request, work) => unlessLost(checkpoints.advance(request, work)),
-      begin: (...begun) => unlessLost(checkpoints.tenures?.begin(...begun)),
+      advance: (request, work) => unlessConflict(checkpoints.advance(request, work), onConflict),
+      begin: (...begun) => unlessConflict(checkpoints.tenures?.begin(...begun), onConflict),
       // The lock on the row has ended with its transaction.
       release: async () => {},
     }

@@ -1,14 +1,14 @@
 import { aroundMs } from '../kernel/back-off.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { untilAborted } from '../kernel/deferred.ts'
-import { hasCode } from '../kernel/errors.ts'
 import { PacedLooks } from '../kernel/paced-looks.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { Unit } from '../ports/unit.ts'
 import type { HeldLease, LeaseKeeper } from './lease-keeper.ts'
 import type { AcquireRequest, Grant, Ownership } from './ownership.ts'
-import { type StandByParts, standBy } from './stand-by.ts'
+import { LOOKS_ONLY, type StandByParts, standBy } from './stand-by.ts'
+import { unlessConflict } from './unless-conflict.ts'
 
 export interface ByLeaseParts<P, Tx> extends StandByParts<P> {
   readonly unit: Unit
@@ -47,25 +47,19 @@ export class ByLease<P, Tx> implements Ownership<P, Tx> {
     const { checkpoints, keeper, unit } = this.#parts
     const { fence, lost, recalled } = await this.#held(request)
     const conflict = new AbortController()
-    const unlessLost = async <T>(call: Promise<T> | undefined): Promise<T> => {
-      if (call === undefined) throw new TypeError('this store keeps no tenures')
-      try {
-        return await call
-      } catch (error) {
-        if (hasCode(error, 'TIDEMARK_CHECKPOINT_CONFLICT')) {
-          this.#hadConflict = true
-          keeper.idle(unit)
-          keeper.hint()
-          conflict.abort(CONFLICT)
-        }
-        throw error
-      }
+    const onConflict = (): void => {
+      this.#hadConflict = true
+      keeper.idle(unit)
+      keeper.hint()
+      conflict.abort(CONFLICT)
     }
     return {
       lost: AbortSignal.any([lost, conflict.signal]),
       recalled,
-      advance: (advance, work) => unlessLost(checkpoints.advance({ ...advance, fence }, work)),
-      begin: (begin, decide) => unlessLost(checkpoints.tenures?.begin({ ...begin, fence }, decide)),
+      advance: (advance, work) =>
+        unlessConflict(checkpoints.advance({ ...advance, fence }, work), onConflict),
+      begin: (begin, decide) =>
+        unlessConflict(checkpoints.tenures?.begin({ ...begin, fence }, decide), onConflict),
       release: async () => keeper.finished(unit, fence),
     }
   }
@@ -93,14 +87,10 @@ export class ByLease<P, Tx> implements Ownership<P, Tx> {
     const over = new AbortController()
     const until = AbortSignal.any([signal, over.signal])
     void keeper.granted(unit, until).then(() => over.abort(GRANTED))
-    const never = { isAsked: () => false, nextAsked, isGone: () => false }
     try {
-      await standBy({ ...this.#parts, ...never, pace: this.#pace, look }, until)
+      await standBy({ ...this.#parts, ...LOOKS_ONLY, pace: this.#pace, look }, until)
     } finally {
       over.abort(GRANTED)
     }
   }
 }
-
-/** Another one each time: what waits for it is forgotten with it. */
-const nextAsked = (): Promise<void> => new Promise(() => {})

@@ -2,7 +2,7 @@ import { aroundMs } from '../kernel/back-off.ts'
 import { PacedLooks } from '../kernel/paced-looks.ts'
 import { systemRandom } from '../kernel/random.ts'
 import type { AcquireRequest, Grant, Ownership } from './ownership.ts'
-import { type StandByParts, standBy } from './stand-by.ts'
+import { LOOKS_ONLY, type StandByParts, standBy } from './stand-by.ts'
 
 const LOOK_EVERY_MS = 1_000
 
@@ -25,13 +25,7 @@ export class Elsewhere<P, Tx> implements Ownership<P, Tx> {
 
   async acquire({ look, signal }: AcquireRequest<P>): Promise<Grant<Tx>> {
     const pace = this.#pace
-    await standBy(
-      { ...this.#parts, pace, look, isAsked: () => false, nextAsked, isGone: () => false },
-      signal,
-    )
+    await standBy({ ...this.#parts, ...LOOKS_ONLY, pace, look }, signal)
     throw signal.reason
   }
 }
-
-/** Another one each time: what waits for it is forgotten with it. */
-const nextAsked = (): Promise<void> => new Promise(() => {})

@@ -17,6 +17,14 @@ interface StandingBy<P> extends StandByParts<P>, Pick<AcquireRequest<P>, 'look' 
   readonly isGone: (stillMs: number, isIdle: boolean) => boolean
 }
 
+/** Of who takes nothing by itself, and does nothing that is asked of the unit. */
+export const LOOKS_ONLY: Pick<StandingBy<unknown>, 'isAsked' | 'nextAsked' | 'isGone'> = {
+  isAsked: () => false,
+  // Another one each time: what waits for it is forgotten with it.
+  nextAsked: () => new Promise(() => {}),
+  isGone: () => false,
+}
+
 /** Looks at a checkpoint that another owner moves, while there is something to see, until that owner is gone or `signal` fires. */
 export async function standBy<P>(
   { order, agent, clock, pace, look, isAsked, nextAsked, isGone }: StandingBy<P>,

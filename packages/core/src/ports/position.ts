@@ -50,6 +50,11 @@ export function laterOf<P>(order: PositionOrder<P>, a: P | undefined, b: P | und
   return order.compare(a, b) < 0 ? b : a
 }
 
+/** The earlier of two positions, where `undefined` ("none yet") is below every position. */
+export function earlierOf<P>(order: PositionOrder<P>, a: P | undefined, b: P | undefined): P | undefined {
+  return isReached(order, a, b) ? a : b
+}
+
 /** Whether `position` has been reached by `reached`, where `undefined` ("none yet") is below every position. */
 export function isReached<P>(
   order: PositionOrder<P>,

@@ -3,7 +3,7 @@ import { ShardsStoredError } from '../kernel/errors.ts'
 import { ALL_SLOTS, type SlotRange, type Unit, versionName } from './unit.ts'
 
 /** How many slots there are. Never another number: stored ranges are made of them. */
-export const SLOTS = 1_024
+export const SLOTS: number = ALL_SLOTS.to + 1
 
 /**
  * The slot of a key, for ever: the first two bytes of the SHA-256 of its text in UTF-8, the high one first, modulo 1,024. A key that

@@ -1,5 +1,5 @@
 import { WaitFailedError } from '../kernel/errors.ts'
-import { isReached } from '../ports/position.ts'
+import { earlierOf } from '../ports/position.ts'
 import type { Role, VersionProgress } from '../ports/stored-unit.ts'
 import { versionName, wholeUnit } from '../ports/unit.ts'
 import type { ResolvedProgressReaderOptions } from './options.ts'
@@ -36,7 +36,7 @@ export async function readPosition<P>(
   const { order } = source
   const position = shards
     .map((shard) => (shard.position === undefined ? undefined : order.parse(shard.position)))
-    .reduce((least, next) => (isReached(order, least, next) ? least : next))
+    .reduce((least, next) => earlierOf(order, least, next))
   return { position, role: first.role }
 }
 

@@ -17,6 +17,7 @@ import { countOf } from '../ports/skip-totals.ts'
 import type { LastDecided } from '../ports/stored-unit.ts'
 import type { Unit } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
+import { keySlotsOf } from '../reading/part.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
 import { buryEvents } from './burial.ts'
@@ -138,7 +139,7 @@ export class ProjectionRunner<P, E, Tx> {
   get tail(): TailWish<P> | undefined {
     const { agent, projection } = this.#parts
     const after = readsAfter(this.#standing, agent.reading)
-    const isTold = projection.part !== undefined && 'slots' in projection.part
+    const isTold = keySlotsOf(projection.part) !== undefined
     return after === undefined || isTold ? undefined : { after, eventTypes: projection.eventTypes }
   }
 

@@ -1,4 +1,4 @@
-import { isReached, laterOf, type PositionOrder } from '../ports/position.ts'
+import { earlierOf, laterOf, type PositionOrder } from '../ports/position.ts'
 import { wholeSkipped } from '../ports/skip-totals.ts'
 import { isWhole } from '../ports/unit.ts'
 import {
@@ -46,9 +46,7 @@ function wholeStatus<P>(
     state: worst.state,
     dealtTo: (shards.find(({ dealtTo }) => dealtTo?.isHere) ?? first).dealtTo,
     lease: (shards.find(({ lease }) => lease?.isHere) ?? first).lease,
-    position: all(({ position }) => position).reduce((least, next) =>
-      isReached(order, least, next) ? least : next,
-    ),
+    position: all(({ position }) => position).reduce((least, next) => earlierOf(order, least, next)),
     lagPositions: greatest(all(({ lagPositions }) => lagPositions)),
     lagMs: greatest(all(({ lagMs }) => lagMs)),
     replay: wholeReplay(

@@ -1,7 +1,7 @@
 import type { EventSource, Evidence, HighWaterReading, LoadRequest, Page } from '../ports/event-source.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { PageSize } from './page-size.ts'
-import { ownEvents, type Part } from './part.ts'
+import { keySlotsOf, ownEvents, type Part } from './part.ts'
 
 export interface ReadPage<P, E> extends Page<P, E> {
   /** Whether it ends at the mark that it was read up to: nothing was left to read. */
@@ -64,7 +64,8 @@ export class PageReader<P, E> {
     size?: PageSize,
   ) {
     this.#source = source
-    this.#wanted = { eventTypes, ...(part !== undefined && 'slots' in part ? { slots: part.slots } : {}) }
+    const slots = keySlotsOf(part)
+    this.#wanted = { eventTypes, ...(slots === undefined ? {} : { slots }) }
     this.#part = part
     this.#signal = signal
     this.#size = size

@@ -5,6 +5,11 @@ import type { PositionOrder } from '../ports/position.ts'
 /** Which events are a shard's: those that its source hands out for a column, or those whose key says so. */
 export type Part<E> = { readonly slots: KeySlots } | { readonly isOwn: (event: E) => boolean }
 
+/** What is asked of the source for it; `undefined`: nothing. */
+export function keySlotsOf<E>(part: Part<E> | undefined): KeySlots | undefined {
+  return part !== undefined && 'slots' in part ? part.slots : undefined
+}
+
 /** The events of a page that are the shard's, where its source has handed out those of other shards too. Pure. */
 export function ownEvents<P, E>(
   order: Pick<PositionOrder<P>, 'compare' | 'format'>,

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type BoundedClient, type BoundedPool, withConnection } from '../client.ts'
 import { WakeUpsUnavailableError } from '../errors.ts'
 import { quoteIdentifier, quoteLiteral } from '../identifiers.ts'
+import { onNotification } from '../notifications.ts'
 import { isOwnBackend } from '../own-backend.ts'
 
 /** A connection that nobody uses may have gone silent: it is asked this often. */
@@ -35,12 +36,10 @@ async function listen(
   let hasHeard = false
   const lost = new AbortController()
   const onError = (): void => lost.abort()
-  const notified = client as unknown as Notified
-  const onNotification = (message: { readonly channel: string }): void => {
-    if (message.channel === own) hasHeard = true
-    else if (message.channel === channel) tell()
-  }
-  notified.on('notification', onNotification)
+  const stopListening = onNotification(client, (told) => {
+    if (told === own) hasHeard = true
+    else if (told === channel) tell()
+  })
   client.on('error', onError)
   try {
     await client.query(`listen ${quoteIdentifier(own)}`)
@@ -67,7 +66,7 @@ async function listen(
     }
   } finally {
     client.removeListener('error', onError)
-    notified.removeListener('notification', onNotification)
+    stopListening()
   }
 }
 
@@ -79,9 +78,3 @@ const notifySql = (channel: string): string => `select pg_notify(${quoteLiteral(
 const DEAF =
   'wakeUps.listen: a notification of its own did not arrive: a pooler in transaction mode stands between, or the client of the ' +
   "pool has no event 'notification'; connect the pool to the server itself, or set wakeUps: 'wait' or 'none'"
-
-/** What node-postgres offers besides. Of pools that are another's, nobody knows. */
-interface Notified {
-  on(event: 'notification', listener: (message: { readonly channel: string }) => void): unknown
-  removeListener(event: 'notification', listener: (message: { readonly channel: string }) => void): unknown
-}
