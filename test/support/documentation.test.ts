@@ -40,6 +40,23 @@ test('every snippet about health is typed', () => {
   expect(typeErrors(snippets, HEALTH)).toEqual([])
 }, 120_000)
 
+const SCALING = `
+declare global {
+  const connectionString: string
+  const projections: readonly import('@tidemark/core').Projection<
+    import('@tidemark/pg-adapter').PostgresRow,
+    import('pg').PoolClient
+  >[]
+}
+export {}
+`
+
+test('every snippet about scaling is typed', () => {
+  const snippets = snippetsOf('docs/scaling.md')
+  expect(snippets.length).toBe(1)
+  expect(typeErrors(snippets, SCALING)).toEqual([])
+}, 120_000)
+
 test('every snippet of what readers have lost is typed', () => {
   const snippets = snippetsOf('docs/doctor.md')
   expect(snippets.length).toBeGreaterThan(0)
