@@ -39,9 +39,10 @@ function toTable(order: AppendOrder): { append: Append; end: () => Promise<void>
   }
 }
 
-function insertAnd({ store, channel }: AppendOrder): string {
+function insertAnd({ store, channel, types }: AppendOrder): string {
+  const type = types === undefined ? "'Deposited'" : `'type-' || n % ${types}`
   const insert = `insert into events (stream, type, data)
-    select 'stream-' || n, 'Deposited', jsonb_build_object('n', n) from generate_series($1::int, $2::int) n`
+    select 'stream-' || n, ${type}, jsonb_build_object('n', n) from generate_series($1::int, $2::int) n`
   if (store === 'table and jobs') {
     return `with i as (${insert})
       select graphile_worker.add_job('appended', json_build_object('first', $1::int, 'last', $2::int))`

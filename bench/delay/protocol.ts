@@ -8,6 +8,8 @@ export interface AppendOrder {
   readonly seconds: number
   /** Notified with each append. */
   readonly channel: string | undefined
+  /** Events are of so many types, in turns: `type-0`, `type-1` ... @default one type */
+  readonly types?: number
 }
 
 /** An event, and when its writer knew that it was committed, by the machine's monotonic clock. */

@@ -25,14 +25,14 @@ export async function measureServer(
   const counts: number[] = []
   const sample = async (): Promise<void> => void counts.push((await backends(admin, role)).length)
   const statementsBefore = await statements(admin, role)
-  const cpuBefore = await cpuSeconds(postmasterPid)
+  const cpuBefore = await serverCpuSeconds(postmasterPid)
   const beganMs = performance.now()
   await sample()
   const timer = setInterval(() => void sample(), SAMPLE_MS)
   return async () => {
     clearInterval(timer)
     const seconds = (performance.now() - beganMs) / 1_000
-    const cpu = (await cpuSeconds(postmasterPid)) - cpuBefore
+    const cpu = (await serverCpuSeconds(postmasterPid)) - cpuBefore
     const sent = (await statements(admin, role)) - statementsBefore
     const sizes = await Promise.all((await backends(admin, role)).map(shareOfMemory))
     const sorted = counts.toSorted((a, b) => a - b)
@@ -63,7 +63,7 @@ async function statements(admin: pg.Pool, role: string): Promise<number> {
 }
 
 /** Of the postmaster, of those that it has started, and of those of them that have ended (proc(5), fields 14 to 17). */
-async function cpuSeconds(postmasterPid: number): Promise<number> {
+export async function serverCpuSeconds(postmasterPid: number): Promise<number> {
   const all = await readdir('/proc').catch(() => [])
   const stats = await Promise.all(
     all
