@@ -1,7 +1,17 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
-import { onTestFinished, test } from 'vitest'
-import { agentOver, eventually, fileDatabase } from '../support/event-table.ts'
+import { type PgClient, postgresEvents } from '@tidemark/pg-adapter'
+import { expect, onTestFinished, test } from 'vitest'
+import {
+  agentOver,
+  checkpointsBeside,
+  eventually,
+  fileDatabase,
+  HANDLED,
+  handledBy,
+  recorder,
+  startDaemon,
+} from '../support/event-table.ts'
 
 const db = fileDatabase()
 
@@ -17,6 +27,51 @@ test('a server that takes its leave in the packet that completes a connection do
   const agent = await agentOver({ pool: db.newPool({ connectionString: leaving.url }), table: events.name })
   await agent.waitFor(last)
   await eventually(() => leaving.farewells()).toBe(5)
+})
+
+test('a pool whose connections lead to what is now a reader throws each away, and the node goes on by itself on those that lead to the writer', async () => {
+  const events = await db.events()
+  await events.run(HANDLED)
+  // What a standby answers. The rest of it is refused in a transaction that is read-only.
+  await events.run(`
+    create function pg_is_in_recovery() returns boolean language sql as 'select true';
+    create function pg_current_wal_insert_lsn() returns pg_lsn language plpgsql as $$
+      begin raise sqlstate '55000' using message = 'recovery is in progress'; end $$`)
+  const asReader = `-c default_transaction_read_only=on -c search_path=${events.schema},pg_catalog`
+  const pool = db.newPool({ application_name: events.schema })
+  const connected: number[] = []
+  pool.on('connect', ({ processID }: PgClient) => connected.push(Number(processID)))
+  const states: string[] = []
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, pool),
+    nodes: {},
+    projections: [recorder(events, 'orders')],
+    telemetry: { projectionStateChanged: ({ state }) => states.push(state) },
+  })
+  await events.append()
+  await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  connected.splice(0)
+  // A failover: the name leads to the former primary, which lets in whoever comes.
+  pool.options.options = asReader
+  await db.pool.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [
+    events.schema,
+  ])
+  await events.append()
+  await eventually(() => connected.length).toBeGreaterThanOrEqual(4)
+  const readers = [...connected]
+  expect(await handledBy(db.pool, events, 'orders')).toEqual([1n])
+  pool.options.options = undefined
+  await events.append()
+  await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  expect(await handledBy(db.pool, events, 'orders')).toEqual([1n, 2n, 3n])
+  await eventually(async () => {
+    const { rows } = await db.pool.query('select pid, query from pg_stat_activity where pid = any ($1)', [
+      readers,
+    ])
+    return rows
+  }).toEqual([])
+  expect(states).not.toContain('paused')
 })
 
 /** Stands before the server, and ends the first `times` connections as soon as they are there. */

@@ -35,6 +35,8 @@ export function pauseMs(quietForMs: number): number {
  * roles turn off others. The text is one of few, for the sake of pg_stat_statements.
  *
  * `statement_timeout` counts for all of it, `transaction_timeout` for each pause: it keeps below half of either.
+ *
+ * A former primary would tell the same number for ever, where it lets in whoever comes: the connection to it is to be given up.
  */
 export function waitSql(sequence: string, pause: number): string {
   return `do ${quoteLiteral(`
@@ -48,6 +50,9 @@ declare
   known bigint;
   seen bigint;
 begin
+  if pg_is_in_recovery() then
+    raise sqlstate '25006' using message = ${quoteLiteral(IN_RECOVERY)};
+  end if;
   longest := least(longest, ${halfOf('statement_timeout')});
   pause := least(pause, ${halfOf('statement_timeout')}, ${halfOf('transaction_timeout')});
   after_find := least(after_find, ${halfOf('statement_timeout')}, ${halfOf('transaction_timeout')});
@@ -70,6 +75,8 @@ begin
   end loop;
 end`)}`
 }
+
+const IN_RECOVERY = 'this server is in recovery: what its sequence tells is late, or of the past'
 
 /** In seconds; NULL, which `least` leaves out, where there is no limit, or no such setting (before 17). */
 function halfOf(setting: string): string {
