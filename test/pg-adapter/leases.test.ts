@@ -74,14 +74,14 @@ test('a node whose backend the server has ended is seen to be gone, and is told 
   expect(await presenceSeenBy(leases, 'second', 'first')).toEqual({ is: 'here' })
 })
 
-test('to a role that is shown no start of it, a backend is unknown and never gone, and its node is alive until its lease ends', async () => {
+test('to a role that is shown no start of it, a backend is unknown, and gone only when it has ended: until then its node is alive', async () => {
   const events = await prepared()
   const role = await db.role(
     `grant usage on schema ${events.schema} to :role; grant all on all tables in schema ${events.schema} to :role`,
   )
   const own = leasesOn(events)
   await renew(own, 'first')
-  await present(own, 'first')
+  const { end } = await present(own, 'first')
   const [lease] = await claim(own, 'first', [{}])
   const others = leasesOn(events, db.newPool(asRole(db.url, role)))
   expect(await presenceSeenBy(others, 'second', 'first')).toEqual({ is: 'unknown' })
@@ -89,9 +89,11 @@ test('to a role that is shown no start of it, a backend is unknown and never gon
     `select presence_pid || '/' || (extract(epoch from presence_start) * 1000000)::bigint as which
      from ${events.schema}.nodes where id = 'first'`,
   )
-  expect(
-    await claim(others, 'second', [{ fence: lease?.fence ?? 0n, gone: String(rows[0]?.which) }]),
-  ).toEqual([])
+  const gone = { fence: lease?.fence ?? 0n, gone: String(rows[0]?.which) }
+  expect(await claim(others, 'second', [gone])).toEqual([])
+  end()
+  await eventually(() => presenceSeenBy(others, 'second', 'first')).toMatchObject({ is: 'gone' })
+  expect(await claim(others, 'second', [gone])).toHaveLength(1)
 })
 
 test('a renewal that is about to be committed counts before a claim', async () => {

@@ -1,7 +1,7 @@
-import type { Clock, Daemon, LeasedNodeOptions, Projection } from '@tidemark/core'
+import type { Clock, Daemon, DaemonOptions, LeasedNodeOptions, Projection } from '@tidemark/core'
 import { type PgClient, type PostgresRow, postgresEvents } from '@tidemark/pg-adapter'
 import type { Pool } from 'pg'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../packages/core/src/kernel/clock.ts'
 import { gate } from '../core/rig.ts'
 import {
@@ -27,11 +27,13 @@ async function table(): Promise<EventTable> {
   return events
 }
 
-interface Starting extends LeasedNodeOptions {
+interface Starting
+  extends LeasedNodeOptions,
+    Pick<DaemonOptions<bigint, PostgresRow, PgClient>, 'logger' | 'drainTimeoutMs'> {
   readonly pool?: Pool
   readonly handlersPool?: Pool
   readonly clock?: Clock
-  readonly handle?: () => Promise<void>
+  readonly handle?: (tx: PgClient, projection: string) => Promise<void>
 }
 
 /** Each writes down the name of its node in the checkpoint's transaction. */
@@ -43,6 +45,8 @@ function start(
     handlersPool = pool,
     clock = systemClock,
     handle = async () => {},
+    logger,
+    drainTimeoutMs,
     ...nodes
   }: Starting = {},
 ): Promise<Daemon<bigint>> {
@@ -51,6 +55,8 @@ function start(
     checkpoints: checkpointsBeside(events, handlersPool),
     nodes: { name, ...nodes },
     clock,
+    ...(logger === undefined ? {} : { logger }),
+    ...(drainTimeoutMs === undefined ? {} : { drainTimeoutMs }),
     projections: NAMES.map((projection): Projection<PostgresRow, PgClient> => {
       const recording = recorder(events, projection)
       return {
@@ -58,7 +64,7 @@ function start(
         handle: async (page, context) => {
           await recording.handle(page, context)
           await context.tx.query(`insert into ${events.schema}.worked values ($1, $2)`, [projection, name])
-          await handle()
+          await handle(context.tx, projection)
         },
       }
     }),
@@ -153,10 +159,16 @@ async function eventuallyPid(events: EventTable, name: string): Promise<number> 
   return (await presenceOf(events, name)) ?? expect.fail()
 }
 
-test('clocks that are an hour off move nothing', async () => {
+test('clocks that are an hour off, and step back and forth, move nothing', async () => {
   const events = await table()
+  // What a node reckons with never goes back, and makes a leap where the machine has slept. The time of day is set as somebody likes.
+  let leapMs = 0
+  let setMs = 0
+  const timeOfDay = Date.now
+  const spy = vi.spyOn(Date, 'now').mockImplementation(() => timeOfDay() + setMs)
+  onTestFinished(() => spy.mockRestore())
   const off = (ms: number): Clock => ({
-    nowMs: () => systemClock.nowMs() + ms,
+    nowMs: () => systemClock.nowMs() + ms + leapMs,
     sleep: (...args) => systemClock.sleep(...args),
   })
   const daemons = [
@@ -164,25 +176,36 @@ test('clocks that are an hour off move nothing', async () => {
     await start(events, 'b', { clock: off(-3_600_000), leaseMs: 5_000 }),
   ]
   await settled(daemons, [3, 3])
-  const fences = async () => {
-    const { rows } = await db.pool.query(
-      `select projection, fence from ${events.schema}.checkpoints order by projection`,
-    )
-    return rows
+  const before = await fences(events)
+  for (const hours of [1, -1, 0]) {
+    leapMs += 3_600_000
+    setMs = hours * 3_600_000
+    await renewed(events)
   }
-  const before = await fences()
-  const asked = await renewals(events)
-  await eventually(() => renewals(events)).toBeGreaterThan(asked + 3)
-  expect(await fences()).toEqual(before)
+  await settled(daemons, [3, 3])
+  expect(await fences(events)).toEqual(before)
 })
 
-/** Rows of the nodes that were written so far, as their renewals do. */
-async function renewals(events: EventTable): Promise<number> {
+async function fences(events: EventTable): Promise<readonly { projection: string; fence: bigint }[]> {
   const { rows } = await db.pool.query(
-    `select n_tup_upd::int as n from pg_stat_user_tables where schemaname = $1 and relname = 'nodes'`,
-    [events.schema],
+    `select projection, fence::text from ${events.schema}.checkpoints order by projection`,
   )
-  return Number(rows[0]?.n)
+  return rows.map(({ projection, fence }) => ({ projection, fence: BigInt(fence) }))
+}
+
+/** Resolves when each node that is there has renewed its lease once more. */
+async function renewed(events: EventTable): Promise<void> {
+  const read = async () => {
+    const { rows } = await db.pool.query(
+      `select id, (extract(epoch from expires_at) * 1000000)::bigint as until from ${events.schema}.nodes where not has_left`,
+    )
+    return new Map(rows.map(({ id, until }) => [String(id), BigInt(until)]))
+  }
+  const before = await read()
+  await eventually(async () => {
+    const now = await read()
+    return [...before].every(([id, until]) => (now.get(id) ?? 0n) > until)
+  }).toBe(true)
 }
 
 test('nodes under different roles, which see nothing of each other, take each other for alive, and for gone once a lease has expired', async () => {
@@ -197,9 +220,113 @@ test('nodes under different roles, which see nothing of each other, take each ot
   const second = await start(events, 'b', { leaseMs: 1_000, pool })
   await settled([first, second], [3, 3])
   const seen = () => second.status().cluster?.nodes.find(({ name }) => name === 'a')
+  // `seenBy` says that a node has a connection of its own; `presence`, what another one is shown of it.
+  await eventually(() => first.status().cluster?.seenBy).toBe('presence')
   await eventually(seen).toMatchObject({ isAlive: true, presence: 'unknown' })
   await events.append(5)
   await first.waitUntilProjected({ timeoutMs: 30_000 })
   await first.stop()
   await settled([second], [NAMES.length])
+})
+
+test('a handler that heeds no signal keeps its units from all others until its transaction has ended, also while its node stops', async () => {
+  const events = await table()
+  const holding = gate()
+  onTestFinished(() => holding.open())
+  const transactions = new Map<string, string>()
+  const late: unknown[] = []
+  const a = await start(events, 'a', {
+    leaseMs: 4_000,
+    drainTimeoutMs: 300,
+    handle: async (tx, projection) => {
+      const { rows } = await tx.query('select pg_current_xact_id()::text as id')
+      transactions.set(projection, String(rows[0]?.id))
+      await holding.promise
+      late.push(await tx.query('select 1').catch((error: unknown) => error))
+    },
+  })
+  await settled([a], [NAMES.length])
+  await events.append(1)
+  await eventually(() => transactions.size).toBe(NAMES.length)
+  const found: unknown[] = []
+  const b = await start(events, 'b', {
+    leaseMs: 4_000,
+    handle: async (tx, projection) => {
+      const { rows } = await tx.query('select pg_xact_status($1::text::xid8) as status', [
+        transactions.get(projection),
+      ])
+      found.push(rows[0]?.status)
+    },
+  })
+  await a.stop()
+  await b.waitUntilProjected({ timeoutMs: 30_000 })
+  expect(found, 'of its transactions, as others begin').toEqual(NAMES.map(() => 'aborted'))
+  holding.open()
+  await eventually(() => late).toEqual(NAMES.map(() => expect.any(Error)))
+  for (const positions of await handled(events)) expect(positions).toEqual([1n])
+})
+
+test('a node loses each of its connections in turn: nothing is lost or handled twice, and no unit goes round', async () => {
+  const events = await table()
+  const of = `a of ${events.schema}`
+  // Long enough that no lease ends while the machine is busy.
+  const leaseMs = 60_000
+  const daemons = [
+    await start(events, 'a', { leaseMs, pool: db.newPool({ application_name: of }) }),
+    await start(events, 'b', { leaseMs }),
+  ]
+  await settled(daemons, [3, 3])
+  await eventuallyPid(events, 'a')
+  const before = await fences(events)
+  const { rows: connections } = await db.pool.query(
+    'select pid from pg_stat_activity where application_name = $1',
+    [of],
+  )
+  let presencesLost = 0
+  for (const { pid } of connections) {
+    if (pid === (await presenceOf(events, 'a'))) presencesLost++
+    await db.pool.query('select pg_terminate_backend($1)', [pid])
+    await events.append(1)
+    for (const daemon of daemons) await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  }
+  expect(connections.length).toBeGreaterThan(2)
+  expect(presencesLost).toBe(1)
+  for (const positions of await handled(events)) expect(positions).toEqual(numbers(connections.length))
+  await settled(daemons, [3, 3])
+  for (const [index, { projection, fence }] of (await fences(events)).entries()) {
+    // There and back, where the machine is so busy that the other node has looked twice before there was another connection.
+    expect(fence - (before[index]?.fence ?? 0n), projection).toBeLessThanOrEqual(2n * BigInt(presencesLost))
+  }
+})
+
+test('handlers that hold both connections of a pool move nothing: the log says why, and work goes on once they have ended', async () => {
+  const events = await table()
+  const holding = gate()
+  onTestFinished(() => holding.open())
+  const pool = db.newPool({ max: 2 })
+  const lines: string[] = []
+  const say = (line: string) => lines.push(line)
+  const leaseMs = 2_000
+  const a = await start(events, 'a', {
+    leaseMs,
+    pool: db.newPool(),
+    handlersPool: pool,
+    logger: { info: say, warn: say, error: say },
+    handle: () => holding.promise,
+  })
+  await settled([a], [NAMES.length])
+  const before = await fences(events)
+  await events.append(1)
+  await eventually(() => a.status().cluster?.renewedForMs).toBeGreaterThan(2 * leaseMs)
+  expect(lines).toContainEqual(
+    expect.stringMatching(/cannot be (renewed|claimed): .*no answer within a quarter/),
+  )
+  expect(lines).toContainEqual(
+    expect.stringMatching(/stops work at .*: no renewal of its lease of 2000 ms was answered in time/),
+  )
+  expect(a.status().cluster?.seenBy).toBe('expiry')
+  holding.open()
+  await a.waitUntilProjected({ timeoutMs: 30_000 })
+  for (const positions of await handled(events)) expect(positions).toEqual([1n])
+  expect(await fences(events)).toEqual(before)
 })
