@@ -70,8 +70,8 @@ const ESDB_CLIENTS = ['eventstore', 'kurrentdb'] as const
 // What the tests' own server does is told by one client; the other one tells it in `extra-esdb-server`.
 const ESDB_SERVER = 'test/esdb-adapter/server/**/*.test.ts'
 
-// The oldest and the newest server run every test. Those between run what reads catalogs and activity, keeps plans, reads the log's
-// positions, or meets a setting that not every major has: whatever else they break, one of the two ends has broken before.
+// The oldest and the newest server run every test. Those between run what reads catalogs and activity, keeps plans, hashes keys, reads
+// the log's positions, or meets a setting that not every major has: whatever else they break, one of the two ends has broken before.
 const OLDEST_MAJOR = MAJORS[0]
 const BY_MAJOR = [
   'test/pg-adapter/conditions/*.test.ts',
@@ -80,7 +80,7 @@ const BY_MAJOR = [
   'test/pg-adapter/dead-letters/table.test.ts',
   'test/pg-adapter/{altered-table,append-times,attached,columns,holders,kept-plans,page-bytes,pages}.test.ts',
   'test/pg-adapter/{partitions-made,polls,query-plans,replaced,resume,rewinds,sequence-changes,shared-positions}.test.ts',
-  'test/pg-adapter/{stale-threshold,tails,taken-ahead,timeouts,transactions-left-open,wake-ups,watch}.test.ts',
+  'test/pg-adapter/{slots,stale-threshold,tails,taken-ahead,timeouts,transactions-left-open,wake-ups,watch}.test.ts',
 ]
 
 /** For tests that wait for servers and processes to come and go, on a machine that may be busy. */
