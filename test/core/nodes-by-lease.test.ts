@@ -142,6 +142,20 @@ test('status, health and log say who has what', async () => {
   expect(b.lines.some((line) => line.startsWith('tidemark: node "b" is given '))).toBe(true)
 })
 
+test('status tells what a node is given, and gives back, at once, not with the next renewal', async () => {
+  const parts = rig()
+  const node = nodesOf(parts)
+  const [a, b] = [node('a'), node('b')]
+  const atMs = parts.clock.nowMs()
+  const here = ({ daemon }: typeof a) => NAMES.filter((name) => projectionOf(daemon, name).lease?.isHere)
+  await a.daemon.start()
+  await parts.clock.until(() => here(a).length === NAMES.length)
+  await b.daemon.start()
+  await parts.clock.until(() => here(b).length === 2)
+  expect(here(a)).toHaveLength(3)
+  expect(parts.clock.nowMs() - atMs).toBeLessThan(LEASE_MS / 3)
+})
+
 test('a checkpoint that another owner has moved is no failure: it is read again, and work goes on', async () => {
   const parts = rig()
   const lines = nodesOf(parts)('a')

@@ -239,15 +239,28 @@ export class LeaseKeeper {
       }
       case 'claim': {
         const claimed = await leases.claim({ node: node.id, claims: this.#withUnits(command.claims), signal })
+        this.#see(claimed, node.id)
         return { kind: 'claimed', leases: claimed.map(({ unit, fence }) => ({ unit: unitKey(unit), fence })) }
       }
       case 'release':
         await leases.release({ node: node.id, leases: this.#withUnits(command.leases), signal })
+        this.#see(this.#withUnits(command.leases), undefined)
         return { kind: 'released' }
       case 'leave':
         await leases.leave(node.id, signal)
         return { kind: 'left' }
     }
+  }
+
+  /** What is told does not wait for the next look. */
+  #see(changed: readonly Lease[], owner: string | undefined): void {
+    if (this.#cluster === undefined) return
+    const fences = new Map(changed.map(({ unit, fence }) => [unitKey(unit), fence]))
+    const leases = this.#cluster.leases.map((lease) => {
+      const fence = fences.get(unitKey(lease.unit))
+      return fence === undefined ? lease : { ...lease, owner, fence }
+    })
+    this.#cluster = { ...this.#cluster, leases }
   }
 
   #withUnits<L extends UnitLease>(leases: readonly L[]): (Omit<L, 'unit'> & Lease)[] {
