@@ -150,12 +150,13 @@ test('whoever is present is told when another comes, gives something back, or le
   await eventually(() => hints).toEqual(['first', 'first', 'first'])
 })
 
-test('a wait for somebody who is gone ends when one is, and tells all; else by itself', async () => {
+test('a wait for somebody who is gone ends when one is, and tells all; else, and once others have what that had, by itself', async () => {
   const events = await prepared()
   const leases = leasesOn(events)
   await renew(leases, 'first')
   await renew(leases, 'second')
   const { end } = await present(leases, 'first')
+  const [lease] = await claim(leases, 'first', [{}])
   let hints = 0
   const over = new AbortController()
   onTestFinished(() => over.abort())
@@ -165,7 +166,10 @@ test('a wait for somebody who is gone ends when one is, and tells all; else by i
   end()
   expect(await missing).toBe(true)
   await eventually(() => hints).toBeGreaterThan(0)
-  await leases.leave('first', never())
+  expect(await leases.missing?.('events', never())).toBe(true)
+  const seen = await presenceSeenBy(leases, 'second', 'first')
+  const gone = seen?.is === 'gone' ? seen.which : undefined
+  expect(await claim(leases, 'second', [{ fence: lease?.fence ?? 0n, gone }])).toHaveLength(1)
   expect(await leases.missing?.('events', never())).toBe(false)
 })
 

@@ -150,9 +150,9 @@ const tellSql = (tables: CheckpointTables, node: string): string =>
 
 const DIGEST_OF_SOURCE = "left(encode(sha256(convert_to(n.source, 'UTF8')), 'hex'), 32)"
 
-/** Waits until a node that is alive is gone, for so long; and then tells the others. */
+/** Waits until a node that is alive and has something is gone, for so long; and then tells the others. */
 export function missingSql(tables: CheckpointTables, source: string, forMs: number): string {
-  const { nodes } = tables
+  const { nodes, checkpoints } = tables
   return `do ${quoteLiteral(`
 declare
   until timestamptz := clock_timestamp() + interval '${forMs} ms';
@@ -163,6 +163,7 @@ begin
     if exists (
       select from ${nodes} n
       where n.source = ${quoteLiteral(source)} and ${isAliveSql('n')} and ${presenceSql('n')} = 'gone'
+        and exists (select from ${checkpoints} c where c.owner = n.id)
     ) then
       perform set_config('${MISSING}', 'true', true);
       perform pg_notify(${quoteLiteral(hintsChannel(tables))}, ${quoteLiteral(hintOf(source, undefined))});

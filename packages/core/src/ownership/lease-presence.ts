@@ -92,7 +92,7 @@ export class LeasePresence {
         finds = isMissing ? finds + 1 : 0
         if (!isMissing) continue
         hint()
-        // One that is gone stays gone until its lease has expired.
+        // One that is gone stays gone until its lease has expired, or others have all that it had.
         await clock.sleep(Math.min(AFTER_FIND_MS * 2 ** (finds - 1), leaseMs / 3), this.#over)
       } catch (error) {
         failures++

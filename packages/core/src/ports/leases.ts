@@ -118,8 +118,8 @@ export interface Leases {
    */
   presence?(request: PresenceRequest): Promise<Presence>
   /**
-   * Waits until the presence of a node of that source that is alive is gone: `true`. `false` where none was for a while. One call
-   * takes about a second of waiting in the store.
+   * Waits until the presence of a node of that source that is alive, and has a unit, is gone: `true`. `false` where none was for a
+   * while. One call takes about a second of waiting in the store.
    */
   missing?(source: string, signal: AbortSignal): Promise<boolean>
 }
