@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 /** A program in a process of its own, so that its event loop is not that of what is measured. */
-interface Child {
+export interface Child {
   /** Has one answer. Rejects where the process ends without it. */
   ask<Answer>(question: Serializable): Promise<Answer>
+  signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void
   /** Resolves when the process has ended. */
   end(): Promise<void>
 }
@@ -26,8 +27,9 @@ export function startChild(program: string): Child {
       ])
       return answer as Answer
     },
+    signal: (signal) => void child.kill(signal),
     end: async () => {
-      child.disconnect()
+      if (child.connected) child.disconnect()
       await exited
     },
   }
