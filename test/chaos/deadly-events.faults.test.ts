@@ -31,12 +31,12 @@ test('under "pause" it stands still, over restarts, until an operator resumes it
   const options = { how: 'kill', attempts: '1', 'on-failure': 'pause' }
   const before = Array.from({ length: EVENTS - DEADLY + 1 }, (_, n) => String(DEADLY + n))
   const paused = await untilItRests(store, options)
-  expect(await calls(store)).toHaveLength(3)
+  expect(await calls(store)).toHaveLength(4)
   await expectAllBut(store, before)
   await stop(paused)
   const again = spawnDeadly(store, options)
   expect(await rests(again), 'a restart tries it no more').toBe(true)
-  expect(await calls(store)).toHaveLength(3)
+  expect(await calls(store)).toHaveLength(4)
 
   await stop(again)
   const operations = createOperations({ checkpoints: postgresCheckpoints({ pool: store.pool() }) })
@@ -44,7 +44,7 @@ test('under "pause" it stands still, over restarts, until an operator resumes it
   await operations.pause(asked)
   await operations.resume(asked)
   expect(await rests(spawnDeadly(store, options)), 'it is tried anew').toBe(false)
-  expect(await calls(store)).toHaveLength(4)
+  expect(await calls(store)).toHaveLength(5)
   const mended = await untilItRests(store, { ...options, how: 'lives', attempts: '2' })
   await expectAllBut(store, [])
   await stop(mended)

@@ -1,6 +1,6 @@
-import { createDaemon } from '@tidemark/core'
-import { denseOrder, type FoundTenure, type Tenure } from '@tidemark/core/adapter'
-import { inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
+import { type CheckpointStore, createDaemon } from '@tidemark/core'
+import { denseOrder, type FoundTenure, type Tenure, type Tenures } from '@tidemark/core/adapter'
+import { type InMemoryEvents, inMemoryCheckpoints, inMemoryEvents } from '@tidemark/core/testing'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
 import { begun, passed, taken } from '../../packages/core/src/failures/suspicion.ts'
@@ -72,7 +72,7 @@ test('an event that ends the process is found in few deaths, tried as often as i
         // The batch that it died of first is written down nowhere: it may have held that event alone.
         expect(alone.length - attempts).toBeGreaterThanOrEqual(0)
         expect(alone.length - attempts).toBeLessThanOrEqual(1)
-        expect(deaths).toBeLessThanOrEqual(attempts + 4)
+        expect(deaths).toBeLessThanOrEqual(attempts + 3)
         expect(kept.suspicion).toBeUndefined()
       },
     ),
@@ -80,15 +80,29 @@ test('an event that ends the process is found in few deaths, tried as often as i
   )
 })
 
-test('without one nothing is suspected for longer than a batch, and nothing is given up', () => {
-  const killed: FoundTenure = { ...NONE, session: 'before' }
-  const trial = { asked: 32, isPosition: false, attempts: 1, isDared: false, hasTurn: true }
-  const at = { session: 'now', from: '10', through: '5000', batchSize: 1_000 }
-  const { tenure } = begun(killed, at, trial)
-  expect(tenure.suspicion).toMatchObject({ limit: 32, left: 1_000, tries: 0, trying: 'batch' })
-  let suspicion = tenure.suspicion
-  for (let to = 42n; suspicion !== undefined; to += 32n) {
-    suspicion = passed(denseOrder, suspicion, { to, events: 32 })
+const KILLED: FoundTenure = { ...NONE, session: 'before' }
+const THOUSAND = { session: 'now', from: '10', through: '5000', batchSize: 1_000 }
+const WHOLE = { asked: 1_000, isPosition: false, attempts: 1, isDared: false, hasTurn: true }
+
+test('a process that was killed for another reason costs one whole batch in its turn, and nothing is suspected behind it', () => {
+  const { kind, tenure } = begun(KILLED, THOUSAND, WHOLE)
+  expect(kind).toBe('go')
+  expect(tenure.suspicion).toMatchObject({ limit: 1_000, left: 1_000, tries: 0, trying: 'batch' })
+  expect(passed(denseOrder, tenure.suspicion, { to: 1_010n, events: 1_000 })).toBeUndefined()
+  // Pages may be smaller: as many events as may have been in that batch are suspected.
+  const some = passed(denseOrder, tenure.suspicion, { to: 610n, events: 600 })
+  expect(some).toMatchObject({ from: '610', limit: 1_000, left: 400, trying: 'nothing' })
+})
+
+test('where it ends again in that batch, a few events at a time are suspected, for no longer than a batch', () => {
+  const { tenure } = begun(KILLED, THOUSAND, WHOLE)
+  const again = { ...THOUSAND, session: 'later' }
+  const smaller = begun({ ...tenure, ageMs: 60_000 }, again, WHOLE)
+  expect(smaller).toMatchObject({ kind: 'smaller', limit: 14 })
+  let { suspicion } = smaller.tenure
+  expect(suspicion).toMatchObject({ limit: 14, left: 1_000, tries: 0 })
+  for (let to = 24n; suspicion !== undefined; to += 14n) {
+    suspicion = passed(denseOrder, suspicion, { to, events: 14 })
     expect(to).toBeLessThan(1_100n)
   }
 })
@@ -120,39 +134,64 @@ test('suspected events wait for their turn, and nothing says that they are tried
   expect(waiting).toMatchObject({ kind: 'wait', tenure: { suspicion: { trying: 'nothing' } } })
 })
 
-test('a healthy daemon says once that it works at a unit, and once that it has ended cleanly', async () => {
-  const events = inMemoryEvents<number>()
+/** Checkpoints that write down what is kept of who works at a unit; a killed process says no end. */
+function noted({ isKilled }: { readonly isKilled: boolean }) {
   const checkpoints = inMemoryCheckpoints()
   const { tenures } = checkpoints
   if (tenures === undefined) throw new Error('the store in memory keeps tenures')
   const kept: (Tenure | 'ended')[] = []
-  const counted = {
-    begin: tenures.begin,
-    end: async (...args: Parameters<typeof tenures.end>) => {
+  const noting: Tenures = {
+    begin: (request, decide) =>
+      tenures.begin(request, (found) => {
+        const tenure = decide(found)
+        kept.push(tenure)
+        return tenure
+      }),
+    end: async (...args) => {
+      if (isKilled) return
       kept.push('ended')
       await tenures.end(...args)
     },
   }
-  counted.begin = (request, decide) =>
-    tenures.begin(request, (found) => {
-      const tenure = decide(found)
-      kept.push(tenure)
-      return tenure
-    })
-  Object.assign(checkpoints, { tenures: counted })
-  for (let n = 0; n < 20; n++) events.append('a', n)
+  return { checkpoints: Object.assign(checkpoints, { tenures: noting }), kept }
+}
+
+/** Runs until everything is handled; how many events each batch had. */
+async function runDaemon(
+  source: InMemoryEvents<number>,
+  checkpoints: CheckpointStore<undefined>,
+): Promise<readonly number[]> {
+  const batches: number[] = []
   const daemon = createDaemon({
-    source: events,
+    source,
     checkpoints,
-    projections: [{ name: 'all', batchSize: 2, handle: () => {} }],
+    projections: [{ name: 'all', batchSize: 5, handle: (events) => void batches.push(events.length) }],
   })
   onTestFinished(() => daemon.stop())
   await daemon.start()
   await daemon.waitUntilProjected()
-  expect(kept).toEqual([{ session: expect.any(String), suspicion: undefined }])
   await daemon.stop()
-  expect(kept).toHaveLength(2)
-  expect(kept[1]).toBe('ended')
+  return batches
+}
+
+test('a healthy daemon says once that it works at a unit, and once that it has ended cleanly', async () => {
+  const events = inMemoryEvents<number>()
+  const { checkpoints, kept } = noted({ isKilled: false })
+  for (let n = 0; n < 20; n++) events.append('a', n)
+  await runDaemon(events, checkpoints)
+  expect(kept).toEqual([{ session: expect.any(String), suspicion: undefined }, 'ended'])
+})
+
+test('after one that was killed the first batch is written down, whole, and none behind it', async () => {
+  const events = inMemoryEvents<number>()
+  const { checkpoints, kept } = noted({ isKilled: true })
+  for (let n = 0; n < 20; n++) events.append('a', n)
+  await runDaemon(events, checkpoints)
+  for (let n = 0; n < 20; n++) events.append('a', n)
+  expect(await runDaemon(events, checkpoints)).toEqual([5, 5, 5, 5])
+  const trying = kept.map((tenure) => tenure !== 'ended' && tenure.suspicion?.trying)
+  // Written down twice: before its turn, and when that has come.
+  expect(trying).toEqual([undefined, 'nothing', 'batch'])
 })
 
 test('where no event waits, none is suspected, whoever worked there before', () => {

@@ -191,8 +191,8 @@ describe('a switch', () => {
     await checkpoints.tenures?.begin(
       { unit, from: undefined, incarnation: '', effects: 'always', signal },
       () => ({
-        session: 'one that has died',
-        suspicion: undefined,
+        session: 'one that has died twice',
+        suspicion: { from: null, through: '5', left: 5, limit: 5, tries: 0, trying: 'batch' },
       }),
     )
     const operations = createOperations({ checkpoints, source: events })

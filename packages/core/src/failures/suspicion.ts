@@ -1,8 +1,8 @@
 import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { FoundTenure, Suspicion, Tenure } from '../ports/tenures.ts'
 
-/** A part of a batch that may hold the event which ends the process: two such steps part a thousand. */
-const PARTS = 32
+/** A part of a batch that may hold the event which ends the process: two such steps part five thousand. */
+const PARTS = 72
 /** Within that, whoever has said what it tries has locked the checkpoint. */
 const LOCKED_WITHIN_MS = 1_000
 
@@ -77,12 +77,13 @@ function suspected(found: FoundTenure, beginning: Beginning): Suspicion | undefi
   return isUnclean ? afterDeath(known) : { ...known, trying: 'nothing' }
 }
 
+/** Most processes end for another reason: a kill, a crash, a machine that is gone. So the whole batch is tried once more. */
 function first({
   from,
   through,
   batchSize,
 }: Pick<Suspicion, 'from' | 'through'> & Pick<Beginning, 'batchSize'>): Suspicion {
-  return { from, through, left: batchSize, limit: partOf(batchSize), tries: 0, trying: 'nothing' }
+  return { from, through, left: batchSize, limit: batchSize, tries: 0, trying: 'nothing' }
 }
 
 function afterDeath(known: Suspicion): Suspicion {

@@ -10,8 +10,8 @@ export interface Tenure {
 }
 
 /**
- * A process ended while events behind `from` were handled, or may have been: they are handled in small batches, each
- * written down before it is tried. It can be written as JSON; positions are texts.
+ * A process ended while events behind `from` were handled, or may have been: each batch of them is written down before it is tried, and
+ * where the process ends again, the batches become small. It can be written as JSON; positions are texts.
  */
 export interface Suspicion {
   /** The checkpoint that these events follow; `null` before the first. At another checkpoint nothing of this holds. */

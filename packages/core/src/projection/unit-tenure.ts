@@ -213,8 +213,9 @@ export class UnitTenure<P, Tx> {
     const behind = from === null ? 'from the first event on' : `behind position ${from}`
     const counted = tries === 0 ? '' : `; the next position was tried by itself ${times(tries)}`
     logger.warn(
-      `tidemark: projection "${unitName(projection.unit)}": the process that worked here before was not stopped cleanly; ${behind} batches ` +
-        `have at most ${limit === 1 ? 'the events of one position' : `${limit} events`} until whatever may have ended it is passed${counted}`,
+      `tidemark: projection "${unitName(projection.unit)}": the process that worked here before was not stopped cleanly; ${behind} each batch ` +
+        `is written down before it is handled, and has at most ${limit === 1 ? 'the events of one position' : `${limit} events`}, until ` +
+        `whatever may have ended it is passed${counted}`,
     )
   }
 }
