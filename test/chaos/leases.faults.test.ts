@@ -2,6 +2,7 @@ import { kill } from 'node:process'
 import { expect, test } from 'vitest'
 import { append } from './events.ts'
 import { expectExact } from './oracle.ts'
+import { owned, untilOwned } from './owned-units.ts'
 import { type DaemonProcess, spawnDaemon } from './processes.ts'
 import { type ChaosStore, chaosStore } from './store.ts'
 import { until } from './until.ts'
@@ -15,22 +16,6 @@ const spawnNode = (
   options: Readonly<Record<string, string>> = {},
 ): Promise<DaemonProcess> =>
   spawnDaemon({ url: store.url, projections: NAMES.join(','), 'lease-ms': '10000', ...options })
-
-/** How many units each of these processes has. */
-async function owned(store: ChaosStore, nodes: readonly DaemonProcess[]): Promise<readonly number[]> {
-  const { rows } = await store.query(
-    `select n.name, count(*)::int as units from tidemark.checkpoints c join tidemark.nodes n on n.id = c.owner group by n.name`,
-  )
-  return nodes.map(({ pid }) => Number(rows.find(({ name }) => name === String(pid))?.units ?? 0))
-}
-
-async function untilOwned(
-  store: ChaosStore,
-  nodes: readonly DaemonProcess[],
-  sizes: readonly number[],
-): Promise<void> {
-  await until(`they have ${sizes}`, async () => String(await owned(store, nodes)) === String(sizes))
-}
 
 async function untilSeen(store: ChaosStore, { pid }: DaemonProcess): Promise<void> {
   await until('it is seen', async () => {
