@@ -49,6 +49,31 @@ test('each poll is told from where every projection reads on, and which types it
   expect(odd.seen).toEqual([1n])
 })
 
+test('each poll is told the slots of each shard by a column; a shard that compares keys itself wants every event', async () => {
+  const { clock, events, daemon, source, polls, loads } = asked()
+  const byColumn = recording('by column', { shards: 2, shardBy: 'stream' })
+  const byFunction = recording('by function', { shards: 2, keyOf: ({ type }) => type })
+  const running = daemon([byColumn, byFunction], { source: altered(source, { filtersBySlot: true }) })
+  await running.start()
+  events.append('any', undefined)
+  await clock.run(running.waitUntilProjected())
+  loads.length = 0
+  polls.length = 0
+  events.append('any', undefined)
+  await clock.run(running.waitUntilProjected())
+  const halves = [
+    { column: 'stream', from: 0, to: 511 },
+    { column: 'stream', from: 512, to: 1_023 },
+  ]
+  const wanted = [...halves, undefined, undefined]
+  expect(polls.findLast(({ tails }) => tails !== undefined)?.tails).toEqual(
+    wanted.map((slots) => ({ after: expect.any(BigInt), eventTypes: undefined, slots })),
+  )
+  expect(loads.map(({ slots, mayComeAlong }) => ({ slots, mayComeAlong }))).toEqual(
+    wanted.map((slots) => ({ slots, mayComeAlong: true })),
+  )
+})
+
 test('a projection that handles a batch while a poll begins reads on from before that batch', async () => {
   const { clock, events, daemon, source, polls } = asked()
   const { promise, open } = gate()

@@ -1,3 +1,4 @@
+import type { KeySlots } from '@tidemark/core/adapter'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { copyRows } from '../../packages/pg-adapter/src/copy-rows.ts'
@@ -8,6 +9,16 @@ const typeOf = (position: bigint): string => TYPES[Number(position % 3n)] ?? ''
 /** Numbers that died. */
 const isThere = (position: bigint): boolean => position % 5n !== 0n
 
+/** Two columns with a key, and eight slots. */
+const COLUMNS = ['key', 'other']
+const slotBy = (column: string, position: bigint): number =>
+  Number((position * (column === 'key' ? 5n : 3n)) % 8n)
+const isOf = (slots: KeySlots | undefined, position: bigint): boolean => {
+  if (slots === undefined) return true
+  const slot = slotBy(slots.column, position)
+  return slots.from <= slot && slot <= slots.to
+}
+
 const clock = { sentAtMs: 0, serverMs: 0, answeredAtMs: 0 }
 const asText = { position: false, appendedAt: false }
 
@@ -17,16 +28,19 @@ function runOf(
   types: readonly string[] | undefined,
   more: Partial<BroughtRun> = {},
 ) {
+  const { slots, keyColumns = slots === undefined ? [] : [slots.column] } = more
   const positions = Array.from({ length: Number(upTo - after) }, (_, n) => after + BigInt(n) + 1n)
   const rows = positions
     .filter((position) => isThere(position) && (types?.includes(typeOf(position)) ?? true))
+    .filter((position) => isOf(slots, position))
     .map((position) => ({
       position,
       types: [typeOf(position)],
+      slots: keyColumns.map((column) => slotBy(column, position)),
       row: { position, data: { of: [position], made: new Date(0) } },
     }))
   const run: BroughtRun = {
-    ...{ after, upTo, rows, asText, clock },
+    ...{ after, upTo, rows, slots, keyColumns, asText, clock },
     incarnation: 'first',
     isOfEveryType: types === undefined,
     types: new Set(types ?? TYPES),
@@ -38,6 +52,15 @@ function runOf(
 }
 
 const anyTypes = fc.option(fc.subarray(TYPES), { nil: undefined })
+const anySlots = fc.option(
+  fc
+    .record({
+      column: fc.constantFrom(...COLUMNS),
+      ends: fc.tuple(fc.integer({ min: 0, max: 7 }), fc.integer({ min: 0, max: 7 })),
+    })
+    .map(({ column, ends }): KeySlots => ({ column, from: Math.min(...ends), to: Math.max(...ends) })),
+  { nil: undefined },
+)
 
 test('whatever polls have brought, a page of it is all that is wanted up to its end, in order, and of its reader alone', () => {
   fc.assert(
@@ -47,6 +70,8 @@ test('whatever polls have brought, a page of it is all that is wanted up to its 
           steps: fc.integer({ min: 1, max: 9 }),
           cut: fc.integer({ min: 0, max: 3 }),
           types: anyTypes,
+          slots: anySlots,
+          keyColumns: fc.subarray(COLUMNS),
         }),
         {
           maxLength: 12,
@@ -59,25 +84,27 @@ test('whatever polls have brought, a page of it is all that is wanted up to its 
           limit: fc.integer({ min: 1, max: 20 }),
           mostBytes: fc.integer({ min: 1, max: 30 }),
           eventTypes: anyTypes,
+          slots: anySlots,
         }),
         { maxLength: 12 },
       ),
       (polls, takes) => {
         const memory = new TailMemory()
         let mark = 0n
-        for (const { steps, cut, types } of polls) {
+        for (const { steps, cut, types, slots, keyColumns: more } of polls) {
           const end = mark + BigInt(Math.max(1, steps - cut))
-          memory.add(runOf(mark, end, types))
+          const keyColumns = [...new Set([...more, ...(slots === undefined ? [] : [slots.column])])]
+          memory.add(runOf(mark, end, types, { slots, keyColumns }))
           mark += BigInt(steps)
         }
-        for (const { after, length, eventTypes, ...bounds } of takes) {
-          const asked = { after, upTo: after + length, eventTypes, incarnation: 'first', ...bounds }
+        for (const { after, length, eventTypes, slots, ...bounds } of takes) {
+          const asked = { after, upTo: after + length, eventTypes, slots, incarnation: 'first', ...bounds }
           const taken = memory.take(asked, 1)
           if (taken === undefined) continue
           expect(taken.upTo).toBeGreaterThan(after)
           expect(taken.upTo).toBeLessThanOrEqual(mark)
           const rows = taken.parts.flatMap((part) => part.rows)
-          const wanted = runOf(after, taken.upTo, eventTypes).rows.map(({ row }) => row)
+          const wanted = runOf(after, taken.upTo, eventTypes, { slots }).rows.map(({ row }) => row)
           expect(rows).toEqual(wanted)
           for (const { data } of rows as { data: { of: unknown[]; made: Date } }[]) {
             data.of.push('spoilt')
@@ -89,15 +116,21 @@ test('whatever polls have brought, a page of it is all that is wanted up to its 
   )
 })
 
-test('a page of which every position is kept, with its types, is never read', () => {
+test('a page of which every position is kept, with its types and slots, is never read', () => {
   const memory = new TailMemory()
-  for (let n = 0n; n < 5n; n++) memory.add(runOf(n * 4n, n * 4n + 4n, n % 2n === 0n ? undefined : ['a', 'b']))
+  const kept = [{ keyColumns: COLUMNS }, { slots: { column: 'key', from: 2, to: 6 } }]
+  for (let n = 0n; n < 5n; n++) {
+    memory.add(runOf(n * 4n, n * 4n + 4n, n % 2n === 0n ? undefined : ['a', 'b'], kept[Number(n % 2n)]))
+  }
   const whole = { limit: 100, mostBytes: 1_000, incarnation: 'first' }
+  const slots = { column: 'key', from: 2, to: 3 }
   for (let after = 0n; after < 20n; after++) {
-    const taken = memory.take({ ...whole, after, upTo: 20n, eventTypes: ['a'] }, 1)
+    const taken = memory.take({ ...whole, after, upTo: 20n, eventTypes: ['a'], slots }, 1)
     expect(taken?.upTo).toBe(20n)
   }
 })
+
+const KEY: KeySlots = { column: 'key', from: 2, to: 5 }
 
 test.each([
   ['of another incarnation', { incarnation: 'second' }, {}, 1],
@@ -105,6 +138,11 @@ test.each([
   ['that begins before what is kept', {}, { after: 3n }, 1],
   ['that begins after what is kept', {}, { after: 9n }, 1],
   ['that was read long ago', {}, {}, 10_000],
+  ['of slots by a column that rows say nothing of', { keyColumns: ['other'] }, { slots: KEY }, 1],
+  ['of slots by another column than came', { slots: { ...KEY, column: 'other' } }, { slots: KEY }, 1],
+  ['of slots below those that came', { slots: { ...KEY, from: 3 } }, { slots: KEY }, 1],
+  ['of slots above those that came', { slots: { ...KEY, to: 4 } }, { slots: KEY }, 1],
+  ['of every slot where some came', { slots: KEY }, {}, 1],
 ] as const)('a page %s has to be read', (_, run, asked, nowMs) => {
   const memory = new TailMemory()
   memory.add(runOf(4n, 8n, undefined, run))
@@ -114,6 +152,7 @@ test.each([
     limit: 100,
     mostBytes: 1_000,
     eventTypes: undefined,
+    slots: undefined,
     incarnation: 'first',
   }
   expect(memory.take({ ...request, ...asked }, nowMs)).toBeUndefined()
@@ -125,6 +164,7 @@ test('the memory that is taken up is bounded: the oldest is forgotten, the newes
     limit: 100,
     mostBytes: Number.POSITIVE_INFINITY,
     eventTypes: undefined,
+    slots: undefined,
     incarnation: 'first',
   }
   const isKept = (after: bigint) => memory.take({ ...asked, after, upTo: after + 4n }, 1) !== undefined

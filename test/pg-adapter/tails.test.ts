@@ -1,5 +1,13 @@
 import type { HighWaterReading } from '@tidemark/core'
-import type { EventSource, LoadRequest, Page, TailWish } from '@tidemark/core/adapter'
+import {
+  type EventSource,
+  isInSlots,
+  type LoadRequest,
+  type Page,
+  slotOf,
+  slotRanges,
+  type TailWish,
+} from '@tidemark/core/adapter'
 import {
   type PgPool,
   type PostgresEventsOptions,
@@ -82,7 +90,7 @@ async function pollsOf<E>(source: EventSource<bigint, E>, { sharesLog = true } =
   }
   /** The page of a reading: `along`, of what came along with polls if it is there. */
   const load = async (
-    { after, limit = 100, eventTypes }: Asked,
+    { after, limit = 100, eventTypes, slots }: Asked,
     { mark, incarnation, settled, logPosition }: HighWaterReading<bigint>,
     how: 'along' | 'read' = 'read',
   ): Promise<Page<bigint, E>> => {
@@ -91,6 +99,7 @@ async function pollsOf<E>(source: EventSource<bigint, E>, { sharesLog = true } =
       upTo: mark ?? 0n,
       limit,
       eventTypes,
+      ...(slots === undefined ? {} : { slots }),
       evidence: { incarnation, settled, logPosition },
       mayComeAlong: how === 'along',
       signal,
@@ -137,12 +146,27 @@ function expectSame<E>(page: Page<bigint, E>, read: Page<bigint, E>): void {
 const FEW =
   "insert into events (type, data) select (array['a', 'b', 'c'])[1 + n % 3], '{}' from generate_series(1, 9) n"
 
+/** Of seven keys, one of which is NULL. */
+const KEYED =
+  "insert into events (note, data) select nullif('key ' || n % 7, 'key 0'), '{}' from generate_series(1, 20) n"
+
 test.each<
   [string, string, { options?: Partial<PostgresEventsOptions>; wish?: Partial<Asked>; append?: string }]
 >([
   ['of every event', EVENTS, {}],
   ['of some types', EVENTS, { wish: { eventTypes: ['a', 'c'] } }],
   ['of a type that there is none of', EVENTS, { wish: { eventTypes: ['other'] } }],
+  ['of some slots', EVENTS, { wish: { slots: { column: 'note', from: 0, to: 511 } }, append: KEYED }],
+  [
+    'of some slots and types, by a column that is not read',
+    EVENTS,
+    {
+      options: { columns: ['data'] },
+      wish: { slots: { column: 'note', from: 256, to: 1_023 }, eventTypes: ['a'] },
+      append: KEYED,
+    },
+  ],
+  ['of slots by a number', EVENTS, { wish: { slots: { column: 'position', from: 0, to: 700 } } }],
   ['of few events', EVENTS, { wish: { limit: 2 } }],
   ['of some columns', EVENTS, { options: { columns: ['data'] } }],
   ['of rows of its own', EVENTS, { options: { where: { note: 'mine' }, columns: ['data'] } }],
@@ -619,4 +643,89 @@ test('50 projections of one table, of several types, are handed every event once
   for (const [n, name] of names.entries()) expect(seen.get(name)).toEqual(all.filter(isWanted(n)))
   // How many pages are read besides hangs on how busy the machine is.
   expect(sending(messages, POLL, TAIL)).toBeGreaterThan(0)
+})
+
+test('what a poll has brought for shards by a column is handed to each by the slots that Node computes, beside any others', async () => {
+  const events = await db.events(EVENTS)
+  const { poll, load, wishAt, messages } = await settled(events)
+  const shards = slotRanges(4).map((range) => ({ column: 'note', ...range }))
+  const byType = { column: 'type', from: 0, to: 1_023 }
+  const besides = [[], [undefined], [byType, undefined], [byType], []]
+  for (const wanted of besides.map((beside) => [...shards, ...beside])) {
+    await events.run(KEYED)
+    const wishes = wanted.map((slots) => wishAt(slots === undefined ? {} : { slots }))
+    messages.length = 0
+    const reading = await poll(wishes)
+    expect(sending(messages, POLL, TAIL)).toBe(1)
+    messages.length = 0
+    const pages: (readonly PostgresRow[])[] = []
+    for (const wish of wishes) pages.push((await load(wish, reading, 'along')).events)
+    expect(messages).toEqual([])
+    const all = (await load(wishAt({ after: wishes[0]?.after ?? 0n }), reading)).events
+    expect(all).toHaveLength(20)
+    for (const [index, slots] of wanted.entries()) {
+      const isOwn = (row: PostgresRow) =>
+        slots === undefined || isInSlots(slots, slotOf(row[slots.column] as string | null))
+      expect(pages[index]).toEqual(all.filter(isOwn))
+    }
+  }
+})
+
+test('to a process that has some of the shards come no events of the others', async () => {
+  const events = await db.events(EVENTS)
+  const { poll, load, wishAt, messages } = await settled(events)
+  const [first, second, third, fourth] = slotRanges(4).map((range) => ({ column: 'note', ...range }))
+  await events.run(KEYED)
+  const wishes = [first, second].map((slots) => wishAt(slots === undefined ? {} : { slots }))
+  const reading = await poll(wishes)
+  for (const [slots, read] of [
+    [first, 0],
+    [second, 0],
+    [third, 1],
+    [fourth, 1],
+    [undefined, 1],
+  ] as const) {
+    messages.length = 0
+    const wish: Asked = { after: wishes[0]?.after ?? 0n, eventTypes: undefined, ...(slots && { slots }) }
+    const page = await load(wish, reading, 'along')
+    expect(sending(messages, PAGE)).toBe(read)
+    expectSame(page, await load(wish, reading))
+  }
+})
+
+test('behind appends, the shards of a projection are handed every event once, in the order of its key, and hardly a page is read', async () => {
+  const events = await db.events(EVENTS)
+  const { pool, messages } = recordingPool(db.pool)
+  const seen = new Map<string, number[]>()
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool, table: events.name }),
+    checkpoints: checkpointsBeside(events, db.pool),
+    projections: [
+      {
+        name: 'orders',
+        shards: 4,
+        shardBy: 'note',
+        handle: (page) => {
+          for (const { note, data } of page) {
+            const key = String(note)
+            seen.set(key, [...(seen.get(key) ?? []), (data as { n: number }).n])
+          }
+        },
+      },
+    ],
+  })
+  const append = async (n: number) => {
+    await events.run(
+      `insert into events (note, data) select 'key ' || k, jsonb_build_object('n', ${n}) from generate_series(1, 9) k`,
+    )
+    await daemon.waitUntilProjected()
+  }
+  for (let n = 0; n < 4; n++) await append(n)
+  messages.length = 0
+  for (let n = 4; n < 30; n++) await append(n)
+  const numbers = Array.from({ length: 30 }, (_, n) => n)
+  expect([...seen.values()]).toEqual(Array.from({ length: 9 }, () => numbers))
+  expect(sending(messages, POLL, TAIL)).toBeGreaterThan(20)
+  // Where each shard reads for itself, they are four times as many.
+  expect(sending(messages, PAGE)).toBeLessThan(26)
 })

@@ -1,3 +1,4 @@
+import { isInSlots, type KeySlots } from '@tidemark/core/adapter'
 import type { ClockReading } from './append-time.ts'
 import { copyRows } from './copy-rows.ts'
 import type { ReadAsText } from './page-columns.ts'
@@ -11,6 +12,10 @@ export interface BroughtRun {
   /** Whether events of every type came; else those of `types`. */
   readonly isOfEveryType: boolean
   readonly types: ReadonlySet<string>
+  /** Of these slots alone; `undefined`: of every slot. */
+  readonly slots: KeySlots | undefined
+  /** By which rows say their slots. */
+  readonly keyColumns: readonly string[]
   readonly rows: readonly BroughtRow[]
   readonly asText: ReadAsText
   readonly clock: ClockReading
@@ -23,6 +28,8 @@ export interface BroughtRow {
   readonly position: bigint
   /** Those of the run's `types` that the row's type equals, as the server compares them. */
   readonly types: readonly string[]
+  /** One for each of the run's `keyColumns`, as the server computes it. */
+  readonly slots: readonly number[]
   readonly row: Record<string, unknown>
 }
 
@@ -51,6 +58,7 @@ export interface TakeRequest {
   /** Above it nothing is added. */
   readonly mostBytes: number
   readonly eventTypes: readonly string[] | undefined
+  readonly slots: KeySlots | undefined
   readonly incarnation: string
 }
 
@@ -79,7 +87,7 @@ export class TailMemory {
     while (end < request.upTo && count < request.limit && bytes < request.mostBytes) {
       const run = this.#runAfter(end, request)
       if (run === undefined) break
-      const part = this.#partOf(run, end, request.eventTypes)
+      const part = this.#partOf(run, end, request)
       parts.push(part)
       count += part.rows.length
       bytes += part.bytes
@@ -88,22 +96,29 @@ export class TailMemory {
     return end === request.after ? undefined : { parts, upTo: end }
   }
 
-  #runAfter(after: bigint, { eventTypes, incarnation }: TakeRequest): BroughtRun | undefined {
+  #runAfter(after: bigint, { eventTypes, slots, incarnation }: TakeRequest): BroughtRun | undefined {
     return this.#runs.find(
       (run) =>
         run.incarnation === incarnation &&
         run.after <= after &&
         after < run.upTo &&
-        (eventTypes === undefined ? run.isOfEveryType : eventTypes.every((type) => run.types.has(type))),
+        (eventTypes === undefined ? run.isOfEveryType : eventTypes.every((type) => run.types.has(type))) &&
+        hasSlots(run, slots),
     )
   }
 
-  #partOf(run: BroughtRun, after: bigint, eventTypes: readonly string[] | undefined): CountedRows {
+  #partOf(
+    run: BroughtRun,
+    after: bigint,
+    { eventTypes, slots }: Pick<TakeRequest, 'eventTypes' | 'slots'>,
+  ): CountedRows {
     const { rows, asText, clock, bytes } = run
     const wanted = eventTypes === undefined ? undefined : new Set(eventTypes)
+    const isOwn = isOfSlots(run, slots)
     const own = rows
       .filter(({ position }) => position > after)
       .filter(({ types }) => wanted === undefined || types.some((type) => wanted.has(type)))
+      .filter(isOwn)
       .map(({ row }) => row)
     const copies = copyRows(own)
     // What cannot be copied is for one reader. The others read for themselves.
@@ -121,5 +136,27 @@ export class TailMemory {
     })
     const from = Math.max(first + 1, this.#runs.length - MOST_RUNS)
     if (from > 0) this.#runs = this.#runs.slice(from)
+  }
+}
+
+/** Whether it has all rows of these slots, and they say which they are. */
+function hasSlots(
+  { slots: brought, keyColumns }: Pick<BroughtRun, 'slots' | 'keyColumns'>,
+  wanted: KeySlots | undefined,
+): boolean {
+  if (wanted === undefined) return brought === undefined
+  if (brought === undefined) return keyColumns.includes(wanted.column)
+  return brought.column === wanted.column && brought.from <= wanted.from && wanted.to <= brought.to
+}
+
+function isOfSlots(
+  { keyColumns }: Pick<BroughtRun, 'keyColumns'>,
+  wanted: KeySlots | undefined,
+): (row: BroughtRow) => boolean {
+  if (wanted === undefined) return () => true
+  const nth = keyColumns.indexOf(wanted.column)
+  return ({ slots }) => {
+    const slot = slots[nth]
+    return slot !== undefined && isInSlots(wanted, slot)
   }
 }

@@ -134,6 +134,8 @@ export interface TailWish<P> {
   readonly after: P
   /** As in `LoadRequest`. */
   readonly eventTypes: readonly string[] | undefined
+  /** As in `LoadRequest`. */
+  readonly slots?: KeySlots
 }
 
 /** The events that have one of these slots, by a column: see `slotOf`. */

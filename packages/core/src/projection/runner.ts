@@ -135,12 +135,13 @@ export class ProjectionRunner<P, E, Tx> {
     return incarnation === cursorIncarnation ? cursor : undefined
   }
 
-  /** From where it reads on; `undefined`: it does not. What only its source can tell of events comes along with no poll. */
+  /** From where it reads on; `undefined`: it does not. */
   get tail(): TailWish<P> | undefined {
     const { agent, projection } = this.#parts
     const after = readsAfter(this.#standing, agent.reading)
-    const isTold = keySlotsOf(projection.part) !== undefined
-    return after === undefined || isTold ? undefined : { after, eventTypes: projection.eventTypes }
+    if (after === undefined) return undefined
+    const slots = keySlotsOf(projection.part)
+    return { after, eventTypes: projection.eventTypes, ...(slots === undefined ? {} : { slots }) }
   }
 
   /** Somebody waits for it: where another process moves the checkpoint, it is looked at sooner. */
