@@ -7,6 +7,7 @@ import {
   type LateEvents,
   type Leases,
   type LostEvents,
+  type NodeControl,
   type NodeReport,
   type SettledMemory,
   type SkipLedger,
@@ -48,12 +49,23 @@ const alteredLeases = (store: Store, alter: (own: Leases) => Partial<Leases>): P
       release: (request) => own.release(request),
       leave: (...args) => own.leave(...args),
       ...(own.presence ? { presence: own.presence.bind(own) } : {}),
+      control: own.control,
       ...alter(own),
     },
   }
 }
 
 const leases = (alter: (own: Leases) => Partial<Leases>) => opens((store) => alteredLeases(store, alter))
+
+const nodeControls = (alter: (own: NodeControl) => Partial<NodeControl>) =>
+  leases(({ control: own }) => ({
+    control: {
+      list: (...args) => own.list(...args),
+      decide: (...args) => own.decide(...args),
+      audit: (...args) => own.audit(...args),
+      ...alter(own),
+    },
+  }))
 
 const READER: NodeReport = {
   id: 'reader',
@@ -1377,6 +1389,63 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     caughtBy:
       'a node that ends is seen to be gone by what it keeps in the store, and its units are given to who names that',
     says: /what is given for another one/,
+  },
+  {
+    name: 'what is wanted of a node is noted each time that it is asked for',
+    breaks: nodeControls((own) => ({
+      decide: async (decision, signal) => {
+        const entries = await own.decide(decision, signal)
+        const { source } = decision
+        const filter = { source, node: undefined, before: undefined, limit: 1 }
+        return entries.length > 0 ? entries : await own.audit(filter, signal)
+      },
+    })),
+    caughtBy: 'what is wanted of a node is seen by all, and noted once, with who and why',
+    says: /what is noted the second time/,
+  },
+  {
+    name: 'what is wanted of a node is wanted of those of other sources too',
+    breaks: nodeControls((own) => ({
+      decide: (decision, signal) => own.decide({ ...decision, source: undefined }, signal),
+    })),
+    caughtBy: 'what is wanted of a node is seen by all, and noted once, with who and why',
+    says: /what is noted for another source/,
+  },
+  {
+    name: 'what is wanted of a name is forgotten with its runs',
+    breaks: leases((own) => ({
+      renew: async (request) => {
+        const { id, source } = request.node
+        const { nodes } = await own.renew({ ...request, node: { ...READER, source } })
+        const cluster = await own.renew(request)
+        if (nodes.some((node) => node.id === id)) return cluster
+        await own.control.decide({ source, node: id, desired: 'open', who: 'x', why: 'x' }, request.signal)
+        return await own.renew(request)
+      },
+    })),
+    caughtBy: 'what is wanted of a name is wanted of each run of it, also of one that comes later',
+    says: /what is seen of one that comes later/,
+  },
+  {
+    name: 'nodes are listed without what they have',
+    breaks: nodeControls((own) => ({
+      list: async (...args) => (await own.list(...args)).map((node) => ({ ...node, units: [] })),
+    })),
+    caughtBy: 'nodes are listed with what they have, for as long as they have not left',
+    says: /which units/,
+  },
+  {
+    name: 'nobody is told what is wanted of a node',
+    breaks: leases((own) => ({
+      presence: async (request) =>
+        (await own.presence?.({ ...request, onHint: () => {} })) ?? {
+          isSeen: false,
+          ended: Promise.resolve(),
+        },
+    })),
+    caughtBy: 'whoever is present is told when something is wanted of a node',
+    says: /it is told/,
+    hangs: true,
   },
   {
     name: 'checkpoints end with their process',

@@ -136,6 +136,7 @@ register(
             'lost_event_totals',
             'passed_positions',
             'nodes',
+            'node_audit',
           ].map((table) => `${schema}.${table}`)
           await client.query(`begin; lock table ${tables.join(', ')} in access exclusive mode`)
           return () => client.end()

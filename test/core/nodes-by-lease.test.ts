@@ -1,59 +1,14 @@
-import type { CheckpointStore, Daemon } from '@tidemark/core'
 import { UnsupportedByStoreError } from '@tidemark/core'
 import { unitKey, wholeUnit } from '@tidemark/core/adapter'
 import { afterEach, expect, test, vi } from 'vitest'
 import { never } from '../support/never.ts'
-import { alteredCheckpoints, gate, projectionOf, type Rig, recording, rig, stateOf, stopAll } from './rig.ts'
+import { countOf, handledBy, LEASE_MS, NAMES, nodesOf, numbers, settled } from './leased-nodes.ts'
+import { alteredCheckpoints, gate, projectionOf, recording, rig, stateOf, stopAll } from './rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
   vi.restoreAllMocks()
 })
-
-const NAMES = ['orders', 'stock', 'mails', 'invoices', 'search']
-const LEASE_MS = 10_000
-
-interface Node {
-  readonly daemon: Daemon<bigint>
-  readonly lines: readonly string[]
-  seen(name: string): readonly bigint[]
-  has(name: string): boolean
-}
-
-/** Nodes on the same store, each with what its projections were given. */
-function nodesOf(parts: Rig) {
-  // The clock of the store.
-  vi.spyOn(Date, 'now').mockImplementation(() => parts.clock.nowMs())
-  return (
-    name: string,
-    options: Parameters<typeof recording>[1] & { store?: CheckpointStore<undefined> } = {},
-  ): Node => {
-    const { store = parts.checkpoints, ...more } = options
-    const projections = NAMES.map((each) => recording(each, more))
-    const lines: string[] = []
-    const say = (line: string) => lines.push(line)
-    const logger = { info: say, warn: say, error: say }
-    const nodes = { name, leaseMs: LEASE_MS }
-    const daemon = parts.daemon(projections, { nodes, logger, checkpoints: store })
-    return {
-      daemon,
-      lines,
-      seen: (of) => projections.find((projection) => projection.name === of)?.seen ?? [],
-      has: (of) => projectionOf(daemon, of).lease?.isHere === true && stateOf(daemon, of) === 'live',
-    }
-  }
-}
-
-const numbers = (count: number): bigint[] => Array.from({ length: count }, (_, index) => BigInt(index + 1))
-const countOf = ({ has }: Node): number => NAMES.filter(has).length
-
-async function settled({ clock }: Rig, nodes: readonly Node[]): Promise<void> {
-  await clock.until(() => NAMES.every((name) => nodes.filter(({ has }) => has(name)).length === 1))
-}
-
-function handledBy(nodes: readonly Node[], name: string): readonly bigint[] {
-  return nodes.flatMap(({ seen }) => seen(name)).toSorted((a, b) => Number(a - b))
-}
 
 test('one node has everything, and hands over a share, after the batch at hand, to each that comes', async () => {
   const parts = rig()
@@ -209,6 +164,7 @@ test('a node whose renewals are not answered stops work when its trust has ended
       claim: (request) => leases.claim(request),
       release: (request) => leases.release(request),
       leave: (...args) => leases.leave(...args),
+      control: leases.control,
     },
   })
   const a = nodesOf(parts)('a', { store })

@@ -232,6 +232,29 @@ test('renewals change one row in place, and none of any unit', async () => {
   expect((await statistics('checkpoints')).updates).toBe(UNITS.length)
 })
 
+test('rows of nodes that have been gone for a day are deleted by one that joins, where its role may; no renewal after that looks for them', async () => {
+  const events = await prepared()
+  const goneFor = (id: string, hours: number) =>
+    events.run(`update nodes set expires_at = clock_timestamp() - interval '${hours} hours' where id = '${id}'`)
+  const stored = async () => {
+    const { rows } = await db.pool.query(`select id from ${events.schema}.nodes order by id`)
+    return rows.map(({ id }) => id)
+  }
+  const leases = leasesOn(events)
+  for (const id of ['first', 'second', 'third']) await renew(leases, id)
+  await goneFor('first', 25)
+  await goneFor('second', 23)
+  await renew(leases, 'third')
+  expect(await stored()).toEqual(['first', 'second', 'third'])
+  const role = await db.role(
+    `grant usage on schema ${events.schema} to :role; grant select, insert, update on all tables in schema ${events.schema} to :role`,
+  )
+  await renew(leasesOn(events, db.newPool(asRole(db.url, role))), 'fourth')
+  expect(await stored()).toEqual(['first', 'fourth', 'second', 'third'])
+  await renew(leases, 'fifth')
+  expect(await stored()).toEqual(['fifth', 'fourth', 'second', 'third'])
+})
+
 test('several units are claimed, given back and left by one call each', async () => {
   const events = await prepared()
   const leases = leasesOn(events)

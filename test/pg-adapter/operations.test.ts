@@ -15,6 +15,7 @@ import {
   recorder,
   startDaemon,
 } from '../support/event-table.ts'
+import { never } from '../support/never.ts'
 
 const db = fileDatabase()
 const BY = { who: 'ann', why: 'the mail server is down' }
@@ -363,11 +364,18 @@ const EVERY_CALL: Readonly<Record<string, (operations: Operations<bigint>) => Pr
   'deadLetters.counts': ({ deadLetters }) => deadLetters.counts(),
   'deadLetters.resolve': ({ deadLetters }) => deadLetters.resolve({ ids: ['1'], ...BY }),
   'deadLetters.discard': ({ deadLetters }) => deadLetters.discard({ ids: ['2'], ...BY }),
+  'nodes.list': ({ nodes }) => nodes.list(),
+  'nodes.drain': ({ nodes }) => nodes.drain({ node: 'a', ...BY }),
+  'nodes.audit': ({ nodes }) => nodes.audit(),
 }
 
 test('a role with exactly the grants of docs/operating.md can do every operation', async () => {
   const events = await table()
   await stopped(events)
+  const source = postgresEvents({ pool: db.pool, table: events.name }).name
+  const report = { id: 'a', name: 'a', source, capacity: 1, units: [], isLeaving: false }
+  const { leases } = checkpointsBeside(events, db.pool)
+  await leases?.renew({ node: report, leaseMs: 10_000, signal: never() })
   const page = await readFile('docs/operating.md', 'utf8')
   const grants = (page.match(/^GRANT .+;$/gm) ?? []).join('\n')
   const role = await db.role(grants.replace(/tidemark/g, events.schema).replace(/TO operator/g, 'TO :role'))

@@ -142,7 +142,6 @@ export type {
   Claim,
   ClaimRequest,
   Cluster,
-  DesiredNode,
   Lease,
   Leases,
   NodeReport,
@@ -162,6 +161,14 @@ export {
   type LostVerdict,
   type PassedPositions,
 } from './ports/lost-events.ts'
+export type {
+  DesiredNode,
+  ListedNode,
+  NodeAuditEntry,
+  NodeAuditFilter,
+  NodeControl,
+  NodeDecision,
+} from './ports/node-control.ts'
 export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
 export type { SettledMemory } from './ports/settled-memory.ts'
 export type { PassedBy, RecordedRun, SkipFilter, SkipLedger } from './ports/skip-ledger.ts'

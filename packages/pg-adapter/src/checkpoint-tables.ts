@@ -19,6 +19,7 @@ export interface CheckpointTables {
   readonly lostEventTotals: string
   readonly passedPositions: string
   readonly nodes: string
+  readonly nodeAudit: string
 }
 
 export type Row = Readonly<Record<string, unknown>>
@@ -42,6 +43,7 @@ export function checkpointTables(schema: string): CheckpointTables {
     lostEventTotals: table('lost_event_totals'),
     passedPositions: table('passed_positions'),
     nodes: table('nodes'),
+    nodeAudit: table('node_audit'),
   }
 }
 

@@ -167,7 +167,12 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
       backendsOf: (incarnation, signal) => this.#backendsOf(incarnation, signal),
     })
     this.tenures = tenures({ pool: this.#ownPool, query, tables: this.#tables, unended: this.#unended })
-    this.leases = leases({ pool: this.#ownPool, query, tables: this.#tables })
+    this.leases = leases({
+      pool: this.#ownPool,
+      query,
+      operatorQuery: this.#operatorQuery,
+      tables: this.#tables,
+    })
     this.deadLetters = deadLetters(this.#operatorQuery, this.#tables, queryTimeoutMs)
     const [operatorQuery, tables] = [this.#operatorQuery, this.#tables]
     this.lateEvents = lateEvents({ query, operatorQuery, tables, queryTimeoutMs })

@@ -17,24 +17,43 @@ import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
 /** Times are of the server's clock as it stands at that statement, not of the transaction's begin. */
 const NOW = 'clock_timestamp()'
 
-/** One that has left stays away. */
+/** One that has left stays away. One that is new takes over what is wanted of the newest of its name. */
 export function renewSql({ nodes }: CheckpointTables, node: NodeReport, leaseMs: number): string {
   const { id, name, source, capacity, units, isLeaving } = node
-  return `insert into ${nodes} as n (id, name, source, capacity, units, is_leaving, expires_at)
-      values (${quoteLiteral(id)}, ${quoteLiteral(name)}, ${quoteLiteral(source)}, ${numberSql(capacity)},
-        ${quoteTexts(units)}, ${isLeaving}, ${NOW} + ${numberSql(leaseMs)} * interval '1 millisecond')
+  return `insert into ${nodes} as n (id, name, source, capacity, units, is_leaving, expires_at, desired, desired_by,
+        desired_why, desired_since)
+      select ${quoteLiteral(id)}, ${quoteLiteral(name)}, ${quoteLiteral(source)}, ${numberSql(capacity)},
+        ${quoteTexts(units)}, ${isLeaving}, ${NOW} + ${numberSql(leaseMs)} * interval '1 millisecond',
+        coalesce(o.desired, 'open'), o.desired_by, o.desired_why, o.desired_since
+      from (select) one left join (
+        select * from ${nodes} o where o.source = ${quoteLiteral(source)} and o.name = ${quoteLiteral(name)}
+        order by o.expires_at desc limit 1
+      ) o on true
       on conflict (id) do update set is_leaving = excluded.is_leaving, expires_at = excluded.expires_at
         where not n.has_left`
 }
 
-const isAliveSql = (n: string): string => `(not ${n}.has_left and ${n}.expires_at > ${NOW})`
+/** Those that have been gone for a day; so many at most. A role without the right leaves them: they do no harm. */
+export function forgetNodesSql({ nodes }: CheckpointTables): string {
+  return `do ${quoteLiteral(`
+begin
+  if has_table_privilege(${quoteLiteral(nodes)}, 'DELETE') then
+    delete from ${nodes} n where n.id in (
+      select o.id from ${nodes} o where o.expires_at < clock_timestamp() - interval '1 day'
+      order by o.expires_at limit 1000 for update skip locked
+    );
+  end if;
+end`)}`
+}
+
+export const isAliveSql = (n: string): string => `(not ${n}.has_left and ${n}.expires_at > ${NOW})`
 
 /** Names one backend of the server, for as long as that runs. */
 const whichSql = (n: string): string =>
   `${n}.presence_pid || '/' || (extract(epoch from ${n}.presence_start) * 1000000)::bigint`
 
 /** Of a backend of another role no start is shown: it is not known whether it is that one. */
-const presenceSql = (n: string): string => `case when ${n}.presence_pid is null then 'unknown' else coalesce(
+export const presenceSql = (n: string): string => `case when ${n}.presence_pid is null then 'unknown' else coalesce(
     (select case when a.backend_start is null then 'unknown' when a.backend_start = ${n}.presence_start then 'here' end
       from pg_stat_get_activity(${n}.presence_pid) a), 'gone') end`
 
@@ -48,8 +67,7 @@ export function clusterSql({ nodes, checkpoints }: CheckpointTables, source: str
         from ${nodes} n
         where n.source = ${ofSource} and not n.has_left and n.expires_at > ${NOW} - interval '1 hour'
       ), '[]')::text as nodes, coalesce((
-        select json_agg(json_build_object('unit', json_build_object('projection', c.projection, 'version', c.version,
-          'slots', json_build_object('from', c.slot_from, 'to', c.slot_to)), 'owner', c.owner, 'fence', c.fence::text))
+        select json_agg(json_build_object('unit', ${unitJsonSql('c')}, 'owner', c.owner, 'fence', c.fence::text))
         from ${checkpoints} c where c.source = ${ofSource}
       ), '[]')::text as leases`
 }
@@ -73,13 +91,22 @@ function toNode({ which, presence, ...node }: NodeJson): StoredNode {
   const { desired } = node
   return {
     ...node,
-    desired: isDesired(desired) ? desired : 'open',
+    desired: toDesiredNode(desired),
     presence: presence === 'gone' ? { is: presence, which: which ?? '' } : { is: presence },
   }
 }
 
-const isDesired = (desired: string): desired is DesiredNode =>
-  desired === 'open' || desired === 'cordoned' || desired === 'draining'
+export const toDesiredNode = (desired: unknown): DesiredNode =>
+  desired === 'cordoned' || desired === 'draining' ? desired : 'open'
+
+/** Of rows of units, `null` where there are none; as `unitsOfJson` takes them. */
+export const unitsJsonSql = (c: string): string => `json_agg(${unitJsonSql(c)})`
+
+const unitJsonSql = (c: string): string => `json_build_object('projection', ${c}.projection, 'version', ${c}.version,
+          'slots', json_build_object('from', ${c}.slot_from, 'to', ${c}.slot_to))`
+
+export const unitsOfJson = (json: unknown): readonly Unit[] =>
+  json === null ? [] : (JSON.parse(String(json)) as readonly Unit[])
 
 const toStoredLease = (lease: {
   readonly unit: Unit
@@ -146,9 +173,13 @@ const digest = (text: string): string => createHash('sha256').update(text).diges
 
 /** Nothing where the node has no row. */
 const tellSql = (tables: CheckpointTables, node: string): string =>
-  `select pg_notify(${quoteLiteral(hintsChannel(tables))}, ${DIGEST_OF_SOURCE} || ' ' || n.id) from ${tables.nodes} n where n.id = ${quoteLiteral(node)}`
+  `select pg_notify(${quoteLiteral(hintsChannel(tables))}, ${digestSql('n.source')} || ' ' || n.id) from ${tables.nodes} n where n.id = ${quoteLiteral(node)}`
 
-const DIGEST_OF_SOURCE = "left(encode(sha256(convert_to(n.source, 'UTF8')), 'hex'), 32)"
+/** Tells all nodes of the source that this expression names; may go on with FROM. */
+export const tellAllSql = (tables: CheckpointTables, source: string): string =>
+  `select pg_notify(${quoteLiteral(hintsChannel(tables))}, ${digestSql(source)})`
+
+const digestSql = (text: string): string => `left(encode(sha256(convert_to(${text}, 'UTF8')), 'hex'), 32)`
 
 /** Waits until a node that is alive and has something is gone, for so long; and then tells the others. */
 export function missingSql(tables: CheckpointTables, source: string, forMs: number): string {

@@ -6,6 +6,7 @@ import { KeptExchanges } from './kept-exchanges.ts'
 import {
   claimSql,
   clusterSql,
+  forgetNodesSql,
   hintOf,
   hintsChannel,
   leaveSql,
@@ -17,6 +18,7 @@ import {
   toCluster,
   toLease,
 } from './leases-sql.ts'
+import { nodeControl } from './node-control.ts'
 import { onNotification } from './notifications.ts'
 import { isOwnBackend } from './own-backend.ts'
 import { transact } from './transaction.ts'
@@ -25,6 +27,8 @@ import { hasSpareConnection, keepingConnection } from './wake-ups/spare-connecti
 interface LeasesParts {
   readonly pool: BoundedPool
   readonly query: Query
+  /** Its errors tell operators what to do. */
+  readonly operatorQuery: Query
   readonly tables: CheckpointTables
 }
 
@@ -32,15 +36,19 @@ interface LeasesParts {
 const LOOKS_FOR_MS = 1_000
 
 /** Who works at which unit: a row for each node, and two columns of the unit's row. */
-export function leases({ pool, query, tables }: LeasesParts): Leases {
+export function leases({ pool, query, operatorQuery, tables }: LeasesParts): Leases {
   const kept = new Map<string, KeptExchanges>()
+  const joined = new Set<string>()
   /** Over the node's own connection, as long as there is one: handlers may hold all others. */
   const ask = async (node: string, sql: string, signal: AbortSignal): Promise<readonly Row[]> =>
     (await kept.get(node)?.run(sql, signal)) ?? (await query(sql, signal))
   return {
     renew: async ({ node, leaseMs, signal }): Promise<Cluster> => {
-      const sql = `${renewSql(tables, node, leaseMs)}; ${clusterSql(tables, node.source)}`
+      const renewing = `${renewSql(tables, node, leaseMs)}; ${clusterSql(tables, node.source)}`
+      // Rows become more with each that joins, and with nothing else.
+      const sql = joined.has(node.id) ? renewing : `${forgetNodesSql(tables)}; ${renewing}`
       const [row = {}] = await ask(node.id, sql, signal)
+      joined.add(node.id)
       return toCluster(row)
     },
     claim: async ({ node, claims, signal }): Promise<readonly Lease[]> => {
@@ -59,6 +67,7 @@ export function leases({ pool, query, tables }: LeasesParts): Leases {
     leave: async (node, signal) => {
       await ask(node, leaveSql(tables, node), signal)
     },
+    control: nodeControl(operatorQuery, tables),
     presence: async (request) => await present({ pool, tables, kept }, request),
     missing: async (source, signal) => {
       if (!hasSpareConnection(pool.pool)) {

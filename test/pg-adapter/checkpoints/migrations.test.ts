@@ -50,6 +50,7 @@ test('makes its tables, and does nothing the second time', async () => {
     'lost_event_totals',
     'lost_events',
     'migrations',
+    'node_audit',
     'nodes',
     'passed_positions',
     'settled',

@@ -30,7 +30,7 @@ export interface LeasedNodeOptions {
    */
   readonly leaseMs?: number
   /**
-   * What people know this node by, in status and log. Two nodes may have the same.
+   * What people know this node by, in status and log, and name it by when they drain it (`operations.nodes`). Two nodes may have the same.
    * @default host name and process id
    */
   readonly name?: string

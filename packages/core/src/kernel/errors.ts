@@ -115,6 +115,21 @@ export class OperationRefusedError extends TidemarkError {
   }
 }
 
+/** No node of that name or id is there. Nothing was changed. */
+export class NodeUnknownError extends TidemarkError {
+  readonly code = 'TIDEMARK_NODE_UNKNOWN'
+  readonly node: string
+  /** @param names - of those that are there */
+  constructor(node: string, names: readonly string[]) {
+    const there =
+      names.length === 0
+        ? 'there is none at all'
+        : `there are ${names.map((name) => JSON.stringify(name)).join(', ')}`
+    super(`node ${JSON.stringify(node)}: no node has that name or id; ${there}; nothing was changed`)
+    this.node = node
+  }
+}
+
 /** An operation has waited too long for the batch at hand. Nothing was changed. */
 export class CheckpointBusyError extends TidemarkError {
   readonly code = 'TIDEMARK_CHECKPOINT_BUSY'

@@ -1,5 +1,6 @@
 export {
   CheckpointBusyError,
+  NodeUnknownError,
   OperationPendingError,
   OperationRefusedError,
   WaitTimeoutError,
@@ -28,6 +29,7 @@ export type {
   OpenLetters,
 } from '../ports/dead-letters.ts'
 export type { LateEvent, LateOfUnit, LateState, ListedLate } from '../ports/late-events.ts'
+export type { DesiredNode, ListedNode, NodeAuditEntry } from '../ports/node-control.ts'
 export type { PassedBy, RecordedRun } from '../ports/skip-ledger.ts'
 export type { DeadLetterOperations, ShownLetter } from './dead-letters.ts'
 export type { PassedRun } from './evidence.ts'
@@ -39,6 +41,8 @@ export type {
 } from './evidence-requests.ts'
 export type { ClosingRequest, LettersRequest, RetryRequest } from './letter-requests.ts'
 export type { RetryOutcome } from './letter-retry.ts'
+export type { NodeAuditRequest, NodeRequest } from './node-requests.ts'
+export type { NodeOperations, NodeOutcome } from './nodes.ts'
 export { createOperations, type Operations, type Outcome } from './operations.ts'
 export type { OperationsOptions } from './options.ts'
 export type {

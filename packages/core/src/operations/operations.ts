@@ -41,6 +41,7 @@ import type {
   ReprocessRequest,
   SkipsRequest,
 } from './evidence-requests.ts'
+import { type NodeOperations, nodeOperations } from './nodes.ts'
 import {
   type OperationsOptions,
   type ResolvedOperationsOptions,
@@ -148,6 +149,8 @@ export interface Operations<P> {
   audit(request?: AuditRequest): Promise<readonly AuditEntry[]>
   /** What operators do about events that were given up. */
   readonly deadLetters: DeadLetterOperations
+  /** What operators do to nodes that share projections by leases. */
+  readonly nodes: NodeOperations
   /**
    * What marks have passed without proof (stale-threshold mode), the newest first: which positions, when, who held them, which
    * projections have passed them since, which events came late, and, with `source`, which are there now. What a policy has
@@ -181,12 +184,14 @@ export function createOperations<P = never>(options: OperationsOptions<P>): Oper
 
 class StoreOperations<P> implements Operations<P> {
   readonly deadLetters: DeadLetterOperations
+  readonly nodes: NodeOperations
   readonly #evidence: Evidence<P>
   readonly #options: ResolvedOperationsOptions<P>
 
   constructor(options: ResolvedOperationsOptions<P>) {
     this.#options = options
     this.deadLetters = deadLetterOperations(options.checkpoints, options.control, options.source)
+    this.nodes = nodeOperations(options.checkpoints, options.source?.name)
     this.#evidence = new Evidence(options.checkpoints, options.source)
   }
 

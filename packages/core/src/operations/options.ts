@@ -4,10 +4,12 @@ import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { OperatorControl } from '../ports/control.ts'
 import type { LetterStore } from './dead-letters.ts'
 import type { EvidenceSource, EvidenceStore } from './evidence.ts'
+import type { NodeStore } from './nodes.ts'
 
 /** The part of a checkpoint store that operations use, whatever its handlers are given. */
 type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'progress'> &
   LetterStore &
+  NodeStore &
   EvidenceStore & { readonly control?: OperatorControl }
 
 export interface OperationsOptions<P> {

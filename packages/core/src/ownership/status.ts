@@ -1,5 +1,6 @@
 import { withJson } from '../kernel/json.ts'
-import type { Cluster, DesiredNode } from '../ports/leases.ts'
+import type { Cluster } from '../ports/leases.ts'
+import type { DesiredNode } from '../ports/node-control.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
 
 /** How others would notice that a node died: `presence`, at once; `expiry`, when its lease has expired. */

@@ -1,3 +1,4 @@
+import type { DesiredNode, NodeControl } from './node-control.ts'
 import type { Unit } from './unit.ts'
 
 /** What a node says of itself each time it renews. */
@@ -15,9 +16,6 @@ export interface NodeReport {
   /** It gives back what it has, and then goes. */
   readonly isLeaving: boolean
 }
-
-/** What an operator wants of a node: `cordoned`, that it is given no more; `draining`, that it gives back what it has. */
-export type DesiredNode = 'open' | 'cordoned' | 'draining'
 
 export interface StoredNode extends NodeReport {
   readonly desired: DesiredNode
@@ -122,4 +120,6 @@ export interface Leases {
    * while. One call takes about a second of waiting in the store.
    */
   missing?(source: string, signal: AbortSignal): Promise<boolean>
+  /** What operators want of nodes. */
+  readonly control: NodeControl
 }

@@ -3,7 +3,6 @@ import type {
   Claim,
   ClaimRequest,
   Cluster,
-  DesiredNode,
   Lease,
   Leases,
   NodeReport,
@@ -13,7 +12,9 @@ import type {
   RenewRequest,
   StoredNode,
 } from '../ports/leases.ts'
+import type { ListedNode } from '../ports/node-control.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
+import { type DecidedNode, InMemoryNodeControl } from './in-memory-node-control.ts'
 
 export interface InMemoryLeasesParts {
   /** The rows of units. */
@@ -23,8 +24,7 @@ export interface InMemoryLeasesParts {
   readonly nowMs: () => number
 }
 
-interface NodeRow extends NodeReport {
-  readonly desired: DesiredNode
+interface NodeRow extends NodeReport, DecidedNode {
   readonly expiresAtMs: number
   readonly hasLeft: boolean
 }
@@ -44,6 +44,16 @@ export class InMemoryLeases implements Leases {
   readonly #presences = new Map<string, { readonly which: string; readonly isHere: boolean }>()
   readonly #listening = new Map<string, Pick<PresenceRequest, 'source' | 'onHint'>>()
   #presencesKept = 0
+  readonly control: InMemoryNodeControl = new InMemoryNodeControl({
+    listed: () => this.#listed(),
+    all: () => [...this.#nodes.values()],
+    change: (id, to) => {
+      const row = this.#nodes.get(id)
+      if (row) this.#nodes.set(id, { ...row, ...to })
+    },
+    tell: (source) => this.#tell(source, undefined),
+    nowMs: () => this.#parts.nowMs(),
+  })
 
   constructor(parts: InMemoryLeasesParts) {
     this.#parts = parts
@@ -89,10 +99,10 @@ export class InMemoryLeases implements Leases {
 
   renewNow(node: NodeReport, leaseMs: number): Cluster {
     const row = this.#nodes.get(node.id)
-    const { desired = 'open', hasLeft = false } = row ?? {}
-    if (!hasLeft) {
+    if (!row?.hasLeft) {
+      const { desired, decision } = row ?? this.#newestOf(node)
       const expiresAtMs = this.#parts.nowMs() + leaseMs
-      this.#nodes.set(node.id, { ...node, desired, hasLeft, expiresAtMs })
+      this.#nodes.set(node.id, { ...node, desired, decision, hasLeft: false, expiresAtMs })
     }
     return this.#cluster(node.source)
   }
@@ -123,7 +133,7 @@ export class InMemoryLeases implements Leases {
 
   leaveNow(node: string): void {
     const row = this.#nodes.get(node)
-    if (row) this.#nodes.set(node, { ...row, hasLeft: true, expiresAtMs: Number.NEGATIVE_INFINITY })
+    if (row) this.#nodes.set(node, { ...row, hasLeft: true, expiresAtMs: this.#parts.nowMs() })
     for (const [key, owned] of this.#owned) {
       if (owned.owner === node) this.#owned.set(key, { ...owned, owner: undefined })
     }
@@ -137,12 +147,6 @@ export class InMemoryLeases implements Leases {
   endPresence(node: string): void {
     const presence = this.#presences.get(node)
     if (presence) this.#presences.set(node, { ...presence, isHere: false })
-  }
-
-  /** As an operator does. */
-  desire(node: string, desired: DesiredNode): void {
-    const row = this.#nodes.get(node)
-    if (row) this.#nodes.set(node, { ...row, desired })
   }
 
   /** Whether a checkpoint may move under that fence. */
@@ -163,16 +167,37 @@ export class InMemoryLeases implements Leases {
   }
 
   #hint(from: string): void {
-    const source = this.#nodes.get(from)?.source
+    this.#tell(this.#nodes.get(from)?.source, from)
+  }
+
+  #tell(source: string | undefined, from: string | undefined): void {
     for (const [node, listening] of this.#listening) {
       if (node !== from && listening.source === source) listening.onHint()
     }
   }
 
+  /** The one of that name that was alive last. */
+  #newestOf({ source, name }: NodeReport): Pick<NodeRow, 'desired' | 'decision'> {
+    const [newest] = [...this.#nodes.values()]
+      .filter((row) => row.source === source && row.name === name)
+      .sort((a, b) => b.expiresAtMs - a.expiresAtMs)
+    return newest ?? { desired: 'open', decision: undefined }
+  }
+
+  #listed(): readonly ListedNode[] {
+    const rows = [...this.#nodes.values()].filter(({ hasLeft, desired }) => !hasLeft || desired !== 'open')
+    return rows.map(({ id, name, source, capacity, isLeaving, desired, decision }) => ({
+      ...{ id, name, source, capacity, isLeaving, desired, decision },
+      isAlive: this.#isAlive(id),
+      presence: this.#presenceOf(id).is,
+      units: [...this.#units(source)].filter((unit) => this.#of(unitKey(unit)).owner === id),
+    }))
+  }
+
   #cluster(source: string): Cluster {
     const nodes = [...this.#nodes.values()].filter((row) => row.source === source && !row.hasLeft)
     return {
-      nodes: nodes.map(({ hasLeft: _left, expiresAtMs: _expires, ...node }) => ({
+      nodes: nodes.map(({ hasLeft: _left, expiresAtMs: _expires, decision: _decision, ...node }) => ({
         ...node,
         isAlive: this.#isAlive(node.id),
         presence: this.#presenceOf(node.id),

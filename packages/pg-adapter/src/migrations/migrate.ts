@@ -61,7 +61,7 @@ async function requirePermanent(client: PgClient, schemaName: string): Promise<v
      where n.nspname = $1 and c.relpersistence <> 'p'
        and c.relname in ('checkpoints', 'settled', 'skips', 'audit', 'dead_letters', 'dead_letter_counts',
          'late_events', 'late_event_units', 'lost_events', 'lost_event_totals',
-         'passed_positions', 'nodes')`,
+         'passed_positions', 'nodes', 'node_audit')`,
     [schemaName],
   )
   const name = rows[0]?.name

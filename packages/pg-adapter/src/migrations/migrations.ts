@@ -296,6 +296,25 @@ comment on column ${schema}.nodes.presence_pid is 'a server process that ends wi
   add column slot_to int not null default 1023;
 comment on column ${schema}.dead_letters.slot_from is 'slot_from and slot_to: those of the shard that gave them up';`,
   },
+  {
+    version: 17,
+    sql: (schema) => `alter table ${schema}.nodes
+  add column desired_by text,
+  add column desired_why text,
+  add column desired_since timestamptz;
+comment on column ${schema}.nodes.desired is 'what an operator wants of the node: open, cordoned or draining';
+create table ${schema}.node_audit (
+  id bigint generated always as identity primary key,
+  source text not null,
+  node text not null,
+  runs text[] not null,
+  desired text not null,
+  who text not null,
+  why text not null,
+  at timestamptz not null default clock_timestamp()
+);
+comment on table ${schema}.node_audit is 'Tidemark: what operators wanted of nodes, one row for each source';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -11,6 +11,7 @@ import { LATE_EVENT_RULES } from './checkpoint-store/late-events.ts'
 import { LEASE_RULES } from './checkpoint-store/leases.ts'
 import { LOST_EVENT_RULES } from './checkpoint-store/lost-events.ts'
 import { MOVE_RULES } from './checkpoint-store/moves.ts'
+import { NODE_RULES } from './checkpoint-store/nodes.ts'
 import { OWNER_RULES } from './checkpoint-store/owners.ts'
 import { PROGRESS_RULES } from './checkpoint-store/progress.ts'
 import { ROLE_RULES } from './checkpoint-store/roles.ts'
@@ -43,6 +44,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...LOST_EVENT_RULES,
   ...TENURE_RULES,
   ...LEASE_RULES,
+  ...NODE_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,
 ]

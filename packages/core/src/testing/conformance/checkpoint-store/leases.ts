@@ -1,5 +1,5 @@
 import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
-import type { Claim, Cluster, Lease, Leases, NodeReport } from '../../../ports/leases.ts'
+import type { Claim, Cluster, Lease, Leases, NodeReport, StoredNode } from '../../../ports/leases.ts'
 import { type Unit, unitKey, wholeUnit } from '../../../ports/unit.ts'
 import { expectCode, expectEqual, expectThat, until, within } from '../expectations.ts'
 import { needed } from '../suite.ts'
@@ -17,12 +17,12 @@ import {
   SOURCE,
 } from './fixture.ts'
 
-function leasesOf<Tx>(store: CheckpointStore<Tx>): Leases {
+export function leasesOf<Tx>(store: CheckpointStore<Tx>): Leases {
   return needed(store.leases, 'leases', 'gives_leases')
 }
 
 /** No case lasts as long. */
-const LONG_MS = 3_600_000
+export const LONG_MS = 3_600_000
 /** It has expired as soon as anybody looks. */
 const SHORT_MS = 1
 
@@ -37,7 +37,7 @@ const reportOf = (id: string, more: Partial<NodeReport> = {}): NodeReport => ({
 })
 
 /** Two processes, in each of which a node has joined. */
-async function nodes<Tx>(fixture: CheckpointStoreFixture<Tx>) {
+export async function nodes<Tx>(fixture: CheckpointStoreFixture<Tx>) {
   const [one, two] = await owners(fixture)
   const [first, second] = [leasesOf(one), leasesOf(two)]
   await renew(first, 'first')
@@ -45,14 +45,14 @@ async function nodes<Tx>(fixture: CheckpointStoreFixture<Tx>) {
   return { one, two, first, second }
 }
 
-const renew = (
+export const renew = (
   leases: Leases,
   id: string,
   leaseMs: number = LONG_MS,
   more: Partial<NodeReport> = {},
 ): Promise<Cluster> => leases.renew({ node: reportOf(id, more), leaseMs, signal: never() })
 
-const claim = (
+export const claim = (
   leases: Leases,
   node: string,
   fence: bigint,
@@ -65,7 +65,9 @@ const fences = (leases: readonly Lease[]): readonly bigint[] => leases.map(({ fe
 const leaseOf = ({ leases }: Cluster, unit: Unit = ALL) =>
   leases.find((lease) => unitKey(lease.unit) === unitKey(unit))
 
-const nodeOf = ({ nodes }: Cluster, id: string) => nodes.find((node) => node.id === id)
+export function nodeOf({ nodes }: Cluster, id: string): StoredNode | undefined {
+  return nodes.find((node) => node.id === id)
+}
 
 /** Looks until that node is not alive any more. */
 const untilExpired = (leases: Leases, looker: string, id: string): Promise<Cluster> =>
