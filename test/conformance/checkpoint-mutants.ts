@@ -73,6 +73,7 @@ const READER: NodeReport = {
   source: 'events',
   capacity: 1,
   units: [],
+  unable: [],
   isLeaving: false,
 }
 
@@ -1389,6 +1390,22 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     caughtBy:
       'a node that ends is seen to be gone by what it keeps in the store, and its units are given to who names that',
     says: /what is given for another one/,
+  },
+  {
+    name: 'what a node cannot work on is remembered for good',
+    breaks: (fixture: Fixture): Fixture => {
+      const first = new Map<string, readonly string[]>()
+      return leases((own) => ({
+        renew: (request) => {
+          const { id, unable } = request.node
+          const remembered = [...(first.get(id) ?? []), ...unable]
+          first.set(id, remembered)
+          return own.renew({ ...request, node: { ...request.node, unable: remembered } })
+        },
+      }))(fixture)
+    },
+    caughtBy: 'what a node says that it cannot work on may be another with each renewal',
+    says: /what is seen of the third/,
   },
   {
     name: 'what is wanted of a node is noted each time that it is asked for',

@@ -121,7 +121,7 @@ test('a checkpoint that another owner has moved is no failure: it is read again,
   const { leases } = parts.checkpoints
   if (leases === undefined) throw new Error('it has leases')
   // As a node whose look at this one's presence was wrong: the fence has grown.
-  const report = { id: 'z', name: 'z', source: parts.events.name, capacity: 1, units: [], isLeaving: false }
+  const report = { id: 'z', name: 'z', source: parts.events.name, capacity: 1, units: [], unable: [], isLeaving: false }
   const { leases: found } = await leases.renew({ node: report, leaseMs: LEASE_MS, signal: never() })
   await leases.release({
     node: lines.daemon.status().cluster?.id ?? '',

@@ -21,6 +21,7 @@ const report = (id: string): NodeReport => ({
   source: 'events',
   capacity: 1,
   units: UNITS.map(unitKey),
+  unable: [],
   isLeaving: false,
 })
 
@@ -235,7 +236,9 @@ test('renewals change one row in place, and none of any unit', async () => {
 test('rows of nodes that have been gone for a day are deleted by one that joins, where its role may; no renewal after that looks for them', async () => {
   const events = await prepared()
   const goneFor = (id: string, hours: number) =>
-    events.run(`update nodes set expires_at = clock_timestamp() - interval '${hours} hours' where id = '${id}'`)
+    events.run(
+      `update nodes set expires_at = clock_timestamp() - interval '${hours} hours' where id = '${id}'`,
+    )
   const stored = async () => {
     const { rows } = await db.pool.query(`select id from ${events.schema}.nodes order by id`)
     return rows.map(({ id }) => id)

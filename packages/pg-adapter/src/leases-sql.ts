@@ -19,17 +19,17 @@ const NOW = 'clock_timestamp()'
 
 /** One that has left stays away. One that is new takes over what is wanted of the newest of its name. */
 export function renewSql({ nodes }: CheckpointTables, node: NodeReport, leaseMs: number): string {
-  const { id, name, source, capacity, units, isLeaving } = node
-  return `insert into ${nodes} as n (id, name, source, capacity, units, is_leaving, expires_at, desired, desired_by,
+  const { id, name, source, capacity, units, unable, isLeaving } = node
+  return `insert into ${nodes} as n (id, name, source, capacity, units, unable, is_leaving, expires_at, desired, desired_by,
         desired_why, desired_since)
       select ${quoteLiteral(id)}, ${quoteLiteral(name)}, ${quoteLiteral(source)}, ${numberSql(capacity)},
-        ${quoteTexts(units)}, ${isLeaving}, ${NOW} + ${numberSql(leaseMs)} * interval '1 millisecond',
+        ${quoteTexts(units)}, ${quoteTexts(unable)}, ${isLeaving}, ${NOW} + ${numberSql(leaseMs)} * interval '1 millisecond',
         coalesce(o.desired, 'open'), o.desired_by, o.desired_why, o.desired_since
       from (select) one left join (
         select * from ${nodes} o where o.source = ${quoteLiteral(source)} and o.name = ${quoteLiteral(name)}
         order by o.expires_at desc limit 1
       ) o on true
-      on conflict (id) do update set is_leaving = excluded.is_leaving, expires_at = excluded.expires_at
+      on conflict (id) do update set is_leaving = excluded.is_leaving, unable = excluded.unable, expires_at = excluded.expires_at
         where not n.has_left`
 }
 
@@ -53,7 +53,9 @@ const whichSql = (n: string): string =>
   `${n}.presence_pid || '/' || (extract(epoch from ${n}.presence_start) * 1000000)::bigint`
 
 /** Of a backend of another role no start is shown: it is not known whether it is that one. */
-export const presenceSql = (n: string): string => `case when ${n}.presence_pid is null then 'unknown' else coalesce(
+export const presenceSql = (
+  n: string,
+): string => `case when ${n}.presence_pid is null then 'unknown' else coalesce(
     (select case when a.backend_start is null then 'unknown' when a.backend_start = ${n}.presence_start then 'here' end
       from pg_stat_get_activity(${n}.presence_pid) a), 'gone') end`
 
@@ -62,7 +64,7 @@ export function clusterSql({ nodes, checkpoints }: CheckpointTables, source: str
   const ofSource = quoteLiteral(source)
   return `select coalesce((
         select json_agg(json_build_object('id', n.id, 'name', n.name, 'source', n.source, 'capacity', n.capacity,
-          'units', n.units, 'desired', n.desired, 'isLeaving', n.is_leaving, 'isAlive', ${isAliveSql('n')},
+          'units', n.units, 'unable', n.unable, 'desired', n.desired, 'isLeaving', n.is_leaving, 'isAlive', ${isAliveSql('n')},
           'presence', ${presenceSql('n')}, 'which', ${whichSql('n')}))
         from ${nodes} n
         where n.source = ${ofSource} and not n.has_left and n.expires_at > ${NOW} - interval '1 hour'
@@ -102,7 +104,9 @@ export const toDesiredNode = (desired: unknown): DesiredNode =>
 /** Of rows of units, `null` where there are none; as `unitsOfJson` takes them. */
 export const unitsJsonSql = (c: string): string => `json_agg(${unitJsonSql(c)})`
 
-const unitJsonSql = (c: string): string => `json_build_object('projection', ${c}.projection, 'version', ${c}.version,
+const unitJsonSql = (
+  c: string,
+): string => `json_build_object('projection', ${c}.projection, 'version', ${c}.version,
           'slots', json_build_object('from', ${c}.slot_from, 'to', ${c}.slot_to))`
 
 export const unitsOfJson = (json: unknown): readonly Unit[] =>

@@ -20,7 +20,7 @@ export function runHistory(subject: Subject, seed: number): Ended {
   try {
     for (let first = 1 + random.below(3); first > 0; first--) world.start(lackingOf(world, random))
     for (; steps < STEPS; steps++) step(world, random)
-    steps += settle(world)
+    steps += settle(world, random)
   } catch (error) {
     if (!(error instanceof Violation)) throw error
     return { steps, moves: world.moves, harm: error.harm }
@@ -44,7 +44,7 @@ function step(world: World, random: Random): void {
 
 function fault(world: World, random: Random): void {
   const running = random.pick(world.running)
-  switch (random.below(9)) {
+  switch (random.below(10)) {
     case 0:
       world.execute(true)
       break
@@ -71,6 +71,9 @@ function fault(world: World, random: Random): void {
       break
     case 8:
       if (running) world.cull(running)
+      break
+    case 9:
+      if (running) world.disable(running)
   }
 }
 
@@ -78,8 +81,11 @@ function fault(world: World, random: Random): void {
 const SETTLING_MS = 4 * LEASE_MS
 const WATCHED_MS = 2 * LEASE_MS
 
-function settle(world: World): number {
-  for (const process of world.nodes) if (process.life === 'frozen') world.thaw(process)
+function settle(world: World, random: Random): number {
+  for (const process of world.nodes) {
+    if (process.life === 'frozen') world.thaw(process)
+    if (random.chance(0.5)) process.unable.clear()
+  }
   world.bury()
   let steps = 0
   const well = (ms: number): void => {
@@ -99,7 +105,9 @@ function settle(world: World): number {
   well(WATCHED_MS)
   if (world.moves !== moves) throw new Violation('it never settles')
   const nodes = world.running.filter(({ standing }) => standing.life === 'in')
-  if (nodes.length > 0 && nodes.every(({ units }) => units.length === world.units.length)) {
+  const hasAll = ({ units, unable }: (typeof nodes)[number]): boolean =>
+    units.length === world.units.length && unable.size === 0
+  if (nodes.length > 0 && nodes.every(hasAll)) {
     world.start()
     well(SETTLING_MS)
     // Its share, rounded down.
@@ -110,7 +118,9 @@ function settle(world: World): number {
 }
 
 function requireWorker({ running, units }: World, key: string, owner: string | undefined): void {
-  const may = running.filter((process) => process.units.includes(key) && process.standing.life === 'in')
+  const may = running.filter(
+    (process) => process.units.includes(key) && !process.unable.has(key) && process.standing.life === 'in',
+  )
   const workers = running.filter(({ mayWork }) => mayWork.has(key))
   const isRight =
     may.length === 0
@@ -127,9 +137,9 @@ function isEven(running: World['running'], units: readonly string[]): boolean {
   )
   const nodes = running
     .filter(({ standing }) => standing.life === 'in')
-    .map(({ id, units: has }) => ({
+    .map(({ id, units: has, unable }) => ({
       id,
-      has: (unit: string) => has.includes(unit),
+      has: (unit: string) => has.includes(unit) && !unable.has(unit),
       capacity: 1,
       standing: 'open' as const,
     }))

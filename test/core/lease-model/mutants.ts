@@ -106,7 +106,12 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a node is given what it has no handler of',
     harms: ['a unit was given to a node that has no handler of it'],
-    changes: [view('has: (unit) => units.has(unit)', 'has: () => true')],
+    changes: [view('has: (unit) => units.has(unit) && ', 'has: (unit) => ')],
+  },
+  {
+    name: 'a unit stays with a node that cannot work on it',
+    harms: [NOBODY, NEVER],
+    changes: [view(' && !unable.has(unit)', '')],
   },
   {
     name: 'a unit is given back while it is worked on',

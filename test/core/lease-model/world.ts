@@ -59,6 +59,8 @@ interface Batch {
 interface Process {
   readonly id: string
   readonly units: readonly string[]
+  /** What it cannot work on for the time being. */
+  readonly unable: Set<string>
   /** Its clock is that far off. */
   readonly offMs: number
   standing: LeaseStanding
@@ -109,6 +111,7 @@ export class World {
     const process: Process = {
       id: `node-${++this.#started}`,
       units: this.units.filter((unit) => unit !== lacking).map(unitKey),
+      unable: new Set(),
       offMs: (this.#random.below(3) - 1) * 3_600_000,
       standing: NOT_JOINED,
       mayWork: new Map(),
@@ -131,6 +134,14 @@ export class World {
   kill(process: Process): void {
     process.life = 'killed'
     this.store.endPresence(process.id)
+  }
+
+  /** Something that it does not work on at the moment cannot be worked on there any more. */
+  disable(process: Process): void {
+    const isIdle = (unit: string): boolean =>
+      !this.#batches.some(({ node, key }) => node === process && key === unit)
+    const unit = this.#random.pick(process.units.filter(isIdle))
+    if (unit !== undefined) process.unable.add(unit)
   }
 
   /** The connection of its presence is lost. */
@@ -211,6 +222,7 @@ export class World {
     const process = this.#random.pick(this.running.filter(({ mayWork }) => mayWork.size > 0))
     const [key, fence] = this.#random.pick([...(process?.mayWork ?? [])]) ?? []
     if (process === undefined || key === undefined || fence === undefined) return false
+    if (process.unable.has(key)) return false
     if (process.finishing.has(key) || this.#batches.some((batch) => batch.key === key)) return false
     // The row is locked and its fence compared, before anything is handled.
     if (!this.store.isNewest(key, fence)) return false
@@ -320,8 +332,8 @@ export class World {
     }
   }
 
-  #report({ id, units }: Process, isLeaving: boolean): NodeReport {
-    return { id, name: id, source: 'events', capacity: 1, units, isLeaving }
+  #report({ id, units, unable }: Process, isLeaving: boolean): NodeReport {
+    return { id, name: id, source: 'events', capacity: 1, units, unable: [...unable], isLeaving }
   }
 
   #withUnits<L extends { readonly unit: string }>(

@@ -37,7 +37,15 @@ describe.skipIf(!hasPgBouncer)('through PgBouncer in transaction mode', () => {
     await first.store.open(ORDERS, { source: 'events', head: undefined }, never())
     const renew = ({ leases }: typeof first, id: string, leaseMs: number) =>
       leases.renew({
-        node: { id, name: id, source: 'events', capacity: 1, units: [unitKey(ORDERS)], isLeaving: false },
+        node: {
+          id,
+          name: id,
+          source: 'events',
+          capacity: 1,
+          units: [unitKey(ORDERS)],
+          unable: [],
+          isLeaving: false,
+        },
         leaseMs,
         signal: never(),
       })

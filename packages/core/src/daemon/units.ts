@@ -4,7 +4,7 @@ import type { HighWaterStatus } from '../high-water/status.ts'
 import { ByConflict } from '../ownership/by-conflict.ts'
 import { ByLease } from '../ownership/by-lease.ts'
 import { Elsewhere } from '../ownership/elsewhere.ts'
-import { LeaseKeeper } from '../ownership/lease-keeper.ts'
+import { LeaseKeeper, type UnableUnit } from '../ownership/lease-keeper.ts'
 import { type ClusterStatus, clusterStatus, leaseStatus } from '../ownership/status.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { TailWish } from '../ports/event-source.ts'
@@ -25,6 +25,7 @@ import {
 import { wholeStatuses } from '../projection/whole-status.ts'
 import { watchDesired } from './desired-watch.ts'
 import { dealtTo, describeNodes, isNumbered, type LeasedNodeOptions, type ResolvedNodes } from './nodes.ts'
+import { unableUnits } from './unable.ts'
 
 interface UnitsParts<P, E, Tx>
   extends Omit<
@@ -55,7 +56,9 @@ export class Units<P, E, Tx> {
     const standingBy = { order: source.order, agent, clock }
     const units = projections.map(({ unit }) => unit)
     const dealt = dealtTo(units, nodes)
-    const sharing = nodes === undefined || isNumbered(nodes) ? undefined : keeping(parts, nodes, units)
+    const unable = () => unableUnits(this.runners, clock.nowMs())
+    const sharing =
+      nodes === undefined || isNumbered(nodes) ? undefined : keeping(parts, nodes, units, unable)
     this.#cluster = sharing
     this.runners = projections.map((projection, index) => {
       const patienceMs = standbyPatienceMs(projection)
@@ -164,12 +167,13 @@ function keeping<P, E, Tx>(
   { checkpoints, source, clock, logger, session }: UnitsParts<P, E, Tx>,
   { leaseMs, name, capacity }: Required<LeasedNodeOptions>,
   units: readonly Unit[],
+  unable: () => readonly UnableUnit[],
 ) {
   const { leases } = checkpoints
   if (leases === undefined) throw new TypeError('this store gives no leases')
   const node = { id: randomUUID(), name, source: source.name, capacity }
   const onGrant = (unit: Unit): void => session.telemetry.leaseGranted({ projection: versionName(unit) })
-  const keeper = new LeaseKeeper({ leases, node, units, leaseMs, clock, logger, onGrant })
+  const keeper = new LeaseKeeper({ leases, node, units, unable, leaseMs, clock, logger, onGrant })
   const own = { ...node, leaseMs }
   return {
     keeper,

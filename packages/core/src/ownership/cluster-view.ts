@@ -48,10 +48,11 @@ export function assignment(
     units: leases.map(({ unit }) => unit),
     nodes: living.map((each) => {
       const units = new Set(each.units)
+      const unable = new Set(each.unable)
       const isGoing = each.isLeaving || (each.id === node && isLeaving)
       return {
         id: each.id,
-        has: (unit) => units.has(unit),
+        has: (unit) => units.has(unit) && !unable.has(unit),
         capacity: each.capacity,
         standing: isGoing ? 'draining' : each.desired,
       }

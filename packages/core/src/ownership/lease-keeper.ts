@@ -21,14 +21,25 @@ import type { KnownCluster } from './status.ts'
 
 export interface KeeperParts {
   readonly leases: Leases
-  readonly node: Omit<NodeReport, 'units' | 'isLeaving'>
+  readonly node: Omit<NodeReport, 'units' | 'unable' | 'isLeaving'>
   /** What it has handlers of. */
   readonly units: readonly Unit[]
+  /** Those that it cannot work on for the time being. */
+  readonly unable: () => readonly UnableUnit[]
   readonly leaseMs: number
   readonly clock: Clock
   readonly logger: Logger
   /** This node is given the unit. */
   readonly onGrant: (unit: Unit) => void
+}
+
+/** A unit that this node cannot work on for the time being. */
+export interface UnableUnit {
+  readonly unit: Unit
+  /** As a sentence, for the log. */
+  readonly why: string
+  /** Its loop does not run any more: nobody waits until it says that its work has ended. */
+  readonly isLost: boolean
 }
 
 /** The right to work at a unit, as long as neither signal has fired. */
@@ -62,6 +73,7 @@ export class LeaseKeeper {
   #standing: LeaseStanding = NOT_JOINED
   #wait = new AbortController()
   #cluster: Cluster | undefined
+  #unable: readonly UnableUnit[] = []
   #renewedAtMs: number | undefined
   #hasBegun = false
 
@@ -222,6 +234,17 @@ export class LeaseKeeper {
     const isLeft = this.#standing.life === 'leaving' && this.#standing.works.size === 0
     if (answer.kind === 'failed' && isLeft) this.giveUp()
     else this.#next(answer)
+    if (answer.kind === 'renewed') this.#forsake()
+  }
+
+  /** What is to be given back, and nothing runs any more that would say that its work has ended. */
+  #forsake(): void {
+    for (const { unit, isLost } of this.#unable) {
+      const held = this.#held.get(unitKey(unit))
+      if (!isLost || held?.lease.recalled.aborted !== true) continue
+      held.lose()
+      this.finished(unit, held.lease.fence)
+    }
   }
 
   async #answered(command: Exchange, signal: AbortSignal): Promise<LeaseInput> {
@@ -229,7 +252,9 @@ export class LeaseKeeper {
     switch (command.kind) {
       case 'renew': {
         const askedAtMs = clock.nowMs()
-        const report = { ...node, units: units.map(unitKey), isLeaving: command.isLeaving }
+        this.#look()
+        const unable = this.#unable.map(({ unit }) => unitKey(unit))
+        const report = { ...node, units: units.map(unitKey), unable, isLeaving: command.isLeaving }
         const cluster = await leases.renew({ node: report, leaseMs, signal })
         this.#cluster = cluster
         this.#renewedAtMs = askedAtMs
@@ -261,6 +286,19 @@ export class LeaseKeeper {
       return fence === undefined ? lease : { ...lease, owner, fence }
     })
     this.#cluster = { ...this.#cluster, leases }
+  }
+
+  /** What this node cannot work on is left to others from the renewal on that says so. */
+  #look(): void {
+    const { logger, node, unable } = this.#parts
+    const before = new Set(this.#unable.map(({ unit }) => unitKey(unit)))
+    this.#unable = unable()
+    for (const { unit, why } of this.#unable) {
+      if (before.has(unitKey(unit))) continue
+      logger.warn(
+        `tidemark: node "${node.name}" leaves "${unitName(unit)}" to others for as long as it cannot work on it: ${why}`,
+      )
+    }
   }
 
   #withUnits<L extends UnitLease>(leases: readonly L[]): (Omit<L, 'unit'> & Lease)[] {

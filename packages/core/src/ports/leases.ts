@@ -13,6 +13,8 @@ export interface NodeReport {
   readonly capacity: number
   /** `unitKey` of each unit that it has the handler of. */
   readonly units: readonly string[]
+  /** `unitKey` of each of them that it cannot work on for the time being. */
+  readonly unable: readonly string[]
   /** It gives back what it has, and then goes. */
   readonly isLeaving: boolean
 }

@@ -21,7 +21,7 @@ import { keySlotsOf } from '../reading/part.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
 import { buryEvents } from './burial.ts'
-import type { Command, Context, Input, Opening, Step, Wanted } from './commands.ts'
+import type { Command, Context, Input, InputKind, Opening, Step, Wanted } from './commands.ts'
 import { failedBatch } from './failed-batch.ts'
 import { Fulfilments } from './fulfilment.ts'
 import { handingOut } from './handing-out.ts'
@@ -86,6 +86,8 @@ export class ProjectionRunner<P, E, Tx> {
   #hurry = new AbortController()
   /** The newest of what operators have decided that this process has heard of; `undefined` before the checkpoint was opened. */
   #heard: LastDecided | undefined
+  /** How often in a row the store has refused to open its checkpoint, for no passing fault. */
+  #refusedOpens = 0
   readonly #late: LateBatches<P, E, Tx>
   #lateDue: readonly LateDue[] = []
 
@@ -147,6 +149,11 @@ export class ProjectionRunner<P, E, Tx> {
   /** Somebody waits for it: where another process moves the checkpoint, it is looked at sooner. */
   hurry(): void {
     this.#parts.ownership.hurry()
+  }
+
+  /** How often in a row its checkpoint could not be opened, passing faults of the store aside. */
+  get refusedOpens(): number {
+    return this.#refusedOpens
   }
 
   get vitals(): Vitals {
@@ -228,16 +235,16 @@ export class ProjectionRunner<P, E, Tx> {
     const { reading } = agent
     const random = systemRandom()
     const context = { ...this.#context, nowMs: clock.nowMs(), reading, random }
-    this.#take(next(this.#standing, input, context))
+    this.#take(next(this.#standing, input, context), input.kind)
   }
 
-  #take({ standing, commands }: Step<P, E>): void {
+  #take({ standing, commands }: Step<P, E>, by?: InputKind): void {
     if (standing.phase !== this.#standing.phase) {
       this.#wait.abort()
       if (standing.phase === 'paused') this.#calls.dropPages()
     }
     const nowMs = this.#parts.clock.nowMs()
-    this.#vitals.see(this.#standing, standing, nowMs)
+    this.#vitals.see(this.#standing, standing, by, nowMs)
     this.#replay.see(standing, nowMs)
     this.#standing = standing
     this.#parts.onChange()
@@ -250,7 +257,10 @@ export class ProjectionRunner<P, E, Tx> {
       if (answer) this.#next(answer)
     } catch (error) {
       const events = command.kind === 'apply' ? command.page.events : []
-      this.#next({ kind: 'failed', ...this.#calls.failed(error), events })
+      const failed = this.#calls.failed(error)
+      const isOpening = command.kind === 'open' || command.kind === 'acquire'
+      if (isOpening && failed.stage === 'read' && !failed.isTransient) this.#refusedOpens++
+      this.#next({ kind: 'failed', ...failed, events })
     }
   }
 
@@ -331,6 +341,7 @@ export class ProjectionRunner<P, E, Tx> {
 
   async #open({ incarnation, head }: Opening<P>): Promise<Input<P, E>> {
     const { decided, ...unit } = await this.#calls.openCheckpoint(head)
+    this.#refusedOpens = 0
     // Only the first: what is decided later is told by the next look, and counts as news then.
     this.#heard ??= decided
     return { kind: 'opened', ...unit, incarnation }

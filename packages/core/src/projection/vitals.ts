@@ -1,5 +1,6 @@
 import type { Pulse } from '../kernel/pulse.ts'
 import { isReached, type PositionOrder } from '../ports/position.ts'
+import type { InputKind } from './commands.ts'
 import type { Phase, Standing } from './standing.ts'
 
 /** What the health of a projection is judged by. */
@@ -10,6 +11,8 @@ export interface Vitals {
   readonly waitingSinceMs: number | undefined
   readonly pulse: Pulse
 }
+
+const FROM_ELSEWHERE: ReadonlySet<InputKind> = new Set(['reading', 'revoked', 'recalled', 'desired', 'stop'])
 
 /** When a projection last showed a sign of life, and when its checkpoint last moved. */
 export class VitalSigns<P> {
@@ -23,10 +26,12 @@ export class VitalSigns<P> {
     this.#movedAtMs = nowMs
   }
 
-  see(before: Standing<P>, after: Standing<P>, nowMs: number): void {
-    // A reading that leads to nothing is no sign of life: it comes from elsewhere.
+  /** @param by - what it has followed from; `undefined`: its start */
+  see(before: Standing<P>, after: Standing<P>, by: InputKind | undefined, nowMs: number): void {
     if (before === after) return
-    this.#steppedAtMs = nowMs
+    // What is told from elsewhere is no sign of life as long as it leads to nothing.
+    const isTold = by !== undefined && FROM_ELSEWHERE.has(by)
+    if (!isTold || before.phase !== after.phase) this.#steppedAtMs = nowMs
     const isFirst = before.phase === 'stopped'
     const isResumed = before.pausedBy !== undefined && after.pausedBy === undefined
     if (isFirst || isResumed || this.#isMoved(before, after)) this.#movedAtMs = nowMs

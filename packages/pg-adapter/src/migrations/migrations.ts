@@ -315,6 +315,12 @@ create table ${schema}.node_audit (
 );
 comment on table ${schema}.node_audit is 'Tidemark: what operators wanted of nodes, one row for each source';`,
   },
+  {
+    version: 18,
+    sql: (schema) => `alter table ${schema}.nodes
+  add column unable text[] not null default '{}';
+comment on column ${schema}.nodes.unable is 'those of its units that it cannot work on for the time being';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -17,7 +17,7 @@ import {
   SOURCE,
 } from './fixture.ts'
 
-export function leasesOf<Tx>(store: CheckpointStore<Tx>): Leases {
+function leasesOf<Tx>(store: CheckpointStore<Tx>): Leases {
   return needed(store.leases, 'leases', 'gives_leases')
 }
 
@@ -32,12 +32,20 @@ const reportOf = (id: string, more: Partial<NodeReport> = {}): NodeReport => ({
   source: SOURCE,
   capacity: 1,
   units: [unitKey(ALL)],
+  unable: [],
   isLeaving: false,
   ...more,
 })
 
+interface TwoNodes<Tx> {
+  readonly one: CheckpointStore<Tx>
+  readonly two: CheckpointStore<Tx>
+  readonly first: Leases
+  readonly second: Leases
+}
+
 /** Two processes, in each of which a node has joined. */
-export async function nodes<Tx>(fixture: CheckpointStoreFixture<Tx>) {
+export async function nodes<Tx>(fixture: CheckpointStoreFixture<Tx>): Promise<TwoNodes<Tx>> {
   const [one, two] = await owners(fixture)
   const [first, second] = [leasesOf(one), leasesOf(two)]
   await renew(first, 'first')
@@ -86,7 +94,12 @@ export const LEASE_RULES: readonly CheckpointStoreRule[] = [
       const { two, first, second } = await nodes(fixture)
       await two.open(wholeUnit('other'), { ...FIRST, source: 'other events' }, never())
       await renew(second, 'third', LONG_MS, { source: 'other events' })
-      const report = reportOf('second', { capacity: 2.5, units: [unitKey(ALL), 'another'], isLeaving: true })
+      const report = reportOf('second', {
+        capacity: 2.5,
+        units: [unitKey(ALL), 'another'],
+        unable: ['another'],
+        isLeaving: true,
+      })
       await leasesOf(two).leave('second', never())
       await renew(second, 'fourth', LONG_MS, { ...report, id: 'fourth' })
       const cluster = await renew(first, 'first')
@@ -110,6 +123,18 @@ export const LEASE_RULES: readonly CheckpointStoreRule[] = [
       await renew(second, 'second')
       const cluster = await renew(first, 'first')
       expectEqual(nodeOf(cluster, 'second')?.isAlive, true, 'whether it is alive after it has renewed')
+    },
+  },
+  {
+    name: 'what a node says that it cannot work on may be another with each renewal',
+    needs: 'gives_leases',
+    check: async (fixture) => {
+      const { first, second } = await nodes(fixture)
+      const seen = async () => nodeOf(await renew(second, 'second'), 'first')?.unable
+      await renew(first, 'first', LONG_MS, { unable: [unitKey(ALL)] })
+      expectEqual(await seen(), [unitKey(ALL)], 'what is seen of the second renewal')
+      await renew(first, 'first')
+      expectEqual(await seen(), [], 'what is seen of the third')
     },
   },
   {
