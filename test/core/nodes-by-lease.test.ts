@@ -61,6 +61,37 @@ test('a node that stops gives back each projection after its batch, and others g
   expect(a.daemon.status().cluster?.life).toBe('gone')
 })
 
+test('what a node that stops has given back goes on elsewhere at once, however long a batch of another projection takes', async () => {
+  const parts = rig()
+  const node = nodesOf(parts)
+  const holding = gate()
+  let isToHold = false
+  let isHeld = false
+  const a = node('a', {
+    handle: async () => {
+      if (!isToHold || isHeld) return
+      isHeld = true
+      await holding.promise
+    },
+  })
+  const b = node('b')
+  await a.daemon.start()
+  await settled(parts, [a])
+  await b.daemon.start()
+  await parts.clock.until(() => countOf(b) > 0)
+  await settled(parts, [a, b])
+  isToHold = true
+  parts.events.append('a', 1)
+  await parts.clock.until(() => isHeld)
+  const atMs = parts.clock.nowMs()
+  const stopping = a.daemon.stop()
+  await parts.clock.until(() => countOf(b) === NAMES.length - 1)
+  expect(parts.clock.nowMs() - atMs).toBeLessThan(LEASE_MS / 3)
+  holding.open()
+  await parts.clock.run(stopping)
+  await parts.clock.until(() => countOf(b) === NAMES.length)
+})
+
 test('status, health and log say who has what', async () => {
   const parts = rig()
   const node = nodesOf(parts)
@@ -121,7 +152,15 @@ test('a checkpoint that another owner has moved is no failure: it is read again,
   const { leases } = parts.checkpoints
   if (leases === undefined) throw new Error('it has leases')
   // As a node whose look at this one's presence was wrong: the fence has grown.
-  const report = { id: 'z', name: 'z', source: parts.events.name, capacity: 1, units: [], unable: [], isLeaving: false }
+  const report = {
+    id: 'z',
+    name: 'z',
+    source: parts.events.name,
+    capacity: 1,
+    units: [],
+    unable: [],
+    isLeaving: false,
+  }
   const { leases: found } = await leases.renew({ node: report, leaseMs: LEASE_MS, signal: never() })
   await leases.release({
     node: lines.daemon.status().cluster?.id ?? '',

@@ -61,7 +61,8 @@ function hear(
     }
     case 'stop': {
       if (standing.life !== 'in') return { standing, commands: [] }
-      return finishing({ ...standing, life: 'leaving' }, [...standing.works.keys()])
+      // Others give it nothing from the renewal on that says so: neither what it gives back while a batch of another unit goes on.
+      return finishing({ ...standing, life: 'leaving', renewDueMs: nowMs }, [...standing.works.keys()])
     }
     case 'left':
       return { standing: { ...standing, life: 'gone' }, commands: [{ kind: 'end' }] }
