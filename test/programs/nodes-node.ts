@@ -3,6 +3,7 @@ import { inspect, parseArgs } from 'node:util'
 import { type Clock, createDaemon, type Projection } from '@tidemark/core'
 import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import { Pool, type PoolClient } from 'pg'
+import { noteCommit } from './nodes-commits.ts'
 import { MischiefOfHandlers } from './nodes-mischief.ts'
 import {
   ATTEMPTS,
@@ -54,7 +55,7 @@ function jump(byMs: number): void {
 }
 
 function versionOf(projection: NodeProjection, version: number): Projection<Event, PoolClient> {
-  const { name, policy, rebuilt, eventTypes, batchSize, handleMs = 0 } = projection
+  const { name, policy, rebuilt, eventTypes, batchSize, shards, handleMs = 0 } = projection
   const table = nameOf(name, version)
   return {
     name,
@@ -64,12 +65,15 @@ function versionOf(projection: NodeProjection, version: number): Projection<Even
     handlerTimeoutMs: HANDLER_TIMEOUT_MS,
     ...(eventTypes === undefined ? {} : { eventTypes }),
     ...(batchSize === undefined ? {} : { batchSize }),
-    ...(policy === 'park_key' ? { keyOf } : {}),
+    ...(policy === 'park_key' || shards?.by === 'function' ? { keyOf } : {}),
+    ...(shards === undefined ? {} : { shards: shards.count }),
+    ...(shards?.by === 'column' ? { shardBy: 'key' } : {}),
     onFailure:
       policy === 'decides'
         ? ({ events }) => (events.some(({ type }) => type === 'poison') ? 'skip' : 'retry')
         : policy,
     handle: async (events, { tx }) => {
+      await noteCommit(tx, projection, version, events)
       await tx.query(
         `insert into handled (projection, position, id, process)
          select $1, e.position, e.id, $2 from unnest($3::bigint[], $4::text[]) with ordinality as e (position, id, n)
@@ -104,7 +108,7 @@ const pool = new Pool({
   connectionString: options.url,
   connectionTimeoutMillis: 5_000,
   query_timeout: 2 * QUERY_TIMEOUT_MS,
-  max: 12,
+  max: 20,
 })
 pool.on('error', () => {})
 const daemon = createDaemon<bigint, Event, PoolClient>({
@@ -122,7 +126,7 @@ const daemon = createDaemon<bigint, Event, PoolClient>({
       .map((version) => versionOf(projection, version)),
   ),
   drainTimeoutMs: 3_000,
-  nodes: { leaseMs: LEASE_MS },
+  nodes: { leaseMs: LEASE_MS, name: String(process.pid) },
   clock,
   logger: console,
 })

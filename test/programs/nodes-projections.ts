@@ -13,6 +13,17 @@ export interface NodeProjection {
   readonly batchSize?: number
   /** How long each batch takes. */
   readonly handleMs?: number
+  readonly shards?: Shards
+}
+
+/** Each shard keeps the order of its keys alone. */
+export interface Shards {
+  /** How many there are at first. */
+  readonly count: number
+  /** By the column `key`, which the server compares, or by `keyOf`. */
+  readonly by: 'column' | 'function'
+  /** There are to be more or fewer of them all the time. */
+  readonly isResharded?: boolean
 }
 
 /** `attempts` of those that have to get over everything that passes, and of those that give events up. */
@@ -29,14 +40,20 @@ export const PROJECTIONS: readonly NodeProjection[] = [
   { name: 'small_batches', policy: 'pause', batchSize: 10 },
   { name: 'rare', policy: 'pause', eventTypes: ['rare', 'poison'] },
   { name: 'slow', policy: 'pause', handleMs: 60 },
-  { name: 'skipping', policy: 'skip' },
+  { name: 'skipping', policy: 'skip', shards: { count: 3, by: 'function' } },
   { name: 'skipping_rare', policy: 'skip', eventTypes: ['rare', 'poison'], batchSize: 20 },
-  { name: 'parking', policy: 'park_key' },
+  { name: 'parking', policy: 'park_key', shards: { count: 2, by: 'column' } },
   { name: 'parking_small', policy: 'park_key', batchSize: 25 },
   { name: 'deciding', policy: 'decides' },
   { name: 'in_place', policy: 'pause', rebuilt: 'in place' },
   { name: 'beside', policy: 'pause', rebuilt: 'beside' },
-  { name: 'second', policy: 'pause', batchSize: 200 },
+  // Under "pause": what is given up keeps its shard from being cut.
+  {
+    name: 'resharded',
+    policy: 'pause',
+    batchSize: 200,
+    shards: { count: 4, by: 'column', isResharded: true },
+  },
 ]
 
 /** Of a projection that is rebuilt beside itself there are two; a node of an earlier release has the first alone. */

@@ -1,6 +1,7 @@
 import { type NodeProjection, nameOf, PROJECTIONS, versionsOf } from '../../programs/nodes-projections.ts'
 import type { Row } from '../oracle.ts'
 import type { ChaosStore } from '../store.ts'
+import type { Commit } from './owners.ts'
 import type { Account, Letter } from './verdict.ts'
 
 interface Version {
@@ -43,6 +44,14 @@ export async function whatIsLeft(store: ChaosStore): Promise<Readonly<Record<str
   )
 }
 
+/** In the order in which batches of a unit were committed. */
+export async function readCommits(store: ChaosStore): Promise<readonly Commit[]> {
+  const { rows } = await store.query(
+    `select projection, version, slot_from as "slotFrom", slot_to as "slotTo", fence, owner, process, slots from commits order by n`,
+  )
+  return rows.map((row) => ({ ...row, fence: BigInt(row.fence) }))
+}
+
 export async function readAccounts(store: ChaosStore): Promise<readonly Account[]> {
   const client = await store.connect()
   try {
@@ -52,7 +61,7 @@ export async function readAccounts(store: ChaosStore): Promise<readonly Account[
     ).rows
     const accounts: Account[] = []
     for (const { projection, version } of VERSIONS) {
-      const { name, policy, eventTypes } = projection
+      const { name, policy, eventTypes, shards } = projection
       const arrived = await client.query(
         'select position::text, id from handled where projection = $1 order by arrival',
         [nameOf(name, version)],
@@ -71,6 +80,7 @@ export async function readAccounts(store: ChaosStore): Promise<readonly Account[
       accounts.push({
         name: nameOf(name, version),
         policy,
+        isInShards: shards !== undefined,
         committed: events.filter(({ type }) => eventTypes === undefined || eventTypes.includes(type)),
         arrived: arrived.rows as Row[],
         letters: letters.rows as Letter[],

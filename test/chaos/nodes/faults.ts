@@ -48,7 +48,9 @@ export async function strike(struck: Struck, faults: readonly Fault[], log: Faul
 
 function laneOf(fault: Fault): string {
   if ('node' in fault) return `node ${fault.node}`
-  return fault.kind === 'crash' || fault.kind === 'promotion' ? 'server' : fault.kind
+  if (fault.kind === 'crash' || fault.kind === 'promotion') return 'server'
+  // They wait for none of their kind.
+  return fault.kind === 'terminate' ? fault.kind : `${fault.kind} ${fault.atMs}`
 }
 
 /** Resolves to why it was not to be had, where that is so. */
@@ -81,11 +83,15 @@ async function carryOut({ store, nodes, proxies }: Struck, fault: Fault): Promis
       return undefined
     case 'mischief':
       for (const each of nodes) each.tell(fault)
+      await sleep(fault.forMs)
       return undefined
     case 'terminate':
       return await terminateAny(store, fault.choice).catch(String)
-    case 'poison':
-      return await appendPoison(store, fault.events, fault.forMs).catch(String)
+    case 'poison': {
+      const missed = await appendPoison(store, fault.events, fault.forMs).catch(String)
+      await sleep(fault.forMs)
+      return missed
+    }
     case 'crash':
       await store.server.stop('immediate')
       await store.server.start()

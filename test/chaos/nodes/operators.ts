@@ -9,7 +9,7 @@ import { branch } from '../seed.ts'
 import type { ChaosStore } from '../store.ts'
 import { until } from '../until.ts'
 
-/** Those who rebuild, switch, pause and retry all the time. */
+/** Those who rebuild, switch, pause, reshard and retry all the time. */
 export interface Operators {
   /** Ends them, and leaves every projection running, with nothing asked for. Throws what they have found to be wrong. */
   stop(): Promise<void>
@@ -18,6 +18,11 @@ export interface Operators {
 }
 
 const TIMEOUT_MS = 20_000
+/** Whatever is not to be had by then is tried again later. */
+const RESHARDED_WITHIN_MS = 5_000
+const MOST_SHARDS = 6
+/** A daemon works on the shards that it was started with alone: others would be worked on by nobody. */
+const DAEMONS_FOLLOW_RESHARDS: boolean = false
 
 interface By {
   readonly who: string
@@ -54,6 +59,7 @@ export function startOperators(store: ChaosStore, random: Random): Operators {
     loop('rebuilt beside and switched', 2_000, () => rebuildBeside(operations, by)),
     loop('paused and resumed', 3_000, (own) => pauseOne(store, operations, by, own)),
     loop('retried or discarded letters', 4_000, (own) => closeLetters(operations, by, own)),
+    ...(DAEMONS_FOLLOW_RESHARDS ? [loop('resharded', 3_000, (own) => reshardOne(operations, by, own))] : []),
   ])
   work.catch(() => {})
   return {
@@ -95,6 +101,13 @@ async function rebuildBeside(operations: Operations<bigint>, by: By): Promise<vo
     await operations.rebuild(asked)
     await operations.switchTo(asked)
   }
+}
+
+async function reshardOne(operations: Operations<bigint>, by: By, random: Random): Promise<void> {
+  const chosen = random.pick(PROJECTIONS.filter(({ shards }) => shards?.isResharded === true))
+  if (chosen === undefined) return
+  const shards = 1 + random.below(MOST_SHARDS)
+  await operations.reshard({ ...by, projection: chosen.name, shards, timeoutMs: RESHARDED_WITHIN_MS })
 }
 
 /** While it is paused nothing of it is committed. */

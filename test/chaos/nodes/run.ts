@@ -1,20 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { Random } from '../../core/model/random.ts'
+import { COMMITS_TABLE } from '../../programs/nodes-commits.ts'
 import { startProxy } from '../proxy.ts'
 import { branch } from '../seed.ts'
 import { chaosStore } from '../store.ts'
 import { until } from '../until.ts'
 import { startBystanders, startWriters } from '../writers.ts'
-import { hasAllBegun, readAccounts, whatIsLeft } from './accounts.ts'
+import { hasAllBegun, readAccounts, readCommits, whatIsLeft } from './accounts.ts'
 import { type FaultLog, type Struck, strike } from './faults.ts'
 import { ChaosNode } from './node.ts'
 import { startOperators } from './operators.ts'
+import { commitsOfOthers } from './owners.ts'
 import { NODES, scheduleOf } from './schedule.ts'
 import { faultsOf } from './verdict.ts'
 
 const WRITERS = 8
-/** So that two cores also keep up with 13 units, four processes and the faults. */
+/** So that two cores also keep up with 19 units, four processes and the faults. */
 const PAUSE_MS = 200
 /** Faults do not come before: on a busy machine they would strike processes that have not begun. */
 const BEGUN_WITHIN_MS = 300_000
@@ -32,7 +34,8 @@ export async function chaosOfNodes(seed: number, forMs: number): Promise<void> {
   await store.query(
     `alter table events add column key text generated always as (left(id, 2)) stored;
      create index on handled (projection);
-     create table switches (n bigserial, live int, first bigint, second bigint)`,
+     create table switches (n bigserial, live int, first bigint, second bigint);
+     ${COMMITS_TABLE}`,
   )
   const proxies = await Promise.all(Array.from({ length: NODES }, () => startProxy(store)))
   const nodes = proxies.map(({ url }) => new ChaosNode(url))
@@ -50,14 +53,18 @@ export async function chaosOfNodes(seed: number, forMs: number): Promise<void> {
     await until('everything has begun', async () => await hasAllBegun(store), BEGUN_WITHIN_MS)
     const operators = startOperators(store, branch(random))
     await strike(struck, scheduleOf(seed, forMs), log)
-    const lastFaultMs = performance.now()
-    const since = (): string => `${((performance.now() - lastFaultMs) / 1_000).toFixed(1)} s`
+    const struckMs = performance.now()
     await Promise.all([writers.stop(), restore(struck)])
-    console.info(`after ${since()} nobody writes any more, and all nodes run`)
+    console.info(
+      `${since(struckMs)} after the last of ${log.length} faults nobody writes, and all nodes are deployed`,
+    )
+    const deployedMs = performance.now()
     await operators.stop()
-    console.info(`after ${since()} nothing is paused and nothing is asked for`)
+    console.info(`${since(deployedMs)} later nothing is paused and nothing is asked for`)
     await untilCaughtUp(struck)
-    console.info(`all had caught up ${since()} after the last of ${log.length} faults`)
+    console.info(
+      `all had caught up ${since(struckMs)} after the last fault, and ${since(deployedMs)} after the last deploy`,
+    )
     console.info(`operators: ${JSON.stringify(operators.done)}`)
     await expectNothingWrong(struck)
     await writers.expectAcknowledged()
@@ -68,6 +75,8 @@ export async function chaosOfNodes(seed: number, forMs: number): Promise<void> {
   for (const node of nodes) await node.terminate()
   expect(nodes.flatMap((node) => node.faults)).toEqual([])
 }
+
+const since = (ms: number): string => `${((performance.now() - ms) / 1_000).toFixed(1)} s`
 
 /** Every node runs, of the newest release. */
 async function restore({ nodes }: Struck): Promise<void> {
@@ -128,6 +137,9 @@ async function expectNothingWrong({ store, nodes }: Struck): Promise<void> {
   expect(Object.fromEntries(accounts.map((account) => [account.name, faultsOf(account)]))).toEqual(
     Object.fromEntries(accounts.map(({ name }) => [name, {}])),
   )
+  const commits = await readCommits(store)
+  expect(commits.length).toBeGreaterThan(0)
+  expect(commitsOfOthers(commits), `of ${commits.length} commits`).toEqual([])
   const { rows } = await store.query('select first, second from switches where first <> second')
   expect(rows, 'what both versions had at a switch').toEqual([])
   expect(nodes.flatMap((node) => node.faults)).toEqual([])

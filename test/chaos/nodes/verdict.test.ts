@@ -22,6 +22,7 @@ const letter = (position: number, more: Partial<Letter> = {}): Letter => ({
 const account = (more: Partial<Account>): Account => ({
   name: 'all',
   policy: 'skip',
+  isInShards: false,
   committed,
   arrived: committed,
   letters: [],
@@ -48,6 +49,21 @@ test.each<[string, Partial<Account>, Record<string, readonly string[]>]>([
   [
     'one was given up and retried later',
     { arrived: at(1, 2, 4, 5, 6, 3), letters: [letter(3, { isRetried: true })] },
+    {},
+  ],
+  [
+    'one came before an event of another key, and they are in shards',
+    { isInShards: true, arrived: at(2, 1, 3, 4, 5, 6) },
+    {},
+  ],
+  [
+    'one came before an event of its key, and they are in shards',
+    { isInShards: true, arrived: at(1, 2, 5, 3, 4, 6) },
+    { 'out of order': ['3'] },
+  ],
+  [
+    'one was given up and retried later, and they are in shards',
+    { isInShards: true, arrived: at(1, 2, 4, 5, 6, 3), letters: [letter(3, { isRetried: true })] },
     {},
   ],
   [

@@ -16,6 +16,8 @@ export interface Letter {
 export interface Account {
   readonly name: string
   readonly policy: NodeProjection['policy']
+  /** Cut into shards: the order holds within each key alone. */
+  readonly isInShards: boolean
   /** Of its types, in the order of their positions. */
   readonly committed: readonly Row[]
   /** In the order in which they were handled. */
@@ -30,9 +32,12 @@ export type Faults = Readonly<Record<string, readonly string[]>>
 
 const KNOWN_CODES: readonly (string | null)[] = ['TIDEMARK_HANDLER_TIMEOUT', 'TIDEMARK_PROCESS_ENDED']
 
-/** Each event is handled once, or given up once; in order, of its key where events were parked; nothing is given up but for a cause. */
+/**
+ * Each event is handled once, or given up once; in order, of its key where there are shards or events were parked; nothing is given up
+ * but for a cause.
+ */
 export function faultsOf(account: Account): Faults {
-  const { name, policy, committed, arrived, letters, counted } = account
+  const { name, policy, isInShards, committed, arrived, letters, counted } = account
   const givenUp = new Set(letters.filter(({ isRetried }) => !isRetried).map(({ position }) => position))
   const wasGivenUp = new Set(letters.map(({ position }) => position))
   const { lost, duplicated, phantom } = verdictOn(
@@ -41,11 +46,12 @@ export function faultsOf(account: Account): Faults {
     arrived,
   )
   const isInTurn = ({ position }: Row): boolean => !wasGivenUp.has(position)
+  const inTurn = [committed.filter(isInTurn), arrived.filter(isInTurn)] as const
   const faults = {
     lost,
     duplicated,
     'not committed, or given up besides': phantom,
-    'out of order': verdictOn(name, committed.filter(isInTurn), arrived.filter(isInTurn)).outOfOrder,
+    'out of order': isInShards ? outOfOrderInKeys(name, ...inTurn) : verdictOn(name, ...inTurn).outOfOrder,
     // What was parked is retried behind events of other keys, and before later ones of its own.
     'out of order in its key': policy === 'park_key' ? outOfOrderInKeys(name, committed, arrived) : [],
     'given up without a cause': letters.filter((letter) => !hasCause(letter)).map(told),
