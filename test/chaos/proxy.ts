@@ -8,6 +8,10 @@ export interface Proxy {
   readonly url: string
   /** The connections there are go silent, also about their end. New ones work. */
   silence(): void
+  /** As `silence`, and new connections are silent from the beginning. */
+  pullCable(): void
+  /** New connections work again, and the silent ones end. */
+  plugIn(): void
   /** As `silence`, for answers alone: what the daemon asks still reaches the server. */
   swallowAnswers(): void
   /** The answers on the connections there are kept back. New ones work. */
@@ -31,9 +35,10 @@ interface Pair {
 
 export async function startProxy({ server }: ChaosStore): Promise<Proxy> {
   const pairs = new Set<Pair>()
+  let isPulled = false
   const listener = createServer((client) => {
     const upstream = connect(server.port, server.host)
-    const pair: Pair = { client, upstream, isDeaf: false, isMute: false, held: undefined }
+    const pair: Pair = { client, upstream, isDeaf: isPulled, isMute: isPulled, held: undefined }
     pairs.add(pair)
     client.on('data', (data) => pair.isDeaf || upstream.write(data))
     upstream.on('data', (data) => {
@@ -51,6 +56,12 @@ export async function startProxy({ server }: ChaosStore): Promise<Proxy> {
     pair.client.destroy()
     pair.upstream.destroy()
   }
+  const silence = (): void => {
+    for (const pair of pairs) pair.isDeaf = pair.isMute = true
+  }
+  const cutSilent = (): void => {
+    for (const pair of pairs) if (pair.isMute) end(pair)
+  }
   listener.listen(0, '127.0.0.1')
   await once(listener, 'listening')
   onTestFinished(() => {
@@ -61,8 +72,14 @@ export async function startProxy({ server }: ChaosStore): Promise<Proxy> {
   url.port = String((listener.address() as AddressInfo).port)
   return {
     url: url.href,
-    silence: () => {
-      for (const pair of pairs) pair.isDeaf = pair.isMute = true
+    silence,
+    pullCable: () => {
+      isPulled = true
+      silence()
+    },
+    plugIn: () => {
+      isPulled = false
+      cutSilent()
     },
     swallowAnswers: () => {
       for (const pair of pairs) pair.isMute = true
@@ -76,9 +93,7 @@ export async function startProxy({ server }: ChaosStore): Promise<Proxy> {
         pair.held = undefined
       }
     },
-    cutSilent: () => {
-      for (const pair of pairs) if (pair.isMute) end(pair)
-    },
+    cutSilent,
     cut: () => {
       for (const pair of pairs) end(pair)
     },

@@ -13,6 +13,10 @@ const { values: options } = parseArgs({
     'batch-size': { type: 'string', default: '50' },
     /** How long a batch takes, after it was written and before it is committed. */
     'handle-ms': { type: 'string', default: '0' },
+    /** How long a statement of each batch takes in the server. */
+    'statement-ms': { type: 'string', default: '0' },
+    /** How long it keeps the event loop busy at an event of the type `blocks <name of the projection>`. */
+    'block-ms': { type: 'string', default: '0' },
     'drain-timeout-ms': { type: 'string', default: '10000' },
     'stale-threshold-ms': { type: 'string' },
     'on-late-event': { type: 'boolean', default: false },
@@ -20,8 +24,16 @@ const { values: options } = parseArgs({
     hang: { type: 'boolean', default: false },
     /** It shares the projections with others by leases. */
     'lease-ms': { type: 'string' },
+    /** It says what it logs, too. */
+    log: { type: 'boolean', default: false },
   },
 })
+
+const say = (line: string): void => console.log(line)
+
+const keepBusy = (ms: number): void => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
 
 type Event = { readonly position: bigint; readonly id: string; readonly type: string }
 
@@ -39,6 +51,7 @@ const daemon = createDaemon<bigint, Event, PoolClient>({
   }),
   checkpoints: postgresCheckpoints({ pool, schema: options.schema }),
   drainTimeoutMs: Number(options['drain-timeout-ms']),
+  ...(options.log ? { logger: { info: say, warn: say, error: say } } : {}),
   ...(options['lease-ms'] === undefined
     ? {}
     : { nodes: { leaseMs: Number(options['lease-ms']), name: String(process.pid) } }),
@@ -52,6 +65,9 @@ const daemon = createDaemon<bigint, Event, PoolClient>({
       )
       console.log('handling')
       if (options.hang) await new Promise(() => {})
+      const statementMs = Number(options['statement-ms'])
+      if (statementMs > 0) await tx.query('select pg_sleep($1)', [statementMs / 1_000])
+      if (events.some(({ type }) => type === `blocks ${name}`)) keepBusy(Number(options['block-ms']))
       const handleMs = Number(options['handle-ms'])
       if (handleMs > 0) await new Promise((resolve) => setTimeout(resolve, handleMs))
     }
