@@ -148,7 +148,7 @@ test.skipIf(isSkipped).each(Object.entries(TROUBLES))(
         ReturnType<typeof publish>
       >
     }
-    const relay = await all.relay(js)
+    const relay = await all.relay({ js })
     const keys = ['a', 'b', 'a', 'a', 'b']
     let above = 0n
     for (const [k] of keys.entries()) {
@@ -198,6 +198,35 @@ test.skipIf(isSkipped)(`what the broker has lost is sent again when it comes bac
   await until('they are there again', async () => (await positionsIn(all)).length === 6)
   expect(await positionsIn(all)).toEqual([1, 2, 3, 4, 5, 6])
 })
+
+test.skipIf(isSkipped)(
+  `what the broker has lost while the relay was away is sent again when that starts${because}`,
+  async () => {
+    const all = await setting()
+    const { database, broker, clients } = all
+    const before = await append(database, ['a', 'b', 'a'])
+    await handOver(database.pool, await all.relay())
+    const copy = await mkdtemp(join(tmpdir(), 'tidemark-nats-copy-'))
+    onTestFinished(() => rm(copy, { recursive: true }))
+    await broker.stop('SIGTERM')
+    await cp(join(broker.folder, 'jetstream'), copy, { recursive: true })
+    await broker.start()
+    await append(database, ['b', 'a', 'b'])
+    const relay = await all.relay()
+    await until('they are sent', () => handOver(database.pool, relay, { above: before }).then(() => true))
+    expect(await positionsIn(all)).toEqual([1, 2, 3, 4, 5, 6])
+
+    await clients.nats.close()
+    await broker.stop('SIGKILL')
+    await rm(join(broker.folder, 'jetstream'), { recursive: true })
+    await cp(copy, join(broker.folder, 'jetstream'), { recursive: true })
+    await broker.start()
+    const later = { ...all, clients: await broker.connect() }
+    expect(await positionsIn(later)).toEqual([1, 2, 3])
+    await all.relay(later.clients)
+    expect(await positionsIn(later)).toEqual([1, 2, 3, 4, 5, 6])
+  },
+)
 
 test.skipIf(isSkipped)(
   `the relay halts where the database has lost what was sent, and goes on when that is deleted${because}`,
@@ -269,5 +298,52 @@ test.skipIf(isSkipped)(
     })
     await until('both are sent', async () => (await positionsIn(all)).length === 5)
     expect(await positionsIn(all)).toEqual([1, 3, 5, 2, 4])
+  },
+)
+
+test.skipIf(isSkipped)(
+  `a message that is larger than the server takes is parked with its key, and sent in order once it may be${because}`,
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tidemark-nats-conf-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const config = join(folder, 'nats-server.conf')
+    await writeFile(config, 'max_payload: 2000')
+    const all = await setting(undefined, { flags: ['-c', config] })
+    const { database, broker } = all
+    const daemon = await startDaemon(all, await all.relay())
+    await append(database, ['a'])
+    await append(database, ['a'], 'x'.repeat(2_000))
+    await append(database, ['b', 'a', 'b'])
+    await daemon.waitUntilProjected({ timeoutMs: 40_000 })
+    expect(await positionsIn(all)).toEqual([1, 3, 5])
+    const operations = createOperations({ checkpoints: postgresCheckpoints({ pool: database.pool }) })
+    const letters = await operations.deadLetters.list({ state: 'open' })
+    expect(letters.map(({ firstPosition }) => Number(firstPosition)).toSorted()).toEqual([2, 4])
+    await daemon.stop()
+
+    await writeFile(config, '')
+    await broker.stop('SIGTERM')
+    await broker.start()
+    const later = { ...all, clients: await broker.connect() }
+    await startDaemon(all, await all.relay(later.clients))
+    await operations.deadLetters.retry({
+      projection: 'jetstream_relay',
+      who: 'ann',
+      why: 'it may be larger now',
+    })
+    await until('both are sent', async () => (await positionsIn(later)).length === 5)
+    expect(await positionsIn(later)).toEqual([1, 3, 5, 2, 4])
+  },
+)
+
+test.skipIf(isSkipped)(
+  `the relay warns where its stream may delete what nobody has read, and says nothing where it does not${because}`,
+  async () => {
+    const aged = await setting({ max_age: nanos(3_600_000) })
+    await aged.relay()
+    expect(aged.warnings).toEqual([expect.stringContaining('max_age deletes messages by their age')])
+    const fit = await setting()
+    await fit.relay()
+    expect(fit.warnings).toEqual([])
   },
 )

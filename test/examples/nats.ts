@@ -50,8 +50,13 @@ export interface Clients {
   readonly jsm: JetStreamManager
 }
 
+export interface NatsOptions {
+  /** More arguments of the server. */
+  readonly flags?: readonly string[]
+}
+
 /** Stopped and deleted with the test. */
-export async function startNats(flags: readonly string[] = []): Promise<Nats> {
+export async function startNats({ flags = [] }: NatsOptions = {}): Promise<Nats> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-nats-'))
   let child: ChildProcess | undefined
   let port = 0

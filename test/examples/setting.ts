@@ -1,4 +1,4 @@
-import type { JetStreamClient, StreamConfig } from '@nats-io/jetstream'
+import type { StreamConfig } from '@nats-io/jetstream'
 import type { Pool, PoolClient } from 'pg'
 import { onTestFinished } from 'vitest'
 import { type RelayedEvent, toEvent } from '../../examples/jetstream-relay/src/event.ts'
@@ -6,7 +6,7 @@ import type { Relay } from '../../examples/jetstream-relay/src/relay.ts'
 import { startRelay } from '../../examples/jetstream-relay/src/start-relay.ts'
 import { type TestDatabase, testDatabase } from '../support/database.ts'
 import { EVENTS } from './events.ts'
-import { type Clients, type Nats, startNats } from './nats.ts'
+import { type Clients, type Nats, type NatsOptions, startNats } from './nats.ts'
 
 export const STREAM = 'EVENTS'
 
@@ -15,29 +15,32 @@ export interface Setting {
   readonly database: TestDatabase
   readonly broker: Nats
   readonly clients: Clients
-  /** A relay that has compared ledger and stream. */
-  relay(js?: JetStreamClient): Promise<Relay>
+  /** What relays have warned of. */
+  readonly warnings: readonly string[]
+  /** A relay that has compared ledger and stream; `by`: over these clients instead. */
+  relay(by?: Partial<Clients>): Promise<Relay>
 }
 
-export async function setting(stream?: Partial<StreamConfig>): Promise<Setting> {
+export async function setting(stream?: Partial<StreamConfig>, options?: NatsOptions): Promise<Setting> {
   const database = await testDatabase()
   onTestFinished(() => database.drop())
   await database.pool.query(EVENTS)
-  const broker = await startNats()
+  const broker = await startNats(options)
   const clients = await broker.connect()
   if (stream) await clients.jsm.streams.add({ name: STREAM, subjects: ['events.>'], ...stream })
-  const logger = { warn: () => {}, error: () => {} }
-  const relay = (js: JetStreamClient = clients.js): Promise<Relay> =>
+  const warnings: string[] = []
+  const logger = { warn: (line: string) => warnings.push(line), error: () => {} }
+  const relay = (by: Partial<Clients> = {}): Promise<Relay> =>
     startRelay({
       ...clients,
-      js,
+      ...by,
       pool: database.pool,
       stream: STREAM,
       prefix: 'events',
       partitions: 2,
       logger,
     })
-  return { database, broker, clients, relay }
+  return { database, broker, clients, warnings, relay }
 }
 
 /** Hands over all events above that position in one transaction, as a daemon does. */
