@@ -482,6 +482,50 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /opening a shard of what is in one: it should reject/,
   },
   {
+    name: 'a shard is opened only among those that it was to be among',
+    breaks: opens((store) => ({
+      open: async (unit, first, signal) => {
+        const stored = await store.list({ projection: unit.projection }, signal)
+        const isOther = stored.length > 0 && stored.length !== (first.shards?.length ?? 1)
+        if (isOther) throw new Error('it is in other shards')
+        return await store.open(unit, first, signal)
+      },
+    })),
+    caughtBy:
+      'a shard that has a row is opened whatever the other ones are to be, and none is made beside it',
+    says: /it is in other shards/,
+  },
+  {
+    name: 'a shard that was replaced is made again',
+    breaks: opensAmongOthers(/its stored shards are 4 /),
+    caughtBy:
+      'shards are replaced at once, if the store does that: those that are made go on, and no owner of the others moves or makes one',
+    says: /opening a shard that was replaced: it should reject/,
+  },
+  {
+    name: 'whoever opens a shard is not told how far it is to come',
+    breaks: opens((store) => ({
+      open: async (...args) => ({ ...(await store.open(...args)), bound: undefined }),
+    })),
+    caughtBy:
+      'shards that are to meet are told how far to come, for as long as was said, if the store does that',
+    says: /how far a shard is to come that is opened; found undefined/,
+  },
+  {
+    name: 'shards are replaced as they were before others were',
+    breaks: controls((control) => ({
+      reshard: async (version, decide, limits) => {
+        const units = await control.units({ projection: version.projection }, limits.signal)
+        const found = units.toSorted((a, b) => a.unit.slots.from - b.unit.slots.from)
+        const change = decide(found)
+        return (await control.reshard?.(version, () => change, limits)) ?? []
+      },
+    })),
+    caughtBy:
+      'of several that replace shards at once each decides on what the one before has left, if the store does that',
+    says: /./,
+  },
+  {
     name: 'list gives the units of every source',
     breaks: opens((store) => ({ list: ({ source: _, ...filter }, signal) => store.list(filter, signal) })),
     caughtBy: 'list gives every unit where it stands, or those of a source or a projection',

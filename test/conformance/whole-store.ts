@@ -237,6 +237,8 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
           committed.push(...writes)
           return entry
         },
+        reshard: (version, decide, limits) =>
+          after(limits.signal, async () => (await control.reshard?.(version, decide, limits)) ?? []),
         audit: (filter, signal) => after(signal, () => control.audit(filter, signal)),
       },
       deadLetters: {

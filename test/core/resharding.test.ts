@@ -1,17 +1,16 @@
-import { type ControlledUnit, SLOTS, slotRanges } from '@tidemark/core/adapter'
+import { type ControlledUnit, denseOrder, SLOTS, type SlotRange, slotRanges } from '@tidemark/core/adapter'
 import { createOperations } from '@tidemark/core/operations'
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
-import { toBeResharded } from '../../packages/core/src/operations/resharding.ts'
-import { type Event, projectionOf, recording, rig, stopAll } from './rig.ts'
+import { halvesOf, joinedTo, ofNumber } from '../../packages/core/src/operations/new-shards.ts'
+import { describeApart, toBeResharded } from '../../packages/core/src/operations/resharding.ts'
+import { recording, rig, stopAll } from './rig.ts'
 
 afterEach(async () => {
   expect(await stopAll(), 'timers left behind').toBe(0)
 })
 
 const ada = { who: 'Ada', why: 'a test' }
-const keyOf = (event: Event): string => String(event.data)
-const numbers = (count: number): bigint[] => Array.from({ length: count }, (_, index) => BigInt(index + 1))
 
 function unitsAt(positions: readonly string[]): readonly ControlledUnit[] {
   return slotRanges(positions.length).map((slots, index) => ({
@@ -22,6 +21,7 @@ function unitsAt(positions: readonly string[]): readonly ControlledUnit[] {
     role: 'live',
     furthest: undefined,
     effects: 'always',
+    bound: undefined,
     desired: 'running',
     decision: undefined,
     isRetryAsked: false,
@@ -36,28 +36,34 @@ const positions = fc.oneof(
   fc.array(fc.constantFrom('40', '100'), { minLength: 1, maxLength: 16 }),
 )
 
-test('every slot goes on from where it stood, or nothing is changed', () => {
+const MEETING = { order: denseOrder, forMs: 1_000 }
+
+const isIn = ({ from, to }: SlotRange, range: SlotRange): boolean => from <= range.to && range.from <= to
+
+test('every slot goes on from where it stood, or those that are to be one are to meet at the furthest first', () => {
   fc.assert(
     fc.property(positions, shards, (at, count) => {
       const found = unitsAt(at)
-      let change: ReturnType<ReturnType<typeof toBeResharded>>
-      try {
-        change = toBeResharded(count, ada)(found)
-      } catch (error) {
-        // Only where one of the shards to be would have to stand at two positions.
-        const isApart = slotRanges(count).some(
-          (range) =>
-            new Set(
-              found
-                .filter(({ unit }) => unit.slots.from <= range.to && range.from <= unit.slots.to)
-                .map(({ position }) => position),
-            ).size > 1,
-        )
-        expect(isApart, String(error)).toBe(true)
-        return
-      }
+      const change = toBeResharded(ofNumber(count), ada, MEETING)(found)
       if (change === undefined) {
         expect(count).toBe(found.length)
+        return
+      }
+      if ('bounds' in change) {
+        const boundOf = (range: SlotRange): string | undefined =>
+          change.bounds.find(({ slots: { from } }) => from === range.from)?.position
+        const { bounds, forMs } = change
+        expect(forMs).toBe(1_000)
+        expect(bounds.length).toBeGreaterThan(1)
+        for (const { unit, position = '' } of found) {
+          const bound = boundOf(unit.slots)
+          if (bound !== undefined) expect(BigInt(position)).toBeLessThanOrEqual(BigInt(bound))
+        }
+        // Once they have met, they are replaced.
+        const met = found.map((each) => ({ ...each, position: boundOf(each.unit.slots) ?? each.position }))
+        expect(toBeResharded(ofNumber(count), ada, MEETING)(met)).toHaveProperty('made')
+        expect(describeApart(ofNumber(count), met)).toBeUndefined()
+        expect(describeApart(ofNumber(count), found)).toMatch(/\d+-\d+ at \d+, \d+-\d+ at \d+/)
         return
       }
       const { slots, made } = change
@@ -69,9 +75,9 @@ test('every slot goes on from where it stood, or nothing is changed', () => {
         ...made.map(({ slots: own, to }) => ({ ...own, position: to.position, skipped: to.skipped })),
       ].sort((a, b) => a.from - b.from)
       expect(after).toMatchObject(slotRanges(count))
-      for (const { from, to, position } of after) {
+      for (const { position, ...range } of after) {
         for (const { unit, position: before } of found) {
-          if (unit.slots.from <= to && from <= unit.slots.to) expect(position).toBe(before)
+          if (isIn(unit.slots, range)) expect(position).toBe(before)
         }
       }
       expect(after.reduce((sum, { skipped }) => sum + (skipped.apply_error ?? 0n), 0n)).toBe(
@@ -82,34 +88,56 @@ test('every slot goes on from where it stood, or nothing is changed', () => {
   )
 })
 
+test('shards that are cut, and not joined, wait for nobody', () => {
+  expect(toBeResharded(ofNumber(4), ada, MEETING)(unitsAt(['100', '40']))).toHaveProperty('made')
+})
+
+test('only those that are to be one are bound', () => {
+  const change = toBeResharded(ofNumber(2), ada, MEETING)(unitsAt(['100', '40', '70', '70']))
+  expect(change).toEqual({
+    bounds: slotRanges(4)
+      .slice(0, 2)
+      .map((slots) => ({ slots, position: '100' })),
+    forMs: 1_000,
+  })
+})
+
+test('those that stand apart do not meet where positions cannot be compared, or they are paused', () => {
+  const apart = unitsAt(['100', '40'])
+  expect(() => toBeResharded(ofNumber(1), ada, { ...MEETING, order: undefined })(apart)).toThrow(
+    /0-511 at 100, 512-1023 at 40; give createOperations the source/,
+  )
+  const paused = apart.map((unit) => ({ ...unit, desired: 'paused' as const }))
+  expect(() => toBeResharded(ofNumber(1), ada, MEETING)(paused)).toThrow(/it is paused; resume it/)
+  expect(
+    toBeResharded(ofNumber(1), ada, MEETING)(paused.map((unit) => ({ ...unit, position: '7' }))),
+  ).toHaveProperty('made')
+})
+
+test('one shard is cut into halves, and several become one, while the others stay as they are', () => {
+  const found = unitsAt(['7', '7', '7', '7'])
+  const [a, b, c, d] = slotRanges(4)
+  const second = { from: 256, to: 511 }
+  expect(halvesOf(second)(found)).toEqual([a, { from: 256, to: 383 }, { from: 384, to: 511 }, c, d])
+  expect(halvesOf({ from: 0, to: 511 })(found)).toEqual([a, b, c, d])
+  expect(() => halvesOf({ from: 1, to: 511 })(found)).toThrow(
+    /no shard of it is that of the slots 1-511; there are 0-255, /,
+  )
+  expect(joinedTo({ from: 256, to: 767 })(found)).toEqual([a, d, { from: 256, to: 767 }])
+  expect(joinedTo(second)(found)).toHaveLength(4)
+  expect(() => joinedTo({ from: 256, to: 700 })(found)).toThrow(/or none ends at 700/)
+  expect(toBeResharded(joinedTo(second), ada, MEETING)(found)).toBeUndefined()
+  expect(toBeResharded(joinedTo({ from: 256, to: 767 }), ada, MEETING)(found)).toMatchObject({
+    made: [{ slots: { from: 256, to: 767 }, heirOf: b }],
+  })
+})
+
 test('what is asked of a shard is done before it is cut', () => {
   const [unit] = unitsAt(['7'])
   const asked = { id: '1', operation: 'skip', who: 'Bob', why: 'it fails', sinceMs: 0 } as const
-  expect(() => toBeResharded(2, ada)(unit ? [{ ...unit, asked }] : [])).toThrow(
+  expect(() => toBeResharded(ofNumber(2), ada, MEETING)(unit ? [{ ...unit, asked }] : [])).toThrow(
     /a skip is pending, which Bob/,
   )
-})
-
-test('a daemon that was given the new number goes on once it is stored, and the former one handles nothing more', async () => {
-  const parts = rig()
-  const former = recording('orders', { keyOf })
-  const first = parts.daemon([former])
-  for (let n = 0; n < 50; n++) parts.events.append('a', `order ${n % 7}`)
-  await first.start()
-  await parts.clock.run(first.waitUntilProjected())
-  const later = recording('orders', { keyOf, shards: 4 })
-  const second = parts.daemon([later])
-  await second.start()
-  await parts.clock.advance(1_000)
-  expect(projectionOf(second, 'orders').error).toMatchObject({ code: 'TIDEMARK_SHARDS_STORED' })
-  const operations = createOperations({ checkpoints: parts.checkpoints, source: parts.events })
-  await operations.reshard({ projection: 'orders', shards: 4, ...ada })
-  for (let n = 0; n < 50; n++) parts.events.append('a', `order ${n % 7}`)
-  await parts.clock.advance(30_000)
-  await parts.clock.run(second.waitUntilProjected())
-  expect(projectionOf(first, 'orders').error).toMatchObject({ code: 'TIDEMARK_SHARDS_STORED' })
-  expect(former.seen).toEqual(numbers(50))
-  expect([...later.seen].sort((a, b) => Number(a - b))).toEqual(numbers(100).slice(50))
 })
 
 test('of several versions none is cut', async () => {

@@ -130,46 +130,6 @@ test('an event whose key cannot be told stops every shard before it, and no othe
   expect([...orders.seen].sort((a, b) => Number(a - b))).toEqual(numbers(19))
 })
 
-test('a projection is stored in its shards, and stays in them', async () => {
-  const parts = rig()
-  const first = parts.daemon([recording('orders', { shards: 4, keyOf })])
-  append(parts, 40)
-  await first.start()
-  await parts.clock.run(first.waitUntilProjected())
-  await parts.clock.run(first.stop())
-  for (const shards of [1, 2, 8]) {
-    const orders = recording('orders', { shards, keyOf })
-    const daemon = parts.daemon([orders])
-    append(parts, 10)
-    await daemon.start()
-    await parts.clock.advance(5_000)
-    const { state, error } = projectionOf(daemon, 'orders')
-    expect(state).toBe('retrying')
-    expect(error).toMatchObject({
-      code: 'TIDEMARK_SHARDS_STORED',
-      message: expect.stringMatching(/^projection "orders": its stored shards are 4 /),
-    })
-    expect(orders.seen).toEqual([])
-    await parts.clock.run(daemon.stop())
-  }
-})
-
-test('a projection that ran in one shard is not handled in several', async () => {
-  const parts = rig()
-  const first = parts.daemon([recording('orders')])
-  append(parts, 40)
-  await first.start()
-  await parts.clock.run(first.waitUntilProjected())
-  await parts.clock.run(first.stop())
-  const orders = recording('orders', { shards: 4, keyOf })
-  const daemon = parts.daemon([orders])
-  append(parts, 10)
-  await daemon.start()
-  await parts.clock.advance(5_000)
-  expect(projectionOf(daemon, 'orders').error).toMatchObject({ code: 'TIDEMARK_SHARDS_STORED' })
-  expect(orders.seen).toEqual([])
-})
-
 test('whoever waits in another process waits for the least of its shards', async () => {
   const parts = rig()
   let isHeld = true

@@ -1,6 +1,6 @@
 import type { Projection } from '@tidemark/core'
 import { createDaemon } from '@tidemark/core'
-import { SLOTS, slotRanges, type Unit } from '@tidemark/core/adapter'
+import { SLOTS, slotOf, slotRanges, type Unit } from '@tidemark/core/adapter'
 import { createOperations } from '@tidemark/core/operations'
 import {
   type PgClient,
@@ -9,7 +9,9 @@ import {
   postgresCheckpoints,
   postgresEvents,
 } from '@tidemark/pg-adapter'
+import type { Pool } from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
+import { gate } from '../core/rig.ts'
 import {
   appended,
   checkpointsBeside,
@@ -24,7 +26,6 @@ import { never } from '../support/never.ts'
 
 const db = fileDatabase()
 const who = { who: 'Ada', why: 'a test' }
-const FIRST = { source: 'events', head: '0' }
 
 async function table(): Promise<EventTable> {
   const events = await db.events(
@@ -47,8 +48,12 @@ async function stored(
   return rows
 }
 
-function start(events: EventTable, shards: number, more: Partial<Projection<PostgresRow, PgClient>> = {}) {
-  const pool = db.newPool({ max: 20 })
+function start(
+  events: EventTable,
+  shards: number,
+  more: Partial<Projection<PostgresRow, PgClient>> = {},
+  pool: Pool = db.newPool({ max: 20 }),
+) {
   const daemon = createDaemon({
     source: postgresEvents({ pool, table: events.name }),
     checkpoints: checkpointsBeside(events, pool),
@@ -66,7 +71,7 @@ async function made(events: EventTable, positions: readonly (string | undefined)
   const shards = slotRanges(positions.length)
   for (const [index, slots] of shards.entries()) {
     const unit: Unit = { projection: 'orders', version: 1, slots }
-    await store.open(unit, { ...FIRST, shards }, never())
+    await store.open(unit, { source: events.name, head: '0', shards }, never())
     const position = positions[index]
     if (position === undefined) continue
     await events.run(`update checkpoints set position = '${position}' where slot_from = ${slots.from}`)
@@ -74,7 +79,18 @@ async function made(events: EventTable, positions: readonly (string | undefined)
 }
 
 const operationsOn = (events: EventTable, pool: PgPool = db.pool) =>
-  createOperations({ checkpoints: postgresCheckpoints({ pool, schema: events.schema }) })
+  createOperations({
+    checkpoints: postgresCheckpoints({ pool, schema: events.schema }),
+    source: postgresEvents({ pool: db.pool, table: events.name }),
+  })
+
+/** How far shards are to come for now. */
+async function boundsOf(events: EventTable): Promise<readonly (string | null)[]> {
+  const { rows } = await db.pool.query(
+    `select case when bound_until > clock_timestamp() then bound end as bound from ${events.schema}.checkpoints order by slot_from`,
+  )
+  return rows.map(({ bound }) => bound)
+}
 
 const sorted = (positions: readonly bigint[]): bigint[] => [...positions].sort((a, b) => Number(a - b))
 
@@ -91,49 +107,207 @@ async function expectAllHandled(events: EventTable): Promise<void> {
   }
 }
 
-test('shards are cut and joined while events come, beside daemons of the former and of the new number', async () => {
+test('a daemon runs whatever shards are stored, and each cut is one entry of the audit for each shard', async () => {
   const events = await table()
   const operations = operationsOn(events)
   await append(events, 300)
-  let daemon = await start(events, 1)
+  const daemon = await start(events, 1)
   await daemon.waitUntilProjected({ timeoutMs: 30_000 })
   for (const shards of [4, 3, 8, 2, 1]) {
-    const next = await start(events, shards)
     await append(events, 100)
     await operations.reshard({ projection: 'orders', shards, ...who })
     await append(events, 100)
-    await eventually(() => daemon.status().projections[0]?.error).toMatchObject({
-      code: 'TIDEMARK_SHARDS_STORED',
-    })
-    await daemon.stop()
-    await next.waitUntilProjected({ timeoutMs: 60_000 })
+    await daemon.waitUntilProjected({ timeoutMs: 60_000 })
     expect(await stored(events)).toMatchObject(slotRanges(shards))
+    const [orders] = daemon.status().projections
+    expect(orders?.shards?.map(({ slots }) => slots)).toEqual(shards === 1 ? undefined : slotRanges(shards))
     await expectAllHandled(events)
-    daemon = next
   }
   const audit = await operations.audit({ projection: 'orders' })
   expect(audit).toHaveLength(4 + 3 + 8 + 2 + 1)
   expect(audit.every(({ operation, who: by }) => operation === 'reshard' && by === 'Ada')).toBe(true)
 }, 120_000)
 
-test('shards far apart are cut as they stand, and are not joined: nothing is handled twice or left out', async () => {
+test('a process in the middle of a batch when its row is replaced commits nothing of it, and does not make the row again', async () => {
+  const events = await table()
+  const held = gate()
+  const begun = gate()
+  const name = `held ${events.schema}`
+  let isFirst = true
+  const recording = recorder(events, 'orders')
+  await append(events, 100)
+  const daemon = await start(
+    events,
+    1,
+    {
+      handle: async (page, context) => {
+        if (!isFirst) return await recording.handle(page, context)
+        isFirst = false
+        begun.open()
+        await held.promise
+        await recording.handle(page, context)
+      },
+    },
+    db.newPool({ max: 20, application_name: name }),
+  )
+  await begun.promise
+  // Its transaction is over, and its handler is not.
+  await db.pool.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [
+    name,
+  ])
+  await operationsOn(events).reshard({ projection: 'orders', shards: 4, timeoutMs: 20_000, ...who })
+  expect(await handledBy(db.pool, events, 'orders')).toEqual([])
+  held.open()
+  await append(events, 100)
+  await daemon.waitUntilProjected({ timeoutMs: 60_000 })
+  expect(await stored(events)).toMatchObject(slotRanges(4))
+  await expectAllHandled(events)
+})
+
+/** Two shards, of which the first fails until it is let go, and the second has handled everything. */
+async function apart(events: EventTable) {
+  const recording = recorder(events, 'orders')
+  let isFailing = true
+  await append(events, 100)
+  const daemon = await start(events, 2, {
+    longestPauseMs: 1_000,
+    handle: async (page, context) => {
+      const isFirst = page.some(({ stream }) => slotOf(String(stream)) < 512)
+      if (isFirst && isFailing) throw new Error('not yet')
+      await recording.handle(page, context)
+    },
+  })
+  await eventually(async () => (await stored(events))[1]?.position).toBe('100')
+  expect((await stored(events))[0]?.position).not.toBe('100')
+  const letGo = (): void => {
+    isFailing = false
+  }
+  return { daemon, letGo }
+}
+
+test('shards that stand apart meet at the furthest, which waits for those behind, and become one there', async () => {
+  const events = await table()
+  const { daemon, letGo } = await apart(events)
+  const operations = operationsOn(events)
+  const joined = operations.reshard({ projection: 'orders', shards: 1, ...who })
+  await eventually(() => boundsOf(events)).toEqual(['100', '100'])
+  await append(events, 100)
+  await eventually(() => daemon.status().highWater.mark).toBe(200n)
+  letGo()
+  expect(await joined).toMatchObject({ outcome: 'done', entry: { after: { position: '100' } } })
+  expect(await boundsOf(events)).toEqual([null])
+  await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  expect(await stored(events)).toMatchObject(slotRanges(1))
+  await expectAllHandled(events)
+}, 60_000)
+
+test('a shard that is to meet others goes no further than where, and goes on where that is given up', async () => {
+  const events = await table()
+  await append(events, 100)
+  const daemon = await start(events, 2)
+  await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  await eventually(async () => (await stored(events)).map(({ position }) => position)).toEqual(['100', '100'])
+  // As if the second were there already, and nobody worked on the first.
+  await events.run(`update checkpoints set desired = 'paused' where slot_from = 0`)
+  await append(events, 100)
+  await eventually(async () => (await stored(events)).map(({ position }) => position)).toEqual(['100', '200'])
+  const { control } = checkpointsBeside(events, db.pool)
+  const limits = { timeoutMs: 10_000, signal: never() }
+  const version = { projection: 'orders', version: 1 }
+  const bounds = slotRanges(2).map((slots) => ({ slots, position: '200' }))
+  await control?.reshard?.(version, () => ({ bounds, forMs: 60_000 }), limits)
+  await append(events, 100)
+  await events.run(`update checkpoints set desired = 'running' where slot_from = 0`)
+  await eventually(async () => (await stored(events)).map(({ position }) => position)).toEqual(['200', '200'])
+  await eventually(() => daemon.status().projections[0]?.shards?.map(({ position }) => position)).toEqual([
+    200n,
+    200n,
+  ])
+  expect((await handledBy(db.pool, events, 'orders')).length).toBe(200)
+  await control?.reshard?.(version, () => ({ bounds: [], forMs: 0 }), limits)
+  await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  await expectAllHandled(events)
+})
+
+test('shards far apart are cut as they stand; what does not come together in time stays as it was, and goes on', async () => {
   const events = await table()
   await made(events, ['100', '40'])
   const operations = operationsOn(events)
   await operations.reshard({ projection: 'orders', shards: 4, ...who })
   expect((await stored(events)).map(({ position }) => position)).toEqual(['100', '100', '40', '40'])
-  await expect(
-    operations.reshard({ projection: 'orders', shards: 1, timeoutMs: 200, ...who }),
-  ).rejects.toMatchObject({
-    code: 'TIDEMARK_OPERATION_PENDING',
+  const joined = operations.reshard({ projection: 'orders', shards: 1, timeoutMs: 3_000, ...who })
+  joined.catch(() => {})
+  await eventually(() => boundsOf(events)).toEqual(['100', '100', '100', '100'])
+  await expect(joined).rejects.toMatchObject({
+    code: 'TIDEMARK_OPERATION_REFUSED',
     message: expect.stringContaining('0-255 at 100, 256-511 at 100, 512-767 at 40, 768-1023 at 40'),
   })
+  expect(await boundsOf(events)).toEqual([null, null, null, null])
   await operations.reshard({ projection: 'orders', shards: 2, ...who })
   expect(await stored(events)).toEqual([
     { from: 0, to: 511, position: '100' },
     { from: 512, to: 1_023, position: '40' },
   ])
   expect((await operations.reshard({ projection: 'orders', shards: 2, ...who })).outcome).toBe('already')
+})
+
+test('whoever asks and goes away leaves shards as they were: at once, or by the clock of the server', async () => {
+  const events = await table()
+  await made(events, ['100', '40'])
+  const leaving = new AbortController()
+  const left = operationsOn(events).reshard({
+    projection: 'orders',
+    shards: 1,
+    signal: leaving.signal,
+    ...who,
+  })
+  left.catch(() => {})
+  await eventually(() => boundsOf(events)).toEqual(['100', '100'])
+  leaving.abort(new Error('gone'))
+  await expect(left).rejects.toThrow('gone')
+  expect(await boundsOf(events)).toEqual([null, null])
+  // Killed right after it has bound them: nobody takes that back.
+  const { pool, hasCut } = cuttingPool(2, 'after')
+  await operationsOn(events, pool)
+    .reshard({ projection: 'orders', shards: 1, timeoutMs: 5_000, ...who })
+    .catch(() => {})
+  expect(hasCut()).toBe(true)
+  expect(await boundsOf(events)).toEqual(['100', '100'])
+  expect((await stored(events)).map(({ position }) => position)).toEqual(['100', '40'])
+  await eventually(() => boundsOf(events)).toEqual([null, null])
+})
+
+test('the later events of a parked key stay behind it when its shard becomes one with another', async () => {
+  const events = await table()
+  const recording = recorder(events, 'orders')
+  let isMended = false
+  const daemon = await start(events, 2, {
+    attempts: 1,
+    onFailure: 'park_key',
+    keyOf: ({ stream }) => String(stream),
+    handle: async (page, context) => {
+      if (!isMended && page.some(({ stream }) => stream === 'stream 7')) throw new Error('not stream 7')
+      await recording.handle(page, context)
+    },
+  })
+  await append(events, 100)
+  await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  const operations = operationsOn(events)
+  await operations.reshard({ projection: 'orders', shards: 1, ...who })
+  await append(events, 100)
+  await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  const open = () => operations.deadLetters.list({ state: 'open' })
+  const { rows: own } = await db.pool.query(
+    `select e.position::text from ${events.name} e where stream = 'stream 7' order by e.position`,
+  )
+  expect((await open()).map(({ firstPosition }) => firstPosition)).toEqual(
+    own.map(({ position }) => position),
+  )
+  isMended = true
+  await operations.deadLetters.retry({ projection: 'orders', ...who })
+  await eventually(open).toEqual([])
+  await expectAllHandled(events)
+  expect(await stored(events)).toMatchObject(slotRanges(1))
 })
 
 test('of what was given up and passed the totals stay as they were', async () => {
@@ -210,7 +384,10 @@ function cuttingPool(
         }
         return Object.assign(Object.create(client), {
           query: async (text: string, values: unknown[] = []) => {
-            const isIts = /advisory|dead_letters" d set slot|with made as|^rollback$/.test(text)
+            if (hasCut) throw new Error('Connection terminated unexpectedly')
+            const isIts = /advisory|dead_letters" d set slot|with made as|c set bound = n|^rollback$/.test(
+              text,
+            )
             if (isIts) messages++
             if (isIts && messages === n && when === 'before') await cut()
             const result = await client.query(text, values.length > 0 ? values : undefined)

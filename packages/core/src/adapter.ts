@@ -74,6 +74,7 @@ export type {
   DesiredState,
   Fulfilment,
   FulfilRequest,
+  Gathering,
   MadeShard,
   OperatedState,
   OperationName,
@@ -173,7 +174,7 @@ export { denseOrder, isReached, type PositionOrder } from './ports/position.ts'
 export type { SettledMemory } from './ports/settled-memory.ts'
 export type { PassedBy, RecordedRun, SkipFilter, SkipLedger } from './ports/skip-ledger.ts'
 export { addCrossed } from './ports/skip-totals.ts'
-export { isInSlots, requireSameShards, SLOTS, slotOf, slotRanges } from './ports/slot.ts'
+export { inOtherShards, isInSlots, isSameSlots, SLOTS, slotOf, slotRanges } from './ports/slot.ts'
 export {
   type Checkpoint,
   type Effects,

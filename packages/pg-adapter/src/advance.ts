@@ -51,9 +51,9 @@ export async function advanceCheckpoint(
     const locked = await beginAndLock(parts, request)
     if (backends) await compareRun(client, backends, evidence, locked.answer)
     const given = { client, connection, unended, unit, locked }
-    await workIn(given, signal, () =>
-      work({ role: toRole(locked.answer), furthest: textOf(locked.answer.furthest) }),
-    )
+    const { furthest, bound } = locked.answer
+    const row = { role: toRole(locked.answer), furthest: textOf(furthest), bound: textOf(bound) }
+    await workIn(given, signal, () => work(row))
     const crossed = [...locked.crossed, ...(request.passed ?? [])]
     const skipped = addCrossed(parseSkipTotals(locked.skipped), crossed)
     await moveAndCommit(parts, request, given, formatSkipTotals(skipped))

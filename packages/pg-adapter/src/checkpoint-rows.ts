@@ -28,10 +28,13 @@ export function msSql(time: string): string {
 /** What an operator wants of the unit, as `toDesired` takes it. */
 export const DESIRED_COLUMNS: string = `desired, desired_by, desired_why, ${msSql('desired_since')} as "desiredSince"`
 
+/** How far the unit is to come for now, of the row `c`. */
+export const BOUND_COLUMN: string = 'case when c.bound_until > clock_timestamp() then c.bound end as bound'
+
 /** The rows that all of `conditions` hold for, as `toStoredUnit`, `toRole` and `toLastDecided` take them. */
 export function selectSql({ checkpoints }: CheckpointTables, conditions: readonly string[]): string {
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest,
+  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, ${BOUND_COLUMN},
         (position is null and started_at_head is null)::text as "isHeadUnknown",
         ${msSql('desired_since')} as "desiredSince", answered->>'id' as "answeredId"
       from ${checkpoints} c ${where}`

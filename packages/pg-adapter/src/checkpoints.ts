@@ -7,14 +7,14 @@ import {
   type Control,
   type DeadLetters,
   type FirstStart,
-  isWhole,
+  inOtherShards,
+  isSameSlots,
   type LateEvents,
   type Leases,
   type LostEvents,
   type OpenedCheckpoint,
   ProjectionSourceError,
   requireKnownOptions,
-  requireSameShards,
   type SettledMemory,
   type SkipLedger,
   type StoredProgress,
@@ -184,21 +184,20 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint> {
-    const { source, head, shards = [unit.slots] } = first
+    const { source, head } = first
     let row = await this.#readRow(unit, signal)
     // Once more where another version was made live meanwhile: now it is seen.
     for (let tries = 0; row === undefined && tries < 2; tries++) {
       await this.#query(insertSql(this.#tables, unit, first), signal)
       row = await this.#readRow(unit, signal)
     }
-    // One that has every slot is no shard among others: that its row is there says it all.
-    if (row === undefined || !isWhole(unit.slots)) {
+    if (row === undefined) {
       const stored = await this.#query(shardsSql(this.#tables, unit), signal)
       const slots = stored.map((each) => toUnit(each).slots)
-      if (slots.length > 0) requireSameShards(unit, slots, shards)
-    }
-    if (row === undefined)
+      const isThere = slots.some((each) => isSameSlots(each, unit.slots))
+      if (slots.length > 0 && !isThere) throw inOtherShards(unit, slots)
       throw new CheckpointConflictError(unitName(unit), 'its row was deleted as it was made')
+    }
     const { source: owner, position, skipped } = toStoredUnit(row)
     if (owner !== source) {
       throw new ProjectionSourceError(
@@ -212,8 +211,8 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     if (row.isHeadUnknown === 'true' && head !== undefined) {
       await this.#query(keepHeadSql(this.#tables, unit, head), signal)
     }
-    const furthest = textOf(row.furthest)
-    return { position, skipped, role: toRole(row), furthest, decided: toLastDecided(row) }
+    const [furthest, bound] = [textOf(row.furthest), textOf(row.bound)]
+    return { position, skipped, role: toRole(row), furthest, bound, decided: toLastDecided(row) }
   }
 
   async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {

@@ -17,6 +17,7 @@ import type {
 } from '@tidemark/core/adapter'
 import { provenSql, TRANSACTION_ENDED } from './advance-sql.ts'
 import {
+  BOUND_COLUMN,
   DESIRED_COLUMNS,
   filterSql,
   msSql,
@@ -36,7 +37,7 @@ import { THEIR_LIMIT } from './transaction.ts'
 
 /** As `toControlledUnit` takes them. */
 function columnsSql(tables: CheckpointTables): string {
-  return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, effects, ${DESIRED_COLUMNS},
+  return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, effects, ${BOUND_COLUMN}, ${DESIRED_COLUMNS},
         ${isRetryAskedSql('c', tables)}::text as "isRetryAsked", asked::text as asked, answered::text as answered`
 }
 
@@ -252,6 +253,7 @@ export function toControlledUnit(row: Row): ControlledUnit {
     role: toRole(row),
     furthest: textOf(row.furthest),
     effects: toEffects(row),
+    bound: textOf(row.bound),
     isRetryAsked: row.isRetryAsked === 'true',
     asked: asked === undefined ? undefined : (JSON.parse(asked) as PendingRequest),
     answered: answered === undefined ? undefined : (JSON.parse(answered) as AnsweredRequest),

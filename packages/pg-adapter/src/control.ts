@@ -8,6 +8,7 @@ import {
   type ControlledUnit,
   type Fulfilment,
   type FulfilRequest,
+  type Gathering,
   type Resharding,
   type Unit,
   type UnitChange,
@@ -109,7 +110,7 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
 
   async reshard(
     version: Pick<Unit, 'projection' | 'version'>,
-    decide: (found: readonly ControlledUnit[]) => Resharding | undefined,
+    decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
     limits: ChangeLimits,
   ): Promise<readonly AuditEntry[]> {
     return await this.#locking(version, limits, (client, waitMs) =>

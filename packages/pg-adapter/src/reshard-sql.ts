@@ -1,4 +1,4 @@
-import type { ControlledUnit, MadeShard, SlotRange, Unit } from '@tidemark/core/adapter'
+import type { ControlledUnit, Gathering, MadeShard, SlotRange, Unit } from '@tidemark/core/adapter'
 import { type CheckpointTables, integerSql } from './checkpoint-tables.ts'
 import { AUDIT_COLUMNS, stateSql } from './control-sql.ts'
 import { quoteLiteral } from './identifiers.ts'
@@ -28,6 +28,24 @@ export function shardsInTheWaySql(
       select from ${shardsSql(slots)} where n.slot_from = ${row}.slot_from and n.slot_to = ${row}.slot_to)`
   return `select (select count(*) from ${deadLetters} d where ${isGone('d')} and d.open_id is not null)::text as letters,
     (select count(*) from ${lateEventUnits} l where ${isGone('l')} and l.closed_as is null)::text as late`
+}
+
+/** How far each is to come for now; the others as far as there are events. */
+export function boundSql(
+  { checkpoints }: CheckpointTables,
+  version: Version,
+  { bounds, forMs }: Gathering,
+): string {
+  const none = `update ${checkpoints} c set bound = null, bound_until = null where ${isOfSql('c', version)} and c.bound is not null`
+  if (bounds.length === 0) return none
+  const rows = bounds.map(
+    ({ slots, position }) =>
+      `(${integerSql(slots.from)}, ${integerSql(slots.to)}, ${quoteLiteral(position)})`,
+  )
+  return `${none}; update ${checkpoints} c set bound = n.position,
+      bound_until = clock_timestamp() + ${integerSql(Math.ceil(forMs))} * interval '1 millisecond'
+    from (values ${rows.join(', ')}) as n (slot_from, slot_to, position)
+    where ${isOfSql('c', version)} and n.slot_from = c.slot_from and n.slot_to = c.slot_to`
 }
 
 /** Makes the row of one, and notes that. The row it comes from is there still. No former owner has its fence, or ever will. */

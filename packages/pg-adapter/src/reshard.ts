@@ -1,6 +1,7 @@
 import {
   type AuditEntry,
   type ControlledUnit,
+  type Gathering,
   type MadeShard,
   OperationRefusedError,
   type Resharding,
@@ -11,7 +12,13 @@ import { lockProjectionSql } from './checkpoint-rows.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
 import { toAuditEntry, toControlledUnit, versionForControlSql } from './control-sql.ts'
-import { makeShardsSql, moveLettersSql, replaceShardsSql, shardsInTheWaySql } from './reshard-sql.ts'
+import {
+  boundSql,
+  makeShardsSql,
+  moveLettersSql,
+  replaceShardsSql,
+  shardsInTheWaySql,
+} from './reshard-sql.ts'
 import { begin, manyResults } from './transaction.ts'
 
 type Version = Pick<Unit, 'projection' | 'version'>
@@ -22,11 +29,11 @@ interface Parts {
   readonly waitMs: number
 }
 
-/** Locks the rows of all shards, decides, and replaces them: one transaction. Whatever ends it before its COMMIT leaves all as it was. */
+/** Locks the rows of all shards, decides, and replaces them, or bounds them: one transaction. Whatever ends it before its COMMIT leaves all as it was. */
 export async function reshardVersion(
   { client, tables, waitMs }: Parts,
   version: Version,
-  decide: (found: readonly ControlledUnit[]) => Resharding | undefined,
+  decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
 ): Promise<readonly AuditEntry[]> {
   const locked = await begin(
     client,
@@ -37,6 +44,10 @@ export async function reshardVersion(
     const change = found.length === 0 ? undefined : decide(found)
     if (change === undefined) {
       await client.query('rollback')
+      return []
+    }
+    if ('bounds' in change) {
+      await client.query(`${boundSql(tables, version, change)}; commit`)
       return []
     }
     return await replace({ client, tables, waitMs }, version, found, change)

@@ -9,7 +9,6 @@ import { LifecycleError } from '../kernel/errors.ts'
 import { requireStartOptions, type StartOptions, startUntil } from '../kernel/start.ts'
 import type { ClusterStatus } from '../ownership/status.ts'
 import type { ProjectionStatus } from '../projection/status.ts'
-import { keySlotsOf } from '../reading/part.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { leaseGauges, letterGauges, projectionGauges, storeGauges } from '../telemetry/gauge-readings.ts'
 import type { GaugeReading } from '../telemetry/metrics.ts'
@@ -106,14 +105,18 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
       gauges: () => this.#gauges(),
     })
     this.#letters = new LetterCounts({ checkpoints, clock, logger: highWater.logger })
-    this.#late = new LateWork({ ...options, session: this.#session })
+    this.#late = new LateWork({
+      ...options,
+      session: this.#session,
+      units: () => this.#units.lateUnits,
+    })
     this.#agent = new PollingAgent(
       highWater,
       this.#session,
       {
         projected: () => this.#units.projected(),
         tails: () => this.#units.tails(),
-        keyColumns: [...new Set(projections.flatMap(({ part }) => keySlotsOf(part)?.column ?? []))],
+        keyColumns: [...new Set(projections.flatMap(({ shardBy }) => shardBy ?? []))],
       },
       this.#late.onProvenEmpty,
     )
@@ -244,7 +247,7 @@ class ProjectionDaemon<P, E, Tx> implements Daemon<P> {
   waitUntilProjected(options: WaitUntilProjectedOptions<P> = {}): Promise<void> {
     return waitUntilProjected(
       {
-        units: this.#units.runners,
+        units: () => this.#units.runners,
         agent: this.#agent,
         order: this.#options.source.order,
         clock: this.#options.clock,

@@ -1,6 +1,8 @@
 import type { Clock } from '../kernel/clock.ts'
-import { lookRepeatedly } from '../kernel/repeated-look.ts'
-import type { Decision, OperatorControl } from '../ports/control.ts'
+import { type Deferred, deferred } from '../kernel/deferred.ts'
+import { describeError } from '../kernel/describe-error.ts'
+import { FailureLog } from '../kernel/failure-log.ts'
+import type { ControlledUnit, Decision, OperatorControl } from '../ports/control.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
 import type { Wanted } from '../projection/commands.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -15,7 +17,9 @@ interface Followed {
 interface Watched {
   readonly control: Pick<OperatorControl, 'units'>
   readonly source: string
-  readonly units: readonly Followed[]
+  readonly units: () => readonly Followed[]
+  /** What is stored of the source. */
+  readonly onStored: (stored: readonly ControlledUnit[]) => void
   readonly clock: Clock
   readonly logger: Logger
   readonly pollIntervalMs: number
@@ -29,33 +33,75 @@ const UNDECIDED = {
   isRetryAsked: false,
   asked: undefined,
   answered: undefined,
+  bound: undefined,
 } as const
 
 const LEAST_PAUSE_MS = 1_000
 
 /**
- * Looks what operators want, once a second or as seldom as the store is polled, for the units that have nothing to do and for those that were resumed. No pause
- * depends on it: the store moves no checkpoint of a paused unit.
+ * Looks what operators want, once a second or as seldom as the store is polled, for the units that have nothing to do and for those that were resumed, and which
+ * units there are. No pause depends on it: the store moves no checkpoint of a paused unit, nor of one that is there no more.
  */
-export async function watchDesired(
-  { control, source, units, clock, logger, pollIntervalMs }: Watched,
-  signal: AbortSignal,
-): Promise<void> {
-  const look = async (): Promise<void> => {
-    const before = units.map(({ shown }) => shown.pausedBy)
+export class DesiredWatch {
+  readonly #parts: Watched
+  readonly #failures = new FailureLog()
+  #asked: Deferred[] = []
+  #pause = new AbortController()
+
+  constructor(parts: Watched) {
+    this.#parts = parts
+  }
+
+  /** Looks at once. Resolves when a look that has begun after this has been answered. */
+  lookNow(): Promise<void> {
+    const asked = deferred()
+    this.#asked.push(asked)
+    this.#pause.abort()
+    return asked.promise
+  }
+
+  /** Until the signal fires. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, pollIntervalMs } = this.#parts
+    const stop = (): void => this.#pause.abort()
+    signal.addEventListener('abort', stop)
+    while (!signal.aborted) {
+      this.#pause = new AbortController()
+      await this.#tryLook(signal)
+      await clock.sleep(Math.max(pollIntervalMs, LEAST_PAUSE_MS), this.#pause.signal)
+    }
+    signal.removeEventListener('abort', stop)
+  }
+
+  async #tryLook(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#parts
+    const asked = this.#asked
+    this.#asked = []
+    try {
+      await this.#look(signal)
+      this.#failures.ended(clock.nowMs())
+      for (const { resolve } of asked) resolve()
+    } catch (error) {
+      this.#asked.push(...asked)
+      if (signal.aborted || !this.#failures.failed(clock.nowMs())) return
+      logger.warn(
+        `tidemark: what operators want of projections cannot be read: ${describeError(error)}; a pause holds all the ` +
+          'same, and what is resumed goes on when it can be read again',
+      )
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { control, source, units, onStored } = this.#parts
+    const before = new Map(units().map((unit) => [unit, unit.shown.pausedBy]))
     const stored = await control.units({ source }, signal)
     if (signal.aborted) return
+    onStored(stored)
     const byKey = new Map(stored.map((unit) => [unitKey(unit.unit), unit]))
-    for (const [index, unit] of units.entries()) {
+    for (const unit of units()) {
       // Its store has told it more since this look began.
-      if (unit.shown.pausedBy !== before[index]) continue
+      if (unit.shown.pausedBy !== before.get(unit)) continue
       unit.follow(byKey.get(unitKey(unit.unit)) ?? UNDECIDED)
     }
   }
-  const warn = (error: string): void =>
-    logger.warn(
-      `tidemark: what operators want of projections cannot be read: ${error}; a pause holds all the ` +
-        'same, and what is resumed goes on when it can be read again',
-    )
-  await lookRepeatedly({ look, everyMs: Math.max(pollIntervalMs, LEAST_PAUSE_MS), clock, warn }, signal)
 }

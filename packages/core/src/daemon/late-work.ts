@@ -2,17 +2,16 @@ import { describeError } from '../kernel/describe-error.ts'
 import { lookRepeatedly } from '../kernel/repeated-look.ts'
 import { type KeepParts, open, record } from '../late/keep.ts'
 import { LateWatch } from '../late/watch.ts'
-import type { LateEvent, OpenLate } from '../ports/late-events.ts'
+import type { LateEvent, LateUnit, OpenLate } from '../ports/late-events.ts'
 import { inBackground } from '../telemetry/background.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
 import type { ResolvedDaemonOptions } from './options.ts'
 
 interface LateParts<P, E, Tx>
-  extends Pick<
-    ResolvedDaemonOptions<P, E, Tx>,
-    'source' | 'checkpoints' | 'projections' | 'highWater' | 'clock'
-  > {
+  extends Pick<ResolvedDaemonOptions<P, E, Tx>, 'source' | 'checkpoints' | 'highWater' | 'clock'> {
   readonly session: TelemetrySession<P, E>
+  /** What this process runs. */
+  readonly units: () => readonly LateUnit[]
 }
 
 /** What this process does about events that become visible where a mark has passed. */
@@ -72,10 +71,9 @@ export class LateWork<P, E, Tx> {
   }
 
   #keeping(): KeepParts | undefined {
-    const { source, checkpoints, projections, highWater, session } = this.#parts
+    const { source, checkpoints, units, highWater, session } = this.#parts
     const { lateEvents } = checkpoints
     if (lateEvents === undefined) return undefined
-    const units = projections.map(({ unit, eventTypes }) => ({ unit, eventTypes }))
     return { source, lateEvents, units, session, logger: highWater.logger }
   }
 }

@@ -22,7 +22,6 @@ import type { EventSource } from '../ports/event-source.ts'
 import type { EventsTypedBy, KnownEventTypes, NarrowedEvent } from '../ports/typed-events.ts'
 import type { Projection, ResolvedProjection } from '../projection/projection.ts'
 import { resolveProjections } from '../projection/resolve-projections.ts'
-import { inShards } from '../projection/shards.ts'
 import { type ReadTraceContext, traceContextOf } from '../telemetry/trace-context.ts'
 import { type NodesOptions, type ResolvedNodes, resolveNodes } from './nodes.ts'
 
@@ -86,7 +85,7 @@ export interface DaemonOptions<
 export interface ResolvedDaemonOptions<P, E, Tx> {
   readonly source: EventSource<P, E>
   readonly checkpoints: CheckpointStore<Tx>
-  /** One in shards is there once for each. */
+  /** Whole, whatever their shards. */
   readonly projections: readonly ResolvedProjection<E, Tx>[]
   readonly drainTimeoutMs: number
   readonly traceContext: ReadTraceContext<E>
@@ -139,7 +138,7 @@ export function resolveDaemonOptions<P, E, Tx>(
   return Object.freeze({
     source,
     checkpoints,
-    projections: resolvedProjections.flatMap(inShards),
+    projections: resolvedProjections,
     drainTimeoutMs,
     traceContext,
     nodes: resolveNodes(nodes, checkpoints),

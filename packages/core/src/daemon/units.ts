@@ -1,41 +1,29 @@
 import { randomUUID } from 'node:crypto'
 import type { ProjectionFacts } from '../health/judge-projection.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
-import { ByConflict } from '../ownership/by-conflict.ts'
-import { ByLease } from '../ownership/by-lease.ts'
-import { Elsewhere } from '../ownership/elsewhere.ts'
 import { LeaseKeeper, type UnableUnit } from '../ownership/lease-keeper.ts'
 import { type ClusterStatus, clusterStatus, leaseStatus } from '../ownership/status.ts'
-import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { TailWish } from '../ports/event-source.ts'
-import type { OpenLate } from '../ports/late-events.ts'
+import type { LateUnit, OpenLate } from '../ports/late-events.ts'
 import { earlierOf } from '../ports/position.ts'
-import { type Unit, unitKey, versionName } from '../ports/unit.ts'
+import { type Unit, unitKey, versionKey, versionName } from '../ports/unit.ts'
 import { lagPositions } from '../projection/lag.ts'
 import type { ResolvedProjection } from '../projection/projection.ts'
-import { ProjectionRunner, type RunnerParts } from '../projection/runner.ts'
-import { standbyPatienceMs } from '../projection/standing.ts'
+import type { ProjectionRunner } from '../projection/runner.ts'
+import { canBeParted, type PartedSource } from '../projection/shards.ts'
 import {
-  isDealtElsewhere,
   type LeaseStatus,
   type ProjectionStatus,
   projectionStatus,
   type UnitStatus,
 } from '../projection/status.ts'
 import { wholeStatuses } from '../projection/whole-status.ts'
-import { watchDesired } from './desired-watch.ts'
-import { dealtTo, describeNodes, isNumbered, type LeasedNodeOptions, type ResolvedNodes } from './nodes.ts'
+import { DesiredWatch } from './desired-watch.ts'
+import { describeNodes, isNumbered, type LeasedNodeOptions } from './nodes.ts'
 import { unableUnits } from './unable.ts'
+import { UnitRuns, type UnitRunsParts } from './unit-runs.ts'
 
-interface UnitsParts<P, E, Tx>
-  extends Omit<
-    RunnerParts<P, E, Tx>,
-    'projection' | 'projections' | 'ownership' | 'sessionId' | 'dealtTo' | 'leaseOf'
-  > {
-  /** One in shards is there once for each. */
-  readonly projections: readonly ResolvedProjection<E, Tx>[]
-  readonly nodes: ResolvedNodes | undefined
-  readonly checkpoints: CheckpointStore<Tx>
+interface UnitsParts<P, E, Tx> extends Omit<UnitRunsParts<P, E, Tx>, 'sharing' | 'onOtherShards'> {
   readonly pollIntervalMs: number
 }
 
@@ -43,52 +31,50 @@ const NONE_LATE = { open: 0, asked: 0 }
 
 /** What this process may move: a runner for each projection, or for each shard of one. */
 export class Units<P, E, Tx> {
-  readonly runners: readonly ProjectionRunner<P, E, Tx>[]
   readonly #parts: UnitsParts<P, E, Tx>
+  readonly #runs: UnitRuns<P, E, Tx>
+  readonly #desired: DesiredWatch | undefined
   readonly #cluster: { readonly keeper: LeaseKeeper; readonly status: () => ClusterStatus } | undefined
   #watching: Promise<void> | undefined
 
   constructor(parts: UnitsParts<P, E, Tx>) {
-    const { projections, nodes, ...shared } = parts
-    const { checkpoints, source, agent, clock } = shared
+    const { nodes, checkpoints, source, clock, logger, pollIntervalMs } = parts
     this.#parts = parts
-    const sessionId = randomUUID()
-    const standingBy = { order: source.order, agent, clock }
-    const units = projections.map(({ unit }) => unit)
-    const dealt = dealtTo(units, nodes)
     const unable = () => unableUnits(this.runners, clock.nowMs())
-    const sharing =
-      nodes === undefined || isNumbered(nodes) ? undefined : keeping(parts, nodes, units, unable)
+    const sharing = nodes === undefined || isNumbered(nodes) ? undefined : keeping(parts, nodes, unable)
     this.#cluster = sharing
-    this.runners = projections.map((projection, index) => {
-      const patienceMs = standbyPatienceMs(projection)
-      const { unit } = projection
-      const ownership = sharing
-        ? new ByLease({ ...standingBy, checkpoints, unit, keeper: sharing.keeper })
-        : isDealtElsewhere(dealt[index])
-          ? new Elsewhere<P, Tx>(standingBy)
-          : new ByConflict({ ...standingBy, checkpoints, patienceMs })
-      return new ProjectionRunner({
-        ...shared,
-        projection,
-        projections: dealt.filter((to) => !isDealtElsewhere(to)).length,
-        ownership,
-        sessionId,
-        dealtTo: dealt[index],
-        leaseOf: sharing && (() => sharing.leaseOf(unit)),
+    const onOtherShards = async (): Promise<void> => await this.#desired?.lookNow()
+    this.#runs = new UnitRuns({ ...parts, sharing, onOtherShards })
+    const { control } = checkpoints
+    this.#desired =
+      control &&
+      new DesiredWatch({
+        control,
+        source: source.name,
+        units: () => this.runners,
+        onStored: (stored) => this.#runs.follow(stored),
+        clock,
+        logger,
+        pollIntervalMs,
       })
-    })
+  }
+
+  /** They change with the shards that are stored. */
+  get runners(): readonly ProjectionRunner<P, E, Tx>[] {
+    return this.#runs.runners
+  }
+
+  /** What late events are looked for of. */
+  get lateUnits(): readonly LateUnit[] {
+    return this.runners.map(({ unit, eventTypes }) => ({ unit, eventTypes }))
   }
 
   start(stopping: AbortSignal): void {
-    const { checkpoints, source, clock, logger, pollIntervalMs, nodes } = this.#parts
+    const { logger, nodes } = this.#parts
     if (nodes) logger.info(describeNodes(nodes, this.runners))
     this.#cluster?.keeper.start()
-    for (const runner of this.runners) runner.start()
-    const { control } = checkpoints
-    if (control === undefined) return
-    const watched = { control, source: source.name, units: this.runners, clock, logger, pollIntervalMs }
-    this.#watching = watchDesired(watched, stopping)
+    this.#runs.start()
+    this.#watching = this.#desired?.run(stopping)
   }
 
   /** Tells each what is open of its late events. */
@@ -100,11 +86,11 @@ export class Units<P, E, Tx> {
   /** Resolves when every batch at hand has ended. */
   async drain(): Promise<void> {
     const leaving = this.#cluster?.keeper.stop()
-    await Promise.all([this.#watching, ...this.runners.map((runner) => runner.drain()), leaving])
+    await Promise.all([this.#watching, this.#runs.drain(), leaving])
   }
 
   giveUp(): void {
-    for (const runner of this.runners) runner.giveUp()
+    this.#runs.giveUp()
     this.#cluster?.keeper.giveUp()
   }
 
@@ -117,7 +103,11 @@ export class Units<P, E, Tx> {
   status(highWater: HighWaterStatus<P>): readonly ProjectionStatus<P>[] {
     const { order } = this.#parts.source
     const units = this.runners.map((runner) => this.#statusOf(runner, highWater))
-    return wholeStatuses(order, units).map((status) => projectionStatus(order, status))
+    return wholeStatuses(order, units).map((status) => {
+      const { name: projection, version, handledEvents } = status
+      const before = this.#runs.handledBefore({ projection, version })
+      return projectionStatus(order, { ...status, handledEvents: before + handledEvents })
+    })
   }
 
   #statusOf(runner: ProjectionRunner<P, E, Tx>, highWater: HighWaterStatus<P>): UnitStatus<P> {
@@ -164,14 +154,14 @@ export class Units<P, E, Tx> {
 
 /** The leases of this process, and what is told of them. */
 function keeping<P, E, Tx>(
-  { checkpoints, source, clock, logger, session }: UnitsParts<P, E, Tx>,
+  { checkpoints, source, projections, clock, logger, session }: UnitsParts<P, E, Tx>,
   { leaseMs, name, capacity }: Required<LeasedNodeOptions>,
-  units: readonly Unit[],
   unable: () => readonly UnableUnit[],
 ) {
   const { leases } = checkpoints
   if (leases === undefined) throw new TypeError('this store gives no leases')
   const node = { id: randomUUID(), name, source: source.name, capacity }
+  const units = projections.map((projection) => handlerKey(projection, source))
   const onGrant = (unit: Unit): void => session.telemetry.leaseGranted({ projection: versionName(unit) })
   const keeper = new LeaseKeeper({ leases, node, units, unable, leaseMs, clock, logger, onGrant })
   const own = { ...node, leaseMs }
@@ -180,4 +170,13 @@ function keeping<P, E, Tx>(
     status: (): ClusterStatus => clusterStatus(own, keeper.known, clock.nowMs()),
     leaseOf: (unit: Unit): LeaseStatus => leaseStatus(own, keeper.known, unit),
   }
+}
+
+/** As what a node reports a handler: whoever cannot part events works on all of them alone. */
+function handlerKey(
+  projection: Pick<ResolvedProjection<never, never>, 'unit' | 'shardBy' | 'keyOf'>,
+  source: PartedSource,
+): string {
+  const { unit } = projection
+  return canBeParted(projection, source) ? versionKey(unit) : unitKey(unit)
 }

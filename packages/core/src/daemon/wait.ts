@@ -72,7 +72,8 @@ interface Awaited<P> {
 }
 
 interface WaitParts<P> {
-  readonly units: readonly Awaited<P>[]
+  /** They change with the shards of projections. */
+  readonly units: () => readonly Awaited<P>[]
   readonly agent: HighWaterAgent<P>
   readonly order: PositionOrder<P>
   readonly clock: Clock
@@ -87,16 +88,17 @@ export async function waitUntilProjected<P>(
 ): Promise<void> {
   requireKnownOptions(options, WAIT_OPTIONS)
   const { upTo, timeoutMs, signal } = options
-  const units = select(parts.units, options.projections)
+  const units = (): readonly Awaited<P>[] => select(parts.units(), options.projections)
+  const asked = units()
   if (timeoutMs !== undefined) requireAbove0('timeoutMs', timeoutMs)
   signal?.throwIfAborted()
-  for (const unit of units) unit.hurry()
+  for (const unit of asked) unit.hurry()
   const over = new AbortController()
   const given = whenAborted(signal)
   void given.promise.then(() => over.abort(signal?.reason))
   if (timeoutMs !== undefined) {
     void parts.clock.sleep(timeoutMs, over.signal).then(() => {
-      over.abort(new WaitTimeoutError(`not projected within ${timeoutMs} ms: ${describe(units)}`))
+      over.abort(new WaitTimeoutError(`not projected within ${timeoutMs} ms: ${describe(units())}`))
     })
   }
   try {
@@ -136,7 +138,7 @@ function isProjected<P>(
   if (!isReached(order, target, settled)) return false
   // The last visible event at or below the target: a rolled-back tail is never projected.
   const goal = isReached(order, target, mark) ? target : mark
-  return servingUnits(units).every((unit) => isReached(order, goal, unit.cursorIn(incarnation)))
+  return servingUnits(units()).every((unit) => isReached(order, goal, unit.cursorIn(incarnation)))
 }
 
 async function untilFailed<P>(parts: WaitParts<P>, signal: AbortSignal): Promise<never> {
@@ -152,7 +154,7 @@ function requireRunning<P>({ agent, units }: WaitParts<P>): void {
   if (highWater.state === 'halted') {
     throw new WaitFailedError(`polling is halted: ${messageOf(highWater.error)}`, { cause: highWater.error })
   }
-  for (const { name, state, shown } of servingUnits(units)) {
+  for (const { name, state, shown } of servingUnits(units())) {
     if (state !== 'paused' && state !== 'stopped') continue
     const { error, pausedBy } = shown
     if (state === 'paused' && pausedBy !== undefined) {

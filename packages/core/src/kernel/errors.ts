@@ -172,18 +172,17 @@ export class ProjectionSourceError extends TidemarkError {
   }
 }
 
-/** The checkpoints of this projection are those of other shards than the daemon was told. */
+/** A projection is stored in other shards than the one that was to be opened. */
 export class ShardsStoredError extends TidemarkError {
   readonly code = 'TIDEMARK_SHARDS_STORED'
   readonly projection: string
-  /** @param stored - the slots of the shards that are stored, and `wanted` those that the daemon was told */
-  constructor(projection: string, stored: readonly string[], wanted: readonly string[]) {
-    const told = (shards: readonly string[]): string =>
-      `${shards.length} (slots ${shards.slice(0, 8).join(', ')}${shards.length > 8 ? ', ...' : ''})`
+  /** @param stored - the slots of the shards that are stored, and `wanted` those of the one that was to be opened */
+  constructor(projection: string, stored: readonly string[], wanted: string) {
+    const told = `${stored.length} (slots ${stored.slice(0, 8).join(', ')}${stored.length > 8 ? ', ...' : ''})`
     super(
-      `projection "${projection}": its stored shards are ${told(stored)}, and this daemon was given ${told(wanted)}; nothing is handled, ` +
-        `since events would be missed or handled twice: give it shards: ${stored.length}, or cut it into another number by ` +
-        'createOperations(...).reshard, and the daemons that were given that number go on by themselves',
+      `projection "${projection}": its stored shards are ${told}, and slots ${wanted} are none of them, so they are not handled: events would ` +
+        'be missed or handled twice. A daemon works on the shards that are stored where it knows the key of events: give the ' +
+        'projection shardBy or keyOf, the same key as before, or make it one shard again by createOperations(...).reshard',
     )
     this.projection = projection
   }

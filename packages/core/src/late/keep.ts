@@ -7,7 +7,7 @@ export interface KeepParts {
   readonly source: { readonly name: string }
   readonly lateEvents: LateEvents<never>
   /** What this process runs. */
-  readonly units: readonly LateUnit[]
+  readonly units: () => readonly LateUnit[]
   readonly session: Pick<TelemetrySession<unknown, never>, 'telemetry' | 'tracing'>
   readonly logger: Logger
 }
@@ -36,7 +36,8 @@ export async function open(
   found: { readonly withinMs: number | undefined },
   signal: AbortSignal,
 ): Promise<void> {
-  const { source, lateEvents, units, session, logger } = parts
+  const { source, lateEvents, session, logger } = parts
+  const units = parts.units()
   if (units.length === 0) return
   const opened = await lateEvents.open(source.name, units, found, signal)
   const byProjection = new Map<string, OpenedLate[]>()

@@ -50,6 +50,7 @@ export type {
   MoveRequest,
   OperationRequest,
   ReshardRequest,
+  ShardRequest,
   SkipRequest,
   UnitsRequest,
 } from './requests.ts'

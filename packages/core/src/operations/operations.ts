@@ -5,6 +5,7 @@ import {
   hasCode,
   InvalidOptionError,
   OperationPendingError,
+  OperationRefusedError,
   UnsupportedByStoreError,
 } from '../kernel/errors.ts'
 import { requireDeadLetters } from '../ports/capabilities.ts'
@@ -17,7 +18,7 @@ import type {
 } from '../ports/control.ts'
 import type { ListedLate } from '../ports/late-events.ts'
 import { isPosition, laterOf, type PositionOrder } from '../ports/position.ts'
-import { type Unit, unitKey, unitName, versionName } from '../ports/unit.ts'
+import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { answerOf } from './answer.ts'
 import { choose, describeVersions, requireOneShard, requireOnlyVersion } from './choice.ts'
 import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.ts'
@@ -41,6 +42,7 @@ import type {
   ReprocessRequest,
   SkipsRequest,
 } from './evidence-requests.ts'
+import { halvesOf, joinedTo, type NewShards, ofNumber } from './new-shards.ts'
 import { type NodeOperations, nodeOperations } from './nodes.ts'
 import {
   type OperationsOptions,
@@ -57,12 +59,14 @@ import {
   resolveMove,
   resolveRequest,
   resolveReshard,
+  resolveShard,
   resolveSkip,
   resolveUnits,
+  type ShardRequest,
   type SkipRequest,
   type UnitsRequest,
 } from './requests.ts'
-import { ShardsApart, toBeResharded } from './resharding.ts'
+import { reshardVersion } from './reshard.ts'
 
 /** What an operation has come to. */
 export interface Outcome {
@@ -135,14 +139,24 @@ export interface Operations<P> {
    */
   rebuild(request: OperationRequest): Promise<Outcome>
   /**
-   * Cuts a projection into another number of shards, in one transaction. Each new shard goes on from where those stand whose slots it
-   * has; those that become one have to stand at one position, so it waits for a moment in which they do: when everything
-   * up to the mark is handled. Rejects with `OperationPendingError` where none comes within `timeoutMs`: ask again when less is
-   * appended. Daemons of the former number then handle nothing, and those of the new one do: start them before, they wait for it.
-   * Rejects with `OperationRefusedError` where dead letters of a shard that is cut are open, or late events are, and where the
-   * projection has several versions.
+   * Cuts a projection into another number of shards, while its daemons run: they notice it, at once where events come and within a
+   * second else. Each new shard goes on from where those stand whose slots it has. The rows are replaced in one transaction, which
+   * waits for the batches at hand. Those that become one have to stand at one position: where they stand apart, the furthest wait, up
+   * to `timeoutMs`, until those behind have come up to them; that needs `source`. Then, or where the call is ended before, all is as it
+   * was: it rejects with `OperationRefusedError`. So it does where dead letters of a shard that is cut are open, or late events are,
+   * where shards that become one are paused apart, and where the projection has several versions.
    */
   reshard(request: ReshardRequest): Promise<Outcome>
+  /**
+   * Cuts the shard that has these slots into two halves, as `reshard` does; the others stay as they are. Rejects with `OperationRefusedError`
+   * where there is no such shard.
+   */
+  split(request: ShardRequest): Promise<Outcome>
+  /**
+   * Makes one shard with these slots of all that have them, as `reshard` does; the others stay as they are. Rejects with
+   * `OperationRefusedError` where no shard begins, or none ends, with them.
+   */
+  merge(request: ShardRequest): Promise<Outcome>
   /** Withdraws what was asked of the node that runs the projection and is not done yet; whoever waits for it is told. */
   cancel(request: OperationRequest): Promise<Outcome>
   /** Who has done what, when and why: the newest first. */
@@ -337,29 +351,34 @@ class StoreOperations<P> implements Operations<P> {
 
   async reshard(request: ReshardRequest): Promise<Outcome> {
     const resolved = resolveReshard(request)
-    const { shards, timeoutMs, signal } = resolved
-    const { control, checkpoints } = this.#options
-    const { reshard } = control
+    return await this.#reshard(resolved, ofNumber(resolved.shards))
+  }
+
+  async split(request: ShardRequest): Promise<Outcome> {
+    const resolved = resolveShard(request)
+    const { from, to } = resolved.slots
+    if (from === to)
+      throw new InvalidOptionError('slots', 'more than one slot, of which each half has one', from)
+    return await this.#reshard(resolved, halvesOf(resolved.slots))
+  }
+
+  async merge(request: ShardRequest): Promise<Outcome> {
+    const resolved = resolveShard(request)
+    return await this.#reshard(resolved, joinedTo(resolved.slots))
+  }
+
+  async #reshard(resolved: ResolvedRequest, wanted: NewShards): Promise<Outcome> {
+    const { control, checkpoints, source } = this.#options
+    const { units, reshard } = control
     if (reshard === undefined) throw cannotReshard(checkpoints.name)
-    const untilMs = systemClock.nowMs() + timeoutMs
     const [{ unit }] = await this.#shardsOf(resolved)
-    requireOnlyVersion(await this.#units({ projection: unit.projection }, signal), unit)
-    for (;;) {
-      try {
-        const leftMs = Math.max(1, untilMs - systemClock.nowMs())
-        const limits = { timeoutMs: leftMs, signal }
-        const entries = await reshard.call(control, unit, toBeResharded(shards, resolved), limits)
-        const entry = entries.at(-1)
-        return { outcome: entry === undefined ? 'already' : 'done', entry }
-      } catch (error) {
-        if (!(error instanceof ShardsApart)) throw error
-        if (systemClock.nowMs() >= untilMs) {
-          throw new OperationPendingError(versionName(unit), 'reshard', timeoutMs, `: ${error.message}`)
-        }
-      }
-      await systemClock.sleep(LOOK_EVERY_MS, signal)
-      signal.throwIfAborted()
+    requireOnlyVersion(await this.#units({ projection: unit.projection }, resolved.signal), unit)
+    const resharder = {
+      control: { units: units.bind(control), reshard: reshard.bind(control) },
+      order: source?.order,
     }
+    const entry = (await reshardVersion(resharder, unit, wanted, resolved)).at(-1)
+    return { outcome: entry === undefined ? 'already' : 'done', entry }
   }
 
   async cancel(request: OperationRequest): Promise<Outcome> {
@@ -408,8 +427,14 @@ class StoreOperations<P> implements Operations<P> {
     const { who, why, timeoutMs, signal } = request
     const sinceMs = systemClock.nowMs()
     const shards = await this.#shardsOf(request)
-    const { unit, answered } =
-      shards.find((shard) => unitKey(shard.unit) === unitKey(request.unit)) ?? shards[0]
+    const found = shards.find((shard) => unitKey(shard.unit) === unitKey(request.unit))
+    if (found === undefined) {
+      throw new OperationRefusedError(
+        unitName(request.unit),
+        'it is stored in other shards by now; ask again',
+      )
+    }
+    const { unit, answered } = found
     const asking = decide({ id: randomUUID(), ...wanted, who, why }, answered)
     let asked: Asking | undefined
     await control.change(
@@ -455,8 +480,6 @@ class StoreOperations<P> implements Operations<P> {
     )
   }
 }
-
-const LOOK_EVERY_MS = 50
 
 function cannotReshard(store: string): UnsupportedByStoreError {
   return new UnsupportedByStoreError(

@@ -3,6 +3,7 @@ import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger, requireName, requireTimerMs } from '../kernel/validation.ts'
 import { SLOTS } from '../ports/slot.ts'
+import type { SlotRange } from '../ports/unit.ts'
 
 /** What every operation that changes something is told. */
 export interface OperationRequest {
@@ -43,6 +44,11 @@ export interface MoveRequest<P> extends OperationRequest {
 export interface ReshardRequest extends OperationRequest {
   /** How many shards there are to be. From 1 to 1,024. */
   readonly shards: number
+}
+
+export interface ShardRequest extends OperationRequest {
+  /** The slots of one shard, both ends included, as `list` and `status()` have them. */
+  readonly slots: SlotRange
 }
 
 export interface SkipRequest<P> extends OperationRequest {
@@ -96,6 +102,7 @@ const POSITION_REQUEST: Readonly<Record<keyof MoveRequest<unknown> | keyof SkipR
   position: true,
 }
 const RESHARD_REQUEST: Readonly<Record<keyof ReshardRequest, true>> = { ...OPERATION_REQUEST, shards: true }
+const SHARD_REQUEST: Readonly<Record<keyof ShardRequest, true>> = { ...OPERATION_REQUEST, slots: true }
 const UNITS_REQUEST: Readonly<Record<keyof UnitsRequest, true>> = { projection: true }
 const AUDIT_REQUEST: Readonly<Record<keyof AuditRequest, true>> = {
   projection: true,
@@ -134,6 +141,15 @@ export function resolveReshard(request: ReshardRequest): ResolvedRequest & { rea
   requireInteger('shards', shards, 1)
   if (shards > SLOTS) throw new InvalidOptionError('shards', `at most ${SLOTS}`, shards)
   return { ...checked(request), shards }
+}
+
+export function resolveShard(request: ShardRequest): ResolvedRequest & { readonly slots: SlotRange } {
+  requireKnownOptions(request, SHARD_REQUEST)
+  const { from, to } = request.slots ?? {}
+  requireInteger('slots.from', from, 0)
+  requireInteger('slots.to', to, from)
+  if (to >= SLOTS) throw new InvalidOptionError('slots.to', `at most ${SLOTS - 1}`, to)
+  return { ...checked(request), slots: { from, to } }
 }
 
 export function resolveSkip<P>(request: SkipRequest<P>): ResolvedRequest & { readonly position: P } {

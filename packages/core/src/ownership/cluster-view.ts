@@ -1,3 +1,4 @@
+import { versionKeyOf } from '../ports/unit.ts'
 import { assign } from './assignment.ts'
 import type { ClusterView, LeaseContext, Suspect } from './lease-standing.ts'
 
@@ -52,7 +53,7 @@ export function assignment(
       const isGoing = each.isLeaving || (each.id === node && isLeaving)
       return {
         id: each.id,
-        has: (unit) => units.has(unit) && !unable.has(unit),
+        has: (unit) => (units.has(unit) || units.has(versionKeyOf(unit))) && !unable.has(unit),
         capacity: each.capacity,
         standing: isGoing ? 'draining' : each.desired,
       }

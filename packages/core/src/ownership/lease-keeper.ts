@@ -22,9 +22,9 @@ import type { KnownCluster } from './status.ts'
 export interface KeeperParts {
   readonly leases: Leases
   readonly node: Omit<NodeReport, 'units' | 'unable' | 'isLeaving'>
-  /** What it has handlers of. */
-  readonly units: readonly Unit[]
-  /** Those that it cannot work on for the time being. */
+  /** What it has handlers of, as `NodeReport.units`. */
+  readonly units: readonly string[]
+  /** Units that it cannot work on for the time being. */
   readonly unable: () => readonly UnableUnit[]
   readonly leaseMs: number
   readonly clock: Clock
@@ -69,7 +69,7 @@ export class LeaseKeeper {
   readonly #ended: Deferred = deferred()
   readonly #held = new Map<string, Held>()
   /** Each that a look has found, by its key. */
-  readonly #units: Map<string, Unit>
+  readonly #units = new Map<string, Unit>()
   #standing: LeaseStanding = NOT_JOINED
   #wait = new AbortController()
   #cluster: Cluster | undefined
@@ -79,7 +79,6 @@ export class LeaseKeeper {
 
   constructor(parts: KeeperParts) {
     this.#parts = parts
-    this.#units = new Map(parts.units.map((unit) => [unitKey(unit), unit]))
     this.#presence = new LeasePresence({ ...parts, hint: () => this.hint() }, this.#over.signal)
   }
 
@@ -254,7 +253,7 @@ export class LeaseKeeper {
         const askedAtMs = clock.nowMs()
         this.#look()
         const unable = this.#unable.map(({ unit }) => unitKey(unit))
-        const report = { ...node, units: units.map(unitKey), unable, isLeaving: command.isLeaving }
+        const report = { ...node, units, unable, isLeaving: command.isLeaving }
         const cluster = await leases.renew({ node: report, leaseMs, signal })
         this.#cluster = cluster
         this.#renewedAtMs = askedAtMs

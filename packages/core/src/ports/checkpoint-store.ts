@@ -38,8 +38,9 @@ export interface CheckpointStore<Tx> {
    * where there is one, whoever else opens at the same time. Rejects with `ProjectionSourceError` when the checkpoint is one
    * of another source.
    *
-   * In a store with `control` the units of a version never have a slot in common. The first of its units that is opened makes the
-   * rows of all its shards (`FirstStart.shards`), at once. Where others are stored than those, it rejects with `ShardsStoredError`.
+   * In a store with `control` the units of a version have each slot once. Where it has no row, the first of its units that is opened
+   * makes the rows of all its shards (`FirstStart.shards`), at once. From then on only `control.reshard` makes any: a unit that has a row
+   * is opened whatever the other ones are, and one that has none, where there are others, rejects with `ShardsStoredError`.
    */
   open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint>
   /** The unit's checkpoint as it is stored; `undefined` where there is none. Writes nothing. */
@@ -114,14 +115,14 @@ export interface CheckpointStore<Tx> {
  */
 export type AdvanceWork<Tx> = (tx: Tx, locked?: LockedUnit) => Promise<void>
 
-export type LockedUnit = Pick<ControlledUnit, 'role' | 'furthest'>
+export type LockedUnit = Pick<ControlledUnit, 'role' | 'furthest' | 'bound'>
 
 /** What a checkpoint keeps of the moment at which its unit first started. */
 export interface FirstStart {
   readonly source: string
   /** The source's head then: what a mark skips below it is a `historical_gap`. */
   readonly head: string | undefined
-  /** All shards of the version, of which the unit is one: each slot is in one of them. @default the unit alone, which has every slot */
+  /** The shards in which the version is made where nothing is stored of it: each slot is in one of them. @default the unit alone, which has every slot */
   readonly shards?: readonly SlotRange[]
 }
 

@@ -32,6 +32,8 @@ export interface ControlledUnit extends StoredUnit {
   readonly furthest: string | undefined
   /** As whoever has begun to work on it last has said; `undefined` where nobody has. */
   readonly effects: Effects | undefined
+  /** How far it is to come for now (`Gathering`); `undefined`: as far as there are events. */
+  readonly bound: string | undefined
   readonly desired: DesiredState
   /** `undefined` where nobody has ever changed it. */
   readonly decision: Decision | undefined
@@ -132,6 +134,17 @@ export interface Resharding {
   readonly made: readonly MadeShard[]
 }
 
+/**
+ * Shards of a version are to meet: for now none of them is to pass its bound, so that those behind come up to it. It binds those that
+ * heed it (`LockedUnit.bound`); nothing is ever wrong where one does not, they only do not meet.
+ */
+export interface Gathering {
+  /** The shards of the version that are left out have none. */
+  readonly bounds: readonly { readonly slots: SlotRange; readonly position: string }[]
+  /** How long the bounds hold, by the store's clock: whoever asks may be gone. */
+  readonly forMs: number
+}
+
 /** A shard that is made. */
 export interface MadeShard {
   readonly slots: SlotRange
@@ -220,14 +233,14 @@ export interface OperatorControl {
     limits: ChangeLimits,
   ): Promise<AuditEntry | undefined>
   /**
-   * Replaces units of a version by others, with an audit entry for each that is made: all of it, or nothing. `decide` is given all
-   * units as they stand, the lowest slots first, and nothing else changes them until the change is stored; with `undefined` nothing is
-   * changed. The open dead letters of a unit become those of the one that has all its slots; rejects with `OperationRefusedError`
+   * Replaces units of a version by others, with an audit entry for each that is made: all of it, or nothing; or stores how far they
+   * are to come for now, without an entry. `decide` is given all units as they stand, the lowest slots first, and nothing else changes
+   * them until the change is stored; with `undefined` nothing is changed. The open dead letters of a unit become those of the one that has all its slots; rejects with `OperationRefusedError`
    * where there is none, or where a late event is open. Waits for each batch at hand, as `change`.
    */
   reshard?(
     version: Pick<Unit, 'projection' | 'version'>,
-    decide: (found: readonly ControlledUnit[]) => Resharding | undefined,
+    decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
     limits: ChangeLimits,
   ): Promise<readonly AuditEntry[]>
   /** The newest first. */

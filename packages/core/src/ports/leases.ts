@@ -11,7 +11,7 @@ export interface NodeReport {
   readonly source: string
   /** How much it takes: one with 2 is given twice as many units as one with 1. Above 0. */
   readonly capacity: number
-  /** `unitKey` of each unit that it has the handler of. */
+  /** What it has the handler of: `versionKey` of what it can work on in whatever shards, `unitKey` of any other unit. */
   readonly units: readonly string[]
   /** `unitKey` of each of them that it cannot work on for the time being. */
   readonly unable: readonly string[]

@@ -31,14 +31,26 @@ export function bySlots(a: SlotRange, b: SlotRange): number {
   return a.from - b.from
 }
 
-/** Throws `ShardsStoredError` where a version of a projection is stored in other shards than it is to be in. */
-export function requireSameShards(
-  version: Pick<Unit, 'projection' | 'version'>,
-  stored: readonly SlotRange[],
-  wanted: readonly SlotRange[],
-): void {
-  const [found, told] = [stored, wanted].map((ranges) =>
-    [...ranges].sort(bySlots).map(({ from, to }) => `${from}-${to}`),
-  ) as [string[], string[]]
-  if (found.join() !== told.join()) throw new ShardsStoredError(versionName(version), found, told)
+export function isSameSlots(a: SlotRange, b: SlotRange): boolean {
+  return a.from === b.from && a.to === b.to
+}
+
+export function haveSlotsInCommon(a: SlotRange, b: SlotRange): boolean {
+  return a.from <= b.to && b.from <= a.to
+}
+
+/** Whether each slot is in one of them, and none in two. */
+export function areAllSlots(ranges: readonly SlotRange[]): boolean {
+  let next = 0
+  for (const { from, to } of [...ranges].sort(bySlots)) {
+    if (from !== next || to < from) return false
+    next = to + 1
+  }
+  return next === SLOTS
+}
+
+/** What says that a unit has no row, and that its version is stored in other shards. */
+export function inOtherShards(unit: Unit, stored: readonly SlotRange[]): ShardsStoredError {
+  const told = ({ from, to }: SlotRange): string => `${from}-${to}`
+  return new ShardsStoredError(versionName(unit), [...stored].sort(bySlots).map(told), told(unit.slots))
 }

@@ -56,6 +56,8 @@ export interface OpenedCheckpoint extends Checkpoint {
   readonly role: Role
   /** See `ControlledUnit.furthest`. Only stores with `control` know one. */
   readonly furthest?: string | undefined
+  /** See `ControlledUnit.bound`. Only stores with `control.reshard` know one. */
+  readonly bound?: string | undefined
   /** What operators had decided when it was opened. Only stores with `control` know it. */
   readonly decided?: LastDecided
 }

@@ -41,3 +41,13 @@ export function isWhole({ from, to }: SlotRange): boolean {
 export function unitKey({ projection, version, slots }: Unit): string {
   return `${version}/${slots.from}-${slots.to}/${projection}`
 }
+
+/** The same for a version, whatever its shards. */
+export function versionKey({ projection, version }: Pick<Unit, 'projection' | 'version'>): string {
+  return `${version}/*/${projection}`
+}
+
+/** The `versionKey` of the unit that has this `unitKey`. */
+export function versionKeyOf(key: string): string {
+  return key.replace(/\/[^/]*\//, '/*/')
+}

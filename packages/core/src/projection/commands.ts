@@ -26,6 +26,7 @@ export type Input<P, E> =
       readonly checkpoint: KnownCheckpoint<P>
       readonly role: Role
       readonly furthest: P | undefined
+      readonly bound?: P | undefined
       /** The newest incarnation when the checkpoint was asked for. */
       readonly incarnation: string
     }
@@ -64,6 +65,8 @@ export type Input<P, E> =
       readonly kind: 'desired'
       readonly pausedBy: Decision | undefined
       readonly role: Role | undefined
+      /** How far it is to come for now. */
+      readonly bound?: P | undefined
       readonly isNews: boolean
       /** Whether a retry of dead letters is asked for. */
       readonly isRetryAsked: boolean
@@ -80,7 +83,7 @@ export type Input<P, E> =
 
 /** What an operator wants of a unit. `role`: `undefined` where it has no row. */
 export interface Wanted
-  extends Pick<ControlledUnit, 'desired' | 'decision' | 'isRetryAsked' | 'asked' | 'answered'> {
+  extends Pick<ControlledUnit, 'desired' | 'decision' | 'isRetryAsked' | 'asked' | 'answered' | 'bound'> {
   readonly role: Role | undefined
 }
 

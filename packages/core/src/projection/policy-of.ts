@@ -1,5 +1,5 @@
 import type { HighWaterReading } from '../ports/event-source.ts'
-import { isReached } from '../ports/position.ts'
+import { upTo } from './bound.ts'
 import type { Context, Policy } from './commands.ts'
 import { isReplaying, type Standing } from './standing.ts'
 
@@ -15,13 +15,14 @@ export function policyOf<P>(
   return { ...replaying, isOfReplay: true }
 }
 
-/** No page of a replay that has a policy of its own goes beyond it: what follows has another one. */
+/** No page of a replay that has a policy of its own goes beyond it: what follows has another one. Nor does any go beyond a bound. */
 export function upToItsEnd<P>(
   reading: HighWaterReading<P>,
-  standing: Pick<Standing<P>, 'role' | 'furthest' | 'cursor'>,
+  standing: Pick<Standing<P>, 'role' | 'furthest' | 'bound' | 'cursor'>,
   context: Pick<Context<P>, 'order' | 'policy'>,
 ): HighWaterReading<P> {
-  const { role, furthest } = standing
-  if (role === 'beside' || furthest === undefined || !policyOf(standing, context).isOfReplay) return reading
-  return isReached(context.order, reading.mark, furthest) ? reading : { ...reading, mark: furthest }
+  const { role, furthest, bound } = standing
+  const within = upTo(context.order, reading, bound)
+  if (role === 'beside' || furthest === undefined || !policyOf(standing, context).isOfReplay) return within
+  return upTo(context.order, within, furthest)
 }

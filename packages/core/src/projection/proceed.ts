@@ -1,6 +1,7 @@
 import type { PendingRequest } from '../ports/control.ts'
 import type { Evidence, HighWaterReading } from '../ports/event-source.ts'
 import { isReached } from '../ports/position.ts'
+import { upTo } from './bound.ts'
 import type { Context, Step } from './commands.ts'
 import { policyOf, upToItsEnd } from './policy-of.ts'
 import { skipAsked } from './skip-asked.ts'
@@ -8,7 +9,8 @@ import { attempting, blamingNone, entered, followDueInMs, pageLimit, type Standi
 
 /** The next thing to do, once nothing is at hand. */
 export function proceed<P, E>(standing: Standing<P>, context: Context<P>): Step<P, E> {
-  const { nowMs, order, reading, isDealtElsewhere = false } = context
+  const { nowMs, order, isDealtElsewhere = false } = context
+  const reading = context.reading && upTo(order, context.reading, standing.bound)
   if (standing.stopping !== 'no') return finish(standing, context)
   const { asked, isAskedDue, pausedBy, right } = standing
   const isStill = pausedBy !== undefined || isPausedForGood(standing)
@@ -111,8 +113,11 @@ function follow<P, E>(standing: Standing<P>, { nowMs, order, reading }: Context<
   if (reading === undefined) return { standing: attempting(idle, 'following'), commands: [] }
   const ms = followDueInMs(standing, order, nowMs)
   if (ms === 0 && standing.cursor !== undefined) return followTo(idle, standing.cursor, reading)
+  const blameless = blamingNone(idle)
+  // At a bound there is more to come.
+  const isAtMark = isReached(order, reading.mark, standing.cursor)
   return {
-    standing: entered(blamingNone(idle), 'following'),
+    standing: isAtMark ? entered(blameless, 'following') : attempting(blameless, 'following'),
     commands: ms === undefined ? [] : [{ kind: 'wait', ms }],
   }
 }

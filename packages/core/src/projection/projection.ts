@@ -156,9 +156,9 @@ export interface Projection<E, Tx, Type extends string = string> {
    * Cuts the projection into that many shards, each with a checkpoint, transactions and failures of its own, so that several batches
    * of it are handled at once: in this process, and in others that run the same projection. An event belongs to a shard by the hash
    * of its key, so events of one key are handled in their order, one after another; between keys there is no order. The key is the
-   * column that `shardBy` names, or else what `keyOf` returns. It holds for a projection that has no checkpoint yet: another number
-   * than the stored one is refused (`ShardsStoredError`). Needs a checkpoint store with `control`, and a source that proves what it passes; goes
-   * without `version`, `reset` and `onSwitch`. From 1 to 1,024.
+   * column that `shardBy` names, or else what `keyOf` returns. It holds for a projection that has no checkpoint yet. From then on
+   * each daemon runs the shards that are stored, whatever their number here; `operations.reshard` changes them while daemons run. Needs
+   * a checkpoint store with `control`, and a source that proves what it passes; goes without `version`, `reset` and `onSwitch`. From 1 to 1,024.
    * - Raising it: more batches at once, each with a connection; a projection whose handler waits is that much faster, until the
    *   connections or the server are used up.
    * - Lowering it: fewer connections, and fewer transactions for the same events.
@@ -172,7 +172,8 @@ export interface Projection<E, Tx, Type extends string = string> {
    * `integer` or `bigint`. The server compares it, so that a shard reads its own events alone. Events without a key (NULL) are the
    * first shard's. Where `keyOf` is given too, events of one such key need to have one value here. Never change it for a
    * projection in shards: events would be missed or handled twice.
-   * - Change it when: `shards` is more than 1, and a column has what the order of events depends on, as the id of their stream.
+   * - Change it when: the projection is in shards, or may be one day, and a column has what the order of events depends on, as the
+   *   id of their stream.
    * @default none: with `keyOf`, each shard reads every event and leaves out what is not its own
    */
   readonly shardBy?: string
@@ -248,14 +249,14 @@ export interface HandlerContext<Tx> {
   readonly signal: AbortSignal
 }
 
-/** A projection, or one shard of it (`inShards`). */
+/** A projection, or one shard of it (`inSlots`). */
 export interface ResolvedProjection<E, Tx> {
   /** What people are told of it: see `unitName`. */
   readonly name: string
   /** The `projection_name` of its metrics, which all shards share: see `versionName`. */
   readonly series: string
   readonly unit: Unit
-  /** Those of the whole projection. */
+  /** Those of the whole projection where it is first made. */
   readonly shards: readonly SlotRange[]
   readonly shardBy: string | undefined
   /** Which events are its own; `undefined` where it is no shard among others. */

@@ -1,4 +1,4 @@
-import { stagedError } from '../failures/classify.ts'
+import { StagedError, stagedError } from '../failures/classify.ts'
 import { HandlerCalls } from '../failures/handler-timeout.ts'
 import type { Burial } from '../failures/letter.ts'
 import { batchLimit, isParting, narrowedAt } from '../failures/narrow.ts'
@@ -58,6 +58,10 @@ export interface RunnerParts<P, E, Tx>
   readonly leaseOf: (() => LeaseStatus) | undefined
   /** A change of this projection that `waitUntilProjected` looks at. */
   readonly onChange: () => void
+  /** What has to end before this begins: those that had its slots in this process. */
+  readonly former: Promise<unknown> | undefined
+  /** Its version is stored in other shards by now. Resolves once others run in its stead, where this process can run them. */
+  readonly onOtherShards: () => Promise<void>
 }
 
 const LAST_WRITE_MS = 500
@@ -109,6 +113,10 @@ export class ProjectionRunner<P, E, Tx> {
 
   get unit(): Unit {
     return this.#parts.projection.unit
+  }
+
+  get eventTypes(): readonly string[] | undefined {
+    return this.#parts.projection.eventTypes
   }
 
   get dealtTo(): DealtTo | undefined {
@@ -181,7 +189,7 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   /** What an operator wants, and the last that was decided. */
-  follow({ desired, decision, role, isRetryAsked: isAsked, asked, answered }: Wanted): void {
+  follow({ desired, decision, role, bound, isRetryAsked: isAsked, asked, answered }: Wanted): void {
     // Late events are mended as dead letters are: between batches, the checkpoint where it is.
     const isRetryAsked = isAsked || this.#lateDue.length > 0
     const { phase } = this.#standing
@@ -194,7 +202,8 @@ export class ProjectionRunner<P, E, Tx> {
       !(heard.atMs === this.#heard.atMs && heard.answered === this.#heard.answered)
     if (isNews) this.#heard = heard
     const pausedBy = desired === 'running' ? undefined : (decision ?? UNKNOWN_DECISION)
-    inBackground(() => this.#next({ kind: 'desired', pausedBy, role, isNews, isRetryAsked, asked }))
+    const heardOf = { role, bound: bound === undefined ? undefined : this.#parts.source.order.parse(bound) }
+    inBackground(() => this.#next({ kind: 'desired', pausedBy, ...heardOf, isNews, isRetryAsked, asked }))
     if (isRetryAsked) this.#asked.tell()
   }
 
@@ -268,6 +277,7 @@ export class ProjectionRunner<P, E, Tx> {
     switch (command.kind) {
       case 'acquire':
         await this.#releasing
+        if (this.#parts.former) await untilAborted(this.#parts.former, this.#stopping.signal)
         await this.#acquire()
         break
       case 'release':
@@ -340,7 +350,13 @@ export class ProjectionRunner<P, E, Tx> {
   }
 
   async #open({ incarnation, head }: Opening<P>): Promise<Input<P, E>> {
-    const { decided, ...unit } = await this.#calls.openCheckpoint(head)
+    const opened = this.#calls.openCheckpoint(head)
+    const { decided, ...unit } = await opened.catch(async (thrown: unknown) => {
+      const error = thrown instanceof StagedError ? thrown.error : thrown
+      const isGone = hasCode(error, 'TIDEMARK_SHARDS_STORED')
+      if (isGone) await untilAborted(this.#parts.onOtherShards(), this.#stopping.signal)
+      throw thrown
+    })
     this.#refusedOpens = 0
     // Only the first: what is decided later is told by the next look, and counts as news then.
     this.#heard ??= decided

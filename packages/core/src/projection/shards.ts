@@ -4,7 +4,7 @@ import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireInteger } from '../kernel/validation.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import { isInSlots, SLOTS, slotOf, slotRanges } from '../ports/slot.ts'
-import { type SlotRange, unitName } from '../ports/unit.ts'
+import { isWhole, type SlotRange, unitName } from '../ports/unit.ts'
 import type { Part } from '../reading/part.ts'
 import type { Projection, ResolvedProjection } from './projection.ts'
 
@@ -81,14 +81,22 @@ export function requireOneVersion(projections: readonly ResolvedProjection<never
   }
 }
 
-/** One for each shard: what is handed out, and stored, of that part alone. A projection with one shard stays as it is. */
-export function inShards<E, Tx>(projection: ResolvedProjection<E, Tx>): readonly ResolvedProjection<E, Tx>[] {
-  const { shards } = projection
-  if (shards.length === 1) return [projection]
-  return shards.map((slots) => {
-    const unit = { ...projection.unit, slots }
-    return Object.freeze({ ...projection, unit, name: unitName(unit), part: partOf(projection, slots) })
-  })
+/** Whether it can be worked on in several shards: it is known whose an event is, and its source proves what it passes. */
+export function canBeParted(
+  { shardBy, keyOf }: { readonly shardBy: string | undefined; readonly keyOf: unknown },
+  { passesUnproven }: Pick<PartedSource, 'passesUnproven'>,
+): boolean {
+  return (shardBy !== undefined || keyOf !== undefined) && passesUnproven !== true
+}
+
+/** One shard of it: what is handed out, and stored, of that part alone. With every slot it is the projection as it is. */
+export function inSlots<E, Tx>(
+  projection: ResolvedProjection<E, Tx>,
+  slots: SlotRange,
+): ResolvedProjection<E, Tx> {
+  if (isWhole(slots)) return projection
+  const unit = { ...projection.unit, slots }
+  return Object.freeze({ ...projection, unit, name: unitName(unit), part: partOf(projection, slots) })
 }
 
 function partOf<E, Tx>(

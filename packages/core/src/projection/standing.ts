@@ -41,6 +41,8 @@ export interface KnownUnit<P> {
   readonly role: Role
   /** How far the live version had come before it was moved back. */
   readonly furthest: P | undefined
+  /** How far it is to come for now, to meet other shards; `undefined`: as far as the mark. */
+  readonly bound?: P | undefined
 }
 
 /** Where one projection stands, and all that its next step depends on. */
@@ -61,6 +63,8 @@ export interface Standing<P> {
   readonly role: Role | undefined
   /** Up to there its events are replayed; `undefined`: it was never moved back. */
   readonly furthest: P | undefined
+  /** It is to come no further for now, as last heard: other shards are to meet it there. */
+  readonly bound: P | undefined
   /** Whether `checkpoint` was read from the store since the last failure. */
   readonly isCheckpointRead: boolean
   readonly checkpointedAtMs: number
@@ -145,6 +149,7 @@ export const NOT_STARTED: Standing<never> = {
   checkpoint: undefined,
   role: undefined,
   furthest: undefined,
+  bound: undefined,
   isCheckpointRead: false,
   checkpointedAtMs: 0,
   cursor: undefined,
@@ -325,10 +330,12 @@ export function standbyPatienceMs({
 
 /** In how many milliseconds the checkpoint may follow a cursor that stands above it; `undefined`: it does not. */
 export function followDueInMs<P>(
-  { cursor, checkpoint, checkpointedAtMs }: Standing<P>,
+  { cursor, checkpoint, checkpointedAtMs, bound }: Standing<P>,
   order: PositionOrder<P>,
   nowMs: number,
 ): number | undefined {
   if (isReached(order, cursor, checkpoint?.position)) return undefined
+  // Others wait for it there.
+  if (bound !== undefined && isReached(order, bound, cursor)) return 0
   return Math.max(0, checkpointedAtMs + FOLLOW_MARK_EVERY_MS - nowMs)
 }

@@ -11,6 +11,7 @@ import { PageReader, type PageRequest, type ReadPage } from '../reading/own-page
 import { PageSize } from '../reading/page-size.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
+import { requireWithinBound } from './bound.ts'
 import type { FailedWork } from './commands.ts'
 import { isTransientAt } from './passing.ts'
 import type { ResolvedProjection } from './projection.ts'
@@ -81,10 +82,15 @@ export class StoreCalls<P, E, Tx> {
     return { ...this.known(stored), decided: stored.decided }
   }
 
-  known({ position, skipped, role, furthest }: OpenedCheckpoint): KnownUnit<P> {
+  known({ position, skipped, role, furthest, bound }: OpenedCheckpoint): KnownUnit<P> {
     const { parse } = this.#parts.source.order
     const parsed = (text: string | undefined): P | undefined => (text === undefined ? undefined : parse(text))
-    return { checkpoint: { position: parsed(position), skipped }, role, furthest: parsed(furthest) }
+    return {
+      checkpoint: { position: parsed(position), skipped },
+      role,
+      furthest: parsed(furthest),
+      bound: parsed(bound),
+    }
   }
 
   async nextPage(request: PageRequest<P>): Promise<ReadPage<P, E>> {
@@ -133,7 +139,10 @@ export class StoreCalls<P, E, Tx> {
       ...(tenure === undefined ? {} : { tenure }),
       signal,
     }
-    const advanced = await grant.advance(request, work)
+    const advanced = await grant.advance(request, async (tx, locked) => {
+      requireWithinBound(source.order, projection.name, { from, to }, locked)
+      await work(tx, locked)
+    })
     reportSkips(this.#parts, projection, advanced, page)
     return advanced
   }

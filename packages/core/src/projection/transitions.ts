@@ -1,9 +1,11 @@
 import { hasCode } from '../kernel/errors.ts'
 import type { Decision, PendingRequest } from '../ports/control.ts'
+import { isReached, type PositionOrder } from '../ports/position.ts'
 import type { Role } from '../ports/stored-unit.ts'
 import { appendSpan } from '../reading/append-span.ts'
 import { paceMs } from '../rebuild/pace.ts'
 import { afterFailure } from './after-failure.ts'
+import { PastBound } from './bound.ts'
 import type { Context, Input, InputKind, Report, Step } from './commands.ts'
 import { policyOf } from './policy-of.ts'
 import {
@@ -70,17 +72,21 @@ export const recalledAtPause: Transition<'recalled'> = (standing, input, context
 
 export const opened: Transition<'opened'> = (
   standing,
-  { checkpoint, role, furthest, incarnation },
+  { checkpoint, role, furthest, bound, incarnation },
   context,
-) => proceed(withCheckpoint({ ...standing, role, furthest }, context.order, checkpoint, incarnation), context)
+) =>
+  proceed(
+    withCheckpoint({ ...standing, role, furthest, bound }, context.order, checkpoint, incarnation),
+    context,
+  )
 
 export const openedOfAnother: Transition<'opened'> = (
   standing,
-  { checkpoint, role, furthest, incarnation },
+  { checkpoint, role, furthest, bound, incarnation },
   { order },
 ) => ({
   standing: entered(
-    withCheckpoint({ ...standing, role, furthest }, order, checkpoint, incarnation),
+    withCheckpoint({ ...standing, role, furthest, bound }, order, checkpoint, incarnation),
     'unowned',
   ),
   commands: [],
@@ -179,6 +185,7 @@ export const failed: Transition<'failed'> = (standing, work, context) => {
   if (pausedBy !== undefined && !isToBeTold) return proceed(wanted(unsure, pausedBy), context)
   if (standing.right === 'lost') return standBy(unsure)
   if (standing.right === 'recalled') return handOver(unsure)
+  if (work.error instanceof PastBound) return proceed(unsure, context)
   return afterFailure(unsure, { ...work, moving: standing.moving }, context)
 }
 
@@ -211,6 +218,13 @@ function wanted<P>(standing: Standing<P>, pausedBy: Decision | undefined): Stand
 const withRole = <P>(standing: Standing<P>, role: Role | undefined): Standing<P> =>
   role === undefined || standing.role === role ? standing : { ...standing, role }
 
+/** The same object where it is bound as before. */
+function boundBy<P>(standing: Standing<P>, bound: P | undefined, order: PositionOrder<P>): Standing<P> {
+  const { bound: before } = standing
+  const isSame = isReached(order, before, bound) && isReached(order, bound, before)
+  return isSame ? standing : { ...standing, bound }
+}
+
 /** The same object where it is as it was before. */
 function retryAskedFor<P>(standing: Standing<P>, isRetryAsked: boolean): Standing<P> {
   if (isRetryAsked === (standing.letters !== 'none')) return standing
@@ -225,9 +239,11 @@ function askedFor<P>(standing: Standing<P>, asked: PendingRequest | undefined): 
 
 export const desiredAtWork: Transition<'desired'> = (
   standing,
-  { pausedBy, role, isNews, isRetryAsked, asked },
+  { pausedBy, role, bound, isNews, isRetryAsked, asked },
+  { order },
 ) => {
-  const told = askedFor(retryAskedFor(withRole(standing, role), isRetryAsked), asked)
+  const known = boundBy(withRole(standing, role), bound, order)
+  const told = askedFor(retryAskedFor(known, isRetryAsked), asked)
   const after = wanted(told, pausedBy)
   return stay(isNews ? { ...after, isCheckpointRead: false } : after)
 }
@@ -242,15 +258,17 @@ export const desiredAtStandby: Transition<'desired'> = (standing, input, context
 /** Whoever resumes it wants what failed to be tried again at once, and may have moved the checkpoint. */
 export const desired: Transition<'desired'> = (
   before,
-  { pausedBy, role, isNews, isRetryAsked, asked },
+  { pausedBy, role, bound, isNews, isRetryAsked, asked },
   context,
 ) => {
-  const standing = askedFor(retryAskedFor(withRole(before, role), isRetryAsked), asked)
+  const known = boundBy(withRole(before, role), bound, context.order)
+  const standing = askedFor(retryAskedFor(known, isRetryAsked), asked)
   if (standing.stopping !== 'no') return stay(standing)
   const after = wanted(standing, pausedBy)
   const isAsBefore = after === standing && (pausedBy !== undefined || !isNews)
   if (isAsBefore) {
-    const isToDo = standing.isAskedDue || (isRetryAsked && isIdle(standing))
+    const isToMove = standing.bound !== before.bound && standing.phase === 'following'
+    const isToDo = standing.isAskedDue || isToMove || (isRetryAsked && isIdle(standing))
     return isToDo ? proceed(standing, context) : stay(standing)
   }
   if (pausedBy !== undefined) return proceed(after, context)

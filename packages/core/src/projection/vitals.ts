@@ -1,5 +1,5 @@
 import type { Pulse } from '../kernel/pulse.ts'
-import { isReached, type PositionOrder } from '../ports/position.ts'
+import { earlierOf, isReached, type PositionOrder } from '../ports/position.ts'
 import type { InputKind } from './commands.ts'
 import type { Phase, Standing } from './standing.ts'
 
@@ -48,10 +48,12 @@ export class VitalSigns<P> {
     standing: Standing<P>,
     agent: { readonly mark: P | undefined; firstSeenAboveMs(position: P | undefined): number | undefined },
   ): Vitals {
-    const { cursor } = standing
+    const { cursor, bound } = standing
+    // What waits behind a bound is not waited for here.
+    const end = bound === undefined ? agent.mark : earlierOf(this.#order, agent.mark, bound)
     return {
       movedAtMs: this.#movedAtMs,
-      waitingSinceMs: isReached(this.#order, agent.mark, cursor) ? undefined : agent.firstSeenAboveMs(cursor),
+      waitingSinceMs: isReached(this.#order, end, cursor) ? undefined : agent.firstSeenAboveMs(cursor),
       pulse: pulseOf(standing, this.#steppedAtMs),
     }
   }

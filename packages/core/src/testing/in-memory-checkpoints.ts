@@ -14,11 +14,11 @@ import type { LostEvents } from '../ports/lost-events.ts'
 import type { SettledMemory } from '../ports/settled-memory.ts'
 import type { SkipLedger } from '../ports/skip-ledger.ts'
 import { addCrossed } from '../ports/skip-totals.ts'
-import { requireSameShards } from '../ports/slot.ts'
+import { inOtherShards } from '../ports/slot.ts'
 import type { OpenedCheckpoint, Role, StoredUnit, UnitFilter } from '../ports/stored-unit.ts'
 import type { Tenure, Tenures } from '../ports/tenures.ts'
 import { type SlotRange, type Unit, unitKey, unitName } from '../ports/unit.ts'
-import { type Fulfilled, InMemoryControl } from './in-memory-control.ts'
+import { type Bounded, boundOf, type Fulfilled, InMemoryControl } from './in-memory-control.ts'
 import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
 import { InMemoryLateEvents } from './in-memory-late-events.ts'
 import { InMemoryLeases } from './in-memory-leases.ts'
@@ -46,7 +46,7 @@ export function inMemoryCheckpoints(
   return new InMemoryCheckpoints(options.tx)
 }
 
-interface Row extends Omit<ControlledUnit, 'isRetryAsked'> {
+interface Row extends Omit<ControlledUnit, 'isRetryAsked' | 'bound'>, Bounded {
   /** `undefined`: nobody has begun. */
   readonly tenure: (Tenure & { readonly begunAtMs: number }) | undefined
   readonly startedAtHead: string | undefined
@@ -111,15 +111,13 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
   async open(unit: Unit, first: FirstStart, signal: AbortSignal): Promise<OpenedCheckpoint> {
     signal.throwIfAborted()
     const { source, shards = [unit.slots] } = first
-    const stored = this.#slotsOf(unit)
-    if (stored.length === 0) for (const slots of shards) this.#make({ ...unit, slots }, first)
-    else requireSameShards(unit, stored, shards)
+    if (this.#slotsOf(unit).length === 0) for (const slots of shards) this.#make({ ...unit, slots }, first)
     const row = this.#rows.get(unitKey(unit))
-    if (row === undefined) throw new TypeError('a unit is one of its shards')
+    if (row === undefined) throw inOtherShards(unit, this.#slotsOf(unit))
     if (row.source !== source) throw new ProjectionSourceError(unitName(unit), row.source, source)
     const { position, skipped, role, furthest, decision, answered } = row
     const decided = { atMs: decision?.sinceMs, answered: answered?.id }
-    return { position, skipped, role, furthest, decided }
+    return { position, skipped, role, furthest, bound: boundOf(row), decided }
   }
 
   #slotsOf({ projection, version }: Unit): readonly SlotRange[] {
@@ -135,6 +133,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       decision: undefined,
       asked: undefined,
       answered: undefined,
+      gathering: undefined,
     } as const
     this.#rows.set(unitKey(unit), {
       ...fresh,
@@ -186,7 +185,10 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
       if (fence !== undefined && !this.leases.isNewest(key, fence)) {
         throw new CheckpointConflictError(unitName(unit), 'another node has its lease')
       }
-      await abortable(() => work(this.#tx, { role: row.role, furthest: row.furthest }), signal)
+      await abortable(
+        () => work(this.#tx, { role: row.role, furthest: row.furthest, bound: boundOf(row) }),
+        signal,
+      )
       const { skips } = this.lateEvents
       const crossed = [...skips.crossed(source, from, to, row.startedAtHead), ...passed]
       const skipped = addCrossed(row.skipped, crossed)

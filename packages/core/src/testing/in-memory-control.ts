@@ -11,17 +11,28 @@ import type {
   ControlledUnit,
   Fulfilment,
   FulfilRequest,
+  Gathering,
   OperatedState,
   Resharding,
   StateChange,
   UnitChange,
 } from '../ports/control.ts'
-import { bySlots } from '../ports/slot.ts'
+import { bySlots, isSameSlots } from '../ports/slot.ts'
 import type { Tenure } from '../ports/tenures.ts'
 import { type SlotRange, type Unit, unitKey, unitName } from '../ports/unit.ts'
 
-interface OperatedRow extends Omit<ControlledUnit, 'isRetryAsked'> {
+/** Of a shard that is to meet others: how far it is to come, and until when that holds. */
+export interface Bounded {
+  readonly gathering: { readonly bound: string; readonly untilMs: number } | undefined
+}
+
+interface OperatedRow extends Omit<ControlledUnit, 'isRetryAsked' | 'bound'>, Bounded {
   readonly tenure: Tenure | undefined
+}
+
+/** `undefined` where it holds no more. */
+export function boundOf({ gathering }: Bounded): string | undefined {
+  return gathering !== undefined && Date.now() < gathering.untilMs ? gathering.bound : undefined
 }
 
 /** What was decided about late events of a unit. */
@@ -87,7 +98,7 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
 
   async reshard(
     { projection, version }: Pick<Unit, 'projection' | 'version'>,
-    decide: (found: readonly ControlledUnit[]) => Resharding | undefined,
+    decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
     limits: ChangeLimits,
   ): Promise<readonly AuditEntry[]> {
     const rows = (): Row[] =>
@@ -104,6 +115,11 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     const found = rows()
     const change = decide(found.map((row) => this.#controlled(row)))
     if (change === undefined) return []
+    if ('bounds' in change) {
+      for (const row of found)
+        this.#rows.set(unitKey(row.unit), { ...row, gathering: gatheringOf(row, change) })
+      return []
+    }
     const { slots, made, who, why } = change
     this.#parts.letters.reshard({ projection, version }, slots)
     const atMs = this.#now()
@@ -115,7 +131,13 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
       const heir = found.find(({ unit }) => unit.slots.from === heirOf.from)
       if (heir === undefined) throw new TypeError('a shard is made of one that is there')
       const unit = { projection, version, slots: own }
-      this.#rows.set(unitKey(unit), { ...heir, ...stateOf(to), unit, tenure: undefined })
+      this.#rows.set(unitKey(unit), {
+        ...heir,
+        ...stateOf(to),
+        unit,
+        tenure: undefined,
+        gathering: undefined,
+      })
       const of = { unit, source: heir.source, operation: 'reshard', who, why, atMs } as const
       return this.#keep({
         ...of,
@@ -245,13 +267,15 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     role,
     furthest,
     effects,
+    gathering,
     desired,
     decision,
     asked,
     answered,
   }: Row): ControlledUnit {
     const isRetryAsked = this.#parts.letters.isAsked(unit)
-    const stored = { unit, source, position, skipped, role, furthest, effects }
+    const bound = boundOf({ gathering })
+    const stored = { unit, source, position, skipped, role, furthest, effects, bound }
     return { ...stored, desired, decision, isRetryAsked, asked, answered }
   }
 
@@ -273,6 +297,11 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
       clearTimeout(timer)
     }
   }
+}
+
+function gatheringOf({ unit }: OperatedRow, { bounds, forMs }: Gathering): Bounded['gathering'] {
+  const own = bounds.find(({ slots }) => isSameSlots(slots, unit.slots))
+  return own && { bound: own.position, untilMs: Date.now() + forMs }
 }
 
 /** What ended the process is tried anew. */

@@ -321,6 +321,13 @@ comment on table ${schema}.node_audit is 'Tidemark: what operators wanted of nod
   add column unable text[] not null default '{}';
 comment on column ${schema}.nodes.unable is 'those of its units that it cannot work on for the time being';`,
   },
+  {
+    version: 19,
+    sql: (schema) => `alter table ${schema}.checkpoints
+  add column bound text,
+  add column bound_until timestamptz;
+comment on column ${schema}.checkpoints.bound is 'how far it is to come until bound_until, to meet other shards there; NULL: as far as there are events';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

@@ -15,6 +15,7 @@ import { NODE_RULES } from './checkpoint-store/nodes.ts'
 import { OWNER_RULES } from './checkpoint-store/owners.ts'
 import { PROGRESS_RULES } from './checkpoint-store/progress.ts'
 import { ROLE_RULES } from './checkpoint-store/roles.ts'
+import { SHARD_RULES } from './checkpoint-store/shards.ts'
 import { SIGNAL_RULES } from './checkpoint-store/signals.ts'
 import { SKIP_RULES } from './checkpoint-store/skips.ts'
 import { TENURE_RULES } from './checkpoint-store/tenures.ts'
@@ -45,6 +46,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...TENURE_RULES,
   ...LEASE_RULES,
   ...NODE_RULES,
+  ...SHARD_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,
 ]

@@ -81,7 +81,6 @@ export const UNIT_RULES: readonly CheckpointStoreRule[] = [
       for (const [unit, first] of [
         [whole, FIRST],
         [quarter, { ...FIRST, shards: inThree }],
-        [OTHER_HALF, { ...FIRST, shards: inThree }],
       ] as const) {
         const error = await rejectionOf(
           store.open(unit, first, never()),

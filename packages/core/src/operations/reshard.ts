@@ -1,0 +1,106 @@
+import { systemClock } from '../kernel/clock.ts'
+import { neverAborted } from '../kernel/deferred.ts'
+import { OperationRefusedError } from '../kernel/errors.ts'
+import type { AuditEntry, ControlledUnit, Gathering, OperatorControl, Resharding } from '../ports/control.ts'
+import type { PositionOrder } from '../ports/position.ts'
+import { bySlots } from '../ports/slot.ts'
+import { type Unit, versionName } from '../ports/unit.ts'
+import type { NewShards } from './new-shards.ts'
+import type { ResolvedRequest } from './requests.ts'
+import { describeApart, toBeResharded } from './resharding.ts'
+
+type Version = Pick<Unit, 'projection' | 'version'>
+
+interface Resharder<P> {
+  readonly control: Pick<OperatorControl, 'units'> & Required<Pick<OperatorControl, 'reshard'>>
+  /** `undefined`: it is not known how positions are compared. */
+  readonly order: PositionOrder<P> | undefined
+}
+
+const FIRST_PAUSE_MS = 10
+const LONGEST_PAUSE_MS = 250
+const LETTING_GO_MS = 5_000
+
+/**
+ * Cuts a version into other shards. Rows are replaced by one transaction that has locked all of them, and only where those of one new
+ * shard stand at one position: that alone keeps events from being missed or handled twice. Where they stand apart, a transaction before
+ * it bounds them: until they are replaced, or for the time that is left, none passes the furthest, and those behind come up to it. Nothing
+ * rests on the bounds: where one is not heeded, or is over too soon, the shards do not meet, and stay as they are. So whatever ends this
+ * in between has changed nothing, and the bounds of who was killed end by the clock of the store.
+ */
+export async function reshardVersion<P>(
+  { control, order }: Resharder<P>,
+  version: Version,
+  wanted: NewShards,
+  request: ResolvedRequest,
+): Promise<readonly AuditEntry[]> {
+  const { timeoutMs, signal } = request
+  const untilMs = systemClock.nowMs() + timeoutMs
+  let isGathering = false
+  try {
+    for (;;) {
+      const leftMs = Math.max(1, untilMs - systemClock.nowMs())
+      const decide = toBeResharded(wanted, request, { order, forMs: leftMs })
+      let change: Resharding | Gathering | undefined
+      const deciding = (found: readonly ControlledUnit[]) => {
+        change = decide(found)
+        // Whether its answer comes back or not.
+        isGathering ||= isGather(change)
+        return change
+      }
+      const entries = await control.reshard(version, deciding, { timeoutMs: leftMs, signal })
+      if (!isGather(change)) {
+        if (change === undefined && isGathering) await letGo(control, version)
+        return entries
+      }
+      await untilTogether(control, version, wanted, { timeoutMs, untilMs, signal })
+    }
+  } catch (error) {
+    if (isGathering) await letGo(control, version)
+    throw error
+  }
+}
+
+function isGather(change: Resharding | Gathering | undefined): change is Gathering {
+  return change !== undefined && 'bounds' in change
+}
+
+/** Resolves once they have met, or nothing binds them any more. Locks nothing: whoever comes up is not held up by who waits for it. */
+async function untilTogether(
+  control: Resharder<never>['control'],
+  version: Version,
+  wanted: NewShards,
+  {
+    timeoutMs,
+    untilMs,
+    signal,
+  }: Pick<ResolvedRequest, 'timeoutMs' | 'signal'> & { readonly untilMs: number },
+): Promise<void> {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    const units = await control.units({ projection: version.projection }, signal)
+    const found = units
+      .filter(({ unit }) => unit.version === version.version)
+      .toSorted((a, b) => bySlots(a.unit.slots, b.unit.slots))
+    const apart = describeApart(wanted, found)
+    if (apart === undefined) return
+    if (systemClock.nowMs() >= untilMs) {
+      throw new OperationRefusedError(
+        versionName(version),
+        `what is to be one shard has not come together within ${timeoutMs} ms: ${apart}. Those behind have to come up to the furthest, ` +
+          'which waits for them: see that they are worked on, and give it a longer timeoutMs where they are far behind',
+      )
+    }
+    // Somebody has let them go, or has replaced them.
+    if (found.every(({ bound }) => bound === undefined)) return
+    await systemClock.sleep(pauseMs, signal)
+    signal.throwIfAborted()
+  }
+}
+
+/** As far as that can be told: what cannot be told ends by itself. */
+async function letGo(control: Resharder<never>['control'], version: Version): Promise<void> {
+  const limits = { timeoutMs: LETTING_GO_MS, signal: neverAborted() }
+  const free = (found: readonly ControlledUnit[]): Gathering | undefined =>
+    found.some(({ bound }) => bound !== undefined) ? { bounds: [], forMs: 0 } : undefined
+  await control.reshard(version, free, limits).catch(() => {})
+}
