@@ -290,7 +290,8 @@ test('a node loses each of its connections in turn: nothing is lost or handled t
     for (const daemon of daemons) await daemon.waitUntilProjected({ timeoutMs: 30_000 })
   }
   expect(connections.length).toBeGreaterThan(2)
-  expect(presencesLost).toBe(1)
+  // Another one of the pool may have taken its place, and been ended in its turn.
+  expect(presencesLost).toBeGreaterThan(0)
   for (const positions of await handled(events)) expect(positions).toEqual(numbers(connections.length))
   await settled(daemons, [3, 3])
   for (const [index, { projection, fence }] of (await fences(events)).entries()) {
