@@ -1,4 +1,5 @@
 import type { Clock, Daemon, DaemonOptions, LeasedNodeOptions, Projection } from '@tidemark/core'
+import { createOperations } from '@tidemark/core/operations'
 import { type PgClient, type PostgresRow, postgresEvents } from '@tidemark/pg-adapter'
 import type { Pool } from 'pg'
 import { expect, onTestFinished, test, vi } from 'vitest'
@@ -158,6 +159,33 @@ async function eventuallyPid(events: EventTable, name: string): Promise<number> 
   await eventually(() => presenceOf(events, name)).toEqual(expect.any(Number))
   return (await presenceOf(events, name)) ?? expect.fail()
 }
+
+test('a node that an operator drains from another process hands everything over long before its next renewal, and takes part again when it is opened', async () => {
+  const events = await table()
+  const leaseMs = 600_000
+  const daemons = [await start(events, 'a', { leaseMs }), await start(events, 'b', { leaseMs })]
+  await settled(daemons, [3, 3])
+  await eventually(() => daemons.map((daemon) => daemon.status().cluster?.seenBy)).toEqual([
+    'presence',
+    'presence',
+  ])
+  const operations = createOperations({ checkpoints: checkpointsBeside(events, db.newPool()) })
+  const by = { node: 'a', who: 'ann', why: 'its machine is replaced' }
+  expect(await operations.nodes.drain(by)).toMatchObject({ outcome: 'done', entries: [{ who: 'ann' }] })
+  await settled(daemons, [0, 6])
+  await events.append(5)
+  for (const daemon of daemons) await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  const listed = await operations.nodes.list()
+  expect(listed.map(({ name, desired, units }) => [name, desired, units.length])).toEqual([
+    ['a', 'draining', 0],
+    ['b', 'open', 6],
+  ])
+  expect(await operations.nodes.open(by)).toMatchObject({ outcome: 'done' })
+  await settled(daemons, [3, 3])
+  await events.append(5)
+  for (const daemon of daemons) await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  for (const positions of await handled(events)) expect(positions).toEqual(numbers(10))
+})
 
 test('clocks that are an hour off, and step back and forth, move nothing', async () => {
   const events = await table()
