@@ -18,11 +18,7 @@ export interface Operators {
 }
 
 const TIMEOUT_MS = 20_000
-/** Whatever is not to be had by then is tried again later. */
-const RESHARDED_WITHIN_MS = 5_000
 const MOST_SHARDS = 6
-/** A daemon works on the shards that it was started with alone: others would be worked on by nobody. */
-const DAEMONS_FOLLOW_RESHARDS: boolean = false
 
 interface By {
   readonly who: string
@@ -59,7 +55,7 @@ export function startOperators(store: ChaosStore, random: Random): Operators {
     loop('rebuilt beside and switched', 2_000, () => rebuildBeside(operations, by)),
     loop('paused and resumed', 3_000, (own) => pauseOne(store, operations, by, own)),
     loop('retried or discarded letters', 4_000, (own) => closeLetters(operations, by, own)),
-    ...(DAEMONS_FOLLOW_RESHARDS ? [loop('resharded', 3_000, (own) => reshardOne(operations, by, own))] : []),
+    loop('resharded', 3_000, (own) => reshardOne(operations, by, own)),
   ])
   work.catch(() => {})
   return {
@@ -107,7 +103,7 @@ async function reshardOne(operations: Operations<bigint>, by: By, random: Random
   const chosen = random.pick(PROJECTIONS.filter(({ shards }) => shards?.isResharded === true))
   if (chosen === undefined) return
   const shards = 1 + random.below(MOST_SHARDS)
-  await operations.reshard({ ...by, projection: chosen.name, shards, timeoutMs: RESHARDED_WITHIN_MS })
+  await operations.reshard({ ...by, projection: chosen.name, shards })
 }
 
 /** While it is paused nothing of it is committed. */
