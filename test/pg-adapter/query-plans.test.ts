@@ -95,6 +95,29 @@ const GREATEST = 'as "greatestVisible"'
 const WINDOW = 'array_to_string(array('
 const LATE = 'as run (first, last)'
 
+test('a page of a shard by a column is one index scan, which ends with the page', async () => {
+  const sent: string[] = []
+  const source = postgresEvents({ pool: recording(sent), table: events.name })
+  const { mark, incarnation, settled, logPosition } = await marked(
+    await agentOver({ pool: db.pool, table: events.name }),
+  )
+  for (const after of [undefined, 10_000n]) {
+    sent.length = 0
+    const page = await source.load({
+      after,
+      upTo: mark,
+      limit: 2_000,
+      eventTypes: undefined,
+      slots: { column: 'position', from: 128, to: 255 },
+      evidence: { incarnation, settled, logPosition },
+      signal: new AbortController().signal,
+    })
+    expect(page.events).toHaveLength(2_000)
+    // One in eight is the shard's; the table has some 2,000.
+    await expectIndexed(sent, PAGE, 800)
+  }
+})
+
 test.each([
   ['of every event', undefined],
   ['of a common type', ['common']],
