@@ -106,7 +106,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a node is given what it has no handler of',
     harms: ['a unit was given to a node that has no handler of it'],
-    changes: [view('has: (unit) => units.has(unit) && ', 'has: (unit) => ')],
+    changes: [view('(units.has(unit) || units.has(versionKeyOf(unit))) && ', '')],
   },
   {
     name: 'a unit stays with a node that cannot work on it',
