@@ -38,7 +38,8 @@ import { THEIR_LIMIT } from './transaction.ts'
 /** As `toControlledUnit` takes them. */
 function columnsSql(tables: CheckpointTables): string {
   return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, effects, ${BOUND_COLUMN}, ${DESIRED_COLUMNS},
-        ${isRetryAskedSql('c', tables)}::text as "isRetryAsked", asked::text as asked, answered::text as answered`
+        ${isRetryAskedSql('c', tables)}::text as "isRetryAsked", asked::text as asked, answered::text as answered,
+        ${msSql('updated_at')} as "changedAt", (session is not null)::text as "isBegun"`
 }
 
 export function controlledSql(tables: CheckpointTables, conditions: readonly string[]): string {
@@ -257,6 +258,8 @@ export function toControlledUnit(row: Row): ControlledUnit {
     isRetryAsked: row.isRetryAsked === 'true',
     asked: asked === undefined ? undefined : (JSON.parse(asked) as PendingRequest),
     answered: answered === undefined ? undefined : (JSON.parse(answered) as AnsweredRequest),
+    changedAtMs: Number(row.changedAt),
+    isBegun: row.isBegun === 'true',
   }
 }
 

@@ -1,4 +1,5 @@
 export { type PostgresCheckpointsOptions, postgresCheckpoints } from './checkpoints.ts'
+export { type CheckpointsVersion, postgresCheckpointsVersion } from './checkpoints-version.ts'
 export type { PgCallbackPool, PgClient, PgPool, PgResult } from './client.ts'
 export type { CommandedEvent } from './commanded/load.ts'
 export type { CommandedEventsOptions } from './commanded/options.ts'
@@ -23,6 +24,11 @@ export {
   TransactionTimedOutError,
   WakeUpsUnavailableError,
 } from './errors.ts'
+export {
+  type ExaminedHolder,
+  type ExamineHoldersOptions,
+  examineHolders,
+} from './examine-holders.ts'
 export { postgresCheckpointsSql } from './migrations/migrations.ts'
 export {
   POSTGRES_EVENTS_DEFAULTS,
@@ -50,7 +56,7 @@ export { auditCommits } from './audit/audit-commits.ts'
 export { formatAudit } from './audit/format-audit.ts'
 export type { Inversion, Inversions } from './audit/inversions.ts'
 export type { Live } from './audit/live.ts'
-export { AUDIT_COMMITS_DEFAULTS, type AuditCommitsOptions } from './audit/options.ts'
+export { AUDIT_COMMITS_DEFAULTS, type AuditCommitsOptions, type AuditProgress } from './audit/options.ts'
 export type { LeftOut } from './audit/page-sql.ts'
 export type { BehindXmin, Past } from './audit/past.ts'
 export { type Diagnosis, diagnose } from './diagnose/diagnose.ts'

@@ -264,3 +264,14 @@ test('what cannot be read is refused in words that name the option', async () =>
   expect(await refusalOf({ position: 'id' })).toMatchObject({ condition: 'position_column' })
   expect(await refusalOf({ waitsMs: [-1] })).toMatchObject({ option: 'waitsMs' })
 })
+
+test('it tells how far it is: each page of what is there', async () => {
+  const events = await db.events()
+  await events.run('insert into events select from generate_series(1, 20001)')
+  const told: unknown[] = []
+  await audit(events, { onProgress: (progress) => told.push(progress) })
+  expect(told).toEqual([
+    { part: 'past', rows: 20_000, highest: 20_001n, lowest: 2n },
+    { part: 'past', rows: 20_001, highest: 20_001n, lowest: 1n },
+  ])
+})

@@ -45,6 +45,7 @@ export type { NodeAuditRequest, NodeRequest } from './node-requests.ts'
 export type { NodeOperations, NodeOutcome } from './nodes.ts'
 export { createOperations, type Operations, type Outcome } from './operations.ts'
 export type { OperationsOptions } from './options.ts'
+export { type Rehearsed, type RehearsedRequests, rehearse } from './rehearsal.ts'
 export type {
   AuditRequest,
   MoveRequest,

@@ -43,6 +43,13 @@ export interface ControlledUnit extends StoredUnit {
   readonly asked: PendingRequest | undefined
   /** The last request that has ended, carried out or not. */
   readonly answered: AnsweredRequest | undefined
+  /** When a batch or an operator has last changed its row, by the store's clock. Absent where the store does not know. */
+  readonly changedAtMs?: number
+  /**
+   * Whether a run of a daemon has begun to work on it and has not said that it ended; that run may be gone all the same. Absent where
+   * the store does not know.
+   */
+  readonly isBegun?: boolean
 }
 
 /** What only a node that runs the unit can do: it takes the user's code, or knows what fails there. */

@@ -38,6 +38,7 @@ export async function auditCommits(options: AuditCommitsOptions): Promise<Commit
     : await watchLive(standing.events, {
         forMs: resolved.liveMs,
         waitsMs: resolved.waitsMs,
+        onProgress: resolved.onProgress,
         signal: resolved.signal,
       })
   const audit: CommitAudit = {

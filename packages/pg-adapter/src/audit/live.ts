@@ -5,6 +5,7 @@ import type { ResolvedPostgresEventsOptions } from '../options.ts'
 import { transact } from '../transaction.ts'
 import { InversionCounts, type Inversions } from './inversions.ts'
 import { MissingPositions } from './missing-positions.ts'
+import type { ResolvedAuditOptions } from './options.ts'
 
 /** What was seen of new events while they were committed. */
 export interface Live {
@@ -24,6 +25,7 @@ export interface LiveRequest {
   readonly forMs: number
   /** Ascending, 0 first. */
   readonly waitsMs: readonly number[]
+  readonly onProgress?: ResolvedAuditOptions['onProgress']
   readonly signal: AbortSignal
 }
 
@@ -37,7 +39,10 @@ const LOOK_BACK = 1_000n
 const MOST_ROWS = 10_000
 
 /** Watches which positions are missing when a higher one is visible, and how long it takes until they come. */
-export async function watchLive(events: Events, { forMs, waitsMs, signal }: LiveRequest): Promise<Live> {
+export async function watchLive(
+  events: Events,
+  { forMs, waitsMs, onProgress, signal }: LiveRequest,
+): Promise<Live> {
   const { position, table } = events.sql
   const ask = async (sql: string): Promise<readonly bigint[]> => {
     const [answer] = await withConnection(events.pool, signal, (client) => transact(client, sql))
@@ -66,6 +71,7 @@ export async function watchLive(events: Events, { forMs, waitsMs, signal }: Live
       // It was missing for longer than that.
       inversions.add(String(position), missingMs * 1_000 + 1, String(passedBy))
     }
+    onProgress?.({ part: 'live', watchedForMs: answeredMs - startedMs, ofMs: forMs })
     if (answeredMs - startedMs >= forMs) break
     await sleep(Math.max(PAUSE_MS, (answeredMs - sentMs) * PAUSE_SHARE), undefined, { signal })
   }

@@ -56,12 +56,29 @@ export interface AuditCommitsOptions
    */
   readonly liveMs?: number
   /**
+   * Is told how far it is, after each page and after each look. What it throws ends the audit.
+   * - Change it when: a person waits for the end.
+   * @default nobody is told
+   */
+  readonly onProgress?: (progress: AuditProgress) => void
+  /**
    * Stops it. The call then rejects with the signal's reason. Its connection is closed; the server ends the page at hand first.
    * - Change it when: somebody may not want to wait for the end.
    * @default none
    */
   readonly signal?: AbortSignal
 }
+
+/** `past`: rows are read, the highest position first. `live`: new events are watched. */
+export type AuditProgress =
+  | {
+      readonly part: 'past'
+      readonly rows: number
+      /** Of the first row that was read, and of the last one so far. */
+      readonly highest: bigint
+      readonly lowest: bigint
+    }
+  | { readonly part: 'live'; readonly watchedForMs: number; readonly ofMs: number }
 
 export interface ResolvedAuditOptions {
   readonly events: ResolvedPostgresEventsOptions<unknown>
@@ -71,6 +88,7 @@ export interface ResolvedAuditOptions {
   /** Ascending, 0 first. */
   readonly waitsMs: readonly number[]
   readonly liveMs: number
+  readonly onProgress: (progress: AuditProgress) => void
   readonly signal: AbortSignal
 }
 
@@ -94,17 +112,21 @@ const AUDIT_OPTIONS: Readonly<Record<keyof AuditCommitsOptions, true>> = {
   newest: true,
   waitsMs: true,
   liveMs: true,
+  onProgress: true,
   signal: true,
 }
 
 /** Throws `InvalidOptionError`. */
 export function resolveAuditOptions(options: AuditCommitsOptions): ResolvedAuditOptions {
   requireKnownOptions(options, AUDIT_OPTIONS)
-  const { insertedBy, rewritten, newest, waitsMs, liveMs, signal, ...events } = options
+  const { insertedBy, rewritten, newest, waitsMs, liveMs, onProgress, signal, ...events } = options
   if (insertedBy !== undefined) requireText('insertedBy', insertedBy)
   if (rewritten !== undefined) requireText('rewritten', rewritten)
   if (newest !== undefined && !(Number.isSafeInteger(newest) && newest > 0)) {
     throw new InvalidOptionError('newest', 'an integer of at least 1', newest)
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw new InvalidOptionError('onProgress', 'a function', onProgress)
   }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new InvalidOptionError('signal', 'an AbortSignal', signal)
@@ -120,6 +142,7 @@ export function resolveAuditOptions(options: AuditCommitsOptions): ResolvedAudit
     newest: newest ?? Number.POSITIVE_INFINITY,
     waitsMs: resolveWaits(waitsMs ?? AUDIT_COMMITS_DEFAULTS.waitsMs),
     liveMs: requireMs('liveMs', liveMs ?? AUDIT_COMMITS_DEFAULTS.liveMs),
+    onProgress: onProgress ?? (() => {}),
     signal: signal ?? new AbortController().signal,
   }
 }

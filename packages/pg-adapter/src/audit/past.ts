@@ -88,6 +88,12 @@ export class PastCounts {
     } else this.#runs.next(row)
   }
 
+  /** Of the positions so far; `undefined` before the first row. */
+  get range(): { readonly highest: bigint; readonly lowest: bigint } | undefined {
+    if (this.#last === undefined || this.#first === undefined) return undefined
+    return { highest: BigInt(this.#last), lowest: BigInt(this.#first) }
+  }
+
   result(): Past {
     this.#runs.end()
     return {
@@ -141,6 +147,7 @@ export async function readPast(options: ResolvedAuditOptions, standing: Standing
       if (counts.rows >= options.newest) break
       counts.add(row)
     }
+    if (counts.range !== undefined) options.onProgress({ part: 'past', rows: counts.rows, ...counts.range })
   }
   return counts.result()
 }

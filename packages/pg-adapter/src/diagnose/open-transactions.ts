@@ -26,6 +26,9 @@ function whatReadersDo(of: OpenTransaction): string {
   return `neither Tidemark nor a reader behind xmin (Emmett) waits for it${marten}; vacuum keeps what it may still see`
 }
 
+/** What it shows as in `pg_locks` is told there alone: it changes when the server is started again. */
+const PREPARED_AS = `(select x.virtualtransaction from pg_locks x
+  where x.pid is null and x.locktype = 'transactionid' and x.transactionid = p.transaction limit 1)`
 const MOST = 10
 const LONG = "interval '1 second'"
 const TOO_LONG_MS = 60_000
@@ -53,7 +56,7 @@ export async function readOpenTransactions(
         union all
         select null, concat_ws(' ', p.owner, 'prepared as ' || p.gid), p.prepared,
           extract(epoch from clock_timestamp() - p.prepared) * 1000, true, p.database = current_database(), true,
-          ${holds('null', "'-1/' || p.transaction")}
+          ${holds('null', PREPARED_AS)}
         from pg_prepared_xacts p
         where p.prepared < now() - ${LONG}
         order by 3 limit ${MOST}
