@@ -47,8 +47,20 @@ export default {
     never(
       'core-by-its-entry-points',
       'What an adapter needs of core is exported: no file of core is imported by its path.',
-      { path: '^packages/[^/]*-adapter/' },
+      { path: '^packages/([^/]*-adapter|cli)/' },
       { path: `^${core}/` },
+    ),
+    never(
+      'cli-asks-through-an-adapter',
+      'The terminal program has no SQL of its own: it uses what an adapter exports.',
+      { path: '^packages/cli/' },
+      { path: '^packages/', pathNot: ['^packages/cli/', '^packages/(core|pg-adapter)/dist/'] },
+    ),
+    never(
+      'cli-on-top',
+      'Nothing is built on the terminal program.',
+      { path: '^packages/', pathNot: '^packages/cli/' },
+      { path: '^packages/cli/' },
     ),
     never(
       'core-has-no-driver',

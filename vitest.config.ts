@@ -157,6 +157,7 @@ export default defineConfig({
       onEsdb('extra-esdb-server', 'kurrentdb', [ESDB_SERVER]),
       together(onPostgres('conformance', ['test/conformance/**/*.test.ts'])),
       together(patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000)),
+      together(onPostgres('cli', ['test/cli/**/*.test.ts'])),
       onPostgres('demo', ['test/demo/**/*.test.ts']),
       onPostgres('monitoring', ['test/monitoring/**/*.test.ts']),
       onPostgres('support', ['test/support/**/*.test.ts']),

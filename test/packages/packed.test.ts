@@ -110,3 +110,27 @@ test('a program in CommonJS requires the packed packages, without a warning', as
   const { stdout, stderr } = await run(process.execPath, [program])
   expect({ stdout, stderr }).toEqual({ stdout: 'function,function,function,function,function\n', stderr: '' })
 })
+
+test('the packed terminal program runs, and says what it was told wrong', async () => {
+  const manifest = JSON.parse(await readFile(join(bare, 'node_modules/@tidemark/cli/package.json'), 'utf8'))
+  const program = join(bare, 'node_modules/@tidemark/cli', manifest.bin.tidemark)
+  expect((await readFile(program, 'utf8')).split('\n')[0]).toBe('#!/usr/bin/env node')
+  const { stdout, stderr } = await run(process.execPath, [program, 'migrations', 'print'])
+  expect({ stdout, stderr }).toEqual({ stdout: `${await printedSql()}\n`, stderr: '' })
+  const wrong: unknown = await run(process.execPath, [program, 'status'], { env: {}, cwd: bare }).catch(
+    (error: unknown) => error,
+  )
+  expect(wrong).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('Which database is meant was not said.'),
+  })
+})
+
+async function printedSql(): Promise<string> {
+  const program = join(bare, 'sql.mjs')
+  await writeFile(
+    program,
+    `import { postgresCheckpointsSql } from '@tidemark/pg-adapter'; process.stdout.write(postgresCheckpointsSql())`,
+  )
+  return (await run(process.execPath, [program])).stdout
+}

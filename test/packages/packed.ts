@@ -15,7 +15,8 @@ export interface PackedPackages {
   dispose(): Promise<void>
 }
 
-const PACKAGES = ['core', 'pg-adapter', 'esdb-adapter']
+const PACKAGES = ['core', 'pg-adapter', 'esdb-adapter', 'cli']
+const OF_CLI = ['@bomb.sh/tab', 'commander', 'pg']
 
 export async function packPackages(): Promise<PackedPackages> {
   // Outside the repository, so that nothing is found in its node_modules.
@@ -36,6 +37,7 @@ export async function packPackages(): Promise<PackedPackages> {
         await run('tar', ['-xzf', join(folder, tarball ?? name), '-C', target, '--strip-components=1'])
       }
       await link(application, '@opentelemetry/semantic-conventions', 'packages/core')
+      for (const dependency of OF_CLI) await link(application, dependency, 'packages/cli')
       for (const peer of peers) await link(application, peer, 'test')
       return application
     },

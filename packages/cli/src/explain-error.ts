@@ -1,0 +1,150 @@
+import { EXIT, type ExitCode } from './exit-codes.ts'
+import { messageOf } from './message-of.ts'
+import { RefusedError, UsageError } from './usage-error.ts'
+
+/** What a person is told of an error. */
+export interface Explanation {
+  readonly exit: ExitCode
+  /** Stable; of the library, the server or Node where they have one. */
+  readonly code: string
+  readonly message: string
+  /** What to try. */
+  readonly next: readonly string[]
+}
+
+const CODES: Readonly<Record<string, { readonly exit: ExitCode; readonly next: readonly string[] }>> = {
+  TIDEMARK_INVALID_OPTION: { exit: EXIT.usage, next: ['See --help of the command.'] },
+  TIDEMARK_OPERATION_REFUSED: {
+    exit: EXIT.refused,
+    next: ['See how it stands: tidemark status. What was done to it: tidemark audit'],
+  },
+  TIDEMARK_OPERATION_PENDING: {
+    exit: EXIT.notReached,
+    next: ['It stays asked for. To withdraw it: tidemark projections cancel. To wait for longer: --timeout'],
+  },
+  TIDEMARK_CHECKPOINT_BUSY: {
+    exit: EXIT.notReached,
+    next: ['Ask again, with a longer --timeout, or end what holds it.'],
+  },
+  TIDEMARK_WAIT_TIMEOUT: {
+    exit: EXIT.notReached,
+    next: ['See what is in the way: tidemark status. To wait for longer: --timeout'],
+  },
+  TIDEMARK_WAIT_FAILED: { exit: EXIT.notReached, next: ['See how it stands: tidemark status'] },
+  TIDEMARK_POSTGRES_CONDITION: {
+    exit: EXIT.unusable,
+    next: ['See what else is missing: tidemark doctor'],
+  },
+  TIDEMARK_CONSUMERS_UNREADABLE: {
+    exit: EXIT.unusable,
+    next: ['See which columns there are, and name them: --consumers, --consumer, --checkpoint'],
+  },
+  TIDEMARK_STORE_REWOUND: {
+    exit: EXIT.notReached,
+    next: ['Decide nothing before you know which events are gone: docs/runbook.md, "polls failing".'],
+  },
+  TIDEMARK_LATE_EVENTS: {
+    exit: EXIT.notReached,
+    next: ['See docs/runbook.md, "polls failing". Which ones are kept: tidemark late'],
+  },
+  TIDEMARK_UNSUPPORTED_BY_STORE: { exit: EXIT.usage, next: ['See --help of the command.'] },
+  '42501': {
+    exit: EXIT.unusable,
+    next: [
+      'Connect as a role that may do this. The rights that operators need: docs/operating.md, "Rights".',
+    ],
+  },
+}
+
+/** Of Node, of node-postgres, and SQLSTATEs. */
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  ...[
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'EAI_AGAIN',
+    'EHOSTUNREACH',
+    'ENETUNREACH',
+    'ENOTFOUND',
+    'EPIPE',
+    'ETIMEDOUT',
+  ],
+  ...['TIDEMARK_CONNECTION_LOST', 'TIDEMARK_NO_CONNECTION', 'TIDEMARK_NOT_PRIMARY', 'TIDEMARK_QUERY_TIMEOUT'],
+  ...['28000', '28P01', '3D000', '53300', '57P01', '57P02', '57P03'],
+])
+const DRIVER_MESSAGES =
+  /^(Connection terminated|timeout (exceeded|expired)|Client (has encountered|was closed)|The server does not support SSL|self[- ]signed)/i
+const TABLES = 'TIDEMARK_POSTGRES_CONDITION'
+const INSUFFICIENT_PRIVILEGE = '42501'
+
+/** Pure. `called`: the database, for people; `undefined`: none was opened. */
+export function explain(error: unknown, called: string | undefined, schema: string): Explanation {
+  if (error instanceof UsageError) {
+    return { exit: EXIT.usage, code: 'USAGE', message: error.message, next: error.next }
+  }
+  if (error instanceof RefusedError) {
+    return { exit: EXIT.refused, code: 'REFUSED', message: error.message, next: error.next }
+  }
+  const message = messageOf(error)
+  const codes = codesOf(error)
+  const unreachable = codes.find((code) => UNREACHABLE.has(code))
+  if (unreachable !== undefined || DRIVER_MESSAGES.test(message)) {
+    return {
+      exit: EXIT.unreachable,
+      code: unreachable ?? 'UNREACHABLE',
+      message: `The database at ${called ?? 'that place'} cannot be reached: ${message}`,
+      next: reachedBy(unreachable),
+    }
+  }
+  const known = codes.find((code) => code in CODES)
+  if (known === undefined) {
+    const code = codes[0] ?? 'UNKNOWN'
+    return {
+      exit: EXIT.bug,
+      code,
+      message,
+      next: ['This program does not know that error. With its stack: set TIDEMARK_DEBUG=1, and report it.'],
+    }
+  }
+  const { exit, next } = CODES[known] ?? { exit: EXIT.bug, next: [] }
+  if (known !== TABLES || !isAboutTables(error)) return { exit, code: known, message, next }
+  const isForbidden = codes.includes(INSUFFICIENT_PRIVILEGE)
+  const ofTables = isForbidden ? (CODES[INSUFFICIENT_PRIVILEGE]?.next ?? []) : tablesNext(schema)
+  return { exit, code: known, message, next: ofTables }
+}
+
+function reachedBy(code: string | undefined): readonly string[] {
+  if (code === '28000' || code === '28P01') return ['Check role and password.', NAMED_BY]
+  if (code === '3D000') return ['Check the name of the database.', NAMED_BY]
+  if (code === '53300') return ['The server has no connection left: see pg_stat_activity, and ask again.']
+  if (code === 'TIDEMARK_NOT_PRIMARY') return ['Connect to the primary.', NAMED_BY]
+  if (code === 'TIDEMARK_QUERY_TIMEOUT') {
+    return ['See what keeps the server busy, or what a lock waits for: tidemark doctor', NAMED_BY]
+  }
+  return ['See whether the server runs, and whether this machine reaches it.', NAMED_BY]
+}
+
+const NAMED_BY =
+  'Another one is named by --database-url, DATABASE_URL, PGHOST and the like, or databaseUrl in tidemark.config.js.'
+
+function tablesNext(schema: string): readonly string[] {
+  const option = schema === 'tidemark' ? '' : ` --schema ${schema}`
+  return [
+    `If the tables are missing or of an earlier version: tidemark migrations apply${option}`,
+    'If they are in another schema, name it: --schema',
+  ]
+}
+
+const isAboutTables = (error: unknown): boolean =>
+  error instanceof Error && 'condition' in error && error.condition === 'checkpoint_tables'
+
+/** The outermost first. */
+function codesOf(error: unknown): readonly string[] {
+  const codes: string[] = []
+  for (let at = error, level = 0; at instanceof Error && level < MOST_LEVELS; at = at.cause, level++) {
+    if ('code' in at && typeof at.code === 'string') codes.push(at.code)
+    if (at instanceof AggregateError) codes.push(...at.errors.flatMap((part) => codesOf(part)))
+  }
+  return codes
+}
+
+const MOST_LEVELS = 8

@@ -1,0 +1,47 @@
+import { unitName } from '@tidemark/core/adapter'
+import type { AuditEntry, AuditedState } from '@tidemark/core/operations'
+import type { Line } from '../lines.ts'
+import { table } from '../table.ts'
+import { utc } from '../words.ts'
+
+interface AuditFormat {
+  readonly limit: number
+  readonly columns: number | undefined
+}
+
+/** Pure. */
+export function formatEntries(
+  entries: readonly AuditEntry[],
+  { limit, columns }: AuditFormat,
+): readonly Line[] {
+  const last = entries.at(-1)
+  if (last === undefined) return ['Nobody has done anything yet.']
+  const rows = entries.map((entry) => ({
+    cells: [
+      String(entry.id),
+      utc(entry.atMs),
+      entry.who,
+      entry.refused === undefined ? entry.operation : `${entry.operation}, refused`,
+      unitName(entry.unit),
+      changeOf(entry),
+      entry.refused === undefined ? entry.why : `${entry.why} (refused: ${entry.refused})`,
+    ],
+    ...(entry.refused === undefined ? {} : { tone: 'warn' as const }),
+  }))
+  return [
+    ...table(['id', 'when', 'who', 'did', 'to', 'change', 'why'], rows, columns),
+    ...(entries.length < limit ? [] : ['', `There may be more: --before ${last.id}`]),
+  ]
+}
+
+function changeOf({ before, after }: AuditEntry): string {
+  if (after === undefined) return `${stateOf(before)} -> gone`
+  const [from, to] = [stateOf(before), stateOf(after)]
+  return from === to ? from : `${from} -> ${to}`
+}
+
+function stateOf({ role, desired, position, lateEvents }: AuditedState): string {
+  if (lateEvents !== undefined) return `${lateEvents.open} late events open, ${lateEvents.asked} asked for`
+  const state = role === 'retired' ? 'retired' : desired
+  return `${state}${role === 'beside' ? ' beside' : ''} at ${position ?? 'its beginning'}`
+}

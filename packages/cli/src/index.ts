@@ -1,0 +1,2 @@
+export type { ConsumersConfig, EventsConfig, TidemarkConfig } from './config.ts'
+export type { PresetName } from './presets.ts'

@@ -1,0 +1,16 @@
+type ProblemCode =
+  | 'mark_stands'
+  | 'mark_unknown'
+  | 'projection_stands'
+  | 'no_daemon'
+  | 'paused'
+  | 'dead_letters'
+  | 'late_events'
+  | 'no_node'
+
+export interface Problem {
+  readonly code: ProblemCode
+  readonly what: string
+  /** Commands to run, and words. */
+  readonly next: readonly string[]
+}

@@ -1,0 +1,168 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Command } from 'commander'
+import { EXIT, EXIT_MEANINGS } from '../../packages/cli/src/exit-codes.ts'
+
+/** `docs/cli.md`: its words, the help of each command, and what the tests have seen the program print. */
+export function manual(program: Command): string {
+  const names = Object.keys(EXIT) as (keyof typeof EXIT)[]
+  return `${[
+    head(),
+    '## Exit codes\n',
+    '| code | what it says |\n| --- | --- |',
+    ...names.map((name) => `| ${EXIT[name]} | ${EXIT_MEANINGS[name]} |`),
+    '',
+    output(),
+    ...program.commands
+      .filter((command) => command.name() !== 'complete')
+      .flatMap((command) => section(command)),
+  ].join('\n')}\n`
+}
+
+const golden = (name: string): string =>
+  aligned(
+    readFileSync(fileURLToPath(new URL(`golden/${name}`, import.meta.url)), 'utf8')
+      .trimEnd()
+      .split('\n'),
+  ).join('\n')
+
+const LEAST_COLUMNS = 5
+
+/** Tables again, whose columns were as wide as what differs at each run. */
+function aligned(lines: readonly string[]): readonly string[] {
+  const rows = lines.map((line) => (line.startsWith(' ') ? [line] : line.split(/ {2,}/)))
+  return lines.map((line, at) => {
+    const own = rows[at] ?? []
+    if (own.length < LEAST_COLUMNS) return line
+    const table = rows.filter((row) => row.length === own.length)
+    return own
+      .map((cell, n) => cell.padEnd(Math.max(...table.map((row) => row[n]?.length ?? 0))))
+      .join('  ')
+      .trimEnd()
+  })
+}
+
+const head = (): string => `# The terminal program
+
+\`npx @tidemark/cli\`, or \`tidemark\` where the package is installed. It shows what stands, since when, why, who holds it, what is lost
+or waits, and does what operators do. It stands on [\`@tidemark/core/operations\`](operating.md), the [watch](watch.md) and
+[\`diagnose\`](doctor.md), and sends no SQL of its own. It works beside daemons of the same version, and whether one runs or not.
+
+\`\`\`
+export DATABASE_URL=postgres://user:password@host:5432/shop
+npx @tidemark/cli status
+\`\`\`
+
+This is a shop whose importer has forgotten a transaction, and whose projections have troubles of their own:
+
+\`\`\`
+${golden('broken/status.txt')}
+\`\`\`
+
+\`tidemark why\` then says who holds the mark, and what ends that:
+
+\`\`\`
+${golden('broken/why.txt')}
+\`\`\`
+
+What differs at each run stands in \`<...>\` on this page. It is made of the program itself by
+\`pnpm exec vitest run --project cli -u\`: change it there.
+
+## Which database
+
+In this order: \`--database-url\`, the variable \`DATABASE_URL\`, \`databaseUrl\` in a \`tidemark.config\`, and the variables of PostgreSQL's own
+programs (\`PGHOST\`, \`PGPORT\`, \`PGDATABASE\`, \`PGUSER\`, \`PGPASSWORD\`). A password on the command line is seen by whoever may list
+processes: prefer a variable.
+
+\`tidemark.config.ts\`, \`.js\`, \`.mjs\` or \`.json\` of the folder is read, or the file that \`--config\` names. In TypeScript it needs
+Node 22.18 or newer.
+
+| it says | what | default |
+| --- | --- | --- |
+| \`databaseUrl\` | the database | none |
+| \`schema\` | where Tidemark's own tables are: the \`schema\` of \`postgresCheckpoints\` | \`'tidemark'\` |
+| \`events\` | the table of the events, as [\`watchedPostgresEvents\`](options.md#watchedpostgresevents) takes it, without \`pool\` | the table that the checkpoints are named after |
+| \`preset\` | a project whose tables these are, in place of \`events\` and \`consumers\` | none |
+| \`consumers\` | where consumers that Tidemark does not run keep their checkpoints, as [\`postgresConsumers\`](options.md#postgresconsumers) takes it, without \`pool\` | none |
+
+A projection's checkpoint has the name of its source, and that is the name of its table where nobody has said otherwise. So
+\`status\`, \`why\` and \`wait\` find the table by themselves, as long as its position is called \`position\`.
+
+## Rights
+
+What only reads needs the rights of a reader; what changes something those of an operator: [rights](operating.md#rights). The mark
+needs \`SELECT\` on the table of the events and its sequence. To see whose transaction holds it needs \`pg_read_all_stats\`, to end that
+\`pg_signal_backend\`, or the role itself.
+
+## What changes something
+
+Each such command wants a reason (\`--why\`), which the audit keeps with who asked (\`--who\`). In a terminal it says what would happen,
+and asks. Where nobody can be asked it wants \`--yes\`. \`--dry-run\` says what would happen and changes nothing: the very decisions of the
+operation say so. Asked twice, an operation is done once.
+
+Dead letters are closed or retried by their numbers, or those of a projection that are open. With \`--yes\` the second wants \`--count\`, how
+many there were when you looked: where there are others by then, nothing is done. What comes while the command runs is not touched.
+\`migrations apply\` wants no reason: there is no audit yet that could keep it.
+`
+
+const output = (): string => `## Output
+
+Text goes to the output, errors and progress to the error output. Every error says what to try. Colours are for terminals alone, and
+say nothing that the words do not say. In a narrow terminal each row of a table becomes a block. Nothing that comes from the database
+steers the terminal: control characters are shown as \`\\x1b\`.
+
+With \`--json\` the output is one JSON value, and an error is \`{ "error": { "code", "message", "next" }, "exit" }\` on the error output. With
+\`--watch\`, and for \`watch\`, each look is a line. A bigint is its decimal text. Names that end in \`Ms\` are milliseconds, or times in
+milliseconds since 1970. What is not known is \`null\` or left out. New fields may come; those that are there stay.
+
+| command | what it prints |
+| --- | --- |
+| \`status\` | \`atMs\`, \`healthy\`, \`problems\` (\`code\`, \`what\`, \`next\`), \`notes\`, \`marks\`, \`projections\` |
+| \`why\` | \`source\`, \`table\`, \`stands\`, \`head\`, \`settled\`, \`mark\`, \`gaps\`, \`holders\`, \`lookCloser\` |
+| \`doctor\` | \`findings\`, \`stores\`, \`openTransactions\` as [\`diagnose\`](doctor.md#is-my-table-fit) gives them, \`tables\` (\`applied\`, \`latest\`) |
+| \`nodes\` | \`sources\`: \`source\`, \`nodes\`, \`unowned\` |
+| \`skips\`, \`late\`, \`audit\`, \`dead-letters list\` | \`skips\`, \`late\`, \`entries\`, \`letters\`, as the operations give them |
+| \`dead-letters show\` | the letter |
+| \`dead-letters resolve\`, \`discard\` | \`closed\`, \`left\`: numbers of letters |
+| \`dead-letters retry\` | \`retried\`, \`failed\`, \`left\` |
+| \`late reprocess\`, \`discard\` | \`decided\`: how many |
+| \`projections\` | \`outcome\` (\`done\` or \`already\`), \`entry\` of the audit |
+| with \`--dry-run\` | \`dryRun\`, \`would\` |
+| \`wait\` | \`projection\`, \`version\`, \`position\`, \`tookMs\` |
+| \`watch\` | a line for each \`lost\` event, and for each \`status\` |
+| \`audit-commits\` | what [\`auditCommits\`](doctor.md#what-have-my-readers-lost) gives |
+| \`migrations apply\` | \`schema\`, \`before\`, \`after\` |
+
+For example \`tidemark status --json\` of the shop above:
+
+\`\`\`json
+${goldenJson('broken/status.json.txt')}
+\`\`\`
+
+## Completion
+
+\`\`\`
+source <(tidemark completion bash)   # in ~/.bashrc; needs the package bash-completion
+source <(tidemark completion zsh)    # in ~/.zshrc, behind compinit
+\`\`\`
+
+It needs \`tidemark\` on the path.
+
+## Commands
+`
+
+/** The output alone. */
+function goldenJson(name: string): string {
+  const text = golden(name)
+  return text.slice(text.indexOf('\n') + 1, text.lastIndexOf('[exit')).trimEnd()
+}
+
+function section(command: Command, path = 'tidemark'): readonly string[] {
+  const name = `${path} ${command.name()}`
+  const inner = command.commands.filter((each) => each.name() !== 'help')
+  return [
+    `### ${name}\n`,
+    `\`\`\`\n${command.helpInformation().trimEnd()}\n\`\`\`\n`,
+    ...inner.flatMap((each) => section(each, name)),
+  ]
+}
