@@ -220,6 +220,11 @@ test.each(['is idle', 'is in the middle of a batch'] as const)(
       handling.shut()
       await append(store, 5)
       await handling.reached
+      // Nothing else of that node is at hand, and keeps a lock.
+      await expectExact(
+        PROJECTIONS.filter(({ name }) => name !== held),
+        store,
+      )
     }
     proxy.pullCable()
     await append(store, 10)
@@ -264,7 +269,7 @@ test('a process that is killed again and again leaves no more connections behind
     return Number(rows[0]?.n)
   }
   let most = 0
-  for (let n = 0; n < 20; n++) {
+  for (let n = 0; n < 10; n++) {
     const node = await spawnNode(store)
     most = Math.max(most, await backends())
     await node.kill()
