@@ -46,7 +46,8 @@ const head = (): string => `# The terminal program
 
 \`npx @tidemark/cli\`, or \`tidemark\` where the package is installed. It shows what stands, since when, why, who holds it, what is lost
 or waits, and does what operators do. It stands on [\`@tidemark/core/operations\`](operating.md), the [watch](watch.md) and
-[\`diagnose\`](doctor.md), and sends no SQL of its own. It works beside daemons of the same version, and whether one runs or not.
+[\`diagnose\`](doctor.md), and sends no SQL of its own. Use the version of your daemons. To look, to pause or to move, no
+daemon has to run. To skip, rebuild, switch, retry or reprocess, one has to, since it does the work.
 
 \`\`\`
 export DATABASE_URL=postgres://user:password@host:5432/shop
@@ -65,8 +66,24 @@ ${golden('broken/status.txt')}
 ${golden('broken/why.txt')}
 \`\`\`
 
-What differs at each run stands in \`<...>\` on this page. It is made of the program itself by
+Here \`<time>\`, \`<pid>\` and \`<ms>\` stand for what differs at each run. This page is made of the program itself by
 \`pnpm exec vitest run --project cli -u\`: change it there.
+
+## At an alert
+
+Begin with \`tidemark status\`.
+
+| it shows | then |
+| --- | --- |
+| the mark stands | \`tidemark why\`, and run its SQL in psql |
+| a projection stands | read the position and the error in its daemon's log; mend the handler, or \`tidemark projections skip\` that position |
+| no node has it (\`tidemark nodes\`) | wait for 10 s (\`leaseMs\`): others take over by themselves. If none does, start a process that has it |
+| one shard is behind | \`tidemark status --json\` has each shard. What you do to a projection is done to all its shards |
+| lost events | no command brings them back: [consumer loses events](runbook.md#consumer-loses-events) |
+
+*Head*: the highest position that was handed out. *Settled*: up to here each position is visible, or proven empty. *Mark*: the last event up to
+there, so what projections may read. What *stands* does not move although there is something to do. A projection that pauses by itself, since it fails,
+stands; one that an operator has paused is *paused*, and \`status\` ends with 1 for both.
 
 ## Which database
 
@@ -97,11 +114,11 @@ needs \`SELECT\` on the table of the events and its sequence. To see whose trans
 ## What changes something
 
 Each such command wants a reason (\`--why\`), which the audit keeps with who asked (\`--who\`). In a terminal it says what would happen,
-and asks. Where nobody can be asked it wants \`--yes\`. \`--dry-run\` says what would happen and changes nothing: the very decisions of the
-operation say so. Asked twice, an operation is done once.
+and asks. Where nobody can be asked it wants \`--yes\`. \`--dry-run\` says what would happen and changes nothing: it decides as the
+operation itself does. Asked twice, an operation is done once.
 
-Dead letters are closed or retried by their numbers, or those of a projection that are open. With \`--yes\` the second wants \`--count\`, how
-many there were when you looked: where there are others by then, nothing is done. What comes while the command runs is not touched.
+Name dead letters by their numbers, or all open ones of a projection by \`--projection\`. With \`--yes\` the second needs \`--count\` too: how
+many you saw. If there are more or fewer by then, nothing is done. What comes while the command runs is not touched.
 \`migrations apply\` wants no reason: there is no audit yet that could keep it.
 `
 

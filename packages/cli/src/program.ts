@@ -50,6 +50,8 @@ export function createProgram(io: Io, done: Done): Command {
     for (const command of group) program.addCommand(command.helpGroup(heading))
   }
   inherit(program)
+  // What is spelled alike does something else: whoever types stop wants no skip.
+  program.commands.find((command) => command.name() === 'projections')?.showSuggestionAfterError(false)
   tab(program, { completionCommandName: 'completion' })
   program.commands
     .find((command) => command.name() === 'completion')

@@ -11,7 +11,10 @@ export function formatNodes(sources: readonly SourceNodes[], columns: number | u
 }
 
 function sourceLines({ source, nodes, unowned }: SourceNodes, columns: number | undefined): readonly Line[] {
-  if (nodes.length === 0) return [`${source}: no node shares its projections by leases.`]
+  if (nodes.length === 0)
+    return [
+      `${source}: no node is there. Its daemons run without the option nodes, or none runs: tidemark status says what stands.`,
+    ]
   const rows = nodes.map((node) => ({
     cells: [
       node.name,
@@ -25,7 +28,11 @@ function sourceLines({ source, nodes, unowned }: SourceNodes, columns: number | 
   const free: readonly Line[] =
     unowned.length === 0
       ? []
-      : [{ text: `! No node that is alive has: ${unowned.map(unitName).join(', ')}`, tone: 'bad' }]
+      : [
+          { text: `! No node that is alive has: ${unowned.map(unitName).join(', ')}`, tone: 'bad' },
+          '    Others take over by themselves, at the latest when the lease of the node that is gone has ended (10 s by default).',
+          '    If this stays, start a process that has them.',
+        ]
   return [
     { text: source, tone: 'strong' },
     ...table(['node', 'state', 'capacity', 'units', 'has'], rows, columns),

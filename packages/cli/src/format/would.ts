@@ -92,6 +92,6 @@ function reshardLines(rehearsed: readonly Rehearsed[]): readonly Line[] {
       ({ unit, found, to }) =>
         `  ${unitName(unit)} goes on from ${to?.position ?? 'its beginning'}, where ${unitName(found.unit)} stands`,
     ),
-    'Daemons of the former number then handle nothing, and those of the new one do: start them before.',
+    'Daemons notice it by themselves.',
   ]
 }

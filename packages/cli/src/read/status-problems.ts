@@ -54,8 +54,8 @@ export function standingProblems(
       code: 'projection_stands',
       what: `${where}: its daemon fails at an event, hangs, or is gone.`,
       next: [
-        'The log of its daemon says why, and so does its /health/ready.',
-        `If it fails at one event that is worthless: tidemark projections skip ${argument(row.projection)} <position> --why "..."`,
+        `The log of its daemon names the event at which it fails, and the error. It is not the one at ${unit.position ?? 'its beginning'}, which was handled.`,
+        `If it fails at one event that is worthless: tidemark projections skip ${argument(row.projection)} POSITION --why "..."`,
         `If its handler is mended: tidemark projections pause ${argument(row.projection)} --why "..." and then resume: it tries at once.`,
       ],
     }
