@@ -123,6 +123,10 @@ test('a rebuild, a skip and a switch are done by the node that runs it', async (
       if (events.some(({ type }) => type === 'OrderCancelled')) throw new TypeError('no amount')
     },
   }
+  // The version that is there first is the live one.
+  const before = await shop.daemon([failing])
+  await eventually(() => before.status().projections[0]?.position).toBe(3n)
+  await before.stop()
   const daemon = await shop.daemon([
     failing,
     { ...quiet('orders'), version: 2 },
