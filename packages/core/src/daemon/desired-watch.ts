@@ -1,7 +1,6 @@
 import type { Clock } from '../kernel/clock.ts'
 import { type Deferred, deferred } from '../kernel/deferred.ts'
-import { describeError } from '../kernel/describe-error.ts'
-import { FailureLog } from '../kernel/failure-log.ts'
+import { lookRepeatedly } from '../kernel/repeated-look.ts'
 import type { ControlledUnit, Decision, OperatorControl } from '../ports/control.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
 import type { Wanted } from '../projection/commands.ts'
@@ -44,7 +43,6 @@ const LEAST_PAUSE_MS = 1_000
  */
 export class DesiredWatch {
   readonly #parts: Watched
-  readonly #failures = new FailureLog()
   #asked: Deferred[] = []
   #pause = new AbortController()
 
@@ -62,33 +60,35 @@ export class DesiredWatch {
 
   /** Until the signal fires. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, pollIntervalMs } = this.#parts
+    const { clock, logger, pollIntervalMs } = this.#parts
     const stop = (): void => this.#pause.abort()
     signal.addEventListener('abort', stop)
-    while (!signal.aborted) {
+    const look = (): Promise<void> => this.#answer(signal)
+    const hurry = (): AbortSignal => {
       this.#pause = new AbortController()
-      await this.#tryLook(signal)
-      await clock.sleep(Math.max(pollIntervalMs, LEAST_PAUSE_MS), this.#pause.signal)
+      return this.#pause.signal
     }
+    const warn = (error: string): void =>
+      logger.warn(
+        `tidemark: what operators want of projections cannot be read: ${error}; a pause holds all the ` +
+          'same, and what is resumed goes on when it can be read again',
+      )
+    const everyMs = Math.max(pollIntervalMs, LEAST_PAUSE_MS)
+    await lookRepeatedly({ look, everyMs, hurry, clock, warn }, signal)
     signal.removeEventListener('abort', stop)
   }
 
-  async #tryLook(signal: AbortSignal): Promise<void> {
-    const { clock, logger } = this.#parts
+  /** Whoever asks during a look that fails is answered by a later one. */
+  async #answer(signal: AbortSignal): Promise<void> {
     const asked = this.#asked
     this.#asked = []
     try {
       await this.#look(signal)
-      this.#failures.ended(clock.nowMs())
-      for (const { resolve } of asked) resolve()
     } catch (error) {
       this.#asked.push(...asked)
-      if (signal.aborted || !this.#failures.failed(clock.nowMs())) return
-      logger.warn(
-        `tidemark: what operators want of projections cannot be read: ${describeError(error)}; a pause holds all the ` +
-          'same, and what is resumed goes on when it can be read again',
-      )
+      throw error
     }
+    for (const { resolve } of asked) resolve()
   }
 
   async #look(signal: AbortSignal): Promise<void> {

@@ -37,10 +37,6 @@ interface Placed<E, Tx> {
   readonly dealtTo: DealtTo | undefined
 }
 
-interface Run<P, E, Tx> extends Placed<E, Tx> {
-  readonly runner: ProjectionRunner<P, E, Tx>
-}
-
 /**
  * A runner for each shard of each projection, as they are stored. Where they are stored otherwise by now, the runners of those that are
  * gone end after the batch at hand, and others begin. What a runner of this process does never decides whether that is safe: a checkpoint
@@ -49,7 +45,6 @@ interface Run<P, E, Tx> extends Placed<E, Tx> {
 export class UnitRuns<P, E, Tx> {
   readonly #parts: UnitRunsParts<P, E, Tx>
   readonly #sessionId: string = randomUUID()
-  #runs: readonly Run<P, E, Tx>[]
   #runners: readonly ProjectionRunner<P, E, Tx>[]
   /** Those that are ending, since their unit is no more, or is dealt to another node. */
   readonly #leaving = new Map<ProjectionRunner<P, E, Tx>, Promise<void>>()
@@ -61,8 +56,7 @@ export class UnitRuns<P, E, Tx> {
   constructor(parts: UnitRunsParts<P, E, Tx>) {
     this.#parts = parts
     const placed = this.#placed(new Map(), new Map())
-    this.#runs = placed.map((each) => this.#make(each, placed))
-    this.#runners = this.#runs.map(({ runner }) => runner)
+    this.#runners = placed.map((each) => this.#make(each, placed))
   }
 
   /** Not those that are ending. */
@@ -77,19 +71,19 @@ export class UnitRuns<P, E, Tx> {
   /** Runs what is stored, of those that are the units of this source. */
   follow(units: readonly { readonly unit: Unit }[]): void {
     if (this.#isStopping) return
-    const before = this.#runs
-    const running = shardsOfVersions(this.#runners)
+    const before = this.#runners
+    const running = shardsOfVersions(before)
     const stored = shardsOfVersions(units)
     const placed = this.#placed(stored, running)
-    const gone = before.filter((run) => !placed.some((each) => isSame(each, run)))
-    for (const { runner } of gone) this.#leave(runner)
-    const runs = placed.map((each) => before.find((run) => isSame(each, run)) ?? this.#make(each, placed))
-    this.#runs = runs
-    this.#runners = runs.map(({ runner }) => runner)
+    const gone = before.filter((runner) => !placed.some((each) => isOf(runner, each)))
+    for (const runner of gone) this.#leave(runner)
+    this.#runners = placed.map(
+      (each) => before.find((runner) => isOf(runner, each)) ?? this.#make(each, placed),
+    )
     this.#tell(running)
     this.#hasFollowed = true
-    const made = runs.filter((run) => !before.includes(run))
-    for (const { runner } of made) runner.start()
+    const made = this.#runners.filter((runner) => !before.includes(runner))
+    for (const runner of made) runner.start()
     if (made.length > 0 || gone.length > 0) this.#parts.onChange()
   }
 
@@ -124,11 +118,11 @@ export class UnitRuns<P, E, Tx> {
     return shards.map((projection, index) => ({ projection, dealtTo: dealt[index] }))
   }
 
-  #make(placed: Placed<E, Tx>, all: readonly Placed<E, Tx>[]): Run<P, E, Tx> {
+  #make(placed: Placed<E, Tx>, all: readonly Placed<E, Tx>[]): ProjectionRunner<P, E, Tx> {
     const { projections: _projections, nodes: _nodes, sharing, ...shared } = this.#parts
     const { projection, dealtTo } = placed
     const { unit } = projection
-    const runner = new ProjectionRunner<P, E, Tx>({
+    return new ProjectionRunner<P, E, Tx>({
       ...shared,
       projection,
       projections: all.filter((each) => !isDealtElsewhere(each.dealtTo)).length,
@@ -138,7 +132,6 @@ export class UnitRuns<P, E, Tx> {
       leaseOf: sharing && (() => sharing.leaseOf(unit)),
       former: this.#formerOf(unit),
     })
-    return { ...placed, runner }
   }
 
   #ownershipOf({ projection, dealtTo }: Placed<E, Tx>): Ownership<P, Tx> {
@@ -184,6 +177,6 @@ export class UnitRuns<P, E, Tx> {
   }
 }
 
-function isSame<E, Tx>(a: Placed<E, Tx>, b: Placed<E, Tx>): boolean {
-  return unitKey(a.projection.unit) === unitKey(b.projection.unit) && a.dealtTo?.index === b.dealtTo?.index
+function isOf<P, E, Tx>(runner: ProjectionRunner<P, E, Tx>, { projection, dealtTo }: Placed<E, Tx>): boolean {
+  return unitKey(runner.unit) === unitKey(projection.unit) && runner.dealtTo?.index === dealtTo?.index
 }

@@ -5,6 +5,8 @@ import { FailureLog } from './failure-log.ts'
 interface RepeatedLook {
   readonly look: () => Promise<void>
   readonly everyMs: number
+  /** Asked before each look: a signal that ends the pause after it. It has to fire at the end of all too. Without it there is that end alone. */
+  readonly hurry?: () => AbortSignal
   readonly clock: Clock
   /** Told of the first failure in a row, then of one a minute at most. */
   readonly warn: (error: string) => void
@@ -12,11 +14,12 @@ interface RepeatedLook {
 
 /** Looks again and again until the signal fires; a look that fails ends nothing. */
 export async function lookRepeatedly(
-  { look, everyMs, clock, warn }: RepeatedLook,
+  { look, everyMs, hurry = () => signal, clock, warn }: RepeatedLook,
   signal: AbortSignal,
 ): Promise<void> {
   const failures = new FailureLog()
   while (!signal.aborted) {
+    const pause = hurry()
     try {
       await look()
       failures.ended(clock.nowMs())
@@ -24,6 +27,6 @@ export async function lookRepeatedly(
       if (signal.aborted) return
       if (failures.failed(clock.nowMs())) warn(describeError(error))
     }
-    await clock.sleep(everyMs, signal)
+    await clock.sleep(everyMs, pause)
   }
 }
