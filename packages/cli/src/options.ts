@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { collect, parseDuration } from './parse-values.ts'
+import { collect, parseCount, parseDuration } from './parse-values.ts'
 import type { PlaceFlags } from './place.ts'
 import { PRESET_NAMES } from './presets.ts'
 import type { OutputFlags } from './print.ts'
@@ -62,6 +62,13 @@ export function changeOptions(command: Command): Command {
 export function timeoutOption(command: Command, what: string, ms: number): Command {
   return command.addOption(
     new Option('--timeout <time>', what).argParser(parseDuration).default(ms, `${ms / 1_000}s`),
+  )
+}
+
+/** Of what lists. */
+export function limitOption(command: Command, most: number): Command {
+  return command.addOption(
+    new Option('--limit <number>', 'how many at most, up to 1000').argParser(parseCount).default(most),
   )
 }
 

@@ -3,8 +3,8 @@ import type { Done } from '../done.ts'
 import { EXIT } from '../exit-codes.ts'
 import { formatEntries } from '../format/audit.ts'
 import type { Io } from '../io.ts'
-import { type CommonFlags, databaseOptions, outputOptions } from '../options.ts'
-import { parseCount, parseId } from '../parse-values.ts'
+import { type CommonFlags, databaseOptions, limitOption, outputOptions } from '../options.ts'
+import { parseId } from '../parse-values.ts'
 import { print } from '../print.ts'
 import { withSession } from '../session.ts'
 
@@ -24,9 +24,7 @@ export function auditCommand(io: Io, done: Done): Command {
     )
     .option('--projection <name>', 'what was done to that projection')
     .addOption(new Option('--before <id>', 'the next page: entries before that one').argParser(parseId))
-    .addOption(
-      new Option('--limit <number>', 'how many at most, up to 1000').argParser(parseCount).default(LIMIT),
-    )
+  limitOption(command, LIMIT)
   for (const add of [databaseOptions, outputOptions]) add(command)
   return command.action(async (flags: AuditFlags) => {
     await withSession(io, flags, async ({ operations }) => {

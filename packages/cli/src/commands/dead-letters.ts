@@ -17,6 +17,7 @@ import {
   type CommonFlags,
   changeOptions,
   databaseOptions,
+  limitOption,
   outputOptions,
   tableOptions,
   timeoutOption,
@@ -76,9 +77,7 @@ function listCommand(io: Io, done: Done): Command {
     .addOption(new Option('--state <state>', 'in which state').choices(STATES).default('open'))
     .option('--type <type>', 'those that have an event of that type')
     .option('--after <id>', 'the next page: those behind that one')
-    .addOption(
-      new Option('--limit <number>', 'how many at most, up to 1000').argParser(parseCount).default(LIMIT),
-    )
+  limitOption(command, LIMIT)
   for (const add of [databaseOptions, outputOptions]) add(command)
   return command.action(async (flags: ListFlags) => {
     await withSession(io, flags, async ({ operations }) => {

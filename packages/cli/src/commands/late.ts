@@ -10,12 +10,13 @@ import {
   type CommonFlags,
   changeOptions,
   databaseOptions,
+  limitOption,
   outputOptions,
   repeatedOption,
   tableOptions,
   timeoutOption,
 } from '../options.ts'
-import { parseCount, parsePosition } from '../parse-values.ts'
+import { parsePosition } from '../parse-values.ts'
 import { print } from '../print.ts'
 import { patiently } from '../progress.ts'
 import { type OperatedSource, operationsOf, type Session, withSession } from '../session.ts'
@@ -67,9 +68,7 @@ function listCommand(io: Io, done: Done): Command {
     )
     .option('--projection <name>', 'those that this projection has passed')
     .addOption(new Option('--state <state>', 'what has become of them').choices(STATES).default('open'))
-    .addOption(
-      new Option('--limit <number>', 'how many at most, up to 1000').argParser(parseCount).default(LIMIT),
-    )
+  limitOption(command, LIMIT)
   for (const add of [databaseOptions, outputOptions]) add(command)
   return command.action(async (flags: ListFlags) => {
     await withSession(io, flags, async ({ operations }) => {

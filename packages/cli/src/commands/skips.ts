@@ -1,10 +1,9 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import type { Done } from '../done.ts'
 import { EXIT } from '../exit-codes.ts'
 import { formatSkips } from '../format/skips.ts'
 import type { Io } from '../io.ts'
-import { type CommonFlags, databaseOptions, outputOptions } from '../options.ts'
-import { parseCount } from '../parse-values.ts'
+import { type CommonFlags, databaseOptions, limitOption, outputOptions } from '../options.ts'
 import { print } from '../print.ts'
 import { operationsOf, withSession } from '../session.ts'
 
@@ -23,9 +22,7 @@ export function skipsCommand(io: Io, done: Done): Command {
         'passed them since, which events came late, and which are there now. What a policy has given up is a dead letter.',
     )
     .option('--projection <name>', 'those that this projection has passed')
-    .addOption(
-      new Option('--limit <number>', 'how many at most, up to 1000').argParser(parseCount).default(LIMIT),
-    )
+  limitOption(command, LIMIT)
   for (const add of [databaseOptions, outputOptions]) add(command)
   return command.action(async (flags: SkipsFlags) => {
     await withSession(io, flags, async (session) => {

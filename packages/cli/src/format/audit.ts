@@ -3,16 +3,12 @@ import type { AuditEntry, AuditedState } from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
 import { table } from '../table.ts'
 import { utc } from '../words.ts'
-
-interface AuditFormat {
-  readonly limit: number
-  readonly columns: number | undefined
-}
+import type { ListFormat } from './list-format.ts'
 
 /** Pure. */
 export function formatEntries(
   entries: readonly AuditEntry[],
-  { limit, columns }: AuditFormat,
+  { limit, columns }: Omit<ListFormat, 'nowMs'>,
 ): readonly Line[] {
   const last = entries.at(-1)
   if (last === undefined) return ['Nobody has done anything yet.']

@@ -5,14 +5,7 @@ import { type Line, linesOf } from '../lines.ts'
 import type { ChosenLetters } from '../read/chosen-letters.ts'
 import { table } from '../table.ts'
 import { ago, count, shortened, utc } from '../words.ts'
-
-interface ListFormat {
-  readonly limit: number
-  readonly nowMs: number
-  readonly columns: number | undefined
-}
-
-const LONGEST_CELL = 60
+import { type ListFormat, LONGEST_CELL } from './list-format.ts'
 
 /** Pure, as all of these. */
 export function formatLetters(

@@ -3,19 +3,12 @@ import type { ListedLate } from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
 import { table } from '../table.ts'
 import { ago, count, shortened } from '../words.ts'
-
-interface LateFormat {
-  readonly limit: number
-  readonly nowMs: number
-  readonly columns: number | undefined
-}
-
-const LONGEST_CELL = 60
+import { type ListFormat, LONGEST_CELL } from './list-format.ts'
 
 /** Late events, one row for each projection that has passed one; pure. */
 export function formatLate(
   late: readonly ListedLate[],
-  { limit, nowMs, columns }: LateFormat,
+  { limit, nowMs, columns }: ListFormat,
 ): readonly Line[] {
   if (late.length === 0) return ['There are none.']
   const rows = late.flatMap((event) =>

@@ -3,17 +3,12 @@ import type { PassedRun } from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
 import { table } from '../table.ts'
 import { ago } from '../words.ts'
-
-interface SkipsFormat {
-  readonly limit: number
-  readonly nowMs: number
-  readonly columns: number | undefined
-}
+import type { ListFormat } from './list-format.ts'
 
 /** Pure. */
 export function formatSkips(
   skips: readonly PassedRun[],
-  { limit, nowMs, columns }: SkipsFormat,
+  { limit, nowMs, columns }: ListFormat,
 ): readonly Line[] {
   if (skips.length === 0) return ['Nothing was passed without proof.']
   const rows = skips.map(({ from, to, count, recordedAtMs, heldBy, passedBy, late, thereNow }) => ({
