@@ -15,7 +15,7 @@ import {
   untilShared,
 } from './leases/nodes.ts'
 import { readCommandLine } from './support/command-line.ts'
-import { createRole } from './support/database.ts'
+import { asRole, createRole } from './support/database.ts'
 import { withServer } from './support/environment.ts'
 import { paced } from './support/paced.ts'
 import { printTable, wholeNumber } from './support/table.ts'
@@ -40,12 +40,11 @@ await withServer(
     const pool = await createNodesDatabase(server, 'moves')
     await pool.query('create extension pg_stat_statements')
     await createRole(server, ROLE)
-    const url = new URL(server.connectionString('moves'))
-    url.username = ROLE
+    const url = asRole(server.connectionString('moves'), ROLE)
     let started = 0
     const start = async (count: number): Promise<readonly BenchNode[]> => {
       const spawned = await Promise.all(Array.from({ length: count }, () => spawnNode(`node ${++started}`)))
-      await joinNodes(spawned, { url: url.href, leaseMs, units })
+      await joinNodes(spawned, { url, leaseMs, units })
       return spawned
     }
     const moves: string[][] = []

@@ -7,7 +7,7 @@ import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
 import pg from 'pg'
 import { startChild } from './support/child.ts'
 import { readCommandLine } from './support/command-line.ts'
-import { createDatabase, createRole } from './support/database.ts'
+import { asRole, createDatabase, createRole } from './support/database.ts'
 import { withServer } from './support/environment.ts'
 import { CREATE_EVENTS } from './support/event-table.ts'
 import { percentile } from './support/statistics.ts'
@@ -93,11 +93,7 @@ async function makeTenants(
   writers: pg.Pool[],
 ): Promise<readonly Tenant[]> {
   const stem = `layout_${LAYOUTS.indexOf(layout) + 1}`
-  const asTenant = (database: string): string => {
-    const url = new URL(server.connectionString(database))
-    url.username = ROLE
-    return url.href
-  }
+  const asTenant = (database: string): string => asRole(server.connectionString(database), ROLE)
   const tenantOf = (pool: pg.Pool, database: string, table: string): Tenant => ({
     url: asTenant(database),
     table,

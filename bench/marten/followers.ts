@@ -3,6 +3,7 @@ import { marten, type PostgresRow, postgresCheckpoints, postgresEvents } from '@
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
 import pg from 'pg'
 import { machineNowMs } from '../mark/writers-protocol.ts'
+import { asRole } from '../support/database.ts'
 import type { MartenProgram, MartenSettings } from './program.ts'
 
 /** One that follows Marten's events, as a role of its own, so that its statements are told apart. */
@@ -34,9 +35,7 @@ export async function startMarten(
 /** Its defaults. */
 export async function startTidemark(server: EmbeddedPostgres, database: string): Promise<Follower> {
   const handledAtMs = new Map<number, number>()
-  const url = new URL(server.connectionString(database))
-  url.username = ROLES.Tidemark
-  const pool = new pg.Pool({ connectionString: url.href })
+  const pool = new pg.Pool({ connectionString: asRole(server.connectionString(database), ROLES.Tidemark) })
   const daemon = createDaemon({
     // Marten 9 appends in mode QuickWithServerTimestamps unless it is told otherwise.
     source: postgresEvents({ pool, ...marten({ append: 'quick' }).events }),

@@ -4,7 +4,7 @@ import type pg from 'pg'
 import { measureLoad } from '../delay/backends.ts'
 import type { Appended, AppendOrder } from '../delay/protocol.ts'
 import { startChild } from '../support/child.ts'
-import { createDatabase } from '../support/database.ts'
+import { asRole, createDatabase } from '../support/database.ts'
 import { CREATE_EVENTS } from '../support/event-table.ts'
 import { serverCpuSeconds } from '../tenants/server-cost.ts'
 import { type DaemonLook, type DaemonOrder, type Delays, deliveries, type Layout } from './protocol.ts'
@@ -102,12 +102,6 @@ export async function runTrial(
     resident: now.resident,
     grown: now.resident - now.residentBefore,
   }
-}
-
-function asRole(connectionString: string, role: string): string {
-  const url = new URL(connectionString)
-  url.username = role
-  return url.href
 }
 
 /** Each is sent a second time in a form that takes locks alone: that is not counted. */

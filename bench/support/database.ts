@@ -17,6 +17,13 @@ export async function openTransaction(pool: pg.Pool): Promise<pg.PoolClient> {
   return client
 }
 
+/** The same database, as that role. */
+export function asRole(connectionString: string, role: string): string {
+  const url = new URL(connectionString)
+  url.username = role
+  return url.href
+}
+
 /** One that may do anything: what it costs the server is told apart by its name. */
 export async function createRole(server: EmbeddedPostgres, name: string): Promise<void> {
   const admin = new pg.Client({ connectionString: server.url })

@@ -1,7 +1,8 @@
 import { requireKnownOptions } from '@tidemark/core/adapter'
 import { type PgPool, withConnection } from './client.ts'
-import { quoteIdentifier, quoteLiteral } from './identifiers.ts'
-import { LATEST_VERSION } from './migrations/migrations.ts'
+import { quoteIdentifier } from './identifiers.ts'
+import { appliedVersionSql, LATEST_VERSION } from './migrations/migrations.ts'
+import { type CheckpointRights, checkpointRightsSql } from './migrations/rights.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
 import { boundedPool } from './query-timeout.ts'
 import { transact } from './transaction.ts'
@@ -46,19 +47,16 @@ export async function postgresCheckpointsVersion(
   requireKnownOptions(options, OPTIONS)
   const { pool, schema = 'tidemark' } = options
   requirePool(pool)
-  const migrations = `${quoteIdentifier(requireText('schema', schema))}.migrations`
+  const named = quoteIdentifier(requireText('schema', schema))
   const bounded = boundedPool(pool, resolveQueryTimeout(options.queryTimeoutMs))
-  const ask = async (sql: string): Promise<unknown> => {
+  const ask = async (sql: string): Promise<Readonly<Record<string, unknown>> | undefined> => {
     const [answer] = await withConnection(bounded, new AbortController().signal, (client) =>
       transact(client, sql),
     )
-    return answer?.rows[0]?.answer
+    return answer?.rows[0]
   }
-  // Not by its name: whoever may not use the schema cannot look a name up in it.
-  const isThere =
-    await ask(`select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = ${quoteLiteral(schema)} and c.relname = 'migrations')::text as answer`)
-  const applied =
-    isThere === 'true' ? await ask(`select coalesce(max(version), 0)::text as answer from ${migrations}`) : 0
+  const found = await ask(checkpointRightsSql(schema))
+  const { tablesExist } = JSON.parse(String(found?.rights)) as CheckpointRights
+  const applied = tablesExist ? (await ask(appliedVersionSql(named)))?.version : 0
   return { applied: Number(applied), latest: LATEST_VERSION }
 }

@@ -93,7 +93,13 @@ interface Prepared {
   readonly ms: number
 }
 
-/** What a prepared transaction shows as in `pg_locks` is told there alone: it changes when the server is started again. */
+/**
+ * That the row `x` of `pg_locks` is one of the prepared transaction `p`. What a prepared transaction shows as there is told there
+ * alone: it changes when the server is started again.
+ */
+export const IS_OF_PREPARED_SQL: string =
+  "x.pid is null and x.locktype = 'transactionid' and x.transactionid = p.transaction"
+
 function examinedSql(holders: readonly Holder[]): string {
   const pids = holders.flatMap(({ pid }) => (pid === undefined ? [] : integerSql(pid)))
   const prepared = holders.flatMap(({ pid, transaction }) => (pid === undefined ? transaction : []))
@@ -105,7 +111,7 @@ function examinedSql(holders: readonly Holder[]): string {
     select coalesce(json_agg(json_build_object('transaction', x.virtualtransaction, 'role', p.owner, 'gid', p.gid,
         'ms', extract(epoch from clock_timestamp() - p.prepared) * 1000)), '[]')::text as prepared
       from pg_prepared_xacts p
-      join pg_locks x on x.pid is null and x.locktype = 'transactionid' and x.transactionid = p.transaction
+      join pg_locks x on ${IS_OF_PREPARED_SQL}
       where x.virtualtransaction = any (${quoteTexts(prepared)})`
 }
 

@@ -1,4 +1,5 @@
 import { type BoundedPool, withConnection } from '../client.ts'
+import { IS_OF_PREPARED_SQL } from '../examine-holders.ts'
 import { transact } from '../transaction.ts'
 import type { Finding } from './finding.ts'
 
@@ -26,9 +27,7 @@ function whatReadersDo(of: OpenTransaction): string {
   return `neither Tidemark nor a reader behind xmin (Emmett) waits for it${marten}; vacuum keeps what it may still see`
 }
 
-/** What it shows as in `pg_locks` is told there alone: it changes when the server is started again. */
-const PREPARED_AS = `(select x.virtualtransaction from pg_locks x
-  where x.pid is null and x.locktype = 'transactionid' and x.transactionid = p.transaction limit 1)`
+const PREPARED_AS = `(select x.virtualtransaction from pg_locks x where ${IS_OF_PREPARED_SQL} limit 1)`
 const MOST = 10
 const LONG = "interval '1 second'"
 const TOO_LONG_MS = 60_000

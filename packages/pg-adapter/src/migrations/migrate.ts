@@ -3,7 +3,7 @@ import { PostgresConditionError } from '../errors.ts'
 import { quoteIdentifier } from '../identifiers.ts'
 import { INSUFFICIENT_PRIVILEGE, sqlState } from '../sql-state.ts'
 import { begin, LOCK_TIMEOUT, manyResults } from '../transaction.ts'
-import { createVersions, insertVersion, LATEST_VERSION, MIGRATIONS } from './migrations.ts'
+import { appliedVersionSql, createVersions, insertVersion, LATEST_VERSION, MIGRATIONS } from './migrations.ts'
 import { type CheckpointRights, checkpointRightsSql, requireMayCreate, requireMayUse } from './rights.ts'
 
 /** One for every schema: migrations are rare, and waiting is cheap. Any constant will do. */
@@ -18,8 +18,7 @@ export async function migrate(pool: BoundedPool, schemaName: string, signal: Abo
     const [found] = await begin(client, checkpointRightsSql(schemaName))
     const rights = JSON.parse(String(found?.rows[0]?.rights)) as CheckpointRights
     requireMayUse(rights)
-    const migrations = `${quoteIdentifier(schemaName)}.migrations`
-    const applied = rights.tablesExist ? await appliedVersion(client, migrations) : 0
+    const applied = rights.tablesExist ? await appliedVersion(client, quoteIdentifier(schemaName)) : 0
     if (applied < LATEST_VERSION) {
       requireMayCreate(rights, applied)
       await applyAll(client, quoteIdentifier(schemaName)).catch((error: unknown) => {
@@ -40,17 +39,15 @@ async function applyAll(client: PgClient, schema: string): Promise<void> {
   const { rows } = await client.query('select to_regnamespace($1)::text as found', [schema])
   // Even IF NOT EXISTS needs the right to create one.
   if (rows[0]?.found == null) await client.query(`create schema if not exists ${schema}`)
-  const results = await client.query(
-    `${createVersions(schema)} select coalesce(max(version), 0)::text as version from ${schema}.migrations`,
-  )
+  const results = await client.query(`${createVersions(schema)} ${appliedVersionSql(schema)}`)
   const applied = Number(manyResults(results).at(-1)?.rows[0]?.version)
   for (const migration of MIGRATIONS.filter(({ version }) => version > applied)) {
     await client.query(`${insertVersion(schema, migration)} ${migration.sql(schema)}`)
   }
 }
 
-async function appliedVersion(client: PgClient, migrations: string): Promise<number> {
-  const applied = await client.query(`select coalesce(max(version), 0)::text as version from ${migrations}`)
+async function appliedVersion(client: PgClient, schema: string): Promise<number> {
+  const applied = await client.query(appliedVersionSql(schema))
   return Number(applied.rows[0]?.version)
 }
 

@@ -378,6 +378,11 @@ export function createVersions(schema: string): string {
 );`
 }
 
+/** Of which version the tables are that are there, as the column `version`; 0: there is the table of versions alone. */
+export function appliedVersionSql(schema: string): string {
+  return `select coalesce(max(version), 0)::text as version from ${schema}.migrations`
+}
+
 /** Written first, so that of two processes racing one fails here, before it has done anything. */
 export function insertVersion(schema: string, { version }: Migration): string {
   return `insert into ${schema}.migrations (version) values (${version});`
