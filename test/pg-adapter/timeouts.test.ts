@@ -1,6 +1,7 @@
 import { wholeUnit } from '@tidemark/core/adapter'
 import { inMemoryCheckpoints } from '@tidemark/core/testing'
 import {
+  NoConnectionError,
   type PgClient,
   type PgPool,
   type PostgresEventsOptions,
@@ -160,8 +161,16 @@ test.each(ENDED)(
       [`all of ${name}[shelf=1]`]: 100,
       [`rare of ${name}[shelf=1]`]: 1,
     })
-    expect([...failures.keys()].toSorted()).toEqual(Object.keys(seen).toSorted())
-    for (const failure of [...failures.values()].flat()) expect(failure).toMatchObject(said)
+    // A page that was ended costs its connection. On a busy machine a new one may not be there within the short limit.
+    const ofPages = [...failures].map(([name, errors]) => ({
+      name,
+      errors: errors.filter((error) => !(error instanceof NoConnectionError)),
+    }))
+    expect(ofPages.map(({ name }) => name).toSorted()).toEqual(Object.keys(seen).toSorted())
+    for (const { errors } of ofPages) {
+      expect(errors).not.toEqual([])
+      for (const error of errors) expect(error).toMatchObject(said)
+    }
   },
 )
 
