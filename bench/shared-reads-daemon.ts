@@ -1,4 +1,4 @@
-/** The daemon of `bench:shared-reads`, in a process of its own. */
+/** The daemons of `bench:shared-reads`, in a process of their own. */
 import { createDaemon, type Daemon, type Projection } from '@tidemark/core'
 import { type PgClient, type PostgresRow, postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
 import pg from 'pg'
@@ -13,13 +13,13 @@ let mostEvents = 0
 let handled = 0
 let polls = 0
 let residentBefore = 0
-let daemon: Daemon<bigint> | undefined
+const daemons: Daemon<bigint>[] = []
 const pools: pg.Pool[] = []
 
 answerQuestions<DaemonOrder>(async (order) => {
   if (order.kind === 'start') await start(order)
   if (order.kind === 'stop') {
-    await daemon?.stop()
+    await Promise.all(daemons.map((daemon) => daemon.stop()))
     await Promise.all(pools.map((pool) => pool.end()))
   }
   return order.kind === 'delays' ? { ...delays(order.committedAtMs) } : { ...look() }
@@ -31,17 +31,23 @@ async function start(order: Extract<DaemonOrder, { kind: 'start' }>): Promise<vo
   handledAtMs = new Float64Array(layout.projections * mostEvents).fill(Number.NaN)
   residentBefore = process.memoryUsage.rss()
   const units = layout.projections * layout.shards
-  const reading = new pg.Pool({ connectionString: readAt })
+  const reading = new pg.Pool({ connectionString: readAt, max: 10 * layout.daemons })
   const writing = new pg.Pool({ connectionString: writeAt, max: Math.max(10, units / 2) })
   pools.push(reading, writing)
-  daemon = createDaemon({
-    source: postgresEvents({ pool: reading, table: 'events', eventType: 'type' }),
-    checkpoints: postgresCheckpoints({ pool: writing }),
-    projections: Array.from({ length: layout.projections }, (_, index) => projectionOf(layout, index)),
-    telemetry: { polled: () => void polls++ },
-  })
-  await daemon.start()
-  await daemon.waitUntilProjected()
+  const projections = Array.from({ length: layout.projections }, (_, index) => projectionOf(layout, index))
+  const each = layout.projections / layout.daemons
+  for (let from = 0; from < projections.length; from += each) {
+    daemons.push(
+      createDaemon({
+        source: postgresEvents({ pool: reading, table: 'events', eventType: 'type' }),
+        checkpoints: postgresCheckpoints({ pool: writing }),
+        projections: projections.slice(from, from + each),
+        telemetry: { polled: () => void polls++ },
+      }),
+    )
+  }
+  await Promise.all(daemons.map((daemon) => daemon.start()))
+  await Promise.all(daemons.map((daemon) => daemon.waitUntilProjected()))
 }
 
 function projectionOf({ hasTypeEach, shards }: Layout, index: number): Projection<PostgresRow, PgClient> {

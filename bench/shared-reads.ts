@@ -1,7 +1,7 @@
 /**
  * `pnpm bench:shared-reads`: what it costs to read the newest events for many projections. Statements a second of polls and pages, of one
- * projection, of a hundred that want every event, of a hundred that want a type each, and of one in eight shards; with delays, CPU
- * and memory beside them. The handlers do nothing, so a batch is the transaction that moves its checkpoint.
+ * projection, of a hundred that want every event, of a hundred that want a type each, of one in eight shards, and of ten in one daemon and
+ * in ten; with delays, CPU and memory beside them. The handlers do nothing, so a batch is the transaction that moves its checkpoint.
  */
 import type { Layout } from './shared-reads/protocol.ts'
 import { READER_ROLE, runTrial, type TrialResult, WRITER_ROLE } from './shared-reads/trial.ts'
@@ -17,11 +17,20 @@ const { rate, seconds, projections, shards } = readCommandLine(
 )
 const MIB = 1024 * 1024
 
+const EACH_IN_ITS_DAEMON = 10
+const ONE: Layout = { name: '1 projection', projections: 1, hasTypeEach: false, shards: 1, daemons: 1 }
 const LAYOUTS: readonly Layout[] = [
-  { name: '1 projection', projections: 1, hasTypeEach: false, shards: 1 },
-  { name: `${projections} projections, every event`, projections, hasTypeEach: false, shards: 1 },
-  { name: `${projections} projections, a type each`, projections, hasTypeEach: true, shards: 1 },
-  { name: `1 projection, ${shards} shards by a column`, projections: 1, hasTypeEach: false, shards },
+  ONE,
+  { ...ONE, name: `${projections} projections, every event`, projections },
+  { ...ONE, name: `${projections} projections, a type each`, projections, hasTypeEach: true },
+  { ...ONE, name: `1 projection, ${shards} shards by a column`, shards },
+  { ...ONE, name: `${EACH_IN_ITS_DAEMON} projections`, projections: EACH_IN_ITS_DAEMON },
+  {
+    ...ONE,
+    name: `${EACH_IN_ITS_DAEMON} projections, each in a daemon of its own`,
+    projections: EACH_IN_ITS_DAEMON,
+    daemons: EACH_IN_ITS_DAEMON,
+  },
 ]
 
 await withServer(
@@ -40,7 +49,7 @@ await withServer(
 
 function print(results: readonly (readonly [Layout, TrialResult])[]): void {
   console.log(
-    `\n${rate} events/s for ${seconds} s, to a daemon that has caught up, in a process of its own. Read statements are those of polls and ` +
+    `\n${rate} events/s for ${seconds} s, to daemons that have caught up, in a process of their own. Read statements are those of polls and ` +
       'pages, with BEGIN and all; batch statements those of batches and checkpoints (pg_stat_statements, by role). Delays are from the answer to a commit to the ' +
       'end of the handler, of all projections. Cores of the server are those of everything, the appends too. Each event was handled once by each who wants ' +
       'it. Where both have no core left, batches grow, and delays with them: each projection has a transaction of its own for each batch',

@@ -1,4 +1,4 @@
-/** What a daemon runs. */
+/** What the process runs. */
 export interface Layout {
   readonly name: string
   readonly projections: number
@@ -6,6 +6,8 @@ export interface Layout {
   readonly hasTypeEach: boolean
   /** Of each projection, by a column. */
   readonly shards: number
+  /** In one process, over the same table; the projections are dealt out among them. */
+  readonly daemons: number
 }
 
 /** What the process with the daemon is told. */
