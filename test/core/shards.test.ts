@@ -222,6 +222,22 @@ describe('is refused when the daemon is made', () => {
     ['shards without a key', { shards: 2 }, /the column of the key, or keyOf/],
     ['a column of a source that compares none', { shards: 2, shardBy: 'type' }, /keyOf instead/],
     ['shards of a second version', { shards: 2, keyOf, version: 2 }, /version/],
+    ['no number of shards to go up to', { autoShard: {} as never, keyOf }, /autoShard.max/],
+    ['one shard to go up to', { autoShard: { max: 1 }, keyOf }, /autoShard.max.*at least 2/],
+    ['more shards to go up to than slots', { autoShard: { max: 1_025 }, keyOf }, /at most 1024/],
+    [
+      'more shards at first than at most',
+      { shards: 4, autoShard: { max: 3 }, keyOf },
+      /at least 4, since shards is 4/,
+    ],
+    ['another option of autoShard', { autoShard: { max: 2, min: 1 } as never, keyOf }, /min/],
+    ['autoShard without a key', { autoShard: { max: 2 } }, /keyOf beside it, since autoShard/],
+    [
+      'autoShard of a second version',
+      { autoShard: { max: 2 }, keyOf, version: 2 },
+      /version.*since autoShard/,
+    ],
+    ['autoShard with a reset', { autoShard: { max: 2 }, keyOf, reset: () => {} }, /reset.*since autoShard/],
     ['shards with a reset', { shards: 2, keyOf, reset: () => {} }, /reset/],
     ['shards with an onSwitch', { shards: 2, keyOf, onSwitch: () => {} }, /onSwitch/],
   ])('%s', (_, options, message) => {
@@ -236,6 +252,25 @@ describe('is refused when the daemon is made', () => {
   test('shards in a store that does not know what there is', () => {
     const { control, ...others } = alteredCheckpoints(parts.checkpoints, {})
     expect(() => made({ shards: 2, keyOf }, { checkpoints: others })).toThrow(/shards.*control/)
+  })
+
+  test('autoShard where shards cannot be changed, or nobody can tell how far one is behind', () => {
+    const { control, ...others } = alteredCheckpoints(parts.checkpoints, {})
+    const checkpoints = {
+      ...others,
+      control: Object.assign(Object.create(control ?? null), { reshard: undefined }),
+    }
+    const options = { autoShard: { max: 2 }, keyOf }
+    expect(() => made(options, { checkpoints })).toThrow(/autoShard.*control.reshard/)
+    const { distance, ...order } = denseOrder
+    expect(() => made(options, { source: altered(parts.events, { order }) })).toThrow(/cannot be counted/)
+    const source = altered(parts.events, { passesUnproven: true })
+    expect(() => made(options, { source })).toThrow(/autoShard.*without proof/)
+  })
+
+  test('two versions, of which one is cut by itself', () => {
+    const orders = recording('orders', { autoShard: { max: 2 }, keyOf })
+    expect(() => parts.daemon([orders, recording('orders', { version: 2 })])).toThrow(/autoShard.*2 versions/)
   })
 
   test('two versions, of which one is in shards', () => {

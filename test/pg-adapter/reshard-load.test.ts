@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Daemon, NodesOptions } from '@tidemark/core'
+import type { Clock, Daemon, NodesOptions } from '@tidemark/core'
 import { slotRanges } from '@tidemark/core/adapter'
 import { createOperations } from '@tidemark/core/operations'
 import { postgresEvents } from '@tidemark/pg-adapter'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import {
   appended,
   checkpointsBeside,
@@ -154,3 +154,64 @@ test('so does a daemon whose connections are cut all the time', async () => {
   await daemon.waitUntilProjected({ timeoutMs: 60_000 })
   await expectAllHandled(events)
 }, 180_000)
+
+/** A clock that runs so many times as fast as the machine's, and can be moved on. */
+function fastClock(times: number): Clock & { moveOn(ms: number): void } {
+  const startMs = performance.now()
+  let movedMs = 0
+  return {
+    nowMs: () => times * (performance.now() - startMs) + movedMs,
+    sleep: async (ms, signal) => {
+      await sleep(ms / times, undefined, { signal }).catch(() => {})
+    },
+    moveOn: (ms) => {
+      movedMs += ms
+    },
+  }
+}
+
+test('left to itself (autoShard), a projection under load becomes several shards, and one again when it is quiet', async () => {
+  // Of this process, whose machine may have much else to do.
+  const busy = vi.spyOn(performance, 'eventLoopUtilization')
+  busy.mockReturnValue({ idle: 9, active: 1, utilization: 0.1 })
+  const events = await table()
+  const pool = db.newPool({ max: 20 })
+  const clock = fastClock(20)
+  const recording = recorder(events, 'orders')
+  const daemon = await startDaemon({
+    source: postgresEvents({ pool, table: events.name, wakeUps: 'none' }),
+    checkpoints: checkpointsBeside(events, pool),
+    projections: [
+      {
+        ...recording,
+        shardBy: 'stream',
+        autoShard: { max: 4 },
+        batchSize: 20,
+        handle: async (page, context) => {
+          await sleep(10 * page.length)
+          await recording.handle(page, context)
+        },
+      },
+    ],
+    pollIntervalMs: 1_000,
+    pollDelayMs: 500,
+    clock,
+  })
+  const shards = async () => (await slotsOf(events)).length
+  await whileEventsCome(events, () => expect.poll(shards, { timeout: 120_000 }).toBe(4))
+  for (const count of [3, 2, 1]) {
+    await daemon.waitUntilProjected()
+    const moved = async () => {
+      clock.moveOn(60_000)
+      return await shards()
+    }
+    await expect.poll(moved, { timeout: 60_000 }).toBeLessThanOrEqual(count)
+    await events.run(`insert into events (stream) select 'stream ' || n % 40 from generate_series(1, 50) n`)
+  }
+  await daemon.waitUntilProjected()
+  expect(await slotsOf(events)).toEqual(slotRanges(1))
+  await expectAllHandled(events)
+  const audit = await createOperations({ checkpoints: checkpointsBeside(events, db.pool) }).audit()
+  expect(audit.length).toBeGreaterThanOrEqual(3 * 2 + 3)
+  expect([...new Set(audit.map(({ who: by }) => by))]).toEqual(['autoShard'])
+}, 300_000)

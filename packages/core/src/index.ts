@@ -103,6 +103,7 @@ export type { SlotRange, Unit } from './ports/unit.ts'
 export type { ProgressReaderOptions } from './progress/options.ts'
 export { createProgressReader, type ProgressReader, type WaitForOptions } from './progress/progress-reader.ts'
 export type {
+  AutoShardOptions,
   HandlerContext,
   Projection,
   ReplayOptions,

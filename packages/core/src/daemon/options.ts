@@ -14,6 +14,7 @@ import {
   requireLiveRole,
   requireReplays,
   requireRequests,
+  requireReshards,
   requireRoles,
   requireShards,
 } from '../ports/capabilities.ts'
@@ -124,7 +125,7 @@ export function resolveDaemonOptions<P, E, Tx>(
   const resolved = resolveHighWaterAgentOptions<P>(highWater)
   const resolvedProjections = resolveProjections(projections, source)
   for (const [index, each] of resolvedProjections.entries()) {
-    const { maySkip, keyOf, reset, onSwitch, unit, onLateEvent, effects, replaying, shards } = each
+    const { maySkip, keyOf, reset, onSwitch, unit, onLateEvent, effects, replaying, shards, autoShard } = each
     if (onLateEvent !== undefined) requireLateEvents(`projections[${index}].onLateEvent`, source, checkpoints)
     if (reset !== undefined) requireRequests(`projections[${index}].reset`, checkpoints)
     if (onSwitch !== undefined) requireRoles(`projections[${index}].onSwitch`, checkpoints)
@@ -133,6 +134,7 @@ export function resolveDaemonOptions<P, E, Tx>(
     if (maySkip) requireDeadLetters(`projections[${index}].onFailure`, checkpoints)
     if (keyOf) requireDeadLetters(`projections[${index}].keyOf`, checkpoints)
     if (shards.length > 1) requireShards(`projections[${index}].shards`, checkpoints)
+    if (autoShard !== undefined) requireReshards(`projections[${index}].autoShard`, source, checkpoints)
     if (unit.version !== 1) requireRoles(`projections[${index}].version`, checkpoints)
   }
   return Object.freeze({

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { ProjectionFacts } from '../health/judge-projection.ts'
 import type { HighWaterStatus } from '../high-water/status.ts'
+import { createOperations } from '../operations/operations.ts'
 import { LeaseKeeper, type UnableUnit } from '../ownership/lease-keeper.ts'
 import { type ClusterStatus, clusterStatus, leaseStatus } from '../ownership/status.ts'
 import type { TailWish } from '../ports/event-source.ts'
 import type { LateUnit, OpenLate } from '../ports/late-events.ts'
-import { earlierOf } from '../ports/position.ts'
+import { earlierOf, type PositionOrder } from '../ports/position.ts'
 import { type Unit, unitKey, versionKey, versionName } from '../ports/unit.ts'
 import { lagPositions } from '../projection/lag.ts'
 import type { ResolvedProjection } from '../projection/projection.ts'
@@ -18,8 +19,10 @@ import {
   type UnitStatus,
 } from '../projection/status.ts'
 import { wholeStatuses } from '../projection/whole-status.ts'
+import { AutoSharding } from './auto-sharding.ts'
 import { DesiredWatch } from './desired-watch.ts'
 import { describeNodes, isNumbered, type LeasedNodeOptions } from './nodes.ts'
+import type { CountingOrder, Places } from './shard-looks.ts'
 import { unableUnits } from './unable.ts'
 import { UnitRuns, type UnitRunsParts } from './unit-runs.ts'
 
@@ -34,7 +37,10 @@ export class Units<P, E, Tx> {
   readonly #parts: UnitsParts<P, E, Tx>
   readonly #runs: UnitRuns<P, E, Tx>
   readonly #desired: DesiredWatch | undefined
-  readonly #cluster: { readonly keeper: LeaseKeeper; readonly status: () => ClusterStatus } | undefined
+  readonly #cluster:
+    | { readonly id: string; readonly keeper: LeaseKeeper; readonly status: () => ClusterStatus }
+    | undefined
+  readonly #autoSharding: AutoSharding<P> | undefined
   #watching: Promise<void> | undefined
 
   constructor(parts: UnitsParts<P, E, Tx>) {
@@ -45,6 +51,7 @@ export class Units<P, E, Tx> {
     this.#cluster = sharing
     const onOtherShards = async (): Promise<void> => await this.#desired?.lookNow()
     this.#runs = new UnitRuns({ ...parts, sharing, onOtherShards })
+    this.#autoSharding = this.#autoShards()
     const { control } = checkpoints
     this.#desired =
       control &&
@@ -52,7 +59,10 @@ export class Units<P, E, Tx> {
         control,
         source: source.name,
         units: () => this.runners,
-        onStored: (stored) => this.#runs.follow(stored),
+        onStored: (stored) => {
+          this.#runs.follow(stored)
+          this.#autoSharding?.follow(stored)
+        },
         clock,
         logger,
         pollIntervalMs,
@@ -86,7 +96,7 @@ export class Units<P, E, Tx> {
   /** Resolves when every batch at hand has ended. */
   async drain(): Promise<void> {
     const leaving = this.#cluster?.keeper.stop()
-    await Promise.all([this.#watching, this.#runs.drain(), leaving])
+    await Promise.all([this.#watching, this.#autoSharding?.drain(), this.#runs.drain(), leaving])
   }
 
   giveUp(): void {
@@ -108,6 +118,30 @@ export class Units<P, E, Tx> {
       const before = this.#runs.handledBefore({ projection, version })
       return projectionStatus(order, { ...status, handledEvents: before + handledEvents })
     })
+  }
+
+  #autoShards(): AutoSharding<P> | undefined {
+    const { projections, source, checkpoints, agent, clock, logger } = this.#parts
+    const { order } = source
+    if (!isCounting(order) || projections.every(({ autoShard }) => autoShard === undefined)) return undefined
+    return new AutoSharding({
+      projections,
+      order,
+      agent,
+      operations: createOperations<P>({ checkpoints, source }),
+      places: () => this.#places(),
+      owns: (unit) =>
+        this.runners.some((runner) => unitKey(runner.unit) === unitKey(unit) && isAtWork(runner)),
+      clock,
+      logger,
+    })
+  }
+
+  #places(): Places {
+    const { nodes } = this.#parts
+    if (this.#cluster)
+      return { by: 'leases', own: this.#cluster.id, cluster: this.#cluster.keeper.known.cluster }
+    return nodes === undefined ? { by: 'conflict' } : { by: 'number', units: this.runners }
   }
 
   #statusOf(runner: ProjectionRunner<P, E, Tx>, highWater: HighWaterStatus<P>): UnitStatus<P> {
@@ -152,6 +186,19 @@ export class Units<P, E, Tx> {
   }
 }
 
+function isCounting<P>(order: PositionOrder<P>): order is CountingOrder<P> {
+  return order.distance !== undefined
+}
+
+/** Whether this process works on the unit, as far as it knows. */
+function isAtWork({
+  state,
+  dealtTo,
+  lease,
+}: Pick<UnitStatus<unknown>, 'state' | 'dealtTo' | 'lease'>): boolean {
+  return state !== 'standby' && state !== 'stopped' && dealtTo?.isHere !== false && lease?.isHere !== false
+}
+
 /** The leases of this process, and what is told of them. */
 function keeping<P, E, Tx>(
   { checkpoints, source, projections, clock, logger, session }: UnitsParts<P, E, Tx>,
@@ -166,6 +213,7 @@ function keeping<P, E, Tx>(
   const keeper = new LeaseKeeper({ leases, node, units, unable, leaseMs, clock, logger, onGrant })
   const own = { ...node, leaseMs }
   return {
+    id: node.id,
     keeper,
     status: (): ClusterStatus => clusterStatus(own, keeper.known, clock.nowMs()),
     leaseOf: (unit: Unit): LeaseStatus => leaseStatus(own, keeper.known, unit),

@@ -102,6 +102,29 @@ export function requireShards(option: string, store: OperatedStore): void {
   )
 }
 
+/** Throws where a projection changes its shards by itself, and the store cannot change them, or nobody can tell how far one is behind. */
+export function requireReshards(
+  option: string,
+  source: { readonly order: { readonly distance?: unknown } },
+  store: { readonly name: string; readonly control?: { readonly reshard?: unknown } },
+): void {
+  if (source.order.distance === undefined) {
+    throw new InvalidOptionError(
+      option,
+      'none for this source, whose positions cannot be counted',
+      'an object',
+    )
+  }
+  if (store.control?.reshard !== undefined) return
+  throw new UnsupportedByStoreError(
+    option,
+    store.name,
+    'control.reshard',
+    'the checkpoints of shards are replaced there in one transaction',
+    'keep the checkpoints in postgresCheckpoints, or leave autoShard out',
+  )
+}
+
 /** Throws `UnsupportedByStoreError` where replays have a policy of their own and nobody knows what is a replay. */
 export function requireReplays(option: string, store: OperatedStore): void {
   requireControl(

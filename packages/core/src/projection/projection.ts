@@ -178,6 +178,18 @@ export interface Projection<E, Tx, Type extends string = string> {
    */
   readonly shardBy?: string
   /**
+   * Lets the daemons change the number of shards by themselves, from 1 to `max`. The shard that is furthest behind is cut into two where it
+   * has lagged for half a minute, would not catch up within a minute, and a node has room: one of which nothing lags, or one whose
+   * handlers wait more than they work. Cuts are a minute apart. A half that is no faster than its whole was, as with one key that has most of the
+   * events, is not cut again. Two shards become one when none has lagged for ten minutes and half of their pace would do. Nothing is
+   * changed while the projection is paused, while something is asked of it, or where `operations.reshard` would be refused. Each change has an
+   * audit entry by `autoShard` with its figures. What an operator has cut is changed in the same way later on. `shards` says how many there are at first. Needs what
+   * more than one shard needs, a checkpoint store that changes shards, and a source whose positions can be counted: Postgres.
+   * - Change it when: the load of the projection comes and goes, and nobody is to look after the number of its shards.
+   * @default none: the shards stay as they are until `operations.reshard` changes them
+   */
+  readonly autoShard?: AutoShardOptions
+  /**
    * Clears what the handler has written, for a rebuild in place (`operations.rebuild`): the tables are emptied and the
    * checkpoint begins anew in one transaction, through `tx`. Do not end the transaction. What it throws rolls that back, and ends
    * the rebuild: whoever asked for it gets the error. `handlerTimeoutMs` does not bound it; its signal fires when the daemon's
@@ -197,6 +209,17 @@ export interface Projection<E, Tx, Type extends string = string> {
    * @default none: only the roles change
    */
   readonly onSwitch?: (tx: Tx, context: SwitchContext) => Promise<void> | void
+}
+
+export interface AutoShardOptions {
+  /**
+   * How many shards there are at most. From 2 to 1,024.
+   * - Raising it: a greater load is kept up with; each shard at work takes up to two connections.
+   * - Lowering it: fewer connections and transactions; under a greater load the projection lags.
+   * - Change it when: the pool, the server, or what the handler calls takes more batches at once, or fewer.
+   * @unit shards
+   */
+  readonly max: number
 }
 
 export interface ReplayOptions<E> {
@@ -259,6 +282,8 @@ export interface ResolvedProjection<E, Tx> {
   /** Those of the whole projection where it is first made. */
   readonly shards: readonly SlotRange[]
   readonly shardBy: string | undefined
+  /** `undefined`: they are changed by operators alone. */
+  readonly autoShard: AutoShardOptions | undefined
   /** Which events are its own; `undefined` where it is no shard among others. */
   readonly part: Part<E> | undefined
   readonly handle: Projection<E, Tx>['handle']

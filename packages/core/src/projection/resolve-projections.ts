@@ -40,6 +40,7 @@ const PROJECTION_OPTIONS: Readonly<Record<keyof Projection<unknown, unknown>, tr
   keyOf: true,
   shards: true,
   shardBy: true,
+  autoShard: true,
   reset: true,
   onSwitch: true,
 }
@@ -100,6 +101,7 @@ function resolveProjection<E, Tx>(
     keyOf,
     shards,
     shardBy,
+    autoShard,
     reset,
     onSwitch,
   } = projection
@@ -159,6 +161,7 @@ function resolveProjection<E, Tx>(
     {
       ...(shards === undefined ? {} : { shards }),
       ...(shardBy === undefined ? {} : { shardBy }),
+      ...(autoShard === undefined ? {} : { autoShard }),
       ...(keyOf === undefined ? {} : { keyOf }),
       ...(reset === undefined ? {} : { reset }),
       ...(onSwitch === undefined ? {} : { onSwitch }),
@@ -175,6 +178,7 @@ function resolveProjection<E, Tx>(
     unit,
     shards: ranges,
     shardBy,
+    autoShard: autoShard && Object.freeze({ max: autoShard.max }),
     part: undefined,
     handle: handle.bind(projection),
     eventTypes,

@@ -1,24 +1,25 @@
 import type { KeyOf } from '../failures/keys.ts'
 import { requireKey } from '../failures/keys.ts'
 import { InvalidOptionError } from '../kernel/errors.ts'
+import { requireKnownOptions } from '../kernel/known-options.ts'
 import { requireInteger } from '../kernel/validation.ts'
 import type { EventSource } from '../ports/event-source.ts'
 import { isInSlots, SLOTS, slotOf, slotRanges } from '../ports/slot.ts'
 import { isWhole, type SlotRange, unitName } from '../ports/unit.ts'
 import type { Part } from '../reading/part.ts'
-import type { Projection, ResolvedProjection } from './projection.ts'
+import type { AutoShardOptions, Projection, ResolvedProjection } from './projection.ts'
 
 /** What of a source says whether its events can be parted. */
 export type PartedSource = Pick<EventSource<unknown, unknown>, 'filtersBySlot' | 'passesUnproven'>
 
 type Options = Pick<
   Projection<never, never>,
-  'shards' | 'shardBy' | 'version' | 'keyOf' | 'reset' | 'onSwitch'
+  'shards' | 'shardBy' | 'autoShard' | 'version' | 'keyOf' | 'reset' | 'onSwitch'
 >
 
 /** The ranges of the shards that the options name. Throws `InvalidOptionError`. */
 export function resolveShards(
-  { shards = 1, shardBy, version = 1, keyOf, reset, onSwitch }: Options,
+  { shards = 1, shardBy, autoShard, version = 1, keyOf, reset, onSwitch }: Options,
   option: string,
   { filtersBySlot, passesUnproven }: PartedSource,
 ): readonly SlotRange[] {
@@ -35,48 +36,62 @@ export function resolveShards(
       )
     }
   }
-  if (shards === 1) return slotRanges(1)
+  if (autoShard !== undefined) requireAutoShard(autoShard, shards, `${option}.autoShard`)
+  if (shards === 1 && autoShard === undefined) return slotRanges(1)
+  const since = autoShard === undefined ? 'shards is more than 1' : 'autoShard makes several shards'
   if (shardBy === undefined && keyOf === undefined) {
     throw new InvalidOptionError(
       `${option}.shardBy`,
-      'the column of the key, or keyOf beside it, since shards is more than 1',
+      `the column of the key, or keyOf beside it, since ${since}`,
       shardBy,
     )
   }
   if (passesUnproven === true) {
     throw new InvalidOptionError(
-      `${option}.shards`,
-      '1, since the source passes positions without proof: what was skipped and what came late would be told once for each shard',
-      shards,
+      `${option}.${autoShard === undefined ? 'shards' : 'autoShard'}`,
+      `${autoShard === undefined ? '1' : 'none'}, since the source passes positions without proof: what was skipped and what came late would be told once for each shard`,
+      autoShard ?? shards,
     )
   }
   for (const [name, given] of Object.entries({ reset, onSwitch })) {
     if (given === undefined) continue
     throw new InvalidOptionError(
       `${option}.${name}`,
-      'none, since shards is more than 1 and it would have to be one transaction with the checkpoints of all of them',
+      `none, since ${since} and it would have to be one transaction with the checkpoints of all of them`,
       given,
     )
   }
   if (version !== 1) {
     throw new InvalidOptionError(
       `${option}.version`,
-      '1, since shards is more than 1: versions in shards cannot be switched yet; give it another name instead',
+      `1, since ${since}: versions in shards cannot be switched yet; give it another name instead`,
       version,
     )
   }
   return slotRanges(shards)
 }
 
+function requireAutoShard(autoShard: AutoShardOptions, shards: number, option: string): void {
+  requireKnownOptions(autoShard, AUTO_SHARD_OPTIONS, option)
+  const { max } = autoShard
+  requireInteger(`${option}.max`, max, 2)
+  if (max > SLOTS) throw new InvalidOptionError(`${option}.max`, `at most ${SLOTS}`, max)
+  if (max < shards) {
+    throw new InvalidOptionError(`${option}.max`, `at least ${shards}, since shards is ${shards}`, max)
+  }
+}
+
+const AUTO_SHARD_OPTIONS: Readonly<Record<keyof AutoShardOptions, true>> = { max: true }
+
 /** Throws where a projection in shards has another version beside it: they could not be switched. */
 export function requireOneVersion(projections: readonly ResolvedProjection<never, never>[]): void {
-  for (const [index, { unit, shards }] of projections.entries()) {
+  for (const [index, { unit, shards, autoShard }] of projections.entries()) {
     const versions = projections.filter((other) => other.unit.projection === unit.projection).length
-    if (shards.length === 1 || versions === 1) continue
+    if ((shards.length === 1 && autoShard === undefined) || versions === 1) continue
     throw new InvalidOptionError(
-      `projections[${index}].shards`,
-      `1, since there are ${versions} versions of the projection, and versions in shards cannot be switched yet`,
-      shards.length,
+      `projections[${index}].${autoShard === undefined ? 'shards' : 'autoShard'}`,
+      `${autoShard === undefined ? '1' : 'none'}, since there are ${versions} versions of the projection, and versions in shards cannot be switched yet`,
+      autoShard ?? shards.length,
     )
   }
 }
