@@ -4,6 +4,7 @@ import {
   type AuditEntry,
   type Control,
   type DeadLetters,
+  type Failures,
   type LateEvents,
   type Leases,
   type LostEvents,
@@ -12,6 +13,8 @@ import {
   type SettledMemory,
   type SkipLedger,
   type Tenures,
+  type UnitFailure,
+  unitKey,
   wholeUnit,
 } from '@tidemark/core/adapter'
 import { type CheckpointStoreFixture, inMemoryCheckpoints } from '@tidemark/core/testing'
@@ -167,6 +170,31 @@ const late = (alter: (lateEvents: LateEvents<Writes>) => Partial<LateEvents<Writ
 
 const loses = (alter: (lostEvents: LostEvents) => Partial<LostEvents>) =>
   opens(({ lostEvents }) => (lostEvents ? { lostEvents: { ...lostEvents, ...alter(lostEvents) } } : {}))
+
+const fails = (alter: (failures: Failures, store: Store) => Partial<Failures>) =>
+  opens((store) =>
+    store.failures ? { failures: { ...store.failures, ...alter(store.failures, store) } } : {},
+  )
+
+/** What was told last of a unit is listed again and again, where its checkpoint stands as `isThere` says. */
+const remembersFailures =
+  (isThere: (store: Store, told: UnitFailure) => Promise<boolean>) =>
+  (fixture: Fixture): Fixture => {
+    const told = new Map<string, UnitFailure>()
+    return fails((own, store) => ({
+      tell: async (failure, signal) => {
+        await own.tell(failure, signal)
+        for (const each of await own.list({}, signal)) told.set(unitKey(each.unit), each)
+      },
+      list: async (filter, signal) => {
+        const listed = await own.list(filter, signal)
+        const isListed = new Set(listed.map(({ unit }) => unitKey(unit)))
+        const others = [...told.values()].filter(({ unit }) => !isListed.has(unitKey(unit)))
+        const there = await Promise.all(others.map((each) => isThere(store, each)))
+        return [...listed, ...others.filter((_, n) => there[n])]
+      },
+    }))(fixture)
+  }
 
 const begins = (alter: (tenures: Tenures, store: CheckpointStore<Writes>) => Partial<Tenures>) =>
   opens((store) => (store.tenures ? { tenures: { ...store.tenures, ...alter(store.tenures, store) } } : {}))
@@ -1507,6 +1535,87 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     caughtBy: 'whoever is present is told when something is wanted of a node',
     says: /it is told/,
     hangs: true,
+  },
+  {
+    name: 'what has failed once is kept for ever',
+    breaks: remembersFailures(async () => true),
+    caughtBy: 'what fails at a unit is kept with all that is known of it, until its checkpoint moves',
+    says: /once the checkpoint has moved; found/,
+  },
+  {
+    name: 'it fails since it was told last',
+    breaks: fails((own) => ({
+      list: async (...args) => (await own.list(...args)).map((each) => ({ ...each, sinceMs: each.atMs })),
+    })),
+    caughtBy: 'failures at one checkpoint add up, whoever tells of them, and begin anew at another',
+    says: /since when it fails; found/,
+  },
+  {
+    name: 'where the checkpoint stood is not looked at',
+    breaks: fails((own, store) => ({
+      tell: async (failure, signal) => {
+        const { position } = { ...(await store.read(failure.unit, signal)) }
+        await own.tell({ ...failure, position }, signal)
+      },
+    })),
+    caughtBy: 'nothing is told of a unit that stands elsewhere by now, or is not there',
+    says: /a checkpoint that has moved on, and of none; found/,
+  },
+  {
+    name: 'a node that has lost its lease tells what fails',
+    breaks: fails((own) => ({ tell: ({ fence: _, ...failure }, signal) => own.tell(failure, signal) })),
+    caughtBy: 'a node tells nothing of a unit of which another one has the lease',
+    says: /who has told it last, under the newest lease; found 'node\/1'/,
+  },
+  {
+    name: 'what is over for one node is over for all',
+    breaks: fails((own) => ({
+      over: async (unit, _node, signal) => {
+        for (const { node } of await own.list({}, signal)) await own.over(unit, node, signal)
+      },
+    })),
+    caughtBy: 'what is over is over for the node that has told it, and is kept for any other',
+    says: /the end of what another has told; found undefined/,
+  },
+  {
+    name: 'a failure is told after the batch at hand',
+    breaks: (fixture) => {
+      let last: Promise<unknown> = Promise.resolve()
+      const next = <T>(call: () => Promise<T>): Promise<T> => {
+        const result = last.then(call)
+        last = result.catch(() => {})
+        return result
+      }
+      return opens((store) => ({
+        advance: (...args: Advance) => next(() => store.advance(...args)),
+        ...(store.failures
+          ? {
+              failures: {
+                ...store.failures,
+                tell: (...args) => next(async () => await store.failures?.tell(...args)),
+              },
+            }
+          : {}),
+      }))(fixture)
+    },
+    caughtBy: 'failures are told while a batch is at hand, and neither waits for the other',
+    says: /telling while a batch is at hand: nothing happened within/,
+    hangs: true,
+  },
+  {
+    name: 'all failures are listed, whatever is asked for',
+    breaks: fails((own) => ({ list: (_, signal) => own.list({}, signal) })),
+    caughtBy: 'failures are listed by source and by projection, each of its own unit',
+    says: /those of a source; found/,
+  },
+  {
+    name: 'a failure outlives its unit',
+    breaks: remembersFailures(async (store, { unit, position }) => {
+      const stored = await store.read(unit, never())
+      return stored !== undefined && stored.position === position
+    }),
+    caughtBy: 'of a unit that is forgotten, or a shard that is replaced, no failure is kept',
+    says: /that was forgotten, and made anew; found/,
   },
   {
     name: 'checkpoints end with their process',

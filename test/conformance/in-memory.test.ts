@@ -52,6 +52,7 @@ register(
       'keeps_lost_events',
       'counts_deaths',
       'gives_leases',
+      'keeps_failures',
     ],
   }),
 )

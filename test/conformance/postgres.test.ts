@@ -137,6 +137,7 @@ register(
             'passed_positions',
             'nodes',
             'node_audit',
+            'projection_failures',
           ].map((table) => `${schema}.${table}`)
           await client.query(`begin; lock table ${tables.join(', ')} in access exclusive mode`)
           return () => client.end()
@@ -155,6 +156,7 @@ register(
       'keeps_lost_events',
       'counts_deaths',
       'gives_leases',
+      'keeps_failures',
       'stalls',
     ],
   }),

@@ -156,13 +156,14 @@ export type Writes = string[]
 /** The in-memory checkpoints with a transaction: what is written is kept when the checkpoint has moved. They can stall. */
 export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>> {
   const checkpoints = inMemoryCheckpoints<Writes>({ tx: [] })
-  const { control, deadLetters, lateEvents, lostEvents, tenures, leases } = checkpoints
+  const { control, deadLetters, lateEvents, lostEvents, tenures, leases, failures } = checkpoints
   if (control === undefined) throw new TypeError('checkpoints in memory follow operators')
   if (deadLetters === undefined) throw new TypeError('checkpoints in memory have dead letters')
   if (lateEvents === undefined) throw new TypeError('checkpoints in memory have late events')
   if (lostEvents === undefined) throw new TypeError('checkpoints in memory have lost events')
   if (tenures === undefined) throw new TypeError('checkpoints in memory keep tenures')
   if (leases === undefined) throw new TypeError('checkpoints in memory give leases')
+  if (failures === undefined) throw new TypeError('checkpoints in memory keep failures')
   const committed: string[] = []
   const state = { stalled: Promise.resolve() }
   const after = async <T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> => {
@@ -193,6 +194,11 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
       settled: {
         save: (source, evidence, signal) =>
           after(signal, async () => checkpoints.settled?.save(source, evidence, signal)),
+      },
+      failures: {
+        tell: (failure, signal) => after(signal, () => failures.tell(failure, signal)),
+        over: (unit, node, signal) => after(signal, () => failures.over(unit, node, signal)),
+        list: (filter, signal) => after(signal, () => failures.list(filter, signal)),
       },
       skips: {
         record: (source, runs, signal) =>

@@ -123,6 +123,13 @@ export type {
   WakeUp,
 } from './ports/event-source.ts'
 export type {
+  FailedEvents,
+  FailureAtUnit,
+  Failures,
+  NewFailure,
+  UnitFailure,
+} from './ports/failures.ts'
+export type {
   LateDecision,
   LateEvent,
   LateEvents,

@@ -20,6 +20,7 @@ export interface CheckpointTables {
   readonly passedPositions: string
   readonly nodes: string
   readonly nodeAudit: string
+  readonly failures: string
 }
 
 export type Row = Readonly<Record<string, unknown>>
@@ -44,6 +45,7 @@ export function checkpointTables(schema: string): CheckpointTables {
     passedPositions: table('passed_positions'),
     nodes: table('nodes'),
     nodeAudit: table('node_audit'),
+    failures: table('projection_failures'),
   }
 }
 

@@ -6,6 +6,7 @@ import {
   type CheckpointStore,
   type Control,
   type DeadLetters,
+  type Failures,
   type FirstStart,
   inOtherShards,
   isSameSlots,
@@ -57,6 +58,7 @@ import {
 } from './client.ts'
 import { PostgresControl } from './control.ts'
 import { deadLetters } from './dead-letters.ts'
+import { failures } from './failures.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { lateEvents } from './late-events.ts'
 import { leases } from './leases.ts'
@@ -136,6 +138,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly lostEvents: LostEvents
   readonly tenures: Tenures
   readonly leases: Leases
+  readonly failures: Failures
   /** Gives connections as handlers get them. */
   readonly #pool: BoundedPool<C>
   readonly #ownPool: BoundedPool
@@ -177,6 +180,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     const [operatorQuery, tables] = [this.#operatorQuery, this.#tables]
     this.lateEvents = lateEvents({ query, operatorQuery, tables, queryTimeoutMs })
     this.lostEvents = lostEvents(query, tables)
+    this.failures = failures(query, operatorQuery, tables)
   }
 
   prepare(signal: AbortSignal): Promise<void> {

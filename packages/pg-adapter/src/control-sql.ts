@@ -130,7 +130,7 @@ export function fulfilledSql(
 }
 
 function changedSql(
-  { checkpoints }: CheckpointTables,
+  { checkpoints, failures }: CheckpointTables,
   found: ControlledUnit,
   { who, why, to, ends }: StateChange,
   { more = '', evidence }: { readonly more?: string; readonly evidence?: Evidence<string> | undefined } = {},
@@ -139,6 +139,11 @@ function changedSql(
            and c.role = ${quoteLiteral(found.role)}
            and c.position is not distinct from ${quoteLiteral(found.position)}${more}`
   const set = to && setSql(found, to, { who, why }, ends)
+  const isUnit = isUnitSql('f', found.unit)
+  const forgotten =
+    set === undefined
+      ? `, forgotten as (delete from ${failures} f where ${isUnit} and exists (select from changed))`
+      : ''
   const proven = evidence === undefined ? '' : `, ${provenSql(evidence)}`
   const changed =
     set === undefined ? `delete from ${checkpoints} c` : `update ${checkpoints} c set ${set}${proven}`
@@ -146,7 +151,7 @@ function changedSql(
          ${changed}
          where ${isAsFound}
          returning true
-       )`
+       )${forgotten}`
 }
 
 function noteSql(

@@ -42,7 +42,7 @@ export async function explaining<T>(tables: CheckpointTables, ask: () => Promise
 
 function grants(tables: CheckpointTables): readonly string[] {
   const { schema, checkpoints, settled, audit, deadLetters, deadLetterCounts } = tables
-  const { skips, lateEvents, lateEventUnits, nodes, nodeAudit } = tables
+  const { skips, lateEvents, lateEventUnits, nodes, nodeAudit, failures } = tables
   return [
     `  GRANT USAGE ON SCHEMA ${schema} TO ...;`,
     `  GRANT SELECT, INSERT, UPDATE, DELETE ON ${checkpoints} TO ...;`,
@@ -52,5 +52,6 @@ function grants(tables: CheckpointTables): readonly string[] {
     `  GRANT SELECT, INSERT, UPDATE ON ${lateEventUnits} TO ...;`,
     `  GRANT SELECT, UPDATE ON ${nodes} TO ...;`,
     `  GRANT SELECT, INSERT ON ${nodeAudit} TO ...;`,
+    `  GRANT SELECT, DELETE ON ${failures} TO ...;`,
   ]
 }

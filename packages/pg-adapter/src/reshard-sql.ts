@@ -24,8 +24,7 @@ export function shardsInTheWaySql(
   version: Version,
   slots: readonly SlotRange[],
 ): string {
-  const isGone = (row: string): string => `${isOfSql(row, version)} and not exists (
-      select from ${shardsSql(slots)} where n.slot_from = ${row}.slot_from and n.slot_to = ${row}.slot_to)`
+  const isGone = (row: string): string => isGoneSql(row, version, slots)
   return `select (select count(*) from ${deadLetters} d where ${isGone('d')} and d.open_id is not null)::text as letters,
     (select count(*) from ${lateEventUnits} l where ${isGone('l')} and l.closed_as is null)::text as late`
 }
@@ -74,14 +73,20 @@ export function makeShardsSql(
     returning ${AUDIT_COLUMNS}`
 }
 
-/** Deletes the rows of the others. */
+/** Deletes the rows of the others, and what failed there. */
 export function replaceShardsSql(
-  { checkpoints }: CheckpointTables,
+  { checkpoints, failures }: CheckpointTables,
   version: Version,
   slots: readonly SlotRange[],
 ): string {
-  return `delete from ${checkpoints} c where ${isOfSql('c', version)} and not exists (
-      select from ${shardsSql(slots)} where n.slot_from = c.slot_from and n.slot_to = c.slot_to)`
+  const isGone = (row: string): string => isGoneSql(row, version, slots)
+  return `delete from ${checkpoints} c where ${isGone('c')}; delete from ${failures} f where ${isGone('f')}`
+}
+
+/** Of a shard that is not among these. */
+function isGoneSql(row: string, version: Version, slots: readonly SlotRange[]): string {
+  return `${isOfSql(row, version)} and not exists (
+      select from ${shardsSql(slots)} where n.slot_from = ${row}.slot_from and n.slot_to = ${row}.slot_to)`
 }
 
 function shardsSql(slots: readonly SlotRange[]): string {

@@ -53,6 +53,7 @@ test('makes its tables, and does nothing the second time', async () => {
     'node_audit',
     'nodes',
     'passed_positions',
+    'projection_failures',
     'settled',
     'skips',
   ])

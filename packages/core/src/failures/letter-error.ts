@@ -5,22 +5,22 @@ import type { LetterError } from '../ports/dead-letters.ts'
 const MOST_CHARACTERS = 10_000
 /** Causes below a cause, and parts of one error. */
 const MOST_LEVELS = 8
-/** Of all texts of a letter together. */
-const MOST_OF_LETTER = 64_000
+/** Of all texts together. */
+const MOST_OF_ALL = 64_000
 /** What an error counts at least, however short its texts are. */
 const LEAST_OF_ERROR = 100
 
 const LEFT_OUT: LetterError = {
   name: 'LeftOut',
-  message: `the rest is left out: a dead letter keeps ${MOST_OF_LETTER} characters of an error`,
+  message: `the rest is left out: ${MOST_OF_ALL} characters of an error are kept`,
 }
 
 /**
- * An error as a letter keeps it: what comes first is kept whole, and one part says so where the rest is left out. Its other
+ * An error as a dead letter keeps it, and whoever tells of a failure: what comes first is kept whole, and one part says so where the rest is left out. Its other
  * fields are left out too: they may hold what is in the event.
  */
 export function letterError(error: ErrorJson): LetterError {
-  let left = MOST_OF_LETTER
+  let left = MOST_OF_ALL
   let isSaid = false
   const cut = (text: string): string => {
     const kept = cutAt(text, Math.min(MOST_CHARACTERS, left))

@@ -28,6 +28,7 @@ export type {
   LetterFilter,
   OpenLetters,
 } from '../ports/dead-letters.ts'
+export type { FailedEvents, UnitFailure } from '../ports/failures.ts'
 export type { LateEvent, LateOfUnit, LateState, ListedLate } from '../ports/late-events.ts'
 export type { DesiredNode, ListedNode, NodeAuditEntry } from '../ports/node-control.ts'
 export type { PassedBy, RecordedRun } from '../ports/skip-ledger.ts'
@@ -43,7 +44,7 @@ export type { ClosingRequest, LettersRequest, RetryRequest } from './letter-requ
 export type { RetryOutcome } from './letter-retry.ts'
 export type { NodeAuditRequest, NodeRequest } from './node-requests.ts'
 export type { NodeOperations, NodeOutcome } from './nodes.ts'
-export { createOperations, type Operations, type Outcome } from './operations.ts'
+export { createOperations, type ListedUnit, type Operations, type Outcome } from './operations.ts'
 export type { OperationsOptions } from './options.ts'
 export { type Rehearsed, type RehearsedRequests, rehearse } from './rehearsal.ts'
 export type {

@@ -16,6 +16,7 @@ import type {
   ControlledUnit,
   UnitRequest,
 } from '../ports/control.ts'
+import type { UnitFailure } from '../ports/failures.ts'
 import type { ListedLate } from '../ports/late-events.ts'
 import { isPosition, laterOf, type PositionOrder } from '../ports/position.ts'
 import { type Unit, unitKey, unitName } from '../ports/unit.ts'
@@ -80,14 +81,23 @@ export interface Outcome {
   readonly entry: AuditEntry | undefined
 }
 
+/** A unit, with what fails there. */
+export interface ListedUnit extends ControlledUnit {
+  /**
+   * What failed last where the unit stands, as its node has told within the last seconds; `undefined` where nothing has failed since
+   * it came there, or the store keeps none.
+   */
+  readonly failure: UnitFailure | undefined
+}
+
 /**
  * What operators do to projections, from any process that reaches the checkpoints, whether a daemon runs or not. Each that
  * changes something is one transaction with its audit entry. Asked twice, or by many at once, it is done once; after an error
  * that does not say otherwise, asking again is always right.
  */
 export interface Operations<P> {
-  /** Every unit that has a checkpoint: where it stands, what is wanted of it, what it has skipped. */
-  list(request?: UnitsRequest): Promise<readonly ControlledUnit[]>
+  /** Every unit that has a checkpoint: where it stands, what is wanted of it, what it has skipped, what fails there. */
+  list(request?: UnitsRequest): Promise<readonly ListedUnit[]>
   /**
    * When this has resolved, no batch of the projection commits any more, in whatever process, over restarts and deploys, until
    * it is resumed. Waits for the batch at hand. This holds once every daemon is of this version: an earlier one knows no pause.
@@ -225,9 +235,18 @@ class StoreOperations<P> implements Operations<P> {
     return await this.#evidence.discard(request)
   }
 
-  async list(request: UnitsRequest = {}): Promise<readonly ControlledUnit[]> {
-    const units = await this.#units(resolveUnits(request), neverAborted())
-    return [...units].sort(byName)
+  async list(request: UnitsRequest = {}): Promise<readonly ListedUnit[]> {
+    const filter = resolveUnits(request)
+    const units = await this.#units(filter, neverAborted())
+    const failures = (await this.#options.checkpoints.failures?.list(filter, neverAborted())) ?? []
+    const byUnit = new Map(failures.map((failure) => [unitKey(failure.unit), failure]))
+    return units
+      .map((unit) => {
+        const failure = byUnit.get(unitKey(unit.unit))
+        // It may have moved since.
+        return { ...unit, failure: failure?.position === unit.position ? failure : undefined }
+      })
+      .sort(byName)
   }
 
   async pause(request: OperationRequest): Promise<Outcome> {

@@ -2,6 +2,7 @@ import { InvalidOptionError, UnsupportedByStoreError } from '../kernel/errors.ts
 import { requireKnownOptions } from '../kernel/known-options.ts'
 import type { CheckpointStore } from '../ports/checkpoint-store.ts'
 import type { OperatorControl } from '../ports/control.ts'
+import type { Failures } from '../ports/failures.ts'
 import type { LetterStore } from './dead-letters.ts'
 import type { EvidenceSource, EvidenceStore } from './evidence.ts'
 import type { NodeStore } from './nodes.ts'
@@ -10,7 +11,10 @@ import type { NodeStore } from './nodes.ts'
 type OperatedStore = Pick<CheckpointStore<never>, 'name' | 'progress'> &
   LetterStore &
   NodeStore &
-  EvidenceStore & { readonly control?: OperatorControl }
+  EvidenceStore & {
+    readonly control?: OperatorControl
+    readonly failures?: Pick<Failures, 'list'>
+  }
 
 export interface OperationsOptions<P> {
   /** The checkpoints that the daemons have: `postgresCheckpoints(...)` with the same database and schema. */

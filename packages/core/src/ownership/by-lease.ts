@@ -56,6 +56,7 @@ export class ByLease<P, Tx> implements Ownership<P, Tx> {
     return {
       lost: AbortSignal.any([lost, conflict.signal]),
       recalled,
+      fence,
       advance: (advance, work) =>
         unlessConflict(checkpoints.advance({ ...advance, fence }, work), onConflict),
       begin: (begin, decide) =>

@@ -27,6 +27,8 @@ export interface Grant<Tx> {
   readonly lost: AbortSignal
   /** Fires when another owner is to have it: what is at hand is to be ended, and then it is to be released. Absent where that never happens. */
   readonly recalled?: AbortSignal
+  /** Of the lease that gives it; absent where there is none. */
+  readonly fence?: bigint
   /** `CheckpointStore.advance`, by this right. */
   advance(request: AdvanceRequest, work: AdvanceWork<Tx>): Promise<Advanced>
   /** `Tenures.begin`, by this right; only for a store that has `tenures`. */

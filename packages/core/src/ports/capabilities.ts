@@ -13,6 +13,7 @@ export type StoreCapability =
   | 'keeps_lost_events'
   | 'counts_deaths'
   | 'gives_leases'
+  | 'keeps_failures'
 
 type Source = Pick<EventSource<unknown, unknown>, 'passesUnproven'>
 
@@ -25,6 +26,7 @@ type Part =
   | 'lostEvents'
   | 'tenures'
   | 'leases'
+  | 'failures'
 
 interface Need {
   readonly of: (source: Source) => boolean
@@ -65,6 +67,8 @@ export const STORE_CAPABILITIES: Readonly<
   counts_deaths: { port: 'tenures', need: undefined },
   // What needs it is an option of the daemon. Without it the row lock alone decides who works.
   gives_leases: { port: 'leases', need: undefined },
+  // Without it what fails is told by the log and the status of its own process alone.
+  keeps_failures: { port: 'failures', need: undefined },
 }
 
 /** Throws `UnsupportedByStoreError` where a projection may skip events and the store keeps no dead letters. */
@@ -225,7 +229,10 @@ export function requireCapabilities(
   source: Source,
   store: Pick<CheckpointStore<never>, 'name' | 'skips' | 'settled'> &
     Partial<
-      Pick<CheckpointStore<never>, 'deadLetters' | 'lateEvents' | 'lostEvents' | 'tenures' | 'leases'>
+      Pick<
+        CheckpointStore<never>,
+        'deadLetters' | 'lateEvents' | 'lostEvents' | 'tenures' | 'leases' | 'failures'
+      >
     > & {
       readonly control?: unknown
     },

@@ -1,6 +1,7 @@
 import type { Control, ControlledUnit } from './control.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Evidence, SkippedRun, StoredProgress } from './event-source.ts'
+import type { Failures } from './failures.ts'
 import type { LateEvents } from './late-events.ts'
 import type { Leases } from './leases.ts'
 import type { LostEvents } from './lost-events.ts'
@@ -19,7 +20,7 @@ import type { SlotRange, Unit } from './unit.ts'
 
 /**
  * The port for progress. Positions are texts of `PositionOrder.format`, so that one store serves every source. What not
- * every store can do is a part of its own (`settled`, `skips`, `control`, `deadLetters`, `lateEvents`, `lostEvents`, `tenures`, `leases`): a store that lacks it leaves it out, and an option that
+ * every store can do is a part of its own (`settled`, `skips`, `control`, `deadLetters`, `lateEvents`, `lostEvents`, `tenures`, `leases`, `failures`): a store that lacks it leaves it out, and an option that
  * needs it is refused when the daemon is made (capabilities.ts).
  *
  * Every method that takes a signal rejects at once when it fires, and lets go of what it has taken for the call: the
@@ -105,6 +106,8 @@ export interface CheckpointStore<Tx> {
   readonly tenures?: Tenures
   /** For stores that know which node may move which unit. */
   readonly leases?: Leases
+  /** For stores that keep what failed last at a unit. */
+  readonly failures?: Failures
 }
 
 /**

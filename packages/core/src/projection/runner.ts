@@ -21,7 +21,7 @@ import { keySlotsOf } from '../reading/part.ts'
 import { inBackground } from '../telemetry/background.ts'
 import { type BatchParts, handleBatch } from './batch.ts'
 import { buryEvents } from './burial.ts'
-import type { Command, Context, Input, InputKind, Opening, Step, Wanted } from './commands.ts'
+import type { Command, Context, Input, InputKind, Opening, Report, Step, Wanted } from './commands.ts'
 import { failedBatch } from './failed-batch.ts'
 import { Fulfilments } from './fulfilment.ts'
 import { handingOut } from './handing-out.ts'
@@ -42,6 +42,7 @@ import {
   type ReplayStatus,
 } from './status.ts'
 import { type CallParts, type Movement, StoreCalls } from './store-calls.ts'
+import { ToldFailures } from './told-failures.ts'
 import { type TenureParts, UnitTenure } from './unit-tenure.ts'
 import { VitalSigns, type Vitals } from './vitals.ts'
 
@@ -49,7 +50,7 @@ export interface RunnerParts<P, E, Tx>
   extends BatchParts<P, E, Tx>,
     CallParts<P, E, Tx>,
     Pick<TenureParts<P, Tx>, 'sessionId'> {
-  readonly checkpoints: CallParts<P, E, Tx>['checkpoints'] & Pick<CheckpointStore<Tx>, 'control'>
+  readonly checkpoints: CallParts<P, E, Tx>['checkpoints'] & Pick<CheckpointStore<Tx>, 'control' | 'failures'>
   readonly ownership: Ownership<P, Tx>
   readonly agent: PollingAgent<P>
   /** `undefined` where nothing is dealt out. */
@@ -73,6 +74,7 @@ export class ProjectionRunner<P, E, Tx> {
   readonly #handlerCalls: HandlerCalls
   readonly #fulfilments: Fulfilments<P, E, Tx>
   readonly #reports: ProjectionReports<P>
+  readonly #toldFailures: ToldFailures
   readonly #tenure: UnitTenure<P, Tx>
   readonly #stopping = new AbortController()
   readonly #givenUp = new AbortController()
@@ -98,6 +100,7 @@ export class ProjectionRunner<P, E, Tx> {
   constructor(parts: RunnerParts<P, E, Tx>) {
     this.#parts = parts
     this.#reports = new ProjectionReports(parts, this.#stopping.signal)
+    this.#toldFailures = new ToldFailures(parts, this.#stopping.signal)
     this.#calls = new StoreCalls(parts, this.#stopping.signal)
     this.#handlerCalls = new HandlerCalls(parts, this.#givenUp.signal)
     this.#late = new LateBatches(parts)
@@ -313,12 +316,35 @@ export class ProjectionRunner<P, E, Tx> {
         break
       case 'report':
         this.#reports.tell(command.report)
+        this.#keepFailure(command.report)
         break
       case 'end':
         this.#wait.abort()
         await this.#giveBack()
+        await this.#toldFailures.ended()
         this.#ended.resolve()
     }
+  }
+
+  /** Only who has the right to work says what fails there. */
+  #keepFailure(report: Report<P>): void {
+    const { right, checkpoint } = this.#standing
+    const at = checkpoint?.position
+    const position = at === undefined ? undefined : this.#parts.source.order.format(at)
+    if (report.kind === 'over') {
+      if (report.isWorking) this.#toldFailures.over(position)
+      else this.#toldFailures.forget()
+    }
+    if (report.kind !== 'failed' || right !== 'held' || checkpoint === undefined) return
+    // Its dead letter says so.
+    if (report.state === 'skipping') return
+    this.#toldFailures.failed({
+      ...report.failure,
+      position,
+      error: report.error,
+      isPaused: report.state === 'paused',
+      fence: this.#grant?.fence,
+    })
   }
 
   async #giveBack(): Promise<void> {

@@ -20,6 +20,7 @@ import type { Tenure, Tenures } from '../ports/tenures.ts'
 import { type SlotRange, type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { type Bounded, boundOf, type Fulfilled, InMemoryControl } from './in-memory-control.ts'
 import { InMemoryDeadLetters } from './in-memory-dead-letters.ts'
+import { InMemoryFailures } from './in-memory-failures.ts'
 import { InMemoryLateEvents } from './in-memory-late-events.ts'
 import { InMemoryLeases } from './in-memory-leases.ts'
 import { InMemoryLostEvents } from './in-memory-lost-events.ts'
@@ -90,6 +91,7 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     rows: this.#rows,
     busy: this.#busy,
     letters: this.deadLetters,
+    forgotten: (unit) => this.failures.forget(unit),
     locked: (unit, work, signal) => this.#locked(unit, () => abortable(() => work(this.#tx), signal)),
     moved: (row, fulfilled) => this.#moved(row, fulfilled),
   })
@@ -103,6 +105,9 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     isBusy: (key) => this.#busy.has(key),
     nowMs: () => Date.now(),
   })
+  readonly failures: InMemoryFailures = new InMemoryFailures(this.#rows, (key, fence) =>
+    this.leases.isNewest(key, fence),
+  )
 
   constructor(tx: Tx) {
     this.#tx = tx

@@ -52,6 +52,8 @@ interface ControlParts<Row, Tx> {
     replay(unit: Unit, replayed: ClosedLetters): void
     reshard(version: Pick<Unit, 'projection' | 'version'>, slots: readonly SlotRange[]): void
   }
+  /** There is no such unit any more. */
+  readonly forgotten: (unit: Unit) => void
   /** Runs with the unit locked. */
   readonly locked: <T>(unit: Unit, work: (tx: Tx) => Promise<T>, signal: AbortSignal) => Promise<T>
   /** With what an advance keeps, where events were handled. */
@@ -126,7 +128,10 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     const kept = found.filter(({ unit }) =>
       slots.some((range) => range.from === unit.slots.from && range.to === unit.slots.to),
     )
-    for (const row of found) if (!kept.includes(row)) this.#rows.delete(unitKey(row.unit))
+    for (const { unit } of found.filter((row) => !kept.includes(row))) {
+      this.#rows.delete(unitKey(unit))
+      this.#parts.forgotten(unit)
+    }
     return made.map(({ slots: own, heirOf, to }) => {
       const heir = found.find(({ unit }) => unit.slots.from === heirOf.from)
       if (heir === undefined) throw new TypeError('a shard is made of one that is there')
@@ -217,8 +222,10 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     const isDecision = after !== undefined && (after.desired !== row.desired || after.role !== row.role)
     const decision = isDecision ? { who, why, sinceMs: atMs } : row.decision
     const answer = ends === undefined ? {} : { asked: undefined, answered: ends }
-    if (after === undefined) this.#rows.delete(key)
-    else {
+    if (after === undefined) {
+      this.#rows.delete(key)
+      this.#parts.forgotten(row.unit)
+    } else {
       const isAnew = (isDecision && after.desired === 'running') || operation === 'rebuild'
       this.#rows.set(key, { ...row, ...after, decision, ...answer, ...(isAnew ? triedAnew(row) : {}) })
     }

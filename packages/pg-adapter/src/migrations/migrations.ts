@@ -328,6 +328,30 @@ comment on column ${schema}.nodes.unable is 'those of its units that it cannot w
   add column bound_until timestamptz;
 comment on column ${schema}.checkpoints.bound is 'how far it is to come until bound_until, to meet other shards there; NULL: as far as there are events';`,
   },
+  {
+    version: 20,
+    // A table of its own: an owner's row is locked while it works, and is small.
+    sql: (schema) => `create table ${schema}.projection_failures (
+  projection text not null,
+  version int not null,
+  slot_from int not null,
+  slot_to int not null,
+  position text,
+  stage text not null,
+  batch json,
+  error json not null,
+  failures bigint not null,
+  is_paused boolean not null,
+  node text not null,
+  since timestamptz not null default clock_timestamp(),
+  told_at timestamptz not null default clock_timestamp(),
+  is_over boolean not null default false,
+  primary key (projection, version, slot_from, slot_to)
+) with (fillfactor = 50);
+comment on table ${schema}.projection_failures is 'Tidemark: what failed last at each unit; of no meaning once its checkpoint has left that position';
+comment on column ${schema}.projection_failures.position is 'where the checkpoint stood; NULL: before the first';
+comment on column ${schema}.projection_failures.failures is 'how often it has failed there since the column since';`,
+  },
 ]
 
 export const LATEST_VERSION: number = MIGRATIONS.reduce((latest, { version }) => Math.max(latest, version), 0)

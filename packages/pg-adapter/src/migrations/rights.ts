@@ -33,7 +33,9 @@ export function checkpointRightsSql(schema: string): string {
         ('lost_events', 'SELECT'), ('lost_events', 'INSERT'), ('lost_events', 'UPDATE'),
         ('lost_event_totals', 'SELECT'), ('lost_event_totals', 'INSERT'), ('lost_event_totals', 'UPDATE'),
         ('passed_positions', 'SELECT'), ('passed_positions', 'INSERT'), ('passed_positions', 'UPDATE'),
-        ('nodes', 'SELECT'), ('nodes', 'INSERT'), ('nodes', 'UPDATE')) as needed (name, privilege)
+        ('nodes', 'SELECT'), ('nodes', 'INSERT'), ('nodes', 'UPDATE'),
+        ('projection_failures', 'SELECT'), ('projection_failures', 'INSERT'), ('projection_failures', 'UPDATE')
+      ) as needed (name, privilege)
         on c.relname = needed.name
       where c.relnamespace = n.oid and not has_table_privilege(c.oid, needed.privilege)
     ),

@@ -2,6 +2,7 @@ import { STORE_CAPABILITIES, type StoreCapability } from '../../ports/capabiliti
 import { CONTROL_RULES } from './checkpoint-store/control.ts'
 import { DAEMON_RULES } from './checkpoint-store/daemons.ts'
 import { DEAD_LETTER_RULES } from './checkpoint-store/dead-letters.ts'
+import { FAILURE_RULES } from './checkpoint-store/failures.ts'
 import type {
   CheckpointStoreCapability,
   CheckpointStoreFixture,
@@ -46,6 +47,7 @@ const RULES: readonly CheckpointStoreRule[] = [
   ...TENURE_RULES,
   ...LEASE_RULES,
   ...NODE_RULES,
+  ...FAILURE_RULES,
   ...SHARD_RULES,
   ...SIGNAL_RULES,
   ...DAEMON_RULES,

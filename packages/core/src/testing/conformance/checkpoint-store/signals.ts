@@ -5,6 +5,7 @@ import type { CheckpointStore } from '../../../ports/checkpoint-store.ts'
 import { expectEqual, rejectionOf, within } from '../expectations.ts'
 import { needed } from '../suite.ts'
 import { controlOf, pausing } from './control.ts'
+import { FAILURE, failuresOf } from './failures.ts'
 import {
   ALL,
   type CheckpointStoreRule,
@@ -92,6 +93,12 @@ const LOST_CALLS: Readonly<Record<string, Call>> = {
       signal,
     ),
   'lostEvents.passed': (store, signal) => lostEventsOf(store).passed(SOURCE, 'orders', signal),
+}
+
+const FAILURE_CALLS: Readonly<Record<string, Call>> = {
+  'failures.tell': (store, signal) => failuresOf(store).tell(FAILURE, signal),
+  'failures.over': (store, signal) => failuresOf(store).over(ALL, FAILURE.node, signal),
+  'failures.list': (store, signal) => failuresOf(store).list({}, signal),
 }
 
 /** The signals of all methods but `advance`. */
@@ -194,5 +201,6 @@ function callsOf(capabilities: readonly string[]): (readonly [string, Call])[] {
     ...(has('keeps_dead_letters') ? Object.entries(LETTER_CALLS) : []),
     ...(has('keeps_late_events') ? Object.entries(LATE_CALLS) : []),
     ...(has('keeps_lost_events') ? Object.entries(LOST_CALLS) : []),
+    ...(has('keeps_failures') ? Object.entries(FAILURE_CALLS) : []),
   ]
 }
