@@ -6,6 +6,7 @@ import {
   type Outcome,
   type Rehearsed,
   rehearse,
+  rehearseNode,
 } from '@tidemark/core/operations'
 import { postgresEvents } from '@tidemark/pg-adapter'
 import { expect, test } from 'vitest'
@@ -75,7 +76,7 @@ const asDone = ({ unit, operation, before, after }: AuditEntry): Partial<AuditEn
 const cases: Record<
   string,
   {
-    readonly before?: readonly ('pause' | 'askRebuild')[]
+    readonly before?: readonly ('pause' | 'askRebuild' | 'reshard')[]
     readonly rehearse: (events: EventTable) => Promise<readonly Rehearsed[]>
     readonly ask: (operations: Operations<bigint>) => Promise<Outcome>
   }
@@ -108,6 +109,15 @@ const cases: Record<
     rehearse: (events) => rehearse(optionsOf(events), 'reshard', { ...ASK, shards: 2 }),
     ask: (operations) => operations.reshard({ ...ASK, shards: 2 }),
   },
+  split: {
+    rehearse: (events) => rehearse(optionsOf(events), 'split', { ...ASK, slots: { from: 0, to: 1023 } }),
+    ask: (operations) => operations.split({ ...ASK, slots: { from: 0, to: 1023 } }),
+  },
+  merge: {
+    before: ['reshard'],
+    rehearse: (events) => rehearse(optionsOf(events), 'merge', { ...ASK, slots: { from: 0, to: 1023 } }),
+    ask: (operations) => operations.merge({ ...ASK, slots: { from: 0, to: 1023 } }),
+  },
   cancel: {
     before: ['askRebuild'],
     rehearse: (events) => rehearse(optionsOf(events), 'cancel', ASK),
@@ -122,6 +132,7 @@ test.each(Object.keys(cases))('%s does what its rehearsal says, which changes no
   const operations = createOperations(optionsOf(events))
   for (const before of operation.before ?? []) {
     if (before === 'pause') await operations.pause(ASK)
+    else if (before === 'reshard') await operations.reshard({ ...ASK, shards: 2 })
     else await operations.rebuild({ ...ASK, timeoutMs: 1 }).catch(() => {})
   }
   const [rows, audited] = [await rowsOf(events), await operations.audit()]
@@ -167,4 +178,34 @@ test('a role that may only read rehearses', async () => {
   )
   const pool = db.newPool(asRole(db.url, role))
   expect(await rehearse({ checkpoints: checkpointsBeside(events, pool) }, 'pause', ASK)).toHaveLength(1)
+})
+
+test('an operation on a node does what its rehearsal says, which changes nothing', async () => {
+  const events = await stopped()
+  const options = optionsOf(events)
+  const { nodes } = createOperations(options)
+  const drain = { node: 'a', who: 'ann', why: 'a test' }
+  for (const id of ['a-1', 'a-2', 'b']) {
+    const [name = ''] = id.split('-')
+    const node = {
+      id,
+      name,
+      source: options.source.name,
+      capacity: 1,
+      units: [],
+      unable: [],
+      isLeaving: false,
+    }
+    await options.checkpoints.leases?.renew({ node, leaseMs: 10_000, signal: AbortSignal.timeout(10_000) })
+  }
+  await nodes.drain({ ...drain, node: 'a-2' })
+  const before = [await nodes.list(), await nodes.audit()]
+  expect(await rehearseNode(options, 'drain', drain)).toMatchObject([{ id: 'a-1', desired: 'open' }])
+  expect(await rehearseNode(options, 'open', drain)).toMatchObject([{ id: 'a-2', desired: 'draining' }])
+  expect([await nodes.list(), await nodes.audit()]).toEqual(before)
+  expect(await nodes.drain(drain)).toMatchObject({ entries: [{ runs: ['a-1'] }] })
+  expect(await rehearseNode(options, 'drain', drain)).toEqual([])
+  await expect(rehearseNode(options, 'drain', { ...drain, node: 'c' })).rejects.toMatchObject({
+    code: 'TIDEMARK_NODE_UNKNOWN',
+  })
 })

@@ -43,10 +43,10 @@ export type {
 export type { ClosingRequest, LettersRequest, RetryRequest } from './letter-requests.ts'
 export type { RetryOutcome } from './letter-retry.ts'
 export type { NodeAuditRequest, NodeRequest } from './node-requests.ts'
-export type { NodeOperations, NodeOutcome } from './nodes.ts'
+export type { NodeOperationName, NodeOperations, NodeOutcome } from './nodes.ts'
 export { createOperations, type ListedUnit, type Operations, type Outcome } from './operations.ts'
 export type { OperationsOptions } from './options.ts'
-export { type Rehearsed, type RehearsedRequests, rehearse } from './rehearsal.ts'
+export { type Rehearsed, type RehearsedRequests, rehearse, rehearseNode } from './rehearsal.ts'
 export type {
   AuditRequest,
   MoveRequest,

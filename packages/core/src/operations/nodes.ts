@@ -37,6 +37,16 @@ export interface NodeOperations {
   audit(request?: NodeAuditRequest): Promise<readonly NodeAuditEntry[]>
 }
 
+/** What an operator can do to a node. */
+export type NodeOperationName = 'cordon' | 'drain' | 'open'
+
+/** What is wanted of a node then. */
+export const DESIRED: Readonly<Record<NodeOperationName, DesiredNode>> = {
+  cordon: 'cordoned',
+  drain: 'draining',
+  open: 'open',
+}
+
 /** The part of a checkpoint store that they are kept in. */
 export interface NodeStore {
   readonly name: string
@@ -57,23 +67,28 @@ export function nodeOperations({ name, leases }: NodeStore, source: string | und
   }
   const list = async (): Promise<readonly ListedNode[]> =>
     [...(await control().list(source, neverAborted()))].sort(byName)
-  const decide = async (desired: DesiredNode, request: NodeRequest): Promise<NodeOutcome> => {
+  const decide = async (operation: NodeOperationName, request: NodeRequest): Promise<NodeOutcome> => {
     const { node, who, why } = resolveNodeRequest(request)
-    const nodes = await list()
-    if (!nodes.some((each) => each.id === node || each.name === node)) {
-      throw new NodeUnknownError(node, [...new Set(nodes.map((each) => each.name))])
-    }
-    const entries = await control().decide({ source, node, desired, who, why }, neverAborted())
+    meantBy(node, await list())
+    const decision = { source, node, desired: DESIRED[operation], who, why }
+    const entries = await control().decide(decision, neverAborted())
     return { outcome: entries.length === 0 ? 'already' : 'done', entries }
   }
   return {
     list,
-    cordon: async (request) => await decide('cordoned', request),
-    drain: async (request) => await decide('draining', request),
+    cordon: async (request) => await decide('cordon', request),
+    drain: async (request) => await decide('drain', request),
     open: async (request) => await decide('open', request),
     audit: async (request = {}) =>
       await control().audit({ source, ...resolveNodeAudit(request) }, neverAborted()),
   }
+}
+
+/** Every run that a name or an id means. Throws `NodeUnknownError`. */
+export function meantBy(node: string, nodes: readonly ListedNode[]): readonly ListedNode[] {
+  const meant = nodes.filter((each) => each.id === node || each.name === node)
+  if (meant.length > 0) return meant
+  throw new NodeUnknownError(node, [...new Set(nodes.map((each) => each.name))])
 }
 
 function byName(a: ListedNode, b: ListedNode): number {

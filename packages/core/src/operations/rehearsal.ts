@@ -1,10 +1,13 @@
 import { neverAborted } from '../kernel/deferred.ts'
 import { hasCode } from '../kernel/errors.ts'
 import type { ControlledUnit, OperatedState, OperationName, OperatorControl } from '../ports/control.ts'
+import type { ListedNode } from '../ports/node-control.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
+import { type NodeRequest, resolveNodeRequest } from './node-requests.ts'
+import { DESIRED, meantBy, type NodeOperationName, nodeOperations } from './nodes.ts'
 import { createOperations } from './operations.ts'
 import type { OperationsOptions } from './options.ts'
-import type { MoveRequest, OperationRequest, ReshardRequest, SkipRequest } from './requests.ts'
+import type { MoveRequest, OperationRequest, ReshardRequest, ShardRequest, SkipRequest } from './requests.ts'
 
 /** The operations that can be rehearsed, and what each is told. */
 export interface RehearsedRequests<P> {
@@ -17,15 +20,18 @@ export interface RehearsedRequests<P> {
   readonly forget: OperationRequest
   readonly rebuild: OperationRequest
   readonly reshard: ReshardRequest
+  readonly split: ShardRequest
+  readonly merge: ShardRequest
   readonly cancel: OperationRequest
 }
 
 /** What an operation would do to one unit. */
 export interface Rehearsed {
-  /** Of a `reshard`: one that would be made. */
+  /** Of a `reshard`, `split` or `merge`: one that would be made. */
   readonly unit: Unit
-  /** As it stands now; of a `reshard`, that in whose place it would be made. */
+  /** As it stands now; of one that would be made, that in whose place it would be. */
   readonly found: ControlledUnit
+  /** Of a `split` and a `merge` too: `reshard`. */
   readonly operation: OperationName
   /** As its row would be then; `undefined`: it would be deleted. Of what a node is asked to do, as it stands. */
   readonly to: OperatedState | undefined
@@ -71,6 +77,22 @@ export async function rehearse<P, N extends keyof RehearsedRequests<P>>(
     if (!hasCode(error, ASKED)) throw error
   }
   return would
+}
+
+/**
+ * What an operation on a node would do if it was asked for now: the runs of which something else would be wanted, as they stand. Writes
+ * nothing. Nothing: that is wanted of all of them already. Rejects with the errors of the operation.
+ *
+ * @typeParam P - position
+ */
+export async function rehearseNode<P>(
+  { checkpoints, source }: OperationsOptions<P>,
+  operation: NodeOperationName,
+  request: NodeRequest,
+): Promise<readonly ListedNode[]> {
+  const { node } = resolveNodeRequest(request)
+  const nodes = await nodeOperations(checkpoints, source?.name).list()
+  return meantBy(node, nodes).filter(({ desired }) => desired !== DESIRED[operation])
 }
 
 const ASKED = 'TIDEMARK_REHEARSED'
