@@ -107,6 +107,29 @@ describe('what changes something', () => {
   })
 })
 
+test('one shard is split, and shards are merged; whoever does not say which is told which there are', async () => {
+  const shop = await stopped()
+  const split = ['projections', 'split', 'orders']
+  const said = await all(shop, [
+    [...split, '--dry-run'],
+    [...split, '--slots', '0-1023', '--dry-run'],
+    [...split, '--slots', '0-1023', ...WHY, '--yes'],
+    [...split, '--slots', '0-511', ...WHY, '--yes', '--json'],
+    [...split, '--dry-run'],
+    [...split, '--slots', '512-767', ...WHY, '--yes'],
+    ['projections', 'merge', 'orders', '--slots', '0-511', '--dry-run'],
+    ['projections', 'merge', 'orders', '--slots', '0-511', ...WHY, '--yes'],
+    ['projections', 'merge', 'orders', '--slots', '0-511', ...WHY, '--yes'],
+    ['projections', 'merge', 'orders', '--slots', '1-511', ...WHY, '--yes'],
+    ['projections', 'merge', 'none', '--dry-run'],
+  ])
+  await expect(said).toMatchFileSnapshot('golden/act/shards.txt')
+  expect((await rowsOf(shop)).map(({ slot_from, slot_to }) => [slot_from, slot_to])).toEqual([
+    [0, 511],
+    [512, 1023],
+  ])
+})
+
 test('a rebuild, a skip and a switch are done by the node that runs it', async () => {
   const shop = await shopOfTest()
   await append(shop, 3)
@@ -152,6 +175,36 @@ test('a rebuild, a skip and a switch are done by the node that runs it', async (
     ['orders', 1, 'retired'],
     ['orders', 2, 'live'],
   ])
+})
+
+test('a skip is refused where it does not fail: where it has passed, elsewhere, at an unknown one, and where it is paused', async () => {
+  const shop = await shopOfTest()
+  await append(shop, 3)
+  await append(shop, 1, 'OrderCancelled')
+  await append(shop, 1)
+  const daemon = await shop.daemon([
+    {
+      name: 'orders',
+      attempts: 1,
+      handle: async (events) => {
+        if (events.some(({ type }) => type === 'OrderCancelled')) throw new TypeError('no amount')
+      },
+    },
+  ])
+  await eventually(() => daemon.status().projections[0]?.failure?.batch?.firstPosition).toBe('4')
+  const skip = ['projections', 'skip', 'orders']
+  const said = [
+    await all(shop, [
+      [...skip, '3', ...WHY, '--yes'],
+      [...skip, '5', ...WHY, '--yes'],
+      [...skip, '5', ...WHY, '--yes', '--json'],
+      ['projections', 'skip', 'stock', '4', ...WHY, '--yes'],
+    ]),
+  ]
+  await shop.operations.pause({ projection: 'orders', who: 'berta', why: 'a deploy' })
+  said.push(await all(shop, [[...skip, '4', ...WHY, '--yes'], ['audit']]))
+  await expect(said.join('\n')).toMatchFileSnapshot('golden/act/skip-refused.txt')
+  expect(await shop.operations.list()).toMatchObject([{ position: '3' }])
 })
 
 describe('dead letters', () => {
@@ -255,4 +308,42 @@ test('nodes that share projections by leases are shown with what they have, and 
   await shop.pool.query(`update tidemark.checkpoints set owner = 'gone' where projection = 'stock'`)
   const gone = [await shop.said(['nodes']), await shop.said(['nodes', '--json'])].join('\n')
   await expect(`${alive}\n${gone}`).toMatchFileSnapshot('golden/act/nodes.txt')
+})
+
+test('a node is drained, cordoned and opened: what would happen first, each once, and the audit of nodes says why', async () => {
+  const shop = await shopOfTest()
+  const names = async () =>
+    Object.fromEntries((await shop.operations.nodes.list()).map(({ name, units }) => [name, units.length]))
+  await shop.daemon([quiet('orders'), quiet('stock')], { name: 'berlin-1' })
+  await eventually(names).toEqual({ 'berlin-1': 2 })
+  await shop.daemon([quiet('orders'), quiet('stock')], { name: 'berlin-2' })
+  await eventually(names).toEqual({ 'berlin-1': 1, 'berlin-2': 1 })
+  const desired = async () => (await shop.operations.nodes.list()).map((node) => node.desired)
+  const said = [await shop.said(['nodes', 'cordon', 'berlin-2', '--dry-run'])]
+  expect(await desired()).toEqual(['open', 'open'])
+  said.push(await shop.said(['nodes', 'cordon', 'berlin-2', ...WHY, '--yes']))
+  said.push(await shop.said(['nodes', 'drain', 'berlin-1', '--dry-run']))
+  said.push(await shop.said(['nodes', 'drain', 'berlin-1', ...WHY, '--yes']))
+  expect(await desired()).toEqual(['draining', 'cordoned'])
+  await eventually(names).toEqual({ 'berlin-1': 0, 'berlin-2': 1 })
+  said.push(await shop.said(['nodes']))
+  said.push(await shop.said(['nodes', 'drain', 'berlin-1', ...WHY, '--yes']))
+  said.push(await shop.said(['nodes', 'open', 'berlin-1', '--dry-run', '--json']))
+  said.push(await shop.said(['nodes', 'open', 'berlin-1', ...WHY, '--yes', '--json']))
+  said.push(await shop.said(['nodes', 'open', 'berlin-2', ...WHY, '--yes']))
+  said.push(await shop.said(['nodes', 'audit']))
+  said.push(await shop.said(['nodes', 'audit', '--node', 'berlin-2', '--limit', '1', '--json']))
+  await expect(said.join('\n')).toMatchFileSnapshot('golden/act/nodes-operated.txt')
+})
+
+test('what is wanted of a node wants a reason, a yes, and a node that is there', async () => {
+  const shop = await stopped()
+  const said = await all(shop, [
+    ['nodes', 'drain', 'berlin-1', '--yes'],
+    ['nodes', 'drain', 'berlin-1', ...WHY],
+    ['nodes', 'drain', 'berlin-1', ...WHY, '--yes'],
+    ['nodes', 'drain', 'berlin-1', '--dry-run'],
+    ['nodes', 'audit'],
+  ])
+  await expect(said).toMatchFileSnapshot('golden/act/nodes-refused.txt')
 })

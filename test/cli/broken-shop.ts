@@ -17,6 +17,23 @@ export async function healthyShop(serverUrl?: string): Promise<Shop> {
   return shop
 }
 
+/**
+ * Two nodes have shared it. `berlin-0` was killed with the upper half of `orders`, which stands at 2 of 5 since five minutes; the lower
+ * half follows on `berlin-1`.
+ */
+export async function sharedShop(serverUrl?: string): Promise<Shop> {
+  const shop = await healthyShop(serverUrl)
+  const { pool, operations } = shop
+  await operations.reshard({ projection: 'orders', shards: 2, who: 'ann', why: 'one was too slow' })
+  await aged(shop, '5 minutes')
+  await pool.query(`insert into tidemark.nodes (id, name, source, capacity, units, is_leaving, expires_at) values
+      ('gone', 'berlin-0', 'events', 1, '{}', false, now() - interval '5 minutes'),
+      ('here', 'berlin-1', 'events', 2, '{}', false, now() + interval '1 day');
+    update tidemark.checkpoints set owner = 'here', session = 'here';
+    update tidemark.checkpoints set owner = 'gone', session = 'gone', position = '2' where slot_from = 512`)
+  return shop
+}
+
 /** Throws at these types. Of an event it says no more than that. */
 const failing = (
   name: string,

@@ -45,14 +45,38 @@ function aligned(lines: readonly string[]): readonly string[] {
 const head = (): string => `# The terminal program
 
 \`npx @tidemark/cli\`, or \`tidemark\` where the package is installed. It shows what stands, since when, why, who holds it, what is lost
-or waits, and does what operators do. It stands on [\`@tidemark/core/operations\`](operating.md), the [watch](watch.md) and
-[\`diagnose\`](doctor.md), and sends no SQL of its own. Use the version of your daemons. To look, to pause or to move, no
-daemon has to run. To skip, rebuild, switch, retry or reprocess, one has to, since it does the work.
+or waits, and does what operators do. Use the version of your daemons. To look, to pause or to move, no daemon has to run. To skip, rebuild,
+switch, retry or reprocess, one has to, since it does the work. It stands on [\`@tidemark/core/operations\`](operating.md), the
+[watch](watch.md) and [\`diagnose\`](doctor.md), and sends no SQL of its own.
 
 \`\`\`
 export DATABASE_URL=postgres://user:password@host:5432/shop
 npx @tidemark/cli status
 \`\`\`
+
+## At an alert
+
+Begin with \`tidemark status\`: it says in words what is wrong, the worst first, and below each what to do.
+
+| it shows | then |
+| --- | --- |
+| the mark stands | \`tidemark why\`: it prints the SQL that ends who holds it. Run that in psql |
+| a projection stands | read the position and the error in its daemon's log; mend the handler, or \`tidemark projections skip\` that position |
+| no daemon works on it | start a daemon that has it |
+| no node has it | \`tidemark nodes\`. Wait for 10 s (\`leaseMs\`): others take over by themselves. If none does, start a process that has it, or \`tidemark nodes open\` one that was drained |
+| a shard stands, as \`orders[512-1023]\` | the same as a projection. What you do to \`orders\` is done to all its shards; \`tidemark projections split\` cuts the one that is too slow |
+| open dead letters | \`tidemark dead-letters list\`, then \`show\`; once the cause is mended, \`retry\` |
+| it is paused | ask who has paused it, then \`tidemark projections resume\` |
+| late events | \`tidemark late\`: it says what can be done about them |
+| lost events | \`tidemark lost\` names them. No command brings them back: [consumer loses events](runbook.md#consumer-loses-events) |
+
+If it cannot reach the database, it ends with 3: see [which database](#which-database). If it lacks a right, it says which: see [rights](#rights).
+
+Four words. *Head*: the highest position that was handed out. *Settled*: up to here each position is visible, or proven empty. *Mark*: the last event
+up to there, so what projections may read. What *stands* does not move although there is something to do: so does a projection that pauses by
+itself since it fails. One that an operator has paused is *paused*. \`status\` ends with 1 for both.
+
+## What it looks like
 
 This is a shop whose importer has forgotten a transaction, and whose projections have troubles of their own:
 
@@ -68,22 +92,6 @@ ${golden('broken/why.txt')}
 
 Here \`<time>\`, \`<pid>\` and \`<ms>\` stand for what differs at each run. This page is made of the program itself by
 \`pnpm exec vitest run --project cli -u\`: change it there.
-
-## At an alert
-
-Begin with \`tidemark status\`.
-
-| it shows | then |
-| --- | --- |
-| the mark stands | \`tidemark why\`, and run its SQL in psql |
-| a projection stands | read the position and the error in its daemon's log; mend the handler, or \`tidemark projections skip\` that position |
-| no node has it (\`tidemark nodes\`) | wait for 10 s (\`leaseMs\`): others take over by themselves. If none does, start a process that has it |
-| one shard is behind | \`tidemark status --json\` has each shard. What you do to a projection is done to all its shards |
-| lost events | no command brings them back: [consumer loses events](runbook.md#consumer-loses-events) |
-
-*Head*: the highest position that was handed out. *Settled*: up to here each position is visible, or proven empty. *Mark*: the last event up to
-there, so what projections may read. What *stands* does not move although there is something to do. A projection that pauses by itself, since it fails,
-stands; one that an operator has paused is *paused*, and \`status\` ends with 1 for both.
 
 ## Which database
 
@@ -107,9 +115,16 @@ A projection's checkpoint has the name of its source, and that is the name of it
 
 ## Rights
 
-What only reads needs the rights of a reader; what changes something those of an operator: [rights](operating.md#rights). The mark
-needs \`SELECT\` on the table of the events and its sequence. To see whose transaction holds it needs \`pg_read_all_stats\`, to end that
-\`pg_signal_backend\`, or the role itself.
+| to | the role needs |
+| --- | --- |
+| look | \`USAGE\` on the schema of Tidemark's tables, and \`SELECT\` on them |
+| change something | besides, to write [some of these tables](operating.md#rights) |
+| see the mark | \`SELECT\` on the table of the events and on its sequence |
+| see whose transaction holds the mark | \`pg_read_all_stats\` |
+| end that transaction | \`pg_signal_backend\`, or to be the same role |
+| \`migrations apply\` | to own the tables, or to be allowed to make them |
+
+A command that lacks one says so, and prints the \`GRANT\` that it needs.
 
 ## What changes something
 
@@ -138,6 +153,8 @@ milliseconds since 1970. What is not known is \`null\` or left out. New fields m
 | \`why\` | \`source\`, \`table\`, \`stands\`, \`head\`, \`settled\`, \`mark\`, \`gaps\`, \`holders\`, \`lookCloser\` |
 | \`doctor\` | \`findings\`, \`stores\`, \`openTransactions\` as [\`diagnose\`](doctor.md#is-my-table-fit) gives them, \`tables\` (\`applied\`, \`latest\`) |
 | \`nodes\` | \`sources\`: \`source\`, \`nodes\`, \`unowned\` |
+| \`nodes drain\`, \`cordon\`, \`open\` | \`outcome\` (\`done\` or \`already\`), \`entries\` of the audit of nodes, one for each source |
+| \`nodes audit\` | \`entries\`, as the operation gives them |
 | \`skips\`, \`late\`, \`audit\`, \`dead-letters list\` | \`skips\`, \`late\`, \`entries\`, \`letters\`, as the operations give them |
 | \`dead-letters show\` | the letter |
 | \`dead-letters resolve\`, \`discard\` | \`closed\`, \`left\`: numbers of letters |
@@ -146,6 +163,7 @@ milliseconds since 1970. What is not known is \`null\` or left out. New fields m
 | \`projections\` | \`outcome\` (\`done\` or \`already\`), \`entry\` of the audit |
 | with \`--dry-run\` | \`dryRun\`, \`would\` |
 | \`wait\` | \`projection\`, \`version\`, \`position\`, \`tookMs\` |
+| \`lost\` | \`lost\`: as a watch has kept them |
 | \`watch\` | a line for each \`lost\` event, and for each \`status\` |
 | \`audit-commits\` | what [\`auditCommits\`](doctor.md#what-have-my-readers-lost) gives |
 | \`migrations apply\` | \`schema\`, \`before\`, \`after\` |

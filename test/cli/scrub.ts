@@ -13,6 +13,7 @@ const UNSTABLE: readonly (readonly [RegExp, string])[] = [
   [/"transaction": "[^"]+"/g, '"transaction": "<transaction>"'],
   [/"(id|incarnation)": "[0-9a-f-]{36}"/g, '"$1": "<id>"'],
   [/"request": "[0-9a-f-]{36}"/g, '"request": "<id>"'],
+  [/"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"/g, '"<id>"'],
   [/"node": "[^"]+"/g, '"node": "<node>"'],
   [/"stack": "[^"]*"/g, '"stack": "<stack>"'],
   [/\bpid \d+/g, 'pid <pid>'],
@@ -25,6 +26,8 @@ const UNSTABLE: readonly (readonly [RegExp, string])[] = [
   [/\bfrom version \d+ to \d+/g, 'from version <version> to <version>'],
   [/"(before|after|applied|latest)": \d+/g, '"$1": "<version>"'],
   [/\(\d+ looks\)/g, '(<number> looks)'],
+  [/\bin \d+ looks\b/g, 'in <number> looks'],
+  [/"looks": \d+/g, '"looks": "<number>"'],
   [/\b\d+ looks, [\d.]+ \w+ apart/g, '<number> looks, <time> apart'],
   [/\b[\d.]+ (ms|s|min|h|d)\b/g, '<time>'],
   // Columns are as wide as what stands in them.

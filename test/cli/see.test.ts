@@ -1,7 +1,7 @@
 import type { EmbeddedPostgres } from '@tidemark-internal/embedded-postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ownServer } from '../support/database.ts'
-import { brokenShop, healthyShop } from './broken-shop.ts'
+import { brokenShop, healthyShop, sharedShop } from './broken-shop.ts'
 import { manual } from './manual.ts'
 import { programToRead } from './program-to-read.ts'
 import type { Shop } from './rig.ts'
@@ -10,14 +10,17 @@ import type { Shop } from './rig.ts'
 let server: EmbeddedPostgres
 let healthy: Shop
 let broken: Shop
+let shared: Shop
 beforeAll(async () => {
   server = await ownServer()
   healthy = await healthyShop(server.url)
   broken = await brokenShop(server.url)
+  shared = await sharedShop(server.url)
 })
 afterAll(async () => {
   await healthy.drop()
   await broken.drop()
+  await shared.drop()
   await server.dispose()
 })
 
@@ -25,12 +28,14 @@ afterAll(async () => {
 const COMMANDS: readonly (readonly string[])[] = [
   ['status'],
   ['why'],
-  ['doctor'],
+  ['doctor', '--sample', '50ms'],
   ['nodes'],
   ['skips'],
   ['late'],
   ['audit'],
+  ['lost'],
   ['dead-letters', 'list'],
+  ['audit-commits', '--live', '200ms'],
 ]
 
 describe.each(['healthy', 'broken'] as const)('on a %s database', (state) => {
@@ -38,10 +43,17 @@ describe.each(['healthy', 'broken'] as const)('on a %s database', (state) => {
     '%s says the same to everybody, in words and as JSON',
     async (name, command) => {
       const shop = state === 'healthy' ? healthy : broken
-      const golden = `golden/${state}/${name.replaceAll(' ', '-')}`
+      const golden = `golden/${state}/${name.replace(/ --.*/, '').replaceAll(' ', '-')}`
       await expect(await shop.said(command)).toMatchFileSnapshot(`${golden}.txt`)
       await expect(await shop.said([...command, '--json'])).toMatchFileSnapshot(`${golden}.json.txt`)
     },
+  )
+})
+
+test.each([['status'], ['nodes']])('a shard that lags, and the node that is gone: %s', async (command) => {
+  await expect(await shared.said([command])).toMatchFileSnapshot(`golden/shared/${command}.txt`)
+  await expect(await shared.said([command, '--json'])).toMatchFileSnapshot(
+    `golden/shared/${command}.json.txt`,
   )
 })
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { eventsOf } from '../../packages/cli/src/events-of.ts'
 import { explain } from '../../packages/cli/src/explain-error.ts'
 import { jsonOf, plain } from '../../packages/cli/src/lines.ts'
+import { withOwnWords } from '../../packages/cli/src/own-words.ts'
 import { parseDuration } from '../../packages/cli/src/parse-values.ts'
 import { resolvePlace } from '../../packages/cli/src/place.ts'
 import { formatProgress, Rate } from '../../packages/cli/src/progress.ts'
@@ -118,7 +119,7 @@ describe('which database', () => {
   test('is told without its password', () => {
     const place = resolvePlace({ databaseUrl: url }, {})
     const error = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
-    expect(JSON.stringify(explain(error, place.called, place.schema))).not.toContain('secret')
+    expect(JSON.stringify(explain(error, { ...place, isChange: false }))).not.toContain('secret')
     expect(() => resolvePlace({ databaseUrl: 'ann:secret@db' }, {})).toThrow(/^(?!.*secret)/)
   })
 })
@@ -139,6 +140,16 @@ describe('which table', () => {
   })
 })
 
+test("what the library calls its options and functions stands beside this program's own words", () => {
+  expect(withOwnWords('Name it in the option table, or see auditCommits.')).toBe(
+    'Name it in the option table (here: --table), or see auditCommits (here: tidemark audit-commits).',
+  )
+  expect(withOwnWords('run what postgresCheckpointsSql({ schema: "tidemark" }) prints')).toBe(
+    'run what postgresCheckpointsSql({ schema: "tidemark" }) (here: tidemark migrations print) prints',
+  )
+  expect(withOwnWords('the table, its position and tables')).toBe('the table, its position and tables')
+})
+
 test.each([
   [{ code: 'ECONNREFUSED' }, 3],
   [{ code: '28P01' }, 3],
@@ -151,7 +162,11 @@ test.each([
   [{ code: 'TIDEMARK_INVALID_OPTION' }, 2],
   [{}, 70],
 ])('an error %o ends with %i, and says what to try', (fields, exit) => {
-  const { next, ...told } = explain(Object.assign(new Error('what happened'), fields), 'db', 'tidemark')
+  const { next, ...told } = explain(Object.assign(new Error('what happened'), fields), {
+    called: 'db',
+    schema: 'tidemark',
+    isChange: true,
+  })
   expect(told).toMatchObject({ exit, message: expect.stringContaining('what happened') })
   expect(next.length).toBeGreaterThan(0)
 })

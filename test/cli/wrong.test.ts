@@ -32,6 +32,9 @@ const WRONG: readonly (readonly string[])[] = [
   ['doctor', '--database-url', 'localhost'],
   ['doctor', '--database-url', 'mysql://root:secret@host/shop'],
   ['nodes', '--watch', '0'],
+  ['nodes', 'berlin-1'],
+  ['nodes', 'drain'],
+  ['nodes', 'audit', '--before', 'yesterday'],
   ['skips', '--limit', 'many'],
   ['late', '--state', 'lost'],
   ['late', 'discard', '--from', 'first', '--to', '9'],
@@ -47,6 +50,8 @@ const WRONG: readonly (readonly string[])[] = [
   ['projections', 'move', 'orders', 'back'],
   ['projections', 'switch', 'orders', 'latest'],
   ['projections', 'reshard', 'orders', '0'],
+  ['projections', 'split', 'orders', '--slots', '0'],
+  ['projections', 'merge', 'orders', '--slots', '512-1024'],
   ['dead-letters', 'list', '--state', 'closed'],
   ['dead-letters', 'show'],
   ['dead-letters', 'retry', '--count', 'all'],
@@ -82,17 +87,19 @@ test('wrong input is told, with what to do, and ends with 2', async () => {
 const EACH: readonly (readonly string[])[] = [
   ['status'],
   ['why'],
-  ['doctor'],
+  ['doctor', '--sample', '50ms'],
   ['nodes'],
+  ['nodes', 'drain', 'berlin-1', '--why', 'a test', '--yes'],
   ['skips'],
   ['late'],
   ['audit'],
+  ['lost'],
   ['projections', 'pause', 'orders', '--why', 'a test', '--yes'],
   ['projections', 'move', 'orders', '1', '--why', 'a test', '--yes'],
   ['dead-letters', 'list'],
   ['dead-letters', 'resolve', '1', '--why', 'a test', '--yes'],
-  ['wait', 'orders', '--timeout', '1s'],
-  ['watch', '--for', '1s', '--consumers', 'consumers'],
+  ['wait', 'orders', '--timeout', '200ms'],
+  ['watch', '--for', '200ms', '--consumers', 'consumers'],
   ['audit-commits', '--live', '100ms'],
   ['migrations', 'apply', '--yes'],
 ]
@@ -183,16 +190,26 @@ test('a role without rights is told which it needs', async () => {
   await expect(await sayings(say)).toMatchFileSnapshot('golden/wrong/no-rights.txt')
 })
 
+const TO_LOOK = `grant usage on schema tidemark to :role; grant select on all tables in schema tidemark to :role`
+
+test('a role with the rights of a reader sees everything, and is told what it needs to change something', async () => {
+  const say = await asRole(
+    await healthyShop(server.url),
+    `${TO_LOOK}; grant select on events, events_position_seq to :role; grant pg_read_all_stats to :role`,
+  )
+  await expect(await sayings(say)).toMatchFileSnapshot('golden/wrong/readers-rights.txt')
+})
+
 test('a role with the rights of operators does all that operators do, and is told what it does not see', async () => {
   const shop = await healthyShop(server.url)
   const say = await asRole(
     shop,
-    `grant usage on schema tidemark to :role;
-     grant select, insert, update, delete on tidemark.checkpoints to :role;
-     grant select on tidemark.settled, tidemark.skips, tidemark.late_events, tidemark.nodes to :role;
-     grant select, insert on tidemark.audit to :role;
-     grant select, update on tidemark.dead_letters, tidemark.dead_letter_counts to :role;
-     grant select, insert, update on tidemark.late_event_units to :role`,
+    `${TO_LOOK};
+     grant insert, update, delete on tidemark.checkpoints to :role;
+     grant insert on tidemark.audit, tidemark.node_audit to :role;
+     grant update on tidemark.dead_letters, tidemark.dead_letter_counts, tidemark.nodes to :role;
+     grant insert, update on tidemark.late_event_units to :role;
+     grant delete on tidemark.projection_failures to :role`,
   )
   await expect(await sayings(say)).toMatchFileSnapshot('golden/wrong/operators-rights.txt')
 })

@@ -345,28 +345,35 @@ test('a role without the rights of an operator is told what to grant', async () 
   const operations = createOperations({ checkpoints: postgresCheckpoints({ pool, schema: events.schema }) })
   await expect(operations.pause(PAUSE)).rejects.toMatchObject({
     code: 'TIDEMARK_POSTGRES_CONDITION',
-    message: expect.stringMatching(/GRANT SELECT, INSERT ON ".+"\."audit" TO/),
+    message: expect.stringMatching(/GRANT INSERT ON ".+"\."audit"/),
   })
   expect(await operations.list()).toMatchObject([{ desired: 'running' }])
 })
 
-const EVERY_CALL: Readonly<Record<string, (operations: Operations<bigint>) => Promise<unknown>>> = {
+type Calls = Readonly<Record<string, (operations: Operations<bigint>) => Promise<unknown>>>
+
+const READING_CALLS: Calls = {
   list: (operations) => operations.list(),
+  audit: (operations) => operations.audit(),
+  skips: (operations) => operations.skips(),
+  lateEvents: (operations) => operations.lateEvents(),
+  'deadLetters.list': ({ deadLetters }) => deadLetters.list(),
+  'deadLetters.list of the open ones': ({ deadLetters }) => deadLetters.list({ state: 'open' }),
+  'deadLetters.show': ({ deadLetters }) => deadLetters.show('1'),
+  'deadLetters.counts': ({ deadLetters }) => deadLetters.counts(),
+  'nodes.list': ({ nodes }) => nodes.list(),
+  'nodes.audit': ({ nodes }) => nodes.audit(),
+}
+const EVERY_CALL: Calls = {
+  ...READING_CALLS,
   pause: (operations) => operations.pause(PAUSE),
   moveTo: (operations) => operations.moveTo({ ...PAUSE, position: 2n }),
   resume: (operations) => operations.resume(RESUME),
   'pause, again': (operations) => operations.pause(PAUSE),
   forget: (operations) => operations.forget(PAUSE),
-  audit: (operations) => operations.audit(),
-  'deadLetters.list': ({ deadLetters }) => deadLetters.list(),
-  'deadLetters.list of the open ones': ({ deadLetters }) => deadLetters.list({ state: 'open' }),
-  'deadLetters.show': ({ deadLetters }) => deadLetters.show('1'),
-  'deadLetters.counts': ({ deadLetters }) => deadLetters.counts(),
   'deadLetters.resolve': ({ deadLetters }) => deadLetters.resolve({ ids: ['1'], ...BY }),
   'deadLetters.discard': ({ deadLetters }) => deadLetters.discard({ ids: ['2'], ...BY }),
-  'nodes.list': ({ nodes }) => nodes.list(),
   'nodes.drain': ({ nodes }) => nodes.drain({ node: 'a', ...BY }),
-  'nodes.audit': ({ nodes }) => nodes.audit(),
 }
 
 test('a role with exactly the grants of docs/operating.md can do every operation', async () => {
@@ -385,6 +392,29 @@ test('a role with exactly the grants of docs/operating.md can do every operation
     await call(operations).catch((error: unknown) => refused.push([name, error]))
   }
   expect(refused).toEqual([])
+})
+
+test('what only looks asks for the rights of a reader, and these are enough; what changes something then asks for the others', async () => {
+  const events = await table()
+  await stopped(events)
+  const role = await db.role(`grant select on ${events.name} to :role`)
+  const operations = operator(events, db.newPool(asRole(db.url, role)))
+  let advice = ''
+  for (const call of Object.values(READING_CALLS)) {
+    const error = await call(operations).catch((reason: unknown) => reason)
+    advice = (error as Error).message
+    expect(advice).toContain('GRANT SELECT')
+    expect(advice).not.toMatch(/INSERT|UPDATE|DELETE/)
+  }
+  const follow = async (): Promise<unknown> =>
+    await db.pool.query((advice.match(/GRANT .+;/g) ?? []).join('\n').replaceAll('TO ...', `TO ${role}`))
+  await follow()
+  for (const call of Object.values(READING_CALLS)) await call(operations)
+  const error = await operations.pause(PAUSE).catch((reason: unknown) => reason)
+  advice = (error as Error).message
+  expect(advice).toMatch(/GRANT INSERT, UPDATE, DELETE ON ".+"\."checkpoints"/)
+  await follow()
+  expect(await operations.pause(PAUSE)).toMatchObject({ outcome: 'done' })
 })
 
 test('a role with no right at all is told the grants by each call', async () => {

@@ -1,5 +1,6 @@
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { messageOf } from './message-of.ts'
+import { withOwnWords } from './own-words.ts'
 import { RefusedError, UsageError } from './usage-error.ts'
 
 /** What a person is told of an error. */
@@ -18,9 +19,15 @@ const CODES: Readonly<Record<string, { readonly exit: ExitCode; readonly next: r
     exit: EXIT.refused,
     next: ['See how it stands: tidemark status. What was done to it: tidemark audit'],
   },
+  TIDEMARK_NODE_UNKNOWN: {
+    exit: EXIT.refused,
+    next: ['See which there are: tidemark nodes. One that has died is shown for an hour.'],
+  },
   TIDEMARK_OPERATION_PENDING: {
     exit: EXIT.notReached,
-    next: ['It stays asked for. To withdraw it: tidemark projections cancel. To wait for longer: --timeout'],
+    next: [
+      'To wait on: the same command again, with a longer --timeout. To withdraw it: tidemark projections cancel NAME --why "..."',
+    ],
   },
   TIDEMARK_CHECKPOINT_BUSY: {
     exit: EXIT.notReached,
@@ -50,11 +57,13 @@ const CODES: Readonly<Record<string, { readonly exit: ExitCode; readonly next: r
   TIDEMARK_UNSUPPORTED_BY_STORE: { exit: EXIT.usage, next: ['See --help of the command.'] },
   '42501': {
     exit: EXIT.unusable,
-    next: [
-      'Connect as a role that may do this. The rights that operators need: docs/operating.md, "Rights".',
-    ],
+    next: ["Connect as a role that may do this: Tidemark's own tables are made and changed by their owner."],
   },
 }
+
+const ANOTHER_ROLE = 'Or connect as a role that may: --database-url, or DATABASE_URL.'
+const RIGHTS_TO_CHANGE =
+  'What changes something needs more than what only looks: docs/operating.md, "Rights", has all of it.'
 
 /** Of Node, of node-postgres, and SQLSTATEs. */
 const UNREACHABLE: ReadonlySet<string> = new Set([
@@ -76,15 +85,24 @@ const DRIVER_MESSAGES =
 const TABLES = 'TIDEMARK_POSTGRES_CONDITION'
 const INSUFFICIENT_PRIVILEGE = '42501'
 
-/** Pure. `called`: the database, for people; `undefined`: none was opened. */
-export function explain(error: unknown, called: string | undefined, schema: string): Explanation {
+/** What was done when an error came. */
+export interface Doing {
+  /** The database, for people; `undefined`: none was opened. */
+  readonly called: string | undefined
+  readonly schema: string
+  /** Whether something was to be changed. */
+  readonly isChange: boolean
+}
+
+/** Pure. */
+export function explain(error: unknown, { called, schema, isChange }: Doing): Explanation {
   if (error instanceof UsageError) {
     return { exit: EXIT.usage, code: 'USAGE', message: error.message, next: error.next }
   }
   if (error instanceof RefusedError) {
     return { exit: EXIT.refused, code: 'REFUSED', message: error.message, next: error.next }
   }
-  const message = messageOf(error)
+  const message = withOwnWords(messageOf(error))
   const codes = codesOf(error)
   const unreachable = codes.find((code) => UNREACHABLE.has(code))
   if (unreachable !== undefined || DRIVER_MESSAGES.test(message)) {
@@ -108,7 +126,8 @@ export function explain(error: unknown, called: string | undefined, schema: stri
   const { exit, next } = CODES[known] ?? { exit: EXIT.bug, next: [] }
   if (known !== TABLES || !isAboutTables(error)) return { exit, code: known, message, next }
   const isForbidden = codes.includes(INSUFFICIENT_PRIVILEGE)
-  const ofTables = isForbidden ? (CODES[INSUFFICIENT_PRIVILEGE]?.next ?? []) : tablesNext(schema)
+  const rightsNext = [ANOTHER_ROLE, ...(isChange ? [RIGHTS_TO_CHANGE] : [])]
+  const ofTables = isForbidden ? rightsNext : tablesNext(schema)
   return { exit, code: known, message, next: ofTables }
 }
 

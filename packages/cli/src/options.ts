@@ -53,10 +53,10 @@ export interface ChangeFlags extends CommonFlags {
 export function changeOptions(command: Command): Command {
   return command
     .optionsGroup('Change:')
-    .option('--why <text>', 'why: kept in the audit, and shown to whoever looks; needed, but for --dry-run')
+    .option('--why <text>', 'the reason, for the audit and for whoever looks; needed, except for --dry-run')
     .option('--who <name>', 'who asks, for the audit (default: TIDEMARK_WHO, or the user of this machine)')
-    .option('-y, --yes', 'do it without asking; needed where nobody can be asked')
-    .option('--dry-run', 'say what would happen, and change nothing')
+    .option('-y, --yes', 'do it without asking; needed in a script, where nobody can be asked')
+    .option('--dry-run', 'only say what would happen')
 }
 
 export function timeoutOption(command: Command, what: string, ms: number): Command {

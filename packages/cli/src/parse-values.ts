@@ -1,3 +1,4 @@
+import { SLOTS } from '@tidemark/core/adapter'
 import { InvalidArgumentError } from 'commander'
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, min: 60_000, h: 3_600_000 }
@@ -25,6 +26,16 @@ export function parseCount(text: string): number {
 export function parsePosition(text: string): bigint {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('A position is a number, as 4711.')
   return BigInt(text)
+}
+
+/** `0-511`: the slots of a shard, both ends included. */
+export function parseSlots(text: string): { readonly from: number; readonly to: number } {
+  const [, from, to] = /^(\d{1,4})-(\d{1,4})$/.exec(text) ?? []
+  const slots = { from: Number(from), to: Number(to) }
+  if (!(slots.from <= slots.to && slots.to < SLOTS)) {
+    throw new InvalidArgumentError(`Slots are written so: 0-511, from 0 to ${SLOTS - 1}.`)
+  }
+  return slots
 }
 
 /** Of an entry of the audit. */

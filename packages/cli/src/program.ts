@@ -5,6 +5,7 @@ import { auditCommitsCommand } from './commands/audit-commits.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { lateCommand } from './commands/late.ts'
+import { lostCommand } from './commands/lost.ts'
 import { migrationsCommand } from './commands/migrations.ts'
 import { nodesCommand } from './commands/nodes.ts'
 import { projectionsCommand } from './commands/projections.ts'
@@ -28,7 +29,7 @@ export function createProgram(io: Io, done: Done): Command {
     // Commands have a --version of their own: that of a projection.
     .enablePositionalOptions()
     .showSuggestionAfterError()
-    .showHelpAfterError('  try: --help of that command, which shows all that can be said')
+    .showHelpAfterError('  try: the same command with --help, which shows what it takes')
     .configureHelp({ sortSubcommands: false })
     .configureOutput({
       writeOut: (text) => io.out.write(text),
@@ -43,7 +44,10 @@ export function createProgram(io: Io, done: Done): Command {
     ['See:', [statusCommand(io, done), whyCommand(io, done), doctorCommand(io, done)]],
     ['Look closer:', [nodesCommand, skipsCommand, lateCommand, auditCommand].map((make) => make(io, done))],
     ['Act:', [projectionsCommand, deadLettersCommand, waitCommand].map((make) => make(io, done))],
-    ['Consumers that are not ours:', [watchCommand(io, done), auditCommitsCommand(io, done)]],
+    [
+      'Consumers that are not ours:',
+      [watchCommand, lostCommand, auditCommitsCommand].map((make) => make(io, done)),
+    ],
     ['Set up:', [migrationsCommand(io, done)]],
   ]
   for (const [heading, group] of commands) {
@@ -55,7 +59,7 @@ export function createProgram(io: Io, done: Done): Command {
   tab(program, { completionCommandName: 'completion' })
   program.commands
     .find((command) => command.name() === 'completion')
-    ?.description('what completes commands and options in a shell')
+    ?.description('print what completes commands and options in a shell')
     .helpGroup('Set up:')
   program.addHelpText('after', `\n${exitCodes()}\n\n${EXAMPLES}`)
   return program

@@ -3,7 +3,7 @@ import { CommanderError } from 'commander'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { type Explanation, explain } from './explain-error.ts'
 import type { Io } from './io.ts'
-import type { CommonFlags } from './options.ts'
+import type { ChangeFlags } from './options.ts'
 import { resolvePlace } from './place.ts'
 import { printError } from './print.ts'
 import { createProgram } from './program.ts'
@@ -15,9 +15,9 @@ export async function run(args: readonly string[], io: Io): Promise<ExitCode> {
   const program = createProgram(io, (code) => {
     exit = code
   })
-  let flags: CommonFlags = {}
+  let flags: ChangeFlags = {}
   program.hook('preAction', (_, command) => {
-    flags = command.opts<CommonFlags>()
+    flags = command.opts<ChangeFlags>()
   })
   try {
     await program.parseAsync([...args], { from: 'user' })
@@ -37,11 +37,11 @@ function ofCommander({ exitCode }: CommanderError): ExitCode {
   return exitCode === 0 ? EXIT.done : EXIT.usage
 }
 
-async function explained(error: unknown, flags: CommonFlags, io: Io): Promise<Explanation> {
+async function explained(error: unknown, flags: ChangeFlags, io: Io): Promise<Explanation> {
   try {
     const { called, schema } = resolvePlace(flags, io.env, await readConfig(io.cwd, flags.config))
-    return explain(error, called, schema)
+    return explain(error, { called, schema, isChange: flags.why !== undefined })
   } catch {
-    return explain(error, undefined, 'tidemark')
+    return explain(error, { called: undefined, schema: 'tidemark', isChange: false })
   }
 }

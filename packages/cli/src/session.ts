@@ -106,22 +106,25 @@ export async function theEvents(session: Session): Promise<EventsConfig> {
   const { place, operations } = session
   if (place.events !== undefined) return place.events
   const sources = await sourcesOf(operations)
-  const [source] = sources
-  const events = source === undefined || sources.length > 1 ? undefined : eventsOf(place, source, sources)
+  const [source] = sources ?? []
+  const events = source === undefined || sources?.length !== 1 ? undefined : eventsOf(place, source, sources)
   if (events !== undefined) return events
   throw new UsageError('Which table of events is meant was not said.', [
-    sources.length === 0
+    source === undefined
       ? 'Name it: --table events, with --position if its position has another name; or --preset, or tidemark.config.js.'
-      : `Name it by --table. The checkpoints are of ${sources.map(argument).join(', ')}.`,
+      : `Name it by --table. The checkpoints are of ${sources?.map(argument).join(', ')}.`,
+    ...(sources === undefined
+      ? ['The checkpoints, which say it too, cannot be read here. Why: tidemark status']
+      : []),
   ])
 }
 
-/** Of the checkpoints. Whoever looks at somebody else's table needs none. */
-async function sourcesOf(operations: Operations<never>): Promise<readonly string[]> {
+/** Of the checkpoints; `undefined`: they cannot be read. Whoever looks at somebody else's table needs none. */
+async function sourcesOf(operations: Operations<never>): Promise<readonly string[] | undefined> {
   try {
     return [...new Set((await operations.list()).map(({ source }) => source))]
   } catch (error) {
-    if (hasCode(error, 'TIDEMARK_POSTGRES_CONDITION')) return []
+    if (hasCode(error, 'TIDEMARK_POSTGRES_CONDITION')) return undefined
     throw error
   }
 }

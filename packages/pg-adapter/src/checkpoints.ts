@@ -64,7 +64,7 @@ import { lateEvents } from './late-events.ts'
 import { leases } from './leases.ts'
 import { lostEvents } from './lost-events.ts'
 import { migrate } from './migrations/migrate.ts'
-import { explainedQuery, explaining } from './operator-errors.ts'
+import { explaining, type OperatorQueries, operatorQueries } from './operator-errors.ts'
 import { requirePool, requireText, resolveQueryTimeout } from './pool-options.ts'
 import { boundedClient, boundedPool } from './query-timeout.ts'
 import { readAlone } from './read-alone.ts'
@@ -146,7 +146,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   readonly #unended: UnendedTransactions
   readonly #tables: CheckpointTables
   /** Of what operators ask too, from a process that has prepared nothing. */
-  readonly #operatorQuery: Query
+  readonly #operatorQueries: OperatorQueries
   readonly #backends = new KnownBackends()
   readonly #moves = { areKept: true }
   #systemIdentifier: string | undefined
@@ -159,12 +159,12 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     this.#tables = checkpointTables(schema)
     const query: Query = (sql, signal) => this.#query(sql, signal)
     this.settled = settledMemory(query, this.#tables)
-    this.#operatorQuery = explainedQuery(query, this.#tables)
-    this.skips = skipLedger(query, this.#operatorQuery, this.#tables)
+    this.#operatorQueries = operatorQueries(query, this.#tables)
+    this.skips = skipLedger(query, this.#operatorQueries.reads, this.#tables)
     this.control = new PostgresControl({
       pool: this.#ownPool,
       handlersPool: this.#pool,
-      query: this.#operatorQuery,
+      query: this.#operatorQueries.reads,
       tables: this.#tables,
       unended: this.#unended,
       backendsOf: (incarnation, signal) => this.#backendsOf(incarnation, signal),
@@ -173,14 +173,14 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     this.leases = leases({
       pool: this.#ownPool,
       query,
-      operatorQuery: this.#operatorQuery,
+      operatorQueries: this.#operatorQueries,
       tables: this.#tables,
     })
-    this.deadLetters = deadLetters(this.#operatorQuery, this.#tables, queryTimeoutMs)
-    const [operatorQuery, tables] = [this.#operatorQuery, this.#tables]
-    this.lateEvents = lateEvents({ query, operatorQuery, tables, queryTimeoutMs })
-    this.lostEvents = lostEvents(query, tables)
-    this.failures = failures(query, operatorQuery, tables)
+    this.deadLetters = deadLetters(this.#operatorQueries, this.#tables, queryTimeoutMs)
+    const [queries, tables] = [this.#operatorQueries, this.#tables]
+    this.lateEvents = lateEvents({ query, operatorQueries: queries, tables, queryTimeoutMs })
+    this.lostEvents = lostEvents(query, queries.reads, tables)
+    this.failures = failures(query, queries.reads, tables)
   }
 
   prepare(signal: AbortSignal): Promise<void> {
@@ -230,7 +230,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
     signal: AbortSignal,
   ): Promise<readonly VersionProgress[]> {
     const sql = versionSql(this.#tables, projection, version)
-    const rows = await explaining(this.#tables, () => this.#readAlone(sql, signal))
+    const rows = await explaining(this.#tables, 'reads', () => this.#readAlone(sql, signal))
     return rows.map((row) => ({
       unit: toUnit(row),
       source: String(row.source),
@@ -256,7 +256,7 @@ class PostgresCheckpoints<C extends PgClient> implements CheckpointStore<C> {
   }
 
   async progress(source: string, signal: AbortSignal): Promise<readonly StoredProgress<string>[]> {
-    return (await this.#operatorQuery(progressSql(this.#tables, source), signal)).map(toProgress)
+    return (await this.#operatorQueries.reads(progressSql(this.#tables, source), signal)).map(toProgress)
   }
 
   /** The same server: one log, whatever the database. */

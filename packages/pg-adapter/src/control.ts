@@ -100,7 +100,7 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
       try {
         return await withConnection(this.#pool, signal, (client) => work(client, waitMs))
       } catch (error) {
-        if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw explained(this.#tables, error)
+        if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw explained(this.#tables, 'changes', error)
         if (leftMs > onceMs) continue
         const [holder] = await this.#query(holderSql(this.#tables, unit), signal)
         throw new CheckpointBusyError(unitName(unit), timeoutMs, describeHolder(holder))

@@ -1,5 +1,5 @@
 import type { DeadLetters } from '@tidemark/core/adapter'
-import type { CheckpointTables, Query } from './checkpoint-tables.ts'
+import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { PgClient } from './client.ts'
 import {
   askBehindSql,
@@ -20,13 +20,14 @@ import {
   listSql,
   toDeadLetter,
 } from './dead-letter-rows.ts'
+import type { OperatorQueries } from './operator-errors.ts'
 import { parkedKeysSql, parkSql, TRANSACTION } from './parked-letters.ts'
 import { boundedClient } from './query-timeout.ts'
 import { limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
 
 /** One statement a letter; counting reads one row a projection and one letter of each. */
 export function deadLetters<C extends PgClient>(
-  query: Query,
+  { reads, changes }: OperatorQueries,
   tables: CheckpointTables,
   queryTimeoutMs: number,
 ): DeadLetters<C> {
@@ -52,33 +53,33 @@ export function deadLetters<C extends PgClient>(
       await client.query(`${limitSql(client)}; ${handOverSql(tables, from, to)}; select ${THEIR_LIMIT}`)
     },
     list: async (filter, page, signal) =>
-      (await query(listSql(tables, filter, page), signal)).map(toDeadLetter),
+      (await reads(listSql(tables, filter, page), signal)).map(toDeadLetter),
     find: async (id, signal) => {
-      const [row] = await query(findSql(tables, id), signal)
+      const [row] = await reads(findSql(tables, id), signal)
       return row && toDeadLetter(row)
     },
     close: async (ids, closing, signal) => {
       const { as, who, why } = closing
       const asker = { who, why: `${as}: ${why}` }
       // In a statement of its own: it sees what others have done while this one waited for the count.
-      const closed = await query(
+      const closed = await changes(
         `${closingSql(tables, ids, closing)}; ${askBehindSql(tables, ids, asker)}`,
         signal,
       )
       return closed.map(({ id }) => String(id))
     },
     counts: async (signal) =>
-      (await query(countsSql(tables), signal)).map(({ projection, version, open, oldestAtMs }) => ({
+      (await reads(countsSql(tables), signal)).map(({ projection, version, open, oldestAtMs }) => ({
         projection: String(projection),
         version: Number(version),
         open: Number(open),
         oldestAtMs: Number(oldestAtMs),
       })),
     askRetry: async (choice, asker, signal) =>
-      (await query(askSql(tables, choice, asker), signal)).map(({ id }) => String(id)),
-    retryStates: async (ids, signal) => (await query(retryStatesSql(tables, ids), signal)).map(toRetryState),
+      (await changes(askSql(tables, choice, asker), signal)).map(({ id }) => String(id)),
+    retryStates: async (ids, signal) => (await reads(retryStatesSql(tables, ids), signal)).map(toRetryState),
     nextRetry: async (unit, signal) => {
-      const [row] = await query(nextRetrySql(tables, unit), signal)
+      const [row] = await reads(nextRetrySql(tables, unit), signal)
       return row && toDeadLetter(row)
     },
     takeRetry: async (tx, unit, id) => {

@@ -18,6 +18,7 @@ import {
   toWatchedRun,
   watchedSql,
 } from './late-event-rows.ts'
+import type { OperatorQueries } from './operator-errors.ts'
 import { boundedClient } from './query-timeout.ts'
 import { limitSql, manyResults, THEIR_LIMIT } from './transaction.ts'
 
@@ -25,16 +26,16 @@ interface LateParts {
   /** Asks in a transaction of its own. */
   readonly query: Query
   /** The same, for what operators ask. */
-  readonly operatorQuery: Query
+  readonly operatorQueries: OperatorQueries
   readonly tables: CheckpointTables
   readonly queryTimeoutMs: number
 }
 
 /** Which events came late, and what has become of them: the tables `late_events` and `late_event_units`. */
 export function lateEvents<C extends PgClient>(parts: LateParts): LateEvents<C> {
-  const { query, operatorQuery, tables, queryTimeoutMs } = parts
+  const { query, operatorQueries, tables, queryTimeoutMs } = parts
   const counted = async (sql: string, signal: AbortSignal): Promise<number> => {
-    const [row] = await operatorQuery(sql, signal)
+    const [row] = await operatorQueries.changes(sql, signal)
     return Number(row?.count ?? 0)
   }
   return {
@@ -65,6 +66,6 @@ export function lateEvents<C extends PgClient>(parts: LateParts): LateEvents<C> 
     ask: (filter, decision, signal) => counted(askSql(tables, filter, decision), signal),
     discard: (filter, decision, signal) => counted(discardSql(tables, filter, decision), signal),
     list: async (filter, limit, signal) =>
-      (await operatorQuery(listLateSql(tables, filter, limit), signal)).map(toListedLate),
+      (await operatorQueries.reads(listLateSql(tables, filter, limit), signal)).map(toListedLate),
   }
 }

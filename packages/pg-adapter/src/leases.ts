@@ -20,6 +20,7 @@ import {
 } from './leases-sql.ts'
 import { nodeControl } from './node-control.ts'
 import { onNotification } from './notifications.ts'
+import type { OperatorQueries } from './operator-errors.ts'
 import { isOwnBackend } from './own-backend.ts'
 import { transact } from './transaction.ts'
 import { hasSpareConnection, keepingConnection } from './wake-ups/spare-connection.ts'
@@ -28,7 +29,7 @@ interface LeasesParts {
   readonly pool: BoundedPool
   readonly query: Query
   /** Its errors tell operators what to do. */
-  readonly operatorQuery: Query
+  readonly operatorQueries: OperatorQueries
   readonly tables: CheckpointTables
 }
 
@@ -36,7 +37,7 @@ interface LeasesParts {
 const LOOKS_FOR_MS = 1_000
 
 /** Who works at which unit: a row for each node, and two columns of the unit's row. */
-export function leases({ pool, query, operatorQuery, tables }: LeasesParts): Leases {
+export function leases({ pool, query, operatorQueries, tables }: LeasesParts): Leases {
   const kept = new Map<string, KeptExchanges>()
   const joined = new Set<string>()
   /** Over the node's own connection, as long as there is one: handlers may hold all others. */
@@ -67,7 +68,7 @@ export function leases({ pool, query, operatorQuery, tables }: LeasesParts): Lea
     leave: async (node, signal) => {
       await ask(node, leaveSql(tables, node), signal)
     },
-    control: nodeControl(operatorQuery, tables),
+    control: nodeControl(operatorQueries, tables),
     presence: async (request) => await present({ pool, tables, kept }, request),
     missing: async (source, signal) => {
       if (!hasSpareConnection(pool.pool)) {

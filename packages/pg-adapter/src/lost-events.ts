@@ -14,8 +14,10 @@ import { keepPassedSql, passedSql, toPassed } from './passed-positions.ts'
 /**
  * Which events consumers have lost that Tidemark does not run: the tables `lost_events`, `lost_event_totals` and
  * `passed_positions`.
+ *
+ * @param operatorQuery - for what operators ask, from a process that has prepared nothing
  */
-export function lostEvents(query: Query, tables: CheckpointTables): LostEvents {
+export function lostEvents(query: Query, operatorQuery: Query, tables: CheckpointTables): LostEvents {
   return {
     record: async (source, losses, signal) =>
       (await query(recordLostSql(tables, source, losses), signal)).map(toKeptLoss),
@@ -24,9 +26,10 @@ export function lostEvents(query: Query, tables: CheckpointTables): LostEvents {
     told: async (source, losses, signal) => {
       await query(toldLostSql(tables, source, losses), signal)
     },
-    totals: async (source, signal) => (await query(totalsLostSql(tables, source), signal)).map(toLossTotal),
+    totals: async (source, signal) =>
+      (await operatorQuery(totalsLostSql(tables, source), signal)).map(toLossTotal),
     list: async (source, limit, signal) =>
-      (await query(listLostSql(tables, source, limit), signal)).map(toKeptLoss),
+      (await operatorQuery(listLostSql(tables, source, limit), signal)).map(toKeptLoss),
     keepPassed: async (source, consumer, passed, signal) => {
       await query(keepPassedSql(tables, source, consumer, passed), signal)
     },

@@ -5,6 +5,7 @@ import { EXIT } from '../exit-codes.ts'
 import type { Io } from '../io.ts'
 import { linesOf } from '../lines.ts'
 import { type CommonFlags, databaseOptions, outputOptions, tableOptions } from '../options.ts'
+import { withOwnWords } from '../own-words.ts'
 import { parseCount, parseDuration } from '../parse-values.ts'
 import { print } from '../print.ts'
 import { type Progress, ProgressLine } from '../progress.ts'
@@ -64,7 +65,7 @@ export function auditCommitsCommand(io: Io, done: Done): Command {
         ...(flags.rewritten === undefined ? {} : { rewritten: flags.rewritten }),
         ...(flags.newest === undefined ? {} : { newest: flags.newest }),
       }).finally(() => line.end())
-      print(io, flags, { text: linesOf(formatAudit(audit)), json: audit })
+      print(io, flags, { text: linesOf(withOwnWords(formatAudit(audit))), json: audit })
       done(EXIT.done)
     })
   })

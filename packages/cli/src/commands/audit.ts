@@ -20,7 +20,8 @@ export function auditCommand(io: Io, done: Done): Command {
   const command = new Command('audit')
     .summary('who has done what, when and why')
     .description(
-      'Who has done what to projections, when and why: the newest first. Who has closed a dead letter is told by that.',
+      'Who has done what to projections, when and why: the newest first. Who has closed a dead letter: tidemark dead-letters show. What was ' +
+        'wanted of nodes: tidemark nodes audit.',
     )
     .option('--projection <name>', 'what was done to that projection')
     .addOption(new Option('--before <id>', 'the next page: entries before that one').argParser(parseId))

@@ -153,7 +153,7 @@ function closeCommand(io: Io, done: Done, name: 'resolve' | 'discard', what: str
     new Command(name)
       .summary(what)
       .description(
-        `${what.charAt(0).toUpperCase()}${what.slice(1)}. Those behind one of the same key follow it.`,
+        `${what.charAt(0).toUpperCase()}${what.slice(1)}. Those that wait behind one of the same key are then retried.`,
       ),
   )
   for (const add of [changeOptions, databaseOptions, outputOptions]) add(command)
@@ -185,7 +185,7 @@ function retryCommand(io: Io, done: Done): Command {
       .summary('their own handler is given them again, each once')
       .description(
         'Their own handler is given them again, each in one transaction with its closing. A daemon that runs the projection does it. ' +
-          'Of a key only the first is tried; the others follow it. Ends with 1 where some have failed again.',
+          'Of those of one key the first is tried, and the others follow once it is handled. Ends with 1 where some have failed again.',
       ),
   )
   changeOptions(command)

@@ -61,7 +61,7 @@ function applyCommand(io: Io, done: Done): Command {
         'changes nothing; ask again.',
     )
     .optionsGroup('Change:')
-    .option('-y, --yes', 'do it without asking; needed where nobody can be asked')
+    .option('-y, --yes', 'do it without asking; needed in a script, where nobody can be asked')
     .option('--dry-run', 'print the SQL that would be run, and change nothing')
   for (const add of [databaseOptions, outputOptions]) add(command)
   return command.action(async (flags: ApplyFlags) => {

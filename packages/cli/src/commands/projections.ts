@@ -1,14 +1,8 @@
 import {
   createOperations,
-  type MoveRequest,
   type OperationRequest,
-  type Operations,
   type OperationsOptions,
-  type Outcome,
-  type Rehearsed,
-  type ReshardRequest,
-  rehearse,
-  type SkipRequest,
+  type ShardRequest,
 } from '@tidemark/core/operations'
 import { Argument, Command, Option } from 'commander'
 import { askerOf, isToBeDone, wouldOf } from '../change.ts'
@@ -24,83 +18,41 @@ import {
   tableOptions,
   timeoutOption,
 } from '../options.ts'
-import { parseCount, parsePlace, parsePosition } from '../parse-values.ts'
+import { parseCount, parsePlace, parsePosition, parseSlots } from '../parse-values.ts'
 import { print } from '../print.ts'
 import { patiently } from '../progress.ts'
+import {
+  CANCEL,
+  FORGET,
+  MERGE,
+  MOVE,
+  type Operation,
+  PAUSE,
+  REBUILD,
+  RESHARD,
+  RESUME,
+  RETIRE,
+  SKIP,
+  SPLIT,
+  SWITCH,
+} from '../projection-operations.ts'
 import { operationsOn, type Session, withSession } from '../session.ts'
+import { UsageError } from '../usage-error.ts'
 
 interface OperationFlags extends ChangeFlags {
   readonly version?: number
+  readonly slots?: ShardRequest['slots']
 }
 
-/** One operation: how it is asked for, and what it would do. */
-interface Operation<R> {
-  readonly does: (operations: Operations<bigint>, request: R) => Promise<Outcome>
-  readonly rehearses: (options: OperationsOptions<bigint>, request: R) => Promise<readonly Rehearsed[]>
-  /** Whether it takes positions, and so needs the source. */
-  readonly takesPositions?: boolean
-  /** What is waited for. */
-  readonly waitsFor: string
+/** What a command line says of an operation, behind the name of the projection. */
+interface Said {
+  readonly session: Session
+  readonly projection: string
+  readonly args: readonly unknown[]
+  readonly flags: OperationFlags
 }
 
 const TIMEOUT_MS = 30_000
-
-const BATCH = 'the batch at hand'
-const NODE = 'the node that runs it'
-
-const PAUSE: Operation<OperationRequest> = {
-  does: (operations, request) => operations.pause(request),
-  rehearses: (options, request) => rehearse(options, 'pause', request),
-  waitsFor: BATCH,
-}
-const RESUME: Operation<OperationRequest> = {
-  does: (operations, request) => operations.resume(request),
-  rehearses: (options, request) => rehearse(options, 'resume', request),
-  waitsFor: BATCH,
-}
-const MOVE: Operation<MoveRequest<bigint>> = {
-  does: (operations, request) => operations.moveTo(request),
-  rehearses: (options, request) => rehearse(options, 'moveTo', request),
-  takesPositions: true,
-  waitsFor: BATCH,
-}
-const SKIP: Operation<SkipRequest<bigint>> = {
-  does: (operations, request) => operations.skipNext(request),
-  rehearses: (options, request) => rehearse(options, 'skipNext', request),
-  takesPositions: true,
-  waitsFor: NODE,
-}
-const REBUILD: Operation<OperationRequest> = {
-  does: (operations, request) => operations.rebuild(request),
-  rehearses: (options, request) => rehearse(options, 'rebuild', request),
-  waitsFor: NODE,
-}
-const SWITCH: Operation<OperationRequest & { readonly version: number }> = {
-  does: (operations, request) => operations.switchTo(request),
-  rehearses: (options, request) => rehearse(options, 'switchTo', request),
-  waitsFor: NODE,
-}
-const RETIRE: Operation<OperationRequest> = {
-  does: (operations, request) => operations.retire(request),
-  rehearses: (options, request) => rehearse(options, 'retire', request),
-  waitsFor: BATCH,
-}
-const FORGET: Operation<OperationRequest> = {
-  does: (operations, request) => operations.forget(request),
-  rehearses: (options, request) => rehearse(options, 'forget', request),
-  waitsFor: BATCH,
-}
-const RESHARD: Operation<ReshardRequest> = {
-  does: (operations, request) => operations.reshard(request),
-  rehearses: (options, request) => rehearse(options, 'reshard', request),
-  takesPositions: true,
-  waitsFor: 'shards that stand apart to meet',
-}
-const CANCEL: Operation<OperationRequest> = {
-  does: (operations, request) => operations.cancel(request),
-  rehearses: (options, request) => rehearse(options, 'cancel', request),
-  waitsFor: BATCH,
-}
 
 export function projectionsCommand(io: Io, done: Done): Command {
   const versioned = (command: Command): Command =>
@@ -110,7 +62,7 @@ export function projectionsCommand(io: Io, done: Done): Command {
       ),
     )
   const parent = new Command('projections')
-    .summary('pause, resume, skip, move, rebuild, switch, retire, reshard, forget')
+    .summary('pause, resume, skip, move, rebuild, switch, retire, reshard, split, merge, forget, cancel')
     .description(
       'What is done to a projection. Each is one transaction with its entry in the audit; asked twice, it is done once.',
     )
@@ -118,7 +70,7 @@ export function projectionsCommand(io: Io, done: Done): Command {
   const add = <R extends OperationRequest>(
     command: Command,
     operation: Operation<R>,
-    more: (args: readonly unknown[]) => Omit<R, keyof OperationRequest>,
+    more: (said: Said) => Omit<R, keyof OperationRequest> | Promise<Omit<R, keyof OperationRequest>>,
   ): void => {
     changeOptions(command)
     timeoutOption(command, `how long to wait for ${operation.waitsFor}`, TIMEOUT_MS)
@@ -132,7 +84,8 @@ export function projectionsCommand(io: Io, done: Done): Command {
     command.action(async (projection: string, ...args: unknown[]) => {
       const flags = command.opts<OperationFlags>()
       await withSession(io, flags, async (session) => {
-        done(await carryOut(session, flags, operation, { projection, ...more(args) }))
+        const asked = await more({ session, projection, args, flags })
+        done(await carryOut(session, flags, operation, { projection, ...asked }))
       })
     })
     parent.addCommand(command)
@@ -140,57 +93,72 @@ export function projectionsCommand(io: Io, done: Done): Command {
   const none = (): Record<string, never> => ({})
 
   add(
-    versioned(named('pause', 'no batch of it commits any more, on whatever node, until it is resumed')),
+    versioned(named('pause', 'stop it behind the batch at hand, on whatever node, until it is resumed')),
     PAUSE,
     none,
   )
-  add(versioned(named('resume', 'it goes on from where it stands')), RESUME, none)
+  add(versioned(named('resume', 'let it go on from where it stands')), RESUME, none)
   add(
     versioned(
-      named('skip', 'pass the event at which it fails: a dead letter keeps where it is, and why'),
+      named('skip', 'leave out the event at which it fails; a dead letter keeps it, to be retried later'),
     ).addArgument(
-      new Argument('<position>', 'where the event is that was seen to fail').argParser(parsePosition),
-    ),
-    SKIP,
-    ([position]) => ({ position: position as bigint }),
-  )
-  add(
-    versioned(named('move', 'move the checkpoint of a paused projection, forward or back')).addArgument(
       new Argument(
         '<position>',
-        'the last position that counts as handled; start: before the first event',
+        'of the event at which it fails, as the log of its daemon names it',
+      ).argParser(parsePosition),
+    ),
+    SKIP,
+    ({ args: [position] }) => ({ position: position as bigint }),
+  )
+  add(
+    versioned(
+      named('move', 'move a paused projection: forward leaves events out, back handles them again'),
+    ).addArgument(
+      new Argument(
+        '<position>',
+        'the last position that then counts as handled; start: before the first event',
       ).argParser(parsePlace),
     ),
     MOVE,
-    ([place]) => place as { position: bigint | undefined },
+    ({ args: [place] }) => place as { position: bigint | undefined },
   )
   add(
-    versioned(named('rebuild', 'its reset is called, and its events are handled again from the first one')),
+    versioned(named('rebuild', 'call its reset, and handle all its events again from the first one')),
     REBUILD,
     none,
   )
   add(
-    named('switch', 'make that version the live one, which readers use').addArgument(
+    named('switch', 'make another version the live one, which readers use').addArgument(
       new Argument('<version>', 'the version').argParser(parseCount),
     ),
     SWITCH,
-    ([version]) => ({ version: version as number }),
+    ({ args: [version] }) => ({ version: version as number }),
   )
-  add(versioned(named('retire', 'stop a version that is not live, for good')), RETIRE, none)
   add(
-    named('reshard', 'cut it into another number of shards').addArgument(
+    versioned(named('retire', 'stop a version that is not live, until it is resumed or forgotten')),
+    RETIRE,
+    none,
+  )
+  add(
+    named('reshard', 'cut it into another number of shards, all of one size').addArgument(
       new Argument('<shards>', 'how many there are to be, from 1 to 1024').argParser(parseCount),
     ),
     RESHARD,
-    ([shards]) => ({ shards: shards as number }),
+    ({ args: [shards] }) => ({ shards: shards as number }),
+  )
+  add(ofShard('split', 'cut one shard into two halves; the others stay as they are'), SPLIT, slotsOf)
+  add(
+    ofShard('merge', 'make one shard of all that have these slots; the others stay as they are'),
+    MERGE,
+    slotsOf,
   )
   add(
-    versioned(named('forget', 'delete the checkpoint of a paused projection that no daemon has any more')),
+    versioned(named('forget', 'delete the checkpoint of a paused projection, which no daemon has any more')),
     FORGET,
     none,
   )
   add(
-    versioned(named('cancel', 'withdraw a rebuild, switch or skip that no node has carried out yet')),
+    versioned(named('cancel', 'withdraw a rebuild, switch or skip that was asked for and is not done yet')),
     CANCEL,
     none,
   )
@@ -202,6 +170,31 @@ function named(name: string, what: string): Command {
     .summary(what)
     .description(`${what.charAt(0).toUpperCase()}${what.slice(1)}.`)
     .argument('<projection>', 'its name')
+}
+
+function ofShard(name: string, what: string): Command {
+  return named(name, what).addOption(
+    new Option(
+      '--slots <from-to>',
+      'the slots, both ends included, as 0-511; without it, which there are',
+    ).argParser(parseSlots),
+  )
+}
+
+/** Whoever does not know the slots is told them. */
+async function slotsOf({
+  session,
+  projection,
+  flags: { slots },
+}: Said): Promise<Pick<ShardRequest, 'slots'>> {
+  if (slots !== undefined) return { slots }
+  const { operations } = await operationsOn(session, projection)
+  const there = (await operations.list({ projection })).map(
+    ({ unit: { slots }, position }) => `${slots.from}-${slots.to}, at ${position ?? 'its beginning'}`,
+  )
+  throw new UsageError(`Which slots of ${projection} are meant was not said.`, [
+    `Name them by --slots. Its shards are:\n${there.join('\n')}`,
+  ])
 }
 
 async function carryOut<R extends OperationRequest>(

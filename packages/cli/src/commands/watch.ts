@@ -31,7 +31,7 @@ export function watchCommand(io: Io, done: Done): Command {
     .summary('what consumers that are not ours lose, live')
     .description(
       'Watches consumers that Tidemark does not run, by their checkpoints: each event that one has passed before it was visible is told, and ' +
-        'how far each is. It only reads. It tells of what happens from now on; of the past, audit-commits does. Ends with 1 where an event was lost.',
+        'how far each is. It only reads, unless --keep is given. It tells of what happens from now on; of the past, audit-commits does. Ends with 1 where an event was lost.',
     )
     .addOption(
       new Option('--for <time>', 'end after that time (default: at Ctrl-C)').argParser(parseDuration),

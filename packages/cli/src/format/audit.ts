@@ -1,8 +1,14 @@
 import { unitName } from '@tidemark/core/adapter'
-import type { AuditEntry, AuditedState } from '@tidemark/core/operations'
+import type {
+  AuditEntry,
+  AuditedState,
+  DesiredNode,
+  NodeAuditEntry,
+  NodeOperationName,
+} from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
 import { table } from '../table.ts'
-import { utc } from '../words.ts'
+import { count, utc } from '../words.ts'
 import type { ListFormat } from './list-format.ts'
 
 /** Pure. */
@@ -26,6 +32,28 @@ export function formatEntries(
   }))
   return [
     ...table(['id', 'when', 'who', 'did', 'to', 'change', 'why'], rows, columns),
+    ...(entries.length < limit ? [] : ['', `There may be more: --before ${last.id}`]),
+  ]
+}
+
+const DID: Readonly<Record<DesiredNode, NodeOperationName>> = {
+  draining: 'drain',
+  cordoned: 'cordon',
+  open: 'open',
+}
+
+/** What was wanted of nodes; pure. */
+export function formatNodeEntries(
+  entries: readonly NodeAuditEntry[],
+  { limit, columns }: Omit<ListFormat, 'nowMs'>,
+): readonly Line[] {
+  const last = entries.at(-1)
+  if (last === undefined) return ['Nobody has wanted anything of a node yet.']
+  const rows = entries.map(({ id, atMs, who, desired, node, source, runs, why }) => ({
+    cells: [String(id), utc(atMs), who, DID[desired], node, `${count(runs.length, 'run')} of ${source}`, why],
+  }))
+  return [
+    ...table(['id', 'when', 'who', 'did', 'to', 'of which', 'why'], rows, columns),
     ...(entries.length < limit ? [] : ['', `There may be more: --before ${last.id}`]),
   ]
 }

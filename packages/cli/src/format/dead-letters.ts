@@ -139,15 +139,23 @@ export function formatClosed({ as, closed, left }: ClosedLetters): readonly Line
 
 export function formatRetry({ retried, failed, left }: RetryOutcome): readonly Line[] {
   return [
-    { text: `${count(retried.length, 'dead letter')} retried.`, tone: failed.length === 0 ? 'good' : 'warn' },
+    {
+      text: `${count(retried.length, 'dead letter')} handled by ${retried.length === 1 ? 'its' : 'their'} own handler, and closed.`,
+      tone: failed.length === 0 ? 'good' : 'warn',
+    },
     ...(failed.length === 0
       ? []
       : [
-          { text: `Failed again, and open: ${failed.join(', ')}`, tone: 'bad' } as const,
-          `  See why: tidemark dead-letters show ${failed[0]}`,
+          {
+            text: `${failed.length} failed again, and stay open: ${failed.join(', ')}`,
+            tone: 'bad',
+          } as const,
+          `  Why the first of them did: tidemark dead-letters show ${failed[0]}`,
         ]),
     ...(left.length === 0
       ? []
-      : [`Not tried, since closed or behind another of their key: ${left.join(', ')}`]),
+      : [
+          `${left.length} not tried: closed by somebody else, or behind one of the same key that is still open: ${left.join(', ')}`,
+        ]),
   ]
 }

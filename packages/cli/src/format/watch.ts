@@ -1,22 +1,59 @@
 import type { LostEvent, WatchedConsumer, WatchStatus } from '@tidemark/core'
+import type { KeptLoss } from '@tidemark/core/adapter'
 import type { Line } from '../lines.ts'
 import { messageOf } from '../message-of.ts'
 import { table } from '../table.ts'
 import { ago, duration, utc } from '../words.ts'
+import type { ListFormat } from './list-format.ts'
 
 /** One event that a consumer has lost; pure. */
 export function formatLoss(event: LostEvent): readonly Line[] {
   const { consumer, verdict, position, type, passedAt, visibleAt, heldBy } = event
   const what = verdict === 'lost' ? 'has lost' : 'has passed, and perhaps lost,'
-  const held =
-    heldBy.length === 0
-      ? ''
-      : `; it was held by ${heldBy.map(({ pid, applicationName, transaction }) => `${pid === undefined ? `the prepared transaction ${transaction}` : `pid ${pid}`}${applicationName === undefined ? '' : ` (${applicationName})`}`).join(', ')}`
+  const held = heldBy.length === 0 ? '' : `; it was held by ${holdersOf(heldBy)}`
   return [
     {
       text: `${utc(visibleAt.getTime())}  ${consumer} ${what} the event ${position}${type === undefined ? '' : ` (${type})`}: it was at ${passedAt} before the event was visible${held}`,
       tone: 'bad',
     },
+  ]
+}
+
+function holdersOf(heldBy: LostEvent['heldBy']): string {
+  return heldBy
+    .map(({ pid, applicationName, transaction }) => {
+      const who = pid === undefined ? `the prepared transaction ${transaction}` : `pid ${pid}`
+      return applicationName === undefined ? who : `${who} (${applicationName})`
+    })
+    .join(', ')
+}
+
+/** Those that a watch has kept; pure. */
+export function formatLost(
+  lost: readonly KeptLoss[],
+  { limit, nowMs, columns }: ListFormat,
+): readonly Line[] {
+  if (lost.length === 0) return ['None is kept. tidemark watch --keep keeps those that are lost from now on.']
+  const rows = lost.map(({ consumer, position, type, verdict, passedAt, visibleAtMs, heldBy }) => ({
+    cells: [
+      consumer,
+      position,
+      type ?? '?',
+      verdict === 'lost' ? 'lost' : 'passed, perhaps lost',
+      passedAt,
+      ago(visibleAtMs, nowMs),
+      holdersOf(heldBy),
+    ],
+  }))
+  return [
+    ...table(
+      ['consumer', 'event', 'type', 'verdict', 'it was at', 'visible since', 'held by'],
+      rows,
+      columns,
+    ),
+    ...(lost.length < limit ? [] : ['', 'There may be more: --limit']),
+    '',
+    'Nothing brings them to the consumer any more. Let it handle each of them now, by hand: docs/runbook.md, "Consumer loses events".',
   ]
 }
 

@@ -9,7 +9,7 @@ export function formatWhy(mark: Mark): readonly Line[] {
   return [
     ...where(mark),
     ...holders.flatMap((holder) => ['', ...holderLines(holder)]),
-    ...(lookCloser === undefined ? [] : ['', 'To look closer:', ...linesOf(lookCloser, '    ')]),
+    ...(lookCloser === undefined ? [] : ['', 'To look closer, in psql:', ...linesOf(lookCloser, '    ')]),
   ]
 }
 
@@ -72,9 +72,9 @@ function holderLines(holder: MarkHolder): readonly Line[] {
 function adviceOn({ state, endedBy }: MarkHolder): string {
   if (endedBy === undefined) return 'Its coordinator has to decide: COMMIT PREPARED or ROLLBACK PREPARED.'
   if (state === 'prepared') {
-    return 'Its coordinator has to decide. If you know that it was given up (COMMIT PREPARED keeps it):'
+    return 'Its coordinator has to decide. If you know that it was given up, run in psql (COMMIT PREPARED would keep it):'
   }
   if (state === 'active')
-    return 'It works. Let it end if it can. To end it, which rolls back what it has written:'
-  return 'Ask its owner to COMMIT or ROLLBACK. To end it, which rolls back what it has written:'
+    return 'It works. Let it end if it can. To end it, which rolls back what it has written, run in psql:'
+  return 'Ask its owner to COMMIT or ROLLBACK. To end it, which rolls back what it has written, run in psql:'
 }

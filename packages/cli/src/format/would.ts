@@ -1,6 +1,7 @@
 import { unitName } from '@tidemark/core/adapter'
 import type { OperationName, Rehearsed } from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
+import { count } from '../words.ts'
 
 /** What an operation would do; pure. */
 export function formatWould(rehearsed: readonly Rehearsed[]): readonly Line[] {
@@ -14,10 +15,11 @@ export function formatWould(rehearsed: readonly Rehearsed[]): readonly Line[] {
 }
 
 function standingOf({ found }: Rehearsed): string {
-  const role = found.role === 'live' ? '' : `, ${found.role}`
+  const beside = found.role === 'beside' ? ', beside the live version' : ''
   const paused = found.desired === 'paused' && found.role !== 'retired'
   const by = paused && found.decision !== undefined ? ` by ${found.decision.who} (${found.decision.why})` : ''
-  return `${paused ? `is paused${by}` : found.role === 'retired' ? 'stands still' : 'runs'}, at ${found.position ?? 'its beginning'}${role}`
+  const state = paused ? `is paused${by}` : found.role === 'retired' ? 'is retired' : 'runs'
+  return `${state}, at ${found.position ?? 'its beginning'}${beside}`
 }
 
 const WOULD: Readonly<Record<OperationName, (would: Rehearsed) => readonly string[]>> = {
@@ -30,7 +32,9 @@ const WOULD: Readonly<Record<OperationName, (would: Rehearsed) => readonly strin
       : 'It would go on from there, within a second.',
   ],
   move: moveLines,
-  retire: () => ['It would stand still for good. Its checkpoint is kept until it is forgotten.'],
+  retire: () => [
+    'It would stand still for good, on whatever node. Its checkpoint is kept until it is forgotten; resume brings it back.',
+  ],
   forget: () => [
     'Its checkpoint would be deleted, with what it has skipped, and its open dead letters discarded. The audit stays.',
     'A daemon that still has it begins it anew, from the first event.',
@@ -87,7 +91,7 @@ function reshardLines(rehearsed: readonly Rehearsed[]): readonly Line[] {
     ]
   }
   return [
-    `${rehearsed.length} shards would be made, in one transaction:`,
+    `${count(rehearsed.length, 'shard')} would be made, in one transaction:`,
     ...rehearsed.map(
       ({ unit, found, to }) =>
         `  ${unitName(unit)} goes on from ${to?.position ?? 'its beginning'}, where ${unitName(found.unit)} stands`,

@@ -24,9 +24,7 @@ export function notesOf(
   for (const { lost } of sources) {
     for (const { consumer, verdict, events } of lost) {
       const what = verdict === 'lost' ? 'has lost' : 'has passed, and perhaps lost,'
-      notes.push(
-        `${consumer}, which Tidemark does not run, ${what} ${count(events, 'event')}: tidemark watch`,
-      )
+      notes.push(`${consumer}, which Tidemark does not run, ${what} ${count(events, 'event')}: tidemark lost`)
     }
   }
   for (const { asked, ...row } of projections) {
