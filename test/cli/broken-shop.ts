@@ -74,6 +74,7 @@ export async function brokenShop(serverUrl?: string): Promise<Shop> {
     const units = await operations.list()
     const positions = Object.fromEntries(units.map(({ unit, position }) => [unit.projection, position]))
     expect(positions).toEqual({ orders: '3', search: '6', mails: '6', stock: '3' })
+    expect(units.find(({ unit }) => unit.projection === 'orders')?.failure?.isPaused).toBe(true)
   }, PATIENT)
   await operations.pause({ projection: 'mails', who: 'ann', why: 'the mail server is down' })
   await daemon.stop()

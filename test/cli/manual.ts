@@ -61,7 +61,8 @@ Begin with \`tidemark status\`: it says in words what is wrong, the worst first,
 | it shows | then |
 | --- | --- |
 | the mark stands | \`tidemark why\`: it prints the SQL that ends who holds it. Run that in psql |
-| a projection stands | read the position and the error in its daemon's log; mend the handler, or \`tidemark projections skip\` that position |
+| a projection fails | it says at which position, and why; mend the handler, or \`tidemark projections skip\` that position |
+| a projection stands | it has told of no failure: see whether its daemon runs, and what its log says last |
 | no daemon works on it | start a daemon that has it |
 | no node has it | \`tidemark nodes\`. Wait for 10 s (\`leaseMs\`): others take over by themselves. If none does, start a process that has it, or \`tidemark nodes open\` one that was drained |
 | a shard stands, as \`orders[512-1023]\` | the same as a projection. What you do to \`orders\` is done to all its shards; \`tidemark projections split\` cuts the one that is too slow |
@@ -73,8 +74,8 @@ Begin with \`tidemark status\`: it says in words what is wrong, the worst first,
 If it cannot reach the database, it ends with 3: see [which database](#which-database). If it lacks a right, it says which: see [rights](#rights).
 
 Four words. *Head*: the highest position that was handed out. *Settled*: up to here each position is visible, or proven empty. *Mark*: the last event
-up to there, so what projections may read. What *stands* does not move although there is something to do: so does a projection that pauses by
-itself since it fails. One that an operator has paused is *paused*. \`status\` ends with 1 for both.
+up to there, so what projections may read. What *stands* does not move although there is something to do. A projection that pauses by itself,
+since it fails, *fails*. One that an operator has paused is *paused*. \`status\` ends with 1 for each of these.
 
 ## What it looks like
 

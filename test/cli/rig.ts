@@ -148,5 +148,9 @@ export async function aged({ pool }: Shop, interval: string): Promise<void> {
     desired_since = desired_since - $1::interval`,
     [interval],
   )
+  await pool.query(
+    `update tidemark.projection_failures set since = since - $1::interval, told_at = told_at - $1::interval`,
+    [interval],
+  )
   await pool.query('update tidemark.dead_letters set buried_at = buried_at - $1::interval', [interval])
 }

@@ -20,6 +20,10 @@ const UNSTABLE: readonly (readonly [RegExp, string])[] = [
   [/\bprocess \d+/g, 'process <pid>'],
   [/(pg_terminate_backend\(|pid in \()\d+/g, '$1<pid>'],
   [/, by [^\s,]+\/\d+/g, ', by <node>'],
+  [/\bas [^\s,]+\/\d+ said/g, 'as <node> said'],
+  // It is tried again meanwhile.
+  [/has failed (once|\d+ times) in/g, 'has failed <number> times in'],
+  [/"failures": \d+/g, '"failures": "<number>"'],
   // Of Tidemark's tables.
   [/\bof the version \d+/g, 'of the version <version>'],
   [/\bthis program knows \d+/g, 'this program knows <version>'],

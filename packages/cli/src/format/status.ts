@@ -55,6 +55,7 @@ const TONES: Readonly<Record<StatusState, Tone | undefined>> = {
   follows: undefined,
   works: undefined,
   replays: 'warn',
+  fails: 'bad',
   stands: 'bad',
   paused: 'warn',
   retired: 'quiet',

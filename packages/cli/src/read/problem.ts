@@ -1,6 +1,7 @@
 type ProblemCode =
   | 'mark_stands'
   | 'mark_unknown'
+  | 'projection_fails'
   | 'projection_stands'
   | 'no_daemon'
   | 'paused'

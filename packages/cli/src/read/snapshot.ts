@@ -1,5 +1,5 @@
 import type { LossTotal, OpenLate } from '@tidemark/core/adapter'
-import type { ControlledUnit, OpenLetters } from '@tidemark/core/operations'
+import type { ListedUnit, OpenLetters } from '@tidemark/core/operations'
 import { eventsOf, isNumbered } from '../events-of.ts'
 import { messageOf } from '../message-of.ts'
 import type { Session } from '../session.ts'
@@ -9,7 +9,7 @@ import { nodesBySource, type SourceNodes } from './nodes.ts'
 /** What the database says of everything, at about one moment. */
 export interface Snapshot {
   readonly atMs: number
-  readonly units: readonly ControlledUnit[]
+  readonly units: readonly ListedUnit[]
   readonly sources: readonly SourceSnapshot[]
   readonly letters: readonly OpenLetters[]
   /** Parts that this role may not read. */
@@ -61,7 +61,7 @@ async function markOf(
   session: Session,
   source: string,
   names: readonly string[],
-  units: readonly ControlledUnit[],
+  units: readonly ListedUnit[],
 ): Promise<Pick<SourceSnapshot, 'mark' | 'unknown'>> {
   if (!isNumbered(units.filter((unit) => unit.source === source))) {
     return { mark: undefined, unknown: 'its positions are no numbers of a Postgres table' }
