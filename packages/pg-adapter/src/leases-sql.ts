@@ -13,6 +13,7 @@ import {
 import { toUnit, unitColumnsSql } from './checkpoint-rows.ts'
 import { type CheckpointTables, type Row, unitValuesSql } from './checkpoint-tables.ts'
 import { quoteIdentifier, quoteLiteral, quoteTexts } from './identifiers.ts'
+import { RUN_BEGAN_SQL } from './server/incarnation.ts'
 
 /** Times are of the server's clock as it stands at that statement, not of the transaction's begin. */
 const NOW = 'clock_timestamp()'
@@ -52,12 +53,16 @@ export const isAliveSql = (n: string): string => `(not ${n}.has_left and ${n}.ex
 const whichSql = (n: string): string =>
   `${n}.presence_pid || '/' || (extract(epoch from ${n}.presence_start) * 1000000)::bigint`
 
-/** Of a backend of another role no start is shown: it is not known whether it is that one. */
+/**
+ * Of a backend of another role no start is shown: it is not known whether it is that one. One that began before this run of the server
+ * ended with the run before, and that says nothing of its node.
+ */
 export const presenceSql = (
   n: string,
 ): string => `case when ${n}.presence_pid is null then 'unknown' else coalesce(
     (select case when a.backend_start is null then 'unknown' when a.backend_start = ${n}.presence_start then 'here' end
-      from pg_stat_get_activity(${n}.presence_pid) a), 'gone') end`
+      from pg_stat_get_activity(${n}.presence_pid) a),
+    case when ${n}.presence_start < ${RUN_BEGAN_SQL} then 'unknown' else 'gone' end) end`
 
 /** One row, as `toCluster` takes it. Nodes that died long ago are left out. */
 export function clusterSql({ nodes, checkpoints }: CheckpointTables, source: string): string {

@@ -72,6 +72,13 @@ const TIMELINE = 'left(pg_walfile_name(pg_current_wal_lsn()), 8)'
 const STATS_RESET = '(extract(epoch from pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::bigint::text'
 const POSTMASTER_START = '(extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text'
 
+/**
+ * When this run of the server began: with a restart, with the recovery from a crash, or, of a standby that has become the primary, with the
+ * last transaction of the one before, by the clock of that. Whoever resets the statistics by hand makes the run look younger.
+ */
+export const RUN_BEGAN_SQL =
+  'greatest(pg_postmaster_start_time(), pg_stat_get_bgwriter_stat_reset_time(), pg_last_xact_replay_timestamp())'
+
 /** When a backend began, as its key has it. */
 export function startedSql(time: string): string {
   return `(extract(epoch from ${time}) * 1000000)::bigint`
