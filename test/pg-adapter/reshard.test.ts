@@ -267,7 +267,7 @@ test('whoever asks and goes away leaves shards as they were: at once, or by the 
   await expect(left).rejects.toThrow('gone')
   expect(await boundsOf(events)).toEqual([null, null])
   // Killed right after it has bound them: nobody takes that back.
-  const { pool, hasCut } = cuttingPool(2, 'after')
+  const { pool, hasCut } = cuttingPool(4, 'after')
   await operationsOn(events, pool)
     .reshard({ projection: 'orders', shards: 1, timeoutMs: 5_000, ...who })
     .catch(() => {})
@@ -385,9 +385,10 @@ function cuttingPool(
         return Object.assign(Object.create(client), {
           query: async (text: string, values: unknown[] = []) => {
             if (hasCut) throw new Error('Connection terminated unexpectedly')
-            const isIts = /advisory|dead_letters" d set slot|with made as|c set bound = n|^rollback$/.test(
-              text,
-            )
+            const isIts =
+              /advisory|for update of c|dead_letters" d set slot|with made as|c set bound = n|^rollback$/.test(
+                text,
+              )
             if (isIts) messages++
             if (isIts && messages === n && when === 'before') await cut()
             const result = await client.query(text, values.length > 0 ? values : undefined)
@@ -406,10 +407,12 @@ test.each([
   [4, 2],
   [4, 3],
 ])('cut off at any message, the change of %i shards to %i is whole or has not happened', async (from, to) => {
+  // What it begins with, a lock for each shard, the letters, the rows.
+  const MESSAGES = 1 + from + 2
   const seen = new Set<number>()
   let cuts = 0
   for (const when of ['before', 'after'] as const) {
-    for (let n = 1; n <= 3; n++) {
+    for (let n = 1; n <= MESSAGES; n++) {
       const events = await table()
       await made(events, new Array<string>(from).fill('100'))
       const { pool, hasCut } = cuttingPool(n, when)
@@ -427,9 +430,46 @@ test.each([
       expect(await stored(events)).toMatchObject(slotRanges(to))
     }
   }
-  expect(cuts).toBe(6)
+  expect(cuts).toBe(2 * MESSAGES)
   expect([...seen].sort()).toEqual([from, to].sort())
 })
+
+test('each batch at hand is waited for by itself: all of them together may take longer than one statement may', async () => {
+  const events = await table()
+  await made(events, ['100', '100', '100', '100'])
+  const batches = await Promise.all(slotRanges(4).map(() => db.session()))
+  for (const [index, { from }] of slotRanges(4).entries()) {
+    await batches[index]?.query(
+      `begin; select from ${events.schema}.checkpoints where slot_from = ${from} for update`,
+    )
+  }
+  const operations = createOperations({
+    checkpoints: postgresCheckpoints({ pool: db.pool, schema: events.schema, queryTimeoutMs: 1_000 }),
+  })
+  let isOver = false
+  const resharded = operations.reshard({ projection: 'orders', shards: 2, ...who }).finally(() => {
+    isOver = true
+  })
+  resharded.catch(() => {})
+  for (const batch of batches) {
+    const { rows } = await batch.query('select pg_backend_pid() as pid')
+    await eventually(async () => isOver || (await areWaitingFor(rows[0].pid)) > 0).toBe(true)
+    // Goes on for as long while it is waited for.
+    await batch.query('select pg_sleep(0.5)')
+    await batch.query('commit')
+  }
+  expect(await resharded).toMatchObject({ outcome: 'done' })
+  expect(await stored(events)).toMatchObject(slotRanges(2))
+})
+
+/** How many sessions wait for that one. */
+async function areWaitingFor(pid: number): Promise<number> {
+  const { rows } = await db.pool.query(
+    'select count(*)::int as waiting from pg_stat_activity where $1 = any (pg_blocking_pids(pid))',
+    [pid],
+  )
+  return rows[0]?.waiting
+}
 
 test('many who ask at once for several numbers leave one of them, whole', async () => {
   const events = await table()

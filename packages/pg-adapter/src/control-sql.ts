@@ -53,15 +53,6 @@ export function forControlSql(tables: CheckpointTables, unit: Unit): string {
   return `${controlledSql(tables, [isUnitSql('c', unit)])} for update of c`
 }
 
-/** The same of all units of a version. Locked in one order, so that no two wait for each other. */
-export function versionForControlSql(
-  tables: CheckpointTables,
-  { projection, version }: Pick<Unit, 'projection' | 'version'>,
-): string {
-  const ofVersion = [`c.projection = ${quoteLiteral(projection)}`, `c.version = ${integerSql(version)}`]
-  return `${controlledSql(tables, ofVersion)} order by c.slot_from for update of c`
-}
-
 /** The same where the user's function goes on: it does not wait, and gives that its own limit back. */
 export function forFulfilmentSql(tables: CheckpointTables, unit: Unit): string {
   return `select ${columnsSql(tables)}, session, pg_current_xact_id()::text as transaction, pg_backend_pid()::text as pid,

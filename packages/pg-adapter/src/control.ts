@@ -83,25 +83,27 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
     limits: ChangeLimits,
   ): Promise<AuditEntry | undefined> {
     return await this.#locking(unit, limits, (client, waitMs) =>
-      changeUnit({ client, tables: this.#tables, unit, waitMs }, decide),
+      changeUnit({ client, tables: this.#tables, unit, waitMs: waitMs() }, decide),
     )
   }
 
-  /** Does what locks rows first, and waits for each no longer than `waitMs`; again and again, as long as `limits` say. */
+  /** Does what locks rows first, and waits for each no longer than `waitMs` says then; again and again, as long as `limits` say. */
   async #locking<T>(
     unit: LockedRows,
     { timeoutMs, signal }: ChangeLimits,
-    work: (client: BoundedClient, waitMs: number) => Promise<T>,
+    work: (client: BoundedClient, waitMs: () => number) => Promise<T>,
   ): Promise<T> {
     // Shorter than its statement may take, so that a wait is told from a server that does not answer.
-    const onceMs = Math.max(1, Math.floor(this.#pool.queryTimeoutMs * 0.8))
-    for (let leftMs = timeoutMs; ; leftMs -= onceMs) {
-      const waitMs = Math.max(1, Math.min(leftMs, onceMs))
+    const onceMs = this.#pool.queryTimeoutMs * 0.8
+    const untilMs = performance.now() + timeoutMs
+    const waitMs = (): number => Math.max(1, Math.floor(Math.min(untilMs - performance.now(), onceMs)))
+    for (;;) {
+      const isLast = untilMs - performance.now() <= onceMs
       try {
         return await withConnection(this.#pool, signal, (client) => work(client, waitMs))
       } catch (error) {
         if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw explained(this.#tables, 'changes', error)
-        if (leftMs > onceMs) continue
+        if (!isLast) continue
         const [holder] = await this.#query(holderSql(this.#tables, unit), signal)
         throw new CheckpointBusyError(unitName(unit), timeoutMs, describeHolder(holder))
       }

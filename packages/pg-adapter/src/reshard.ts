@@ -8,10 +8,10 @@ import {
   type Unit,
   versionName,
 } from '@tidemark/core/adapter'
-import { lockProjectionSql } from './checkpoint-rows.ts'
+import { lockProjectionSql, shardsSql, toUnit } from './checkpoint-rows.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
-import { toAuditEntry, toControlledUnit, versionForControlSql } from './control-sql.ts'
+import { forControlSql, toAuditEntry, toControlledUnit } from './control-sql.ts'
 import {
   boundSql,
   makeShardsSql,
@@ -26,7 +26,8 @@ type Version = Pick<Unit, 'projection' | 'version'>
 interface Parts {
   readonly client: BoundedClient
   readonly tables: CheckpointTables
-  readonly waitMs: number
+  /** How long the next lock may be waited for. */
+  readonly waitMs: () => number
 }
 
 /** Locks the rows of all shards, decides, and replaces them, or bounds them: one transaction. Whatever ends it before its COMMIT leaves all as it was. */
@@ -35,12 +36,13 @@ export async function reshardVersion(
   version: Version,
   decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
 ): Promise<readonly AuditEntry[]> {
-  const locked = await begin(
+  const begun = await begin(
     client,
-    `set local lock_timeout = ${waitMs}; ${lockProjectionSql(tables, version.projection)}; ${versionForControlSql(tables, version)}`,
+    `${waitSql(waitMs())}; ${lockProjectionSql(tables, version.projection)}; ${shardsSql(tables, version)} order by c.slot_from`,
   )
   try {
-    const found = (locked.at(-1)?.rows ?? []).map(toControlledUnit)
+    const units = (begun.at(-1)?.rows ?? []).map(toUnit)
+    const found = await lockEach({ client, tables, waitMs }, units)
     const change = found.length === 0 ? undefined : decide(found)
     if (change === undefined) {
       await client.query('rollback')
@@ -56,6 +58,25 @@ export async function reshardVersion(
     throw error
   }
 }
+
+/**
+ * One statement for each, so that each batch at hand is waited for by itself, however many there are. No two wait for each other: whoever
+ * locks several rows of a projection holds its lock before, and takes the lowest slots first.
+ */
+async function lockEach(
+  { client, tables, waitMs }: Parts,
+  units: readonly Unit[],
+): Promise<readonly ControlledUnit[]> {
+  const found: ControlledUnit[] = []
+  for (const unit of units) {
+    const locked = await client.query(`${waitSql(waitMs())}; ${forControlSql(tables, unit)}`)
+    // Somebody may have forgotten it.
+    found.push(...(manyResults(locked).at(-1)?.rows ?? []).map(toControlledUnit))
+  }
+  return found
+}
+
+const waitSql = (ms: number): string => `set local lock_timeout = ${ms}`
 
 async function replace(
   { client, tables }: Parts,
