@@ -12,14 +12,17 @@ afterEach(async () => {
 
 const ada = { who: 'Ada', why: 'a test' }
 
-function unitsAt(positions: readonly string[]): readonly ControlledUnit[] {
+function unitsAt(
+  positions: readonly string[],
+  furthest: readonly (string | undefined)[] = [],
+): readonly ControlledUnit[] {
   return slotRanges(positions.length).map((slots, index) => ({
     unit: { projection: 'orders', version: 1, slots },
     source: 'events',
     position: positions[index],
     skipped: { apply_error: 1n, moved: 5n },
     role: 'live',
-    furthest: undefined,
+    furthest: furthest[index],
     effects: 'always',
     bound: undefined,
     desired: 'running',
@@ -40,10 +43,26 @@ const MEETING = { order: denseOrder, forMs: 1_000 }
 
 const isIn = ({ from, to }: SlotRange, range: SlotRange): boolean => from <= range.to && range.from <= to
 
+const furthest = fc.oneof(
+  fc.constant([]),
+  fc.array(fc.constantFrom(undefined, '30', '70', '120', '150'), { maxLength: 16 }),
+)
+
+/** Whether an event of that slot would be replayed, and whether it would come at all: `undefined` below its shard's checkpoint. */
+function isReplayed(
+  units: readonly Pick<ControlledUnit, 'unit' | 'position' | 'furthest'>[],
+  slot: number,
+  position: bigint,
+): boolean | undefined {
+  const own = units.find(({ unit: { slots } }) => slots.from <= slot && slot <= slots.to)
+  if (position <= BigInt(own?.position ?? 0)) return undefined
+  return position <= BigInt(own?.furthest ?? 0)
+}
+
 test('every slot goes on from where it stood, or those that are to be one are to meet at the furthest first', () => {
   fc.assert(
-    fc.property(positions, shards, (at, count) => {
-      const found = unitsAt(at)
+    fc.property(positions, furthest, shards, (at, back, count) => {
+      const found = unitsAt(at, back)
       const change = toBeResharded(ofNumber(count), ada, MEETING)(found)
       if (change === undefined) {
         expect(count).toBe(found.length)
@@ -62,8 +81,10 @@ test('every slot goes on from where it stood, or those that are to be one are to
         // Once they have met, they are replaced.
         const met = found.map((each) => ({ ...each, position: boundOf(each.unit.slots) ?? each.position }))
         expect(toBeResharded(ofNumber(count), ada, MEETING)(met)).toHaveProperty('made')
-        expect(describeApart(ofNumber(count), met)).toBeUndefined()
-        expect(describeApart(ofNumber(count), found)).toMatch(/\d+-\d+ at \d+, \d+-\d+ at \d+/)
+        expect(describeApart(ofNumber(count), met, denseOrder)).toBeUndefined()
+        expect(describeApart(ofNumber(count), found, denseOrder)).toMatch(
+          /\d+-\d+ at \d+(?: \(.*?\))?, \d+-\d+ at \d+/,
+        )
         return
       }
       const { slots, made } = change
@@ -75,6 +96,18 @@ test('every slot goes on from where it stood, or those that are to be one are to
         ...made.map(({ slots: own, to }) => ({ ...own, position: to.position, skipped: to.skipped })),
       ].sort((a, b) => a.from - b.from)
       expect(after).toMatchObject(slotRanges(count))
+      const units = [
+        ...kept,
+        ...made.map(({ slots: own, to }) => ({
+          unit: { projection: 'orders', version: 1, slots: own },
+          ...to,
+        })),
+      ]
+      const begin = new Set([...units, ...found].map(({ unit }) => unit.slots.from))
+      const others = [...begin].flatMap((slot) =>
+        [71n, 101n, 121n, 151n].filter((at) => isReplayed(units, slot, at) !== isReplayed(found, slot, at)),
+      )
+      expect(others).toEqual([])
       for (const { position, ...range } of after) {
         for (const { unit, position: before } of found) {
           if (isIn(unit.slots, range)) expect(position).toBe(before)
@@ -112,6 +145,28 @@ test('those that stand apart do not meet where positions cannot be compared, or 
   expect(
     toBeResharded(ofNumber(1), ada, MEETING)(paused.map((unit) => ({ ...unit, position: '7' }))),
   ).toHaveProperty('made')
+})
+
+test('what a shard has passed since it was moved back tells it from no other, and stays the furthest', () => {
+  const change = toBeResharded(ofNumber(1), ada, MEETING)(unitsAt(['100', '100'], ['70', '100']))
+  expect(change).toMatchObject({ made: [{ to: { position: '100', furthest: '100' } }] })
+})
+
+test('those that replay up to different positions meet where the last of them has done so', () => {
+  const found = unitsAt(['40', '40'], ['70', '100'])
+  expect(toBeResharded(ofNumber(1), ada, MEETING)(found)).toEqual({
+    bounds: slotRanges(2).map((slots) => ({ slots, position: '100' })),
+    forMs: 1_000,
+  })
+  expect(describeApart(ofNumber(1), found, denseOrder)).toBe(
+    '0-511 at 40 (moved back from 70), 512-1023 at 40 (moved back from 100)',
+  )
+  expect(toBeResharded(ofNumber(1), ada, MEETING)(unitsAt(['40', '40'], ['70', '70']))).toMatchObject({
+    made: [{ to: { position: '40', furthest: '70' } }],
+  })
+  expect(() => toBeResharded(ofNumber(1), ada, { ...MEETING, order: undefined })(found)).toThrow(
+    /give createOperations the source/,
+  )
 })
 
 test('one shard is cut into halves, and several become one, while the others stay as they are', () => {

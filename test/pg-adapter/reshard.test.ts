@@ -277,6 +277,29 @@ test('whoever asks and goes away leaves shards as they were: at once, or by the 
   await eventually(() => boundsOf(events)).toEqual([null, null])
 })
 
+test('shards that were moved back from different positions become one again, and what was live takes effect no second time', async () => {
+  const events = await table()
+  const daemon = await start(events, 2, { effects: 'live_only' })
+  const operations = operationsOn(events)
+  await append(events, 100)
+  await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  const shown = async () => (await stored(events)).map(({ position }) => position)
+  await eventually(shown).toEqual(['100', '100'])
+  await events.run(`update checkpoints set desired = 'paused' where slot_from = 0`)
+  await append(events, 100)
+  await eventually(shown).toEqual(['100', '200'])
+  await operations.pause({ projection: 'orders', ...who })
+  await operations.moveTo({ projection: 'orders', position: undefined, ...who })
+  await operations.resume({ projection: 'orders', ...who })
+  expect(await operations.reshard({ projection: 'orders', shards: 1, ...who })).toMatchObject({
+    outcome: 'done',
+    entry: { after: { furthest: '200' } },
+  })
+  await append(events, 100)
+  await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+  await expectAllHandled(events)
+})
+
 test('the later events of a parked key stay behind it when its shard becomes one with another', async () => {
   const events = await table()
   const recording = recorder(events, 'orders')

@@ -152,9 +152,10 @@ export interface Operations<P> {
    * Cuts a projection into another number of shards, while its daemons run: they notice it, at once where events come and within a
    * second else. Each new shard goes on from where those stand whose slots it has. The rows are replaced in one transaction, which
    * waits for the batches at hand. Those that become one have to stand at one position: where they stand apart, the furthest wait, up
-   * to `timeoutMs`, until those behind have come up to them; that needs `source`. Then, or where the call is ended before, all is as it
-   * was: it rejects with `OperationRefusedError`. So it does where dead letters of a shard that is cut are open, or late events are,
-   * where shards that become one are paused apart, and where the projection has several versions.
+   * to `timeoutMs`, until those behind have come up to them; that needs `source`. So do those that were moved back from different
+   * positions, until all have come up to the furthest of these. Then, or where the call is ended before, all is as it was: it rejects
+   * with `OperationRefusedError`. So it does where dead letters of a shard that is cut are open, or late events are, where shards that
+   * become one are paused apart, and where the projection has several versions.
    */
   reshard(request: ReshardRequest): Promise<Outcome>
   /**

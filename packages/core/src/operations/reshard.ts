@@ -53,7 +53,7 @@ export async function reshardVersion<P>(
         if (change === undefined && isGathering) await letGo(control, version)
         return entries
       }
-      await untilTogether(control, version, wanted, { timeoutMs, untilMs, signal })
+      await untilTogether({ control, order }, version, wanted, { timeoutMs, untilMs, signal })
     }
   } catch (error) {
     if (isGathering) await letGo(control, version)
@@ -66,8 +66,8 @@ function isGather(change: Resharding | Gathering | undefined): change is Gatheri
 }
 
 /** Resolves once they have met, or nothing binds them any more. Locks nothing: whoever comes up is not held up by who waits for it. */
-async function untilTogether(
-  control: Resharder<never>['control'],
+async function untilTogether<P>(
+  { control, order }: Resharder<P>,
   version: Version,
   wanted: NewShards,
   {
@@ -81,7 +81,7 @@ async function untilTogether(
     const found = units
       .filter(({ unit }) => unit.version === version.version)
       .toSorted((a, b) => bySlots(a.unit.slots, b.unit.slots))
-    const apart = describeApart(wanted, found)
+    const apart = describeApart(wanted, found, order)
     if (apart === undefined) return
     if (systemClock.nowMs() >= untilMs) {
       throw new OperationRefusedError(

@@ -1,6 +1,6 @@
 import { OperationRefusedError } from '../kernel/errors.ts'
 import type { ControlledUnit, Gathering, MadeShard, Resharding } from '../ports/control.ts'
-import { isReached, type PositionOrder } from '../ports/position.ts'
+import { isReached, laterOf, type PositionOrder } from '../ports/position.ts'
 import { passedByEach, wholeSkipped } from '../ports/skip-totals.ts'
 import { bySlots, haveSlotsInCommon, isSameSlots } from '../ports/slot.ts'
 import { type SlotRange, unitName, versionName } from '../ports/unit.ts'
@@ -17,7 +17,9 @@ interface Meeting<P> {
 
 /**
  * What the shards of a version become when it is to have others: each of them goes on from where those stand whose slots it has. Where
- * those stand apart, they are to meet first, at the furthest of them. Pure. `undefined`: it has these. Throws `OperationRefusedError`.
+ * those stand apart, they are to meet first, at the furthest of them; where they replay up to different positions, at the furthest of
+ * these, so that no event is taken to be replayed that was not, or the other way round. Pure. `undefined`: it has these. Throws
+ * `OperationRefusedError`.
  */
 export function toBeResharded<P>(
   wanted: NewShards,
@@ -31,19 +33,22 @@ export function toBeResharded<P>(
     for (const { unit, asked } of found) if (asked !== undefined) throw isPending(unit, asked)
     const groups = groupsOf(found, slots)
     for (const group of groups) requireAlike(group)
-    const apart = groups.filter(isApart)
-    if (apart.length > 0) {
-      return { bounds: apart.flatMap((group) => boundsOf(group, meeting.order)), forMs: meeting.forMs }
-    }
-    const made = slots.filter((range) => !isThere(range)).map((range) => madeOf(range, found))
+    const { order, forMs } = meeting
+    const apart = groups.filter((group) => isApart(group, order))
+    if (apart.length > 0) return { bounds: apart.flatMap((group) => boundsOf(group, order)), forMs }
+    const made = slots.filter((range) => !isThere(range)).map((range) => madeOf(range, found, order))
     return { who: asker.who, why: asker.why, slots, made }
   }
 }
 
 /** Where those stand that are to be others and stand apart; `undefined`: none does. Pure. */
-export function describeApart(wanted: NewShards, found: readonly ControlledUnit[]): string | undefined {
-  const apart = groupsOf(found, wanted(found)).filter(isApart)
-  return apart.length === 0 ? undefined : apart.flat().map(describe).join(', ')
+export function describeApart<P>(
+  wanted: NewShards,
+  found: readonly ControlledUnit[],
+  order: PositionOrder<P> | undefined,
+): string | undefined {
+  const apart = groupsOf(found, wanted(found)).filter((group) => isApart(group, order))
+  return apart.length === 0 ? undefined : describe(apart.flat(), order)
 }
 
 /** Shards that need one position: the slots of what is made of them are not parted where theirs are. */
@@ -60,25 +65,36 @@ function groupsOf(found: readonly ControlledUnit[], slots: readonly SlotRange[])
   return groups
 }
 
-function isApart([first, ...others]: Group): boolean {
-  return others.some(({ position }) => position !== first.position)
+function isApart<P>([first, ...others]: Group, order: PositionOrder<P> | undefined): boolean {
+  return others.some(
+    (other) => other.position !== first.position || replaysUpTo(other, order) !== replaysUpTo(first, order),
+  )
+}
+
+/** `undefined`: nothing that comes next was live before. What it has passed since does not tell it from others any more. */
+function replaysUpTo<P>(
+  { position, furthest }: ControlledUnit,
+  order: PositionOrder<P> | undefined,
+): string | undefined {
+  if (furthest === undefined || order === undefined) return furthest
+  const at = position === undefined ? undefined : order.parse(position)
+  return isReached(order, order.parse(furthest), at) ? undefined : furthest
 }
 
 function requireAlike([first, ...others]: Group): void {
-  const { unit, role, desired, furthest } = first
+  const { unit, role, desired } = first
   for (const other of others) {
-    if (other.desired === desired && other.role === role && other.furthest === furthest) continue
+    if (other.desired === desired && other.role === role) continue
     throw new OperationRefusedError(
       versionName(unit),
-      `of what is to be one shard, ${unitName(unit)} is ${desired}${moved(furthest)} and ${unitName(other.unit)} is ${other.desired}` +
-        `${moved(other.furthest)}; let them be alike first`,
+      `of what is to be one shard, ${unitName(unit)} is ${desired} and ${unitName(other.unit)} is ${other.desired}; let them be alike first`,
     )
   }
 }
 
 function boundsOf<P>(group: Group, order: PositionOrder<P> | undefined): Gathering['bounds'] {
   const [{ unit, desired }] = group
-  const stand = `what is to be one shard stands apart: ${group.map(describe).join(', ')}`
+  const stand = `what is to be one shard stands apart: ${describe(group, order)}`
   if (order === undefined) {
     throw new OperationRefusedError(
       versionName(unit),
@@ -91,28 +107,52 @@ function boundsOf<P>(group: Group, order: PositionOrder<P> | undefined): Gatheri
       `${stand}, and it is paused; resume it, so that those behind come up to the furthest`,
     )
   }
-  const furthest = group
-    .flatMap(({ position }) => position ?? [])
-    .reduce((a, b) => (isReached(order, order.parse(b), order.parse(a)) ? a : b))
-  return group.map(({ unit: { slots } }) => ({ slots, position: furthest }))
+  const bound = latest(
+    order,
+    group.flatMap((each) => [each.position, replaysUpTo(each, order)]),
+  )
+  // None of them has a position: then none stands apart.
+  return bound === undefined ? [] : group.map(({ unit: { slots } }) => ({ slots, position: bound }))
 }
 
-function madeOf(slots: SlotRange, found: readonly ControlledUnit[]): MadeShard {
-  const [first, ...others] = found.filter(({ unit }) => haveSlotsInCommon(unit.slots, slots))
+function latest<P>(order: PositionOrder<P>, positions: readonly (string | undefined)[]): string | undefined {
+  const last = positions
+    .map((position) => (position === undefined ? undefined : order.parse(position)))
+    .reduce((a, b) => laterOf(order, a, b))
+  return last === undefined ? undefined : order.format(last)
+}
+
+function madeOf<P>(
+  slots: SlotRange,
+  found: readonly ControlledUnit[],
+  order: PositionOrder<P> | undefined,
+): MadeShard {
+  const parts = found.filter(({ unit }) => haveSlotsInCommon(unit.slots, slots))
+  const [first] = parts
   if (first === undefined) throw new TypeError('the slots of all shards are all slots')
-  const { unit, role, desired, position, furthest } = first
+  const { unit, role, desired, position } = first
+  // They are of one where it says something: what was live is not live again, whatever they do next.
+  const furthest =
+    order === undefined
+      ? first.furthest
+      : latest(
+          order,
+          parts.map((part) => part.furthest),
+        )
   // What a shard has given up itself is told by its first part alone.
   const skipped = wholeSkipped(
-    [first, ...others].map((each) =>
-      each.unit.slots.from >= slots.from ? each.skipped : passedByEach(each.skipped),
-    ),
+    parts.map((each) => (each.unit.slots.from >= slots.from ? each.skipped : passedByEach(each.skipped))),
   )
   return { slots, heirOf: unit.slots, to: { role, desired, position, furthest, skipped: skipped ?? {} } }
 }
 
-const moved = (furthest: string | undefined): string =>
-  furthest === undefined ? '' : `, and was moved back from ${furthest}`
-
-function describe({ unit, position }: ControlledUnit): string {
-  return `${unit.slots.from}-${unit.slots.to} at ${position ?? 'no position yet'}`
+function describe<P>(units: readonly ControlledUnit[], order: PositionOrder<P> | undefined): string {
+  return units
+    .map((unit) => {
+      const { slots } = unit.unit
+      const replayed = replaysUpTo(unit, order)
+      const replaying = replayed === undefined ? '' : ` (moved back from ${replayed})`
+      return `${slots.from}-${slots.to} at ${unit.position ?? 'no position yet'}${replaying}`
+    })
+    .join(', ')
 }
