@@ -245,6 +245,8 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         },
         reshard: (version, decide, limits) =>
           after(limits.signal, async () => (await control.reshard?.(version, decide, limits)) ?? []),
+        holdBounds: (version, forMs, signal) =>
+          after(signal, async () => await control.holdBounds?.(version, forMs, signal)),
         audit: (filter, signal) => after(signal, () => control.audit(filter, signal)),
       },
       deadLetters: {

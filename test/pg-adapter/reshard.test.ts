@@ -86,10 +86,10 @@ const operationsOn = (events: EventTable, pool: PgPool = db.pool) =>
 
 /** How far shards are to come for now. */
 async function boundsOf(events: EventTable): Promise<readonly (string | null)[]> {
-  const { rows } = await db.pool.query(
-    `select case when bound_until > clock_timestamp() then bound end as bound from ${events.schema}.checkpoints order by slot_from`,
-  )
-  return rows.map(({ bound }) => bound)
+  const units = await checkpointsBeside(events, db.pool).control?.units({}, never())
+  return (units ?? [])
+    .toSorted((a, b) => a.unit.slots.from - b.unit.slots.from)
+    .map(({ bound }) => bound ?? null)
 }
 
 const sorted = (positions: readonly bigint[]): bigint[] => [...positions].sort((a, b) => Number(a - b))
@@ -251,7 +251,7 @@ test('shards far apart are cut as they stand; what does not come together in tim
   expect((await operations.reshard({ projection: 'orders', shards: 2, ...who })).outcome).toBe('already')
 })
 
-test('whoever asks and goes away leaves shards as they were: at once, or by the clock of the server', async () => {
+test('whoever asks and goes away leaves shards as they were: at once, or within seconds by the clock of the server, whatever its timeoutMs', async () => {
   const events = await table()
   await made(events, ['100', '40'])
   const leaving = new AbortController()
@@ -269,7 +269,7 @@ test('whoever asks and goes away leaves shards as they were: at once, or by the 
   // Killed right after it has bound them: nobody takes that back.
   const { pool, hasCut } = cuttingPool(4, 'after')
   await operationsOn(events, pool)
-    .reshard({ projection: 'orders', shards: 1, timeoutMs: 5_000, ...who })
+    .reshard({ projection: 'orders', shards: 1, timeoutMs: 3_600_000, ...who })
     .catch(() => {})
   expect(hasCut()).toBe(true)
   expect(await boundsOf(events)).toEqual(['100', '100'])
@@ -298,6 +298,60 @@ test('shards that were moved back from different positions become one again, and
   await append(events, 100)
   await daemon.waitUntilProjected({ timeoutMs: 30_000 })
   await expectAllHandled(events)
+})
+
+test('whoever goes away while a batch is at hand is answered at once, and the shards go on within seconds', async () => {
+  const events = await table()
+  await made(events, ['100', '40'])
+  const leaving = new AbortController()
+  const left = operationsOn(events).reshard({
+    projection: 'orders',
+    shards: 1,
+    timeoutMs: 3_600_000,
+    signal: leaving.signal,
+    ...who,
+  })
+  left.catch(() => {})
+  await eventually(() => boundsOf(events)).toEqual(['100', '100'])
+  const batch = await db.session()
+  await batch.query(`begin; select from ${events.schema}.checkpoints where slot_from > 0 for update`)
+  leaving.abort(new Error('gone'))
+  await expect(left).rejects.toThrow('gone')
+  await eventually(() => boundsOf(events)).toEqual([null, null])
+})
+
+test('shards that meet are bound for as long as somebody waits for it, also one that is in the middle of a batch', async () => {
+  const events = await table()
+  await made(events, ['100', '40'])
+  const leaving = new AbortController()
+  const left = operationsOn(events).reshard({
+    projection: 'orders',
+    shards: 1,
+    timeoutMs: 3_600_000,
+    signal: leaving.signal,
+    ...who,
+  })
+  left.catch(() => {})
+  await eventually(() => boundsOf(events)).toEqual(['100', '100'])
+  const until = async () => {
+    const { rows } = await db.pool.query(
+      `select bound_until::text as until from ${events.schema}.checkpoints order by slot_from`,
+    )
+    return rows.map((row) => String(row.until))
+  }
+  const batch = await db.session()
+  await batch.query(`begin; select from ${events.schema}.checkpoints where slot_from > 0 for update`)
+  const [before, ofBatch] = await until()
+  await eventually(async () => (await until())[0] !== before).toBe(true)
+  expect((await until())[1]).toBe(ofBatch)
+  await batch.query('rollback')
+  // As if the batch had taken longer than a bound holds.
+  await events.run(
+    `update checkpoints set bound_until = clock_timestamp() - interval '1 minute' where slot_from > 0`,
+  )
+  expect(await boundsOf(events)).toEqual(['100', '100'])
+  leaving.abort(new Error('gone'))
+  await expect(left).rejects.toThrow('gone')
 })
 
 test('the later events of a parked key stay behind it when its shard becomes one with another', async () => {

@@ -1,5 +1,5 @@
 import type { AdvanceRequest, CrossedRun, Evidence } from '@tidemark/core/adapter'
-import { BOUND_COLUMN, DESIRED_COLUMNS } from './checkpoint-rows.ts'
+import { boundColumnSql, DESIRED_COLUMNS } from './checkpoint-rows.ts'
 import { type CheckpointTables, isUnitSql } from './checkpoint-tables.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { BACKEND_KEY_SQL } from './server/incarnation.ts'
@@ -23,7 +23,7 @@ export function lockStatement(
       positions.length === 0
         ? upTo
         : `coalesce((select min(n.current) from ${skips} n where n.source = ${ofSource} and n.current > ${upTo}), ${upTo})`
-    return `select c.position, c.role, c.furthest, ${BOUND_COLUMN}, c.session, c.fence::text as fence, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
+    return `select c.position, c.role, c.furthest, ${boundColumnSql({ checkpoints })}, c.session, c.fence::text as fence, c.skipped::text as skipped, ${DESIRED_COLUMNS}, pg_current_xact_id()::text as transaction,
        pg_backend_pid()::text as pid, ${THEIR_LIMIT} as limit,
        ${BACKEND_KEY_SQL} as backend,
        (${lsn} is null or pg_current_wal_insert_lsn() >= ${lsn})::text as "isAtOrAboveLsn",

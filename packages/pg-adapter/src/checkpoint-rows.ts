@@ -28,13 +28,24 @@ export function msSql(time: string): string {
 /** What an operator wants of the unit, as `toDesired` takes it. */
 export const DESIRED_COLUMNS: string = `desired, desired_by, desired_why, ${msSql('desired_since')} as "desiredSince"`
 
-/** How far the unit is to come for now, of the row `c`. */
-export const BOUND_COLUMN: string = 'case when c.bound_until > clock_timestamp() then c.bound end as bound'
+/**
+ * How far the unit is to come for now, of the row `c`. A bound holds for as long as that of any unit of the version: those that are at
+ * work keep their rows locked, and are not renewed.
+ */
+export function boundColumnSql({ checkpoints }: Pick<CheckpointTables, 'checkpoints'>): string {
+  return `case when c.bound is not null and ${areBoundSql({ checkpoints }, 'c')} then c.bound end as bound`
+}
+
+/** Whether the bounds hold of the version that this row is of. */
+export function areBoundSql({ checkpoints }: Pick<CheckpointTables, 'checkpoints'>, row: string): string {
+  return `exists (select from ${checkpoints} b
+          where b.projection = ${row}.projection and b.version = ${row}.version and b.bound_until > clock_timestamp())`
+}
 
 /** The rows that all of `conditions` hold for, as `toStoredUnit`, `toRole` and `toLastDecided` take them. */
 export function selectSql({ checkpoints }: CheckpointTables, conditions: readonly string[]): string {
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`
-  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, ${BOUND_COLUMN},
+  return `select ${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, ${boundColumnSql({ checkpoints })},
         (position is null and started_at_head is null)::text as "isHeadUnknown",
         ${msSql('desired_since')} as "desiredSince", answered->>'id' as "answeredId"
       from ${checkpoints} c ${where}`

@@ -17,7 +17,7 @@ import type {
 } from '@tidemark/core/adapter'
 import { provenSql, TRANSACTION_ENDED } from './advance-sql.ts'
 import {
-  BOUND_COLUMN,
+  boundColumnSql,
   DESIRED_COLUMNS,
   filterSql,
   msSql,
@@ -37,7 +37,7 @@ import { THEIR_LIMIT } from './transaction.ts'
 
 /** As `toControlledUnit` takes them. */
 function columnsSql(tables: CheckpointTables): string {
-  return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, effects, ${BOUND_COLUMN}, ${DESIRED_COLUMNS},
+  return `${UNIT_COLUMNS}, source, position, skipped::text as skipped, role, furthest, effects, ${boundColumnSql(tables)}, ${DESIRED_COLUMNS},
         ${isRetryAskedSql('c', tables)}::text as "isRetryAsked", asked::text as asked, answered::text as answered,
         ${msSql('updated_at')} as "changedAt", (session is not null)::text as "isBegun"`
 }

@@ -32,6 +32,7 @@ import { type FulfilParts, fulfilRequest } from './fulfil.ts'
 import { explained } from './operator-errors.ts'
 import { boundedClient } from './query-timeout.ts'
 import { reshardVersion } from './reshard.ts'
+import { holdBoundsSql } from './reshard-sql.ts'
 import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { begin, manyResults } from './transaction.ts'
 import type { UnendedTransactions } from './unended-transactions.ts'
@@ -118,6 +119,14 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
     return await this.#locking(version, limits, (client, waitMs) =>
       reshardVersion({ client, tables: this.#tables, waitMs }, version, decide),
     )
+  }
+
+  async holdBounds(
+    version: Pick<Unit, 'projection' | 'version'>,
+    forMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#query(holdBoundsSql(this.#tables, version, forMs), signal)
   }
 
   async fulfil(

@@ -1,4 +1,5 @@
 import type { ControlledUnit, Gathering, MadeShard, SlotRange, Unit } from '@tidemark/core/adapter'
+import { areBoundSql } from './checkpoint-rows.ts'
 import { type CheckpointTables, integerSql } from './checkpoint-tables.ts'
 import { AUDIT_COLUMNS, stateSql } from './control-sql.ts'
 import { quoteLiteral } from './identifiers.ts'
@@ -45,6 +46,22 @@ export function boundSql(
       bound_until = clock_timestamp() + ${integerSql(Math.ceil(forMs))} * interval '1 millisecond'
     from (values ${rows.join(', ')}) as n (slot_from, slot_to, position)
     where ${isOfSql('c', version)} and n.slot_from = c.slot_from and n.slot_to = c.slot_to`
+}
+
+/** Those that hold, hold for so long from now on; 0: no more. Of those that nobody is at work on. */
+export function holdBoundsSql(tables: CheckpointTables, version: Version, forMs: number): string {
+  const { checkpoints } = tables
+  const set =
+    forMs > 0
+      ? `bound_until = clock_timestamp() + ${integerSql(Math.ceil(forMs))} * interval '1 millisecond'`
+      : 'bound = null, bound_until = null'
+  return `update ${checkpoints} c set ${set}
+    from (
+      select o.slot_from from ${checkpoints} o
+      where ${isOfSql('o', version)} and o.bound is not null and ${areBoundSql(tables, 'o')}
+      for update of o skip locked
+    ) f
+    where ${isOfSql('c', version)} and c.slot_from = f.slot_from`
 }
 
 /** Makes the row of one, and notes that. The row it comes from is there still. No former owner has its fence, or ever will. */

@@ -389,12 +389,16 @@ class StoreOperations<P> implements Operations<P> {
 
   async #reshard(resolved: ResolvedRequest, wanted: NewShards): Promise<Outcome> {
     const { control, checkpoints, source } = this.#options
-    const { units, reshard } = control
-    if (reshard === undefined) throw cannotReshard(checkpoints.name)
+    const { units, reshard, holdBounds } = control
+    if (reshard === undefined || holdBounds === undefined) throw cannotReshard(checkpoints.name)
     const [{ unit }] = await this.#shardsOf(resolved)
     requireOnlyVersion(await this.#units({ projection: unit.projection }, resolved.signal), unit)
     const resharder = {
-      control: { units: units.bind(control), reshard: reshard.bind(control) },
+      control: {
+        units: units.bind(control),
+        reshard: reshard.bind(control),
+        holdBounds: holdBounds.bind(control),
+      },
       order: source?.order,
     }
     const entry = (await reshardVersion(resharder, unit, wanted, resolved)).at(-1)

@@ -120,6 +120,7 @@ function rehearsing(control: OperatorControl, isOfNode: boolean, would: Rehearse
       if (isOfNode && found !== undefined) throw new AskedOfNode()
       return undefined
     },
+    holdBounds: async () => {},
     reshard: async ({ projection, version }, decide) => {
       const found = (await unitsOf({ projection }))
         .filter(({ unit }) => unit.version === version)

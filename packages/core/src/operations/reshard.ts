@@ -1,6 +1,7 @@
 import { systemClock } from '../kernel/clock.ts'
 import { neverAborted } from '../kernel/deferred.ts'
 import { OperationRefusedError } from '../kernel/errors.ts'
+import { lookRepeatedly } from '../kernel/repeated-look.ts'
 import type { AuditEntry, ControlledUnit, Gathering, OperatorControl, Resharding } from '../ports/control.ts'
 import type { PositionOrder } from '../ports/position.ts'
 import { bySlots } from '../ports/slot.ts'
@@ -12,21 +13,23 @@ import { describeApart, toBeResharded } from './resharding.ts'
 type Version = Pick<Unit, 'projection' | 'version'>
 
 interface Resharder<P> {
-  readonly control: Pick<OperatorControl, 'units'> & Required<Pick<OperatorControl, 'reshard'>>
+  readonly control: Pick<OperatorControl, 'units'> & Required<Pick<OperatorControl, 'reshard' | 'holdBounds'>>
   /** `undefined`: it is not known how positions are compared. */
   readonly order: PositionOrder<P> | undefined
 }
 
 const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 250
-const LETTING_GO_MS = 5_000
+/** So long shards stand still after whoever has asked was killed. */
+const BOUND_MS = 5_000
+const HOLD_EVERY_MS = 1_000
 
 /**
  * Cuts a version into other shards. Rows are replaced by one transaction that has locked all of them, and only where those of one new
  * shard stand at one position: that alone keeps events from being missed or handled twice. Where they stand apart, a transaction before
- * it bounds them: until they are replaced, or for the time that is left, none passes the furthest, and those behind come up to it. Nothing
- * rests on the bounds: where one is not heeded, or is over too soon, the shards do not meet, and stay as they are. So whatever ends this
- * in between has changed nothing, and the bounds of who was killed end by the clock of the store.
+ * it bounds them: none passes the furthest, and those behind come up to it. The bounds hold for some seconds, by the clock of the store,
+ * and for longer as long as this waits. Nothing rests on them: where one is not heeded, or is over too soon, the shards do not meet, and
+ * stay as they are. So whatever ends this in between has changed nothing.
  */
 export async function reshardVersion<P>(
   { control, order }: Resharder<P>,
@@ -36,11 +39,13 @@ export async function reshardVersion<P>(
 ): Promise<readonly AuditEntry[]> {
   const { timeoutMs, signal } = request
   const untilMs = systemClock.nowMs() + timeoutMs
+  const over = new AbortController()
   let isGathering = false
+  let holding: Promise<void> | undefined
   try {
     for (;;) {
       const leftMs = Math.max(1, untilMs - systemClock.nowMs())
-      const decide = toBeResharded(wanted, request, { order, forMs: leftMs })
+      const decide = toBeResharded(wanted, request, { order, forMs: BOUND_MS })
       let change: Resharding | Gathering | undefined
       const deciding = (found: readonly ControlledUnit[]) => {
         change = decide(found)
@@ -50,15 +55,28 @@ export async function reshardVersion<P>(
       }
       const entries = await control.reshard(version, deciding, { timeoutMs: leftMs, signal })
       if (!isGather(change)) {
-        if (change === undefined && isGathering) await letGo(control, version)
+        // Rows that were made of those have no bounds.
+        isGathering &&= change === undefined
         return entries
       }
+      holding ??= hold(control, version, over.signal)
       await untilTogether({ control, order }, version, wanted, { timeoutMs, untilMs, signal })
     }
-  } catch (error) {
+  } finally {
+    over.abort()
+    await holding
     if (isGathering) await letGo(control, version)
-    throw error
   }
+}
+
+/** Until the signal fires. One time that fails is made good by the next: the bounds hold for several. */
+async function hold(
+  control: Resharder<never>['control'],
+  version: Version,
+  over: AbortSignal,
+): Promise<void> {
+  const look = () => control.holdBounds(version, BOUND_MS, over)
+  await lookRepeatedly({ look, everyMs: HOLD_EVERY_MS, clock: systemClock, warn: () => {} }, over)
 }
 
 function isGather(change: Resharding | Gathering | undefined): change is Gathering {
@@ -97,10 +115,7 @@ async function untilTogether<P>(
   }
 }
 
-/** As far as that can be told: what cannot be told ends by itself. */
+/** What cannot be told ends by itself. */
 async function letGo(control: Resharder<never>['control'], version: Version): Promise<void> {
-  const limits = { timeoutMs: LETTING_GO_MS, signal: neverAborted() }
-  const free = (found: readonly ControlledUnit[]): Gathering | undefined =>
-    found.some(({ bound }) => bound !== undefined) ? { bounds: [], forMs: 0 } : undefined
-  await control.reshard(version, free, limits).catch(() => {})
+  await control.holdBounds(version, 0, neverAborted()).catch(() => {})
 }

@@ -148,7 +148,10 @@ export interface Resharding {
 export interface Gathering {
   /** The shards of the version that are left out have none. */
   readonly bounds: readonly { readonly slots: SlotRange; readonly position: string }[]
-  /** How long the bounds hold, by the store's clock: whoever asks may be gone. */
+  /**
+   * How long the bounds hold, by the store's clock: whoever asks may be gone. Each holds for as long as any other one of them. See
+   * `holdBounds`.
+   */
   readonly forMs: number
 }
 
@@ -250,6 +253,15 @@ export interface OperatorControl {
     decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
     limits: ChangeLimits,
   ): Promise<readonly AuditEntry[]>
+  /**
+   * The bounds of a version that hold (`Gathering`) hold for so long from now on; 0: no more, but those of units that are at work, which
+   * may hold until the time before is over. Waits for no batch. There where `reshard` is.
+   */
+  holdBounds?(
+    version: Pick<Unit, 'projection' | 'version'>,
+    forMs: number,
+    signal: AbortSignal,
+  ): Promise<void>
   /** The newest first. */
   audit(filter: AuditFilter, signal: AbortSignal): Promise<readonly AuditEntry[]>
 }

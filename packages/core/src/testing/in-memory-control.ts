@@ -154,6 +154,20 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     })
   }
 
+  async holdBounds(
+    { projection, version }: Pick<Unit, 'projection' | 'version'>,
+    forMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted()
+    for (const [key, row] of this.#rows) {
+      const bound = boundOf(row)
+      if (row.unit.projection !== projection || row.unit.version !== version || bound === undefined) continue
+      const gathering = forMs > 0 ? { bound, untilMs: Date.now() + forMs } : undefined
+      this.#rows.set(key, { ...row, gathering })
+    }
+  }
+
   async fulfil(
     { unit, id, liveWithinMs, session, signal }: FulfilRequest,
     work: (

@@ -166,6 +166,20 @@ export const SHARD_RULES: readonly CheckpointStoreRule[] = [
       expectEqual(await told(), ['7', undefined], 'how far shards are to come once one has moved')
       await bound(0)
       expectEqual(await told(), [undefined, undefined], 'how far shards are to come once they are let go')
+      const hold = (forMs: number) =>
+        within(controlOf(other).holdBounds?.(ALL, forMs, never()) ?? Promise.resolve(), 'holding bounds')
+      await bound(LONG_MS, { slots: half.slots, position: '7' })
+      await hold(SHORT_MS)
+      await until(told, ([first]) => first === undefined, 'the time ends for which a bound is held')
+      await hold(LONG_MS)
+      expectEqual(await told(), [undefined, undefined], 'how far shards are to come once a bound is over')
+      await bound(LONG_MS, { slots: half.slots, position: '7' })
+      await hold(0)
+      expectEqual(
+        await told(),
+        [undefined, undefined],
+        'how far shards are to come once bounds are held no more',
+      )
       await bound(SHORT_MS, { slots: half.slots, position: '7' })
       await until(told, ([first]) => first === undefined, 'the time ends for which a shard is bound')
       expectEqual(
