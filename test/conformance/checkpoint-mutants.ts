@@ -545,7 +545,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
       reshard: async (version, decide, limits) => {
         const units = await control.units({ projection: version.projection }, limits.signal)
         const found = units.toSorted((a, b) => a.unit.slots.from - b.unit.slots.from)
-        const change = decide(found)
+        const change = decide(found, [version.version])
         return (await control.reshard?.(version, () => change, limits)) ?? []
       },
     })),

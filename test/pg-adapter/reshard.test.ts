@@ -11,6 +11,8 @@ import {
 } from '@tidemark/pg-adapter'
 import type { Pool } from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
+import { insertSql, lockProjectionSql } from '../../packages/pg-adapter/src/checkpoint-rows.ts'
+import { checkpointTables } from '../../packages/pg-adapter/src/checkpoint-tables.ts'
 import { gate } from '../core/rig.ts'
 import {
   appended,
@@ -547,6 +549,37 @@ async function areWaitingFor(pid: number): Promise<number> {
   )
   return rows[0]?.waiting
 }
+
+test('of a version that begins meanwhile and shards of the other one, never both come about', async () => {
+  const events = await table()
+  await made(events, ['100'])
+  const beginning = await db.session()
+  const tables = checkpointTables(events.schema)
+  await beginning.query(`begin; ${lockProjectionSql(tables, 'orders')}`)
+  const resharded = operationsOn(events).reshard({ projection: 'orders', shards: 4, ...who })
+  resharded.catch(() => {})
+  const { rows } = await beginning.query('select pg_backend_pid() as pid')
+  await eventually(() => areWaitingFor(rows[0].pid)).toBe(1)
+  const [insert] = insertSql(
+    tables,
+    { projection: 'orders', version: 2, slots: { from: 0, to: 1_023 } },
+    { source: events.name, head: '0' },
+  )
+    .split(';')
+    .slice(1)
+  await beginning.query(`${insert}; commit`)
+  await expect(resharded).rejects.toMatchObject({
+    code: 'TIDEMARK_OPERATION_REFUSED',
+    message: expect.stringContaining('it has the versions 1, 2'),
+  })
+  const { rows: roles } = await db.pool.query(
+    `select version, role from ${events.schema}.checkpoints order by version`,
+  )
+  expect(roles).toEqual([
+    { version: 1, role: 'live' },
+    { version: 2, role: 'beside' },
+  ])
+})
 
 test('many who ask at once for several numbers leave one of them, whole', async () => {
   const events = await table()

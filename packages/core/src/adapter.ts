@@ -70,6 +70,7 @@ export type {
   Control,
   ControlFilter,
   ControlledUnit,
+  DecideShards,
   Decision,
   DesiredState,
   Fulfilment,

@@ -6,10 +6,9 @@ import {
   type Control,
   type ControlFilter,
   type ControlledUnit,
+  type DecideShards,
   type Fulfilment,
   type FulfilRequest,
-  type Gathering,
-  type Resharding,
   type Unit,
   type UnitChange,
   unitName,
@@ -113,7 +112,7 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
 
   async reshard(
     version: Pick<Unit, 'projection' | 'version'>,
-    decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
+    decide: DecideShards,
     limits: ChangeLimits,
   ): Promise<readonly AuditEntry[]> {
     return await this.#locking(version, limits, (client, waitMs) =>

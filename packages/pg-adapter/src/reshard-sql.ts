@@ -1,11 +1,19 @@
 import type { ControlledUnit, Gathering, MadeShard, SlotRange, Unit } from '@tidemark/core/adapter'
-import { areBoundSql } from './checkpoint-rows.ts'
+import { areBoundSql, UNIT_COLUMNS } from './checkpoint-rows.ts'
 import { type CheckpointTables, integerSql } from './checkpoint-tables.ts'
 import { AUDIT_COLUMNS, stateSql } from './control-sql.ts'
 import { quoteLiteral } from './identifiers.ts'
 import { formatSkipTotals } from './skip-totals.ts'
 
 type Version = Pick<Unit, 'projection' | 'version'>
+
+/** All of them, of whatever version, as `toUnit` takes them; the lowest slots first. */
+export function unitsOfProjectionSql(
+  { checkpoints }: CheckpointTables,
+  { projection }: Pick<Unit, 'projection'>,
+): string {
+  return `select ${UNIT_COLUMNS} from ${checkpoints} c where c.projection = ${quoteLiteral(projection)} order by c.slot_from`
+}
 
 /** The open letters of a shard become those of the one that has all its slots. */
 export function moveLettersSql(

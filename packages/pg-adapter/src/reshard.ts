@@ -1,14 +1,14 @@
 import {
   type AuditEntry,
   type ControlledUnit,
-  type Gathering,
+  type DecideShards,
   type MadeShard,
   OperationRefusedError,
   type Resharding,
   type Unit,
   versionName,
 } from '@tidemark/core/adapter'
-import { lockProjectionSql, shardsSql, toUnit } from './checkpoint-rows.ts'
+import { lockProjectionSql, toUnit } from './checkpoint-rows.ts'
 import type { CheckpointTables } from './checkpoint-tables.ts'
 import type { BoundedClient } from './client.ts'
 import { forControlSql, toAuditEntry, toControlledUnit } from './control-sql.ts'
@@ -18,6 +18,7 @@ import {
   moveLettersSql,
   replaceShardsSql,
   shardsInTheWaySql,
+  unitsOfProjectionSql,
 } from './reshard-sql.ts'
 import { begin, manyResults } from './transaction.ts'
 
@@ -34,16 +35,18 @@ interface Parts {
 export async function reshardVersion(
   { client, tables, waitMs }: Parts,
   version: Version,
-  decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
+  decide: DecideShards,
 ): Promise<readonly AuditEntry[]> {
   const begun = await begin(
     client,
-    `${waitSql(waitMs())}; ${lockProjectionSql(tables, version.projection)}; ${shardsSql(tables, version)} order by c.slot_from`,
+    `${waitSql(waitMs())}; ${lockProjectionSql(tables, version.projection)}; ${unitsOfProjectionSql(tables, version)}`,
   )
   try {
     const units = (begun.at(-1)?.rows ?? []).map(toUnit)
-    const found = await lockEach({ client, tables, waitMs }, units)
-    const change = found.length === 0 ? undefined : decide(found)
+    const ofVersion = units.filter((unit) => unit.version === version.version)
+    const found = await lockEach({ client, tables, waitMs }, ofVersion)
+    const versions = [...new Set(units.map((unit) => unit.version))]
+    const change = found.length === 0 ? undefined : decide(found, versions)
     if (change === undefined) {
       await client.query('rollback')
       return []

@@ -55,12 +55,12 @@ export function requireOneShard<U extends { readonly unit: Unit }>(
 }
 
 /** Throws where a projection that is to be in shards has another version than the first, or several. */
-export function requireOnlyVersion(units: readonly { readonly unit: Unit }[], { projection }: Unit): void {
-  const versions = [...new Set(units.map(({ unit: { version } }) => version))].sort((a, b) => a - b)
+export function requireOnlyVersion(projection: string, versions: readonly number[]): void {
   if (versions.length === 1 && versions[0] === 1) return
+  const all = versions.toSorted((a, b) => a - b).join(', ')
   throw new OperationRefusedError(
     projection,
-    `it has the versions ${versions.join(', ')}, and versions in shards cannot be switched yet; only a version 1 that is alone is cut`,
+    `it has the versions ${all}, and versions in shards cannot be switched yet; only a version 1 that is alone is cut`,
   )
 }
 

@@ -21,7 +21,7 @@ import type { ListedLate } from '../ports/late-events.ts'
 import { isPosition, laterOf, type PositionOrder } from '../ports/position.ts'
 import { type Unit, unitKey, unitName } from '../ports/unit.ts'
 import { answerOf } from './answer.ts'
-import { choose, describeVersions, requireOneShard, requireOnlyVersion } from './choice.ts'
+import { choose, describeVersions, requireOneShard } from './choice.ts'
 import { type DeadLetterOperations, deadLetterOperations } from './dead-letters.ts'
 import {
   type Asking,
@@ -392,7 +392,6 @@ class StoreOperations<P> implements Operations<P> {
     const { units, reshard, holdBounds } = control
     if (reshard === undefined || holdBounds === undefined) throw cannotReshard(checkpoints.name)
     const [{ unit }] = await this.#shardsOf(resolved)
-    requireOnlyVersion(await this.#units({ projection: unit.projection }, resolved.signal), unit)
     const resharder = {
       control: {
         units: units.bind(control),

@@ -95,6 +95,10 @@ export async function rehearseNode<P>(
   return meantBy(node, nodes).filter(({ desired }) => desired !== DESIRED[operation])
 }
 
+const versionsOf = (units: readonly ControlledUnit[]): readonly number[] => [
+  ...new Set(units.map(({ unit }) => unit.version)),
+]
+
 const ASKED = 'TIDEMARK_REHEARSED'
 
 /** Ends an operation that would wait for the answer of a node now. */
@@ -122,10 +126,11 @@ function rehearsing(control: OperatorControl, isOfNode: boolean, would: Rehearse
     },
     holdBounds: async () => {},
     reshard: async ({ projection, version }, decide) => {
-      const found = (await unitsOf({ projection }))
+      const units = await unitsOf({ projection })
+      const found = units
         .filter(({ unit }) => unit.version === version)
         .toSorted((a, b) => a.unit.slots.from - b.unit.slots.from)
-      const change = decide(found)
+      const change = decide(found, versionsOf(units))
       if (change === undefined) return []
       if ('bounds' in change) {
         for (const each of found) {

@@ -6,6 +6,7 @@ import type { AuditEntry, ControlledUnit, Gathering, OperatorControl, Resharding
 import type { PositionOrder } from '../ports/position.ts'
 import { bySlots } from '../ports/slot.ts'
 import { type Unit, versionName } from '../ports/unit.ts'
+import { requireOnlyVersion } from './choice.ts'
 import type { NewShards } from './new-shards.ts'
 import type { ResolvedRequest } from './requests.ts'
 import { describeApart, toBeResharded } from './resharding.ts'
@@ -47,7 +48,9 @@ export async function reshardVersion<P>(
       const leftMs = Math.max(1, untilMs - systemClock.nowMs())
       const decide = toBeResharded(wanted, request, { order, forMs: BOUND_MS })
       let change: Resharding | Gathering | undefined
-      const deciding = (found: readonly ControlledUnit[]) => {
+      const deciding = (found: readonly ControlledUnit[], versions: readonly number[]) => {
+        // Not before: another one may begin until the rows are locked.
+        requireOnlyVersion(version.projection, versions)
         change = decide(found)
         // Whether its answer comes back or not.
         isGathering ||= isGather(change)

@@ -155,6 +155,15 @@ export interface Gathering {
   readonly forMs: number
 }
 
+/**
+ * What is to become of a version's shards, the lowest slots first, where the projection has these versions; `undefined`: they stay as
+ * they are.
+ */
+export type DecideShards = (
+  found: readonly ControlledUnit[],
+  versions: readonly number[],
+) => Resharding | Gathering | undefined
+
 /** A shard that is made. */
 export interface MadeShard {
   readonly slots: SlotRange
@@ -244,13 +253,13 @@ export interface OperatorControl {
   ): Promise<AuditEntry | undefined>
   /**
    * Replaces units of a version by others, with an audit entry for each that is made: all of it, or nothing; or stores how far they
-   * are to come for now, without an entry. `decide` is given all units as they stand, the lowest slots first, and nothing else changes
-   * them until the change is stored; with `undefined` nothing is changed. The open dead letters of a unit become those of the one that has all its slots; rejects with `OperationRefusedError`
-   * where there is none, or where a late event is open. Waits for each batch at hand, as `change`.
+   * are to come for now, without an entry. Until that is stored nothing else changes the units that `decide` is given, or makes one of
+   * the projection; with `undefined` nothing is changed. The open dead letters of a unit become those of the one that has all its slots;
+   * rejects with `OperationRefusedError` where there is none, or where a late event is open. Waits for each batch at hand, as `change`.
    */
   reshard?(
     version: Pick<Unit, 'projection' | 'version'>,
-    decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
+    decide: DecideShards,
     limits: ChangeLimits,
   ): Promise<readonly AuditEntry[]>
   /**

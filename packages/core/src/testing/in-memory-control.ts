@@ -9,11 +9,11 @@ import type {
   Control,
   ControlFilter,
   ControlledUnit,
+  DecideShards,
   Fulfilment,
   FulfilRequest,
   Gathering,
   OperatedState,
-  Resharding,
   StateChange,
   UnitChange,
 } from '../ports/control.ts'
@@ -100,7 +100,7 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
 
   async reshard(
     { projection, version }: Pick<Unit, 'projection' | 'version'>,
-    decide: (found: readonly ControlledUnit[]) => Resharding | Gathering | undefined,
+    decide: DecideShards,
     limits: ChangeLimits,
   ): Promise<readonly AuditEntry[]> {
     const rows = (): Row[] =>
@@ -115,7 +115,13 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
       for (const { unit } of busy) await this.#untilIdle(unit, limits)
     }
     const found = rows()
-    const change = decide(found.map((row) => this.#controlled(row)))
+    const versions = [...this.#rows.values()]
+      .filter(({ unit }) => unit.projection === projection)
+      .map(({ unit }) => unit.version)
+    const change = decide(
+      found.map((row) => this.#controlled(row)),
+      [...new Set(versions)],
+    )
     if (change === undefined) return []
     if ('bounds' in change) {
       for (const row of found)
