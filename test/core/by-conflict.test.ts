@@ -9,7 +9,11 @@ const REQUEST = {} as AdvanceRequest
 /** Some looks long. */
 const PATIENCE_MS = 1_000
 
-const UNASKED = { isAsked: () => false, nextAsked: () => new Promise<void>(() => {}) }
+const UNASKED = {
+  bound: (): bigint | undefined => undefined,
+  isAsked: () => false,
+  nextAsked: () => new Promise<void>(() => {}),
+}
 
 function rig() {
   const clock = new FakeClock()
@@ -136,11 +140,25 @@ test('it is not given while no events wait', async () => {
   expect(isGranted()).toBe(false)
 })
 
+test('it is not given while the checkpoint stands where it is to come for now, and is once it may go on', async () => {
+  let bound: bigint | undefined = 5n
+  const { clock, isGranted } = await standingBy(() => 5n, { ...UNASKED, bound: () => bound })
+  await clock.advance(60_000)
+  expect(isGranted()).toBe(false)
+  bound = undefined
+  await clock.advance(2 * PATIENCE_MS)
+  expect(isGranted()).toBe(true)
+})
+
 test('it is given while no events wait, where something else is asked for and nobody has done it for a while', async () => {
   let isAsked = false
   let tell = (): void => {}
   const nextAsked = () => new Promise<void>((resolve) => (tell = resolve))
-  const { clock, isGranted } = await standingBy(() => 10n, { isAsked: () => isAsked, nextAsked })
+  const { clock, isGranted } = await standingBy(() => 10n, {
+    ...UNASKED,
+    isAsked: () => isAsked,
+    nextAsked,
+  })
   await clock.advance(60_000)
   expect(isGranted()).toBe(false)
   isAsked = true

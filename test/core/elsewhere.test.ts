@@ -15,6 +15,7 @@ function rig(position: bigint | undefined) {
       looks++
       return position
     },
+    bound: () => undefined,
     isAsked: () => true,
     nextAsked: () => new Promise<void>(() => {}),
     signal: stopping.signal,

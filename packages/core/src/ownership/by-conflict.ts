@@ -73,11 +73,11 @@ export class ByConflict<P, Tx> implements Ownership<P, Tx> {
     }
   }
 
-  async #standBy({ look, isAsked, nextAsked }: AcquireRequest<P>, signal: AbortSignal): Promise<void> {
+  async #standBy({ look, bound, isAsked, nextAsked }: AcquireRequest<P>, signal: AbortSignal): Promise<void> {
     const patienceMs = this.#patienceNow()
     const isGone = (stillMs: number, isIdle: boolean): boolean =>
       stillMs >= (isIdle ? ASKED_PATIENCE_MS : patienceMs)
-    await standBy({ ...this.#parts, pace: this.#pace, look, isAsked, nextAsked, isGone }, signal)
+    await standBy({ ...this.#parts, pace: this.#pace, look, bound, isAsked, nextAsked, isGone }, signal)
   }
 
   #patienceNow(): number {

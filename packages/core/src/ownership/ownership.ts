@@ -12,6 +12,8 @@ export interface Ownership<P, Tx> {
 export interface AcquireRequest<P> {
   /** Reads the checkpoint that another owner moves. */
   readonly look: () => Promise<P | undefined>
+  /** How far the checkpoint is to come for now, as far as is known; `undefined`: as far as there are events. */
+  readonly bound: () => P | undefined
   /** Whether something else than events waits for an owner. */
   readonly isAsked: () => boolean
   /** Resolves when that may have become so. */

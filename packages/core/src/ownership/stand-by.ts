@@ -1,7 +1,7 @@
 import type { Clock } from '../kernel/clock.ts'
 import { untilAborted } from '../kernel/deferred.ts'
 import type { PacedLooks } from '../kernel/paced-looks.ts'
-import { isReached, type PositionOrder } from '../ports/position.ts'
+import { earlierOf, isReached, type PositionOrder } from '../ports/position.ts'
 import type { AcquireRequest } from './ownership.ts'
 
 export interface StandByParts<P> {
@@ -11,14 +11,20 @@ export interface StandByParts<P> {
   readonly clock: Clock
 }
 
-interface StandingBy<P> extends StandByParts<P>, Pick<AcquireRequest<P>, 'look' | 'isAsked' | 'nextAsked'> {
+interface StandingBy<P>
+  extends StandByParts<P>,
+    Pick<AcquireRequest<P>, 'look' | 'bound' | 'isAsked' | 'nextAsked'> {
   readonly pace: PacedLooks
-  /** Whether whoever has the checkpoint is taken to be gone, after it stood still for so long. `isIdle`: no events wait. */
+  /**
+   * Whether whoever has the checkpoint is taken to be gone, after it stood still for so long. `isIdle`: no events wait, or none that are to
+   * be handled for now.
+   */
   readonly isGone: (stillMs: number, isIdle: boolean) => boolean
 }
 
 /** Of who takes nothing by itself, and does nothing that is asked of the unit. */
-export const LOOKS_ONLY: Pick<StandingBy<unknown>, 'isAsked' | 'nextAsked' | 'isGone'> = {
+export const LOOKS_ONLY: Pick<StandingBy<never>, 'bound' | 'isAsked' | 'nextAsked' | 'isGone'> = {
+  bound: () => undefined,
   isAsked: () => false,
   // Another one each time: what waits for it is forgotten with it.
   nextAsked: () => new Promise(() => {}),
@@ -27,16 +33,21 @@ export const LOOKS_ONLY: Pick<StandingBy<unknown>, 'isAsked' | 'nextAsked' | 'is
 
 /** Looks at a checkpoint that another owner moves, while there is something to see, until that owner is gone or `signal` fires. */
 export async function standBy<P>(
-  { order, agent, clock, pace, look, isAsked, nextAsked, isGone }: StandingBy<P>,
+  { order, agent, clock, pace, look, bound, isAsked, nextAsked, isGone }: StandingBy<P>,
   signal: AbortSignal,
 ): Promise<void> {
   let still: { readonly position: P | undefined; readonly sinceMs: number } | undefined
   while (!signal.aborted) {
     const { hurries } = pace
     const position = await look()
-    const isIdle = (): boolean => isReached(order, agent.mark, position)
+    const isAtMark = (): boolean => isReached(order, agent.mark, position)
+    // Nobody says when a bound ends: it is looked at again.
+    const isIdle = (): boolean => {
+      const end = bound()
+      return isReached(order, end === undefined ? agent.mark : earlierOf(order, agent.mark, end), position)
+    }
     // Whoever waits may be told by one more look that nothing is left, in another incarnation.
-    while (!signal.aborted && isIdle() && !isAsked() && pace.hurries === hurries) {
+    while (!signal.aborted && isAtMark() && !isAsked() && pace.hurries === hurries) {
       still = undefined
       await untilAborted(Promise.race([agent.nextChange(), nextAsked(), pace.nextHurry()]), signal)
     }

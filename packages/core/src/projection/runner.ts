@@ -362,6 +362,7 @@ export class ProjectionRunner<P, E, Tx> {
     this.#hurry = new AbortController()
     const grant = await ownership.acquire({
       look,
+      bound: () => this.#standing.bound,
       isAsked: () => this.#standing.letters !== 'none',
       nextAsked: () => this.#asked.next(),
       signal: this.#stopping.signal,
