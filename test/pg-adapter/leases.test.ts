@@ -129,6 +129,38 @@ test('a renewal that is about to be committed counts before a claim', async () =
   expect(claimed).toEqual([])
 })
 
+test('a node that joins at the moment in which its name is drained is drained too', async () => {
+  const events = await prepared()
+  const leases = leasesOn(events)
+  const join = (id: string) =>
+    leases.renew({ node: { ...report(id), name: 'a' }, leaseMs: LONG_MS, signal: never() })
+  const waiting = async () => {
+    const { rows } = await db.pool.query(
+      `select count(*)::int as waiting from pg_stat_activity where wait_event_type = 'Lock' and query like '%${events.schema}%'`,
+    )
+    return rows[0]?.waiting
+  }
+  await join('before')
+  const slow = await db.session()
+  await slow.query(`begin; select from ${events.schema}.nodes for update`)
+  const wanted = { source: undefined, node: 'a', desired: 'draining', who: 'ann', why: 'a drill' } as const
+  const drained = leases.control.decide(wanted, never())
+  // It has looked which nodes there are, and waits for the row of one.
+  await eventually(waiting).toBe(1)
+  let isJoined = false
+  const joined = join('after').then(() => {
+    isJoined = true
+  })
+  await eventually(async () => isJoined || (await waiting()) === 2).toBe(true)
+  await slow.query('commit')
+  await Promise.all([drained, joined])
+  const listed = await leases.control.list(undefined, never())
+  expect(listed.map(({ id, desired }) => [id, desired]).toSorted()).toEqual([
+    ['after', 'draining'],
+    ['before', 'draining'],
+  ])
+})
+
 test('whoever is present is told when another comes, gives something back, or leaves; not what itself does, nor those of other sources', async () => {
   const events = await prepared()
   const leases = leasesOn(events)

@@ -18,6 +18,14 @@ import { RUN_BEGAN_SQL } from './server/incarnation.ts'
 /** Times are of the server's clock as it stands at that statement, not of the transaction's begin. */
 const NOW = 'clock_timestamp()'
 
+/**
+ * Before a node joins, and before operators want something of one: each of them sees what the other has done. Else a node that joins
+ * would take over what was wanted of its name before, and not be among those that are changed.
+ */
+export function lockNodesSql({ nodes }: Pick<CheckpointTables, 'nodes'>): string {
+  return `select pg_advisory_xact_lock(hashtextextended(${quoteLiteral(nodes)}, 0))`
+}
+
 /** One that has left stays away. One that is new takes over what is wanted of the newest of its name. */
 export function renewSql({ nodes }: CheckpointTables, node: NodeReport, leaseMs: number): string {
   const { id, name, source, capacity, units, unable, isLeaving } = node

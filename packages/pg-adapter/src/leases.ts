@@ -10,6 +10,7 @@ import {
   hintOf,
   hintsChannel,
   leaveSql,
+  lockNodesSql,
   lockOwnersSql,
   missingSql,
   presentSql,
@@ -47,8 +48,10 @@ export function leases({ pool, query, operatorQueries, tables }: LeasesParts): L
     renew: async ({ node, leaseMs, signal }): Promise<Cluster> => {
       const renewing = `${renewSql(tables, node, leaseMs)}; ${clusterSql(tables, node.source)}`
       // Rows become more with each that joins, and with nothing else.
-      const sql = joined.has(node.id) ? renewing : `${forgetNodesSql(tables)}; ${renewing}`
-      const [row = {}] = await ask(node.id, sql, signal)
+      const sql = joined.has(node.id)
+        ? renewing
+        : `${forgetNodesSql(tables)}; ${lockNodesSql(tables)}; ${renewing}`
+      const row = (await ask(node.id, sql, signal)).at(-1) ?? {}
       joined.add(node.id)
       return toCluster(row)
     },

@@ -4,6 +4,7 @@ import type { CheckpointTables, Row } from './checkpoint-tables.ts'
 import { quoteLiteral } from './identifiers.ts'
 import {
   isAliveSql,
+  lockNodesSql,
   presenceSql,
   tellAllSql,
   toDesiredNode,
@@ -53,7 +54,8 @@ export function decideNodesSql(
     ...(source === undefined ? [] : [`n.source = ${quoteLiteral(source)}`]),
   ].join(' and ')
   const decision = [desired, who, why].map(quoteLiteral)
-  return `with changed as (
+  return `${lockNodesSql(tables)};
+      with changed as (
         update ${nodes} n set desired = ${decision[0]}, desired_by = ${decision[1]}, desired_why = ${decision[2]},
           desired_since = clock_timestamp()
         where ${isMeant} and n.desired <> ${decision[0]}
