@@ -15,6 +15,7 @@ import {
   type Tenures,
   type UnitFailure,
   unitKey,
+  unitName,
   wholeUnit,
 } from '@tidemark/core/adapter'
 import { type CheckpointStoreFixture, inMemoryCheckpoints } from '@tidemark/core/testing'
@@ -1076,6 +1077,26 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     })),
     caughtBy: 'runs are looked at again in turns, those of one source, within the window',
     says: /the runs after it/,
+  },
+  {
+    name: 'a late event is opened for what whoever has found it knows',
+    breaks: opens((store) => {
+      const { lateEvents } = store
+      if (lateEvents === undefined) return {}
+      return {
+        lateEvents: {
+          ...lateEvents,
+          open: async (source, units, found, signal) => {
+            const stored = (await store.list({}, signal)).map(({ unit }) => unitName(unit))
+            const known = units.filter(({ unit }) => stored.includes(unitName(unit)))
+            return await lateEvents.open(source, known, found, signal)
+          },
+        },
+      }
+    }),
+    caughtBy:
+      'a late event is opened for the shards that there are, whoever has not heard of them yet, if the store replaces shards',
+    says: /opened by who knows two that were joined/,
   },
   {
     name: 'a late event is recorded by everyone who finds it',

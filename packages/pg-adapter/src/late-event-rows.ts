@@ -71,7 +71,10 @@ export function toRecordedLate({ position, type, afterMs }: Row): RecordedLate {
   }
 }
 
-/** As `toOpenedLate` takes them. What a unit was given in its place has a row since its checkpoint has passed it. */
+/**
+ * As `toOpenedLate` takes them. What a unit was given in its place has a row since its checkpoint has passed it. A process that has not
+ * heard yet of other shards opens for those that have the slots now.
+ */
 export function openSql(
   { lateEvents, lateEventUnits, checkpoints }: CheckpointTables,
   source: string,
@@ -90,8 +93,8 @@ export function openSql(
         case when ${isWanted} then null else 'not_wanted' end, case when ${isWanted} then null else clock_timestamp() end
       from ${lateEvents} l
       cross join (values ${values.join(', ')}) as u (projection, version, slot_from, slot_to, types)
-      join ${checkpoints} c on c.projection = u.projection and c.version = u.version and c.slot_from = u.slot_from
-        and c.slot_to = u.slot_to
+      join ${checkpoints} c on c.projection = u.projection and c.version = u.version and c.slot_from <= u.slot_to
+        and u.slot_from <= c.slot_to
       where l.source = ${quoteLiteral(source)} ${within} and ${hasPassedSql('l.source', 'l.position')}
         and not exists (select from ${lateEventUnits} o where ${isSameSql('o', 'c')} and o.source = l.source
           and o.position = l.position)

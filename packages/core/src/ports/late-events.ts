@@ -43,8 +43,8 @@ export interface LateEvents<Tx> {
     signal: AbortSignal,
   ): Promise<readonly RecordedLate[]>
   /**
-   * For each of `units`, the late events that its checkpoint has passed and that it was not given are opened, unless their
-   * type is none of `eventTypes`. Answers those that nobody has opened before.
+   * For each stored unit that has slots of one of `units`, the late events that its checkpoint has passed and that it was not given are
+   * opened, unless their type is none of `eventTypes`. Answers those that nobody has opened before.
    */
   open(
     source: string,

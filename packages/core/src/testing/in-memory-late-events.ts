@@ -15,6 +15,7 @@ import type {
   WatchedRun,
   WatchPage,
 } from '../ports/late-events.ts'
+import { haveSlotsInCommon } from '../ports/slot.ts'
 import { type Unit, unitKey } from '../ports/unit.ts'
 import type { NotedLate } from './in-memory-control.ts'
 import { InMemorySkips, type SkippingRow } from './in-memory-skips.ts'
@@ -111,17 +112,19 @@ export class InMemoryLateEvents<Tx> implements LateEvents<Tx> {
     const recent = this.#late.filter(
       (late) => late.source === source && (withinMs === undefined || late.foundAtMs > Date.now() - withinMs),
     )
-    return units.flatMap(({ unit, eventTypes }) =>
-      recent
-        .filter(({ position }) => this.#isMissed(unit, source, position))
-        .filter(({ position, type }) => {
-          const isWanted = eventTypes === undefined || type === undefined || eventTypes.includes(type)
-          const fresh = opened(unit, source, position)
-          this.#put(isWanted ? fresh : closed(fresh, 'not_wanted'))
-          return isWanted
-        })
-        .map(({ position, type }) => ({ unit, position, type })),
-    )
+    return units
+      .flatMap(({ unit, eventTypes }) => this.#storedOf(unit).map((stored) => ({ unit: stored, eventTypes })))
+      .flatMap(({ unit, eventTypes }) =>
+        recent
+          .filter(({ position }) => this.#isMissed(unit, source, position))
+          .filter(({ position, type }) => {
+            const isWanted = eventTypes === undefined || type === undefined || eventTypes.includes(type)
+            const fresh = opened(unit, source, position)
+            this.#put(isWanted ? fresh : closed(fresh, 'not_wanted'))
+            return isWanted
+          })
+          .map(({ position, type }) => ({ unit, position, type })),
+      )
   }
 
   async counts(source: string, signal: AbortSignal): Promise<readonly OpenLate[]> {
@@ -262,6 +265,18 @@ export class InMemoryLateEvents<Tx> implements LateEvents<Tx> {
         const { state, decision, failures, error, closedAtMs } = known
         return { unit, state, decision, failures, error, closedAtMs }
       })
+  }
+
+  /** Those that have its slots now. */
+  #storedOf({ projection, version, slots }: Unit): readonly Unit[] {
+    return [...this.#rows.values()]
+      .map(({ unit }) => unit)
+      .filter(
+        (stored) =>
+          stored.projection === projection &&
+          stored.version === version &&
+          haveSlotsInCommon(stored.slots, slots),
+      )
   }
 
   #isMissed(unit: Unit, source: string, position: string): boolean {

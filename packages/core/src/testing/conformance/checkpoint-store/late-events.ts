@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { LateEvents, LateUnit } from '../../../ports/late-events.ts'
-import { wholeUnit } from '../../../ports/unit.ts'
+import { slotRanges } from '../../../ports/slot.ts'
+import { type Unit, unitName, wholeUnit } from '../../../ports/unit.ts'
 import { expectEqual, rejectionOf } from '../expectations.ts'
 import { controlOf } from './control.ts'
 import {
@@ -80,6 +81,34 @@ export const LATE_EVENT_RULES: readonly CheckpointStoreRule[] = [
       expectEqual([second?.from, second?.to, more.length], ['9', '9', 0], 'the runs after it')
       await delay(20)
       expectEqual(await late.watched(SOURCE, { ...page, windowMs: 10 }, never()), [], 'after the window')
+    },
+  },
+  {
+    name: 'a late event is opened for the shards that there are, whoever has not heard of them yet, if the store replaces shards',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const [store, other] = await owners(fixture)
+      if (store.control?.reshard === undefined) return
+      const [first, second] = slotRanges(2).map((slots) => ({ ...ALL, projection: 'cut', slots }))
+      if (first === undefined || second === undefined) return
+      for (const unit of [first, second]) {
+        await store.open(unit, { ...FIRST, shards: slotRanges(2) }, never())
+        await store.advance(move(undefined, '7', { unit }), noWork)
+      }
+      await lateEventsOf(store).record(SOURCE, 'proven_empty', [LATE], never())
+      const open = async (...units: readonly Unit[]) => {
+        const known = units.map((unit) => ({ unit, eventTypes: undefined }))
+        const opened = await lateEventsOf(other).open(SOURCE, known, { withinMs: undefined }, never())
+        return opened.map(({ unit }) => unitName(unit)).toSorted()
+      }
+      const before = slotRanges(4).map((slots) => ({ ...first, slots }))
+      expectEqual(
+        await open(...before.slice(0, 2)),
+        [unitName(first)],
+        'opened by who knows two that were joined',
+      )
+      expectEqual(await open(wholeUnit('cut')), [unitName(second)], 'opened by who knows one that was cut')
+      expectEqual(await open(first, second), [], 'opened by who knows those that there are')
     },
   },
   {
