@@ -541,6 +541,13 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /how far a shard is to come that is opened; found undefined/,
   },
   {
+    name: 'bounds are not held for any other time',
+    breaks: controls(() => ({ holdBounds: async () => {} })),
+    caughtBy:
+      'shards that are to meet are told how far to come, for as long as was said, if the store does that',
+    says: /the time ends for which a bound is held/,
+  },
+  {
     name: 'shards are replaced as they were before others were',
     breaks: controls((control) => ({
       reshard: async (version, decide, limits) => {
@@ -824,6 +831,14 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     })),
     caughtBy:
       'the first version of a projection is live, and later ones are beside it, in whatever order they are opened again',
+    says: /the roles; found/,
+  },
+  {
+    name: 'whoever is opened first is live',
+    breaks: opens((store) => ({
+      open: (unit, { isLaterVersion: _, ...first }, signal) => store.open(unit, first, signal),
+    })),
+    caughtBy: 'a version that begins together with an earlier one is beside it, whichever is opened first',
     says: /the roles; found/,
   },
   {

@@ -45,6 +45,31 @@ async function twoVersions() {
   return { clock, events, checkpoints, daemon: both, first, second, held, of, operations }
 }
 
+test('of versions that begin at once in an empty store the lowest is live, however late its checkpoint is made', async () => {
+  const { clock, checkpoints, daemon } = rig()
+  const isLaterMade = gate()
+  const slowly = alteredCheckpoints(checkpoints, {
+    open: async (unit, first, signal) => {
+      if (unit.version === 1) await isLaterMade.promise
+      const opened = await checkpoints.open(unit, first, signal)
+      if (unit.version === 3) isLaterMade.open()
+      return opened
+    },
+  })
+  const all = daemon(
+    [3, 1, 2].map((version) => recording('orders', { version })),
+    { checkpoints: slowly },
+  )
+  await all.start()
+  const roles = () => all.status().projections.map(({ version, role }) => [version, role])
+  await clock.until(() => all.status().projections.every(({ state }) => state === 'live'))
+  expect(roles()).toEqual([
+    [3, 'beside'],
+    [1, 'live'],
+    [2, 'beside'],
+  ])
+})
+
 describe('a version beside the live one', () => {
   test('has a checkpoint of its own, begins at the first event, and repeats nothing of the live one', async () => {
     const { clock, events, held, first, second, of } = await twoVersions()

@@ -72,12 +72,12 @@ export function filterSql({ source, projection }: UnitFilter): readonly string[]
 
 /**
  * Makes the rows of all shards of a version that has none, one process after another: the second statement sees what another one has
- * made. Of two versions that are made at once one is live: an index lets no second one in, and nothing is made of it.
+ * made. Of versions that are made at once one is live: the first that has no earlier one beside it in its process.
  */
 export function insertSql(
   { checkpoints }: CheckpointTables,
   unit: Unit,
-  { source, head, shards = [unit.slots] }: FirstStart,
+  { source, head, shards = [unit.slots], isLaterVersion = false }: FirstStart,
 ): string {
   const [projection, version] = [quoteLiteral(unit.projection), integerSql(unit.version)]
   const ofProjection = `select from ${checkpoints} o where o.projection = ${projection}`
@@ -85,7 +85,7 @@ export function insertSql(
   return `${lockProjectionSql({ checkpoints }, unit.projection)};
        insert into ${checkpoints} (projection, version, slot_from, slot_to, source, started_at_head, role)
          select ${projection}, ${version}, s.slot_from, s.slot_to, ${quoteLiteral(source)}, ${quoteLiteral(head)},
-           case when exists (${ofProjection} and o.version <> ${version}) then 'beside' else 'live' end
+           case when ${isLaterVersion} or exists (${ofProjection} and o.version <> ${version} and o.role = 'live') then 'beside' else 'live' end
          from (values ${rows}) as s (slot_from, slot_to)
          where not exists (${ofProjection} and o.version = ${version})
          on conflict do nothing`

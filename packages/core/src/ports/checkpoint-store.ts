@@ -127,6 +127,8 @@ export interface FirstStart {
   readonly head: string | undefined
   /** The shards in which the version is made where nothing is stored of it: each slot is in one of them. @default the unit alone, which has every slot */
   readonly shards?: readonly SlotRange[]
+  /** An earlier version begins too, and is the live one even if its unit is opened later. @default false */
+  readonly isLaterVersion?: boolean
 }
 
 export interface AdvanceRequest {

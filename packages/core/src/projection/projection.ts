@@ -18,7 +18,8 @@ export interface Projection<E, Tx, Type extends string = string> {
   /**
    * Another version of the projection has a checkpoint of its own, and begins at the first event: give it tables of its own.
    * While version 1 serves, version 2 fills them beside it, in this daemon or in another; then
-   * `createOperations(...).switchTo` makes it the live one. Leave version 1 where it is until then: two entries of one name.
+   * `createOperations(...).switchTo` makes it the live one. Leave version 1 where it is until then: two entries of one name. Where
+   * both begin in an empty store, the lowest that the daemon has is the live one.
    * Its metrics have the name `orders@2`. Needs a checkpoint store with `control`: `postgresCheckpoints`. From 1 to 2,147,483,647.
    * - Raising it: what this version writes is built anew from the first event, beside the version that is live.
    * - Lowering it: an earlier version goes on from its own checkpoint, with its own tables.
@@ -279,6 +280,8 @@ export interface ResolvedProjection<E, Tx> {
   /** The `projection_name` of its metrics, which all shards share: see `versionName`. */
   readonly series: string
   readonly unit: Unit
+  /** Whether the daemon has an earlier version of it too. */
+  readonly isLaterVersion: boolean
   /** Those of the whole projection where it is first made. */
   readonly shards: readonly SlotRange[]
   readonly shardBy: string | undefined

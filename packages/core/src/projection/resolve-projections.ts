@@ -71,7 +71,11 @@ export function resolveProjections<E, Tx>(
     return resolved
   })
   requireOneVersion(all)
-  return all
+  return all.map((each) => {
+    const isEarlier = ({ unit }: ResolvedProjection<E, Tx>): boolean =>
+      unit.projection === each.unit.projection && unit.version < each.unit.version
+    return Object.freeze({ ...each, isLaterVersion: all.some(isEarlier) })
+  })
 }
 
 function resolveProjection<E, Tx>(
@@ -172,10 +176,11 @@ function resolveProjection<E, Tx>(
   )
   const decide = decideBy(onFailure, `${option}.onFailure`, keyOf?.bind(projection))
   const unit = wholeUnit(name, version)
-  return Object.freeze({
+  return {
     name: unitName(unit),
     series: versionName(unit),
     unit,
+    isLaterVersion: false,
     shards: ranges,
     shardBy,
     autoShard: autoShard && Object.freeze({ max: autoShard.max }),
@@ -197,7 +202,7 @@ function resolveProjection<E, Tx>(
     keyOf: keyOf?.bind(projection),
     reset: reset?.bind(projection),
     onSwitch: onSwitch?.bind(projection),
-  })
+  }
 }
 
 const REPLAY_OPTIONS: Readonly<Record<keyof ReplayOptions<unknown>, true>> = {

@@ -76,6 +76,7 @@ export class StoreCalls<P, E, Tx> {
       source: source.name,
       head: head === undefined ? undefined : format(head),
       shards: projection.shards,
+      isLaterVersion: projection.isLaterVersion,
     }
     const opened = checkpoints.open(projection.unit, first, this.#stopping)
     const stored = await this.#answered('it asks for its checkpoint', opened)

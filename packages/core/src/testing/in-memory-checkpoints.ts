@@ -131,8 +131,13 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     )
   }
 
-  #make(unit: Unit, { source, head }: FirstStart): void {
-    const fresh = { position: undefined, skipped: {}, role: this.#firstRole(unit), furthest: undefined }
+  #make(unit: Unit, { source, head, isLaterVersion = false }: FirstStart): void {
+    const fresh = {
+      position: undefined,
+      skipped: {},
+      role: this.#firstRole(unit, isLaterVersion),
+      furthest: undefined,
+    }
     const desired = {
       desired: 'running',
       decision: undefined,
@@ -152,9 +157,10 @@ class InMemoryCheckpoints<Tx> implements CheckpointStore<Tx> {
     })
   }
 
-  #firstRole({ projection, version }: Unit): Role {
-    const isOther = ({ unit }: Row): boolean => unit.projection === projection && unit.version !== version
-    return [...this.#rows.values()].some(isOther) ? 'beside' : 'live'
+  #firstRole({ projection, version }: Unit, isLaterVersion: boolean): Role {
+    const isOtherLive = ({ unit, role }: Row): boolean =>
+      unit.projection === projection && unit.version !== version && role === 'live'
+    return isLaterVersion || [...this.#rows.values()].some(isOtherLive) ? 'beside' : 'live'
   }
 
   async read(unit: Unit, signal: AbortSignal): Promise<StoredUnit | undefined> {

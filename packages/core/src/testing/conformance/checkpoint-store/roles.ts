@@ -53,6 +53,20 @@ export const ROLE_RULES: readonly CheckpointStoreRule[] = [
     },
   },
   {
+    name: 'a version that begins together with an earlier one is beside it, whichever is opened first',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const store = await owner(fixture)
+      const later = { ...FIRST, isLaterVersion: true }
+      const roles = [
+        (await store.open(SECOND, later, never())).role,
+        (await store.open(ALL, FIRST, never())).role,
+        (await store.open(SECOND, later, never())).role,
+      ]
+      expectEqual(roles, ['beside', 'live', 'beside'], 'the roles')
+    },
+  },
+  {
     name: 'of two versions that are opened at once by two owners one is live',
     needs: NEEDS,
     check: async (fixture) => {
