@@ -230,6 +230,9 @@ const TOLD_RULE =
 const PASSED_RULE =
   'what the handler of a consumer has passed is kept as it was said last, for each source and consumer'
 
+const SHARDS_WITH_FIRST_RULE =
+  'what is asked of the first shard changes the others with it, all or none, and waits for one that is at work no longer than was said'
+
 const never = (): AbortSignal => new AbortController().signal
 
 export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
@@ -562,6 +565,18 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     says: /./,
   },
   {
+    name: 'a rebuild leaves all shards but the first as they are',
+    breaks: controls((control) => ({
+      fulfil: (request, work) =>
+        control.fulfil(request, async (...found) => {
+          const done = await work(...found)
+          return done === undefined || 'refused' in done ? done : { ...done, others: [] }
+        }),
+    })),
+    caughtBy: SHARDS_WITH_FIRST_RULE,
+    says: /the shards after all of them were reset/,
+  },
+  {
     name: 'list gives the units of every source',
     breaks: opens((store) => ({ list: ({ source: _, ...filter }, signal) => store.list(filter, signal) })),
     caughtBy: 'list gives every unit where it stands, or those of a source or a projection',
@@ -757,7 +772,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     breaks: controls((control) => ({
       fulfil: async (request, work) => {
         const [found] = await control.units({}, request.signal)
-        if (found !== undefined) await work([], found, undefined)
+        if (found !== undefined) await work([], found, undefined, [])
         return await control.fulfil(request, work)
       },
     })),
@@ -899,10 +914,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
     name: 'a request ends whatever has come of it',
     breaks: controls((control) => ({
       fulfil: (request, work) =>
-        control.fulfil(
-          request,
-          async (tx, found, live) => (await work(tx, found, live)) ?? { refused: 'nothing' },
-        ),
+        control.fulfil(request, async (...found) => (await work(...found)) ?? { refused: 'nothing' }),
     })),
     caughtBy: 'what comes to nothing now changes nothing, and is still asked for',
     says: /what was done; found/,
@@ -913,7 +925,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant<Fixture>[] = [
       fulfil: async (request, work) => {
         const before = await control.units({}, request.signal)
         const live = before.find(({ role }) => role === 'live')
-        return await control.fulfil(request, (tx, found) => work(tx, found, live))
+        return await control.fulfil(request, (tx, found, _, others) => work(tx, found, live, others))
       },
     })),
     caughtBy: 'a live version at work is waited for, and not for longer than is said',

@@ -239,7 +239,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
         change: (unit, decide, limits) => after(limits.signal, () => control.change(unit, decide, limits)),
         fulfil: async (request, work) => {
           const writes: Writes = []
-          const entry = await control.fulfil(request, (_, found, live) => work(writes, found, live))
+          const entry = await control.fulfil(request, (_, ...found) => work(writes, ...found))
           committed.push(...writes)
           return entry
         },

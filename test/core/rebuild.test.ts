@@ -2,6 +2,7 @@ import { createOperations } from '@tidemark/core/operations'
 import { afterEach, expect, test } from 'vitest'
 import {
   alteredCheckpoints,
+  type Event,
   gate,
   positionOf,
   projectionOf,
@@ -272,4 +273,55 @@ test('a rebuild whose answer is lost, or that another node has done, is noticed 
   expect(projectionOf(running, 'all')).toMatchObject({ state: 'live', position: 5n, asked: undefined })
   expect(projection.seen).toEqual(numbers(5))
   expect(resets).toEqual([5])
+})
+
+const keyOf = ({ data }: Event): string => `key ${Number(data) % 7}`
+
+test.each(['always', 'live_only'] as const)(
+  'a projection in shards is reset once, and all of its shards begin anew (effects: %s)',
+  async (effects) => {
+    const { clock, events, checkpoints, daemon } = rig()
+    for (let n = 0; n < 60; n++) events.append('a', n)
+    const { projection, resets } = rebuildable({ shards: 4, keyOf, batchSize: 5, effects })
+    const running = daemon([projection])
+    await running.start()
+    await clock.run(running.waitUntilProjected())
+    await clock.advance(2_000)
+    const operations = createOperations({ checkpoints, source: events })
+    for (const round of [1, 2]) {
+      const done = await clock.run(operations.rebuild(ASK))
+      expect(done).toMatchObject({
+        outcome: 'done',
+        entry: { operation: 'rebuild', after: { position: undefined } },
+      })
+      await clock.advance(5_000)
+      await clock.run(running.waitUntilProjected())
+      expect(resets).toHaveLength(round)
+      expect(projectionOf(running, 'all')).toMatchObject({ state: 'live', position: 60n, asked: undefined })
+      const again = effects === 'always' ? numbers(60) : []
+      expect(projection.seen.toSorted((a, b) => Number(a - b))).toEqual(again)
+    }
+    const audit = await operations.audit()
+    expect(audit).toHaveLength(2 * 4)
+    expect(new Set(audit.map(({ operation }) => operation))).toEqual(new Set(['rebuild']))
+  },
+)
+
+test('while something is asked of one of its shards a projection in shards is not reset', async () => {
+  const { clock, events, checkpoints, daemon } = rig()
+  for (let n = 0; n < 20; n++) events.append('a', n)
+  const { projection, resets } = rebuildable({ shards: 2, keyOf })
+  const running = daemon([projection])
+  await running.start()
+  await clock.run(running.waitUntilProjected())
+  const [, second] = await createOperations({ checkpoints }).list()
+  if (second === undefined) throw new TypeError('it has two shards')
+  const ask = { id: 'x', operation: 'skip', who: 'bob', why: 'a test', position: '99' } as const
+  const limits = { timeoutMs: 1_000, signal: new AbortController().signal }
+  await checkpoints.control?.change(second.unit, () => ({ ask }), limits)
+  await expect(clock.run(createOperations({ checkpoints }).rebuild(ASK))).rejects.toThrow(
+    /a skip of all\[512-1023\] is pending/,
+  )
+  expect(resets).toEqual([])
+  expect(positionOf(running, 'all')).toBe(20n)
 })

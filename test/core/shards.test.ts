@@ -188,9 +188,8 @@ test('an operator pauses, moves and resumes all shards', async () => {
   await parts.clock.advance(3_000)
   await parts.clock.run(daemon.waitUntilProjected())
   expect([...orders.seen].sort((a, b) => Number(a - b))).toEqual(numbers(40).slice(10))
-  for (const refused of [operations.rebuild(of), operations.switchTo({ ...of, version: 1 })]) {
-    await expect(refused).rejects.toMatchObject({ code: 'TIDEMARK_OPERATION_REFUSED' })
-  }
+  const refused = operations.switchTo({ ...of, version: 1 })
+  await expect(refused).rejects.toMatchObject({ code: 'TIDEMARK_OPERATION_REFUSED' })
 })
 
 test('nodes that are numbered share the shards of one projection', async () => {
@@ -237,8 +236,11 @@ describe('is refused when the daemon is made', () => {
       { autoShard: { max: 2 }, keyOf, version: 2 },
       /version.*since autoShard/,
     ],
-    ['autoShard with a reset', { autoShard: { max: 2 }, keyOf, reset: () => {} }, /reset.*since autoShard/],
-    ['shards with a reset', { shards: 2, keyOf, reset: () => {} }, /reset/],
+    [
+      'autoShard with an onSwitch',
+      { autoShard: { max: 2 }, keyOf, onSwitch: () => {} },
+      /onSwitch.*since autoShard/,
+    ],
     ['shards with an onSwitch', { shards: 2, keyOf, onSwitch: () => {} }, /onSwitch/],
   ])('%s', (_, options, message) => {
     expect(() => made(options)).toThrow(message)

@@ -303,3 +303,54 @@ function bound(store: ReturnType<typeof checkpointsBeside>): ReturnType<typeof c
     ...(store.control ? { control: store.control } : {}),
   }
 }
+
+describe('a projection in shards', () => {
+  const keyed = (events: EventTable, count: number) =>
+    events.run(`insert into events (data) select 'key ' || n % 23 from generate_series(1, ${count}) n`)
+
+  test('is reset once for all of its shards, whatever nodes run them, while events come', async () => {
+    const events = await table()
+    await keyed(events, 300)
+    const nodes = await Promise.all(
+      ['a', 'b'].map((name) => {
+        const pool = db.newPool({ max: 10 })
+        return startDaemon({
+          source: postgresEvents({ pool, table: events.name }),
+          checkpoints: checkpointsBeside(events, pool),
+          projections: [clearing(events, { shards: 4, shardBy: 'data', batchSize: 10 })],
+          nodes: { name, leaseMs: 3_000 },
+        })
+      }),
+    )
+    const operations = operator(events)
+    for (let round = 1; round <= 3; round++) {
+      const appending = keyed(events, 300)
+      const outcomes = await Promise.all([1, 2, 3].map(() => operations.rebuild(ASK)))
+      expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual(['already', 'already', 'done'])
+      expect(await resets(events)).toBe(round)
+      await appending
+      for (const daemon of nodes) await daemon.waitUntilProjected({ timeoutMs: 30_000 })
+      const handled = await handledBy(db.pool, events, 'all')
+      expect(handled.toSorted((a, b) => Number(a - b))).toEqual(await appended(db.pool, events))
+    }
+    expect(await operations.audit()).toHaveLength(3 * 4)
+  }, 120_000)
+
+  test('whose reset throws stays as it was, in all of its shards', async () => {
+    const events = await table()
+    await keyed(events, 50)
+    const reset = async (tx: PgClient) => {
+      await tx.query(`delete from ${events.schema}.handled`)
+      throw new Error('no such table')
+    }
+    const daemon = await node(events, { shards: 3, shardBy: 'data', reset })
+    await daemon.waitUntilProjected()
+    const operations = operator(events)
+    await expect(operations.rebuild(ASK)).rejects.toThrow(/no such table/)
+    await keyed(events, 50)
+    await daemon.waitUntilProjected()
+    const handled = await handledBy(db.pool, events, 'all')
+    expect(handled.toSorted((a, b) => Number(a - b))).toEqual(await appended(db.pool, events))
+    expect((await operations.list()).every(({ asked }) => asked === undefined)).toBe(true)
+  })
+})

@@ -70,6 +70,20 @@ export function forLiveSql(tables: CheckpointTables, unit: Unit, waitMs: number)
       select set_config('lock_timeout', current_setting('${KEPT_WAIT}'), true)`
 }
 
+/** The next shard of the version above these slots; waits for its batch at hand as `forLiveSql` does. */
+export function forNextShardSql(
+  tables: CheckpointTables,
+  { projection, version, slots }: Unit,
+  waitMs: number,
+): string {
+  return `select set_config('${KEPT_WAIT}', current_setting('lock_timeout'), true),
+        set_config('lock_timeout', '${integerSql(waitMs)}', true);
+      select ${columnsSql(tables)} from ${tables.checkpoints} c
+      where c.projection = ${quoteLiteral(projection)} and c.version = ${integerSql(version)} and c.slot_from > ${integerSql(slots.to)}
+      order by c.slot_from limit 1 for update of c;
+      select set_config('lock_timeout', current_setting('${KEPT_WAIT}'), true)`
+}
+
 const KEPT_WAIT = 'tidemark.lock_timeout'
 
 function isOtherLiveSql(row: string, { projection, version, slots }: Unit): string {

@@ -130,14 +130,19 @@ export class PostgresControl<C extends PgClient> implements Control<C> {
 
   async fulfil(
     request: FulfilRequest,
-    work: (tx: C, found: ControlledUnit, live: ControlledUnit | undefined) => Promise<Fulfilment | undefined>,
+    work: (
+      tx: C,
+      found: ControlledUnit,
+      live: ControlledUnit | undefined,
+      others: readonly ControlledUnit[],
+    ) => Promise<Fulfilment | undefined>,
   ): Promise<AuditEntry | undefined> {
     const pool = this.#handlersPool
     const shared = { tables: this.#tables, unended: this.#unended, backendsOf: this.#backendsOf }
     return await withConnection(pool, request.signal, (handlers, connection) => {
       const client = boundedClient(handlers, pool.queryTimeoutMs)
-      return fulfilRequest({ client, connection, ...shared }, request, (found, live) =>
-        work(handlers, found, live),
+      return fulfilRequest({ client, connection, ...shared }, request, (found, live, others) =>
+        work(handlers, found, live, others),
       )
     })
   }

@@ -15,8 +15,10 @@ import type { BoundedClient, Connection } from './client.ts'
 import { closeLetters } from './close-letters.ts'
 import {
   besideSql,
+  changeSql,
   forFulfilmentSql,
   forLiveSql,
+  forNextShardSql,
   fulfilledSql,
   toAuditEntry,
   toControlledUnit,
@@ -26,7 +28,7 @@ import { inOrderSql } from './late-event-rows.ts'
 import type { KnownBackends } from './server/backends.ts'
 import { LOCK_NOT_AVAILABLE, sqlState } from './sql-state.ts'
 import { plainSql } from './statement.ts'
-import { beginForOthers, limitSql } from './transaction.ts'
+import { beginForOthers, limitSql, manyResults } from './transaction.ts'
 import type { GivenTransaction, UnendedTransactions } from './unended-transactions.ts'
 import { commitIn, workIn } from './user-transaction.ts'
 
@@ -43,7 +45,11 @@ export interface FulfilParts {
 export async function fulfilRequest(
   parts: FulfilParts,
   request: FulfilRequest,
-  work: (found: ControlledUnit, live: ControlledUnit | undefined) => Promise<Fulfilment | undefined>,
+  work: (
+    found: ControlledUnit,
+    live: ControlledUnit | undefined,
+    others: readonly ControlledUnit[],
+  ) => Promise<Fulfilment | undefined>,
 ): Promise<AuditEntry | undefined> {
   const { client, connection, tables, unended } = parts
   const { unit, id, signal } = request
@@ -55,13 +61,18 @@ export async function fulfilRequest(
       return undefined
     }
     const { found, live } = locked
+    const others = await lockOthers(parts, request)
     const given = { client, connection, unended, unit, locked }
-    const fulfilled = await workIn(given, signal, () => work(found, live))
+    const fulfilled = await workIn(given, signal, () => work(found, live, others))
     if (fulfilled === undefined) {
       await client.query('rollback')
       return undefined
     }
+    const changed = 'to' in fulfilled ? (fulfilled.others ?? []) : []
     if ('to' in fulfilled && fulfilled.closes) await closeLetters(client, tables, unit, fulfilled.closes)
+    for (const { found: other, closes } of changed) {
+      if (closes) await closeLetters(client, tables, other.unit, closes)
+    }
     const ended = endSql(tables, locked, asked, await withCrossed(parts, found, fulfilled, signal))
     const results = await commitIn(given, `${limitSql(client)}; ${ended}`)
     const entry = results.at(-2)?.rows[0]
@@ -70,13 +81,13 @@ export async function fulfilRequest(
   } catch (error) {
     // The connection is destroyed after an error; this ends the transaction at once, where it still can.
     if (!(error instanceof QueryTimeoutError)) await client.query('rollback').catch(() => {})
-    // The batch of the live version takes longer.
-    if (error instanceof LiveBusy) return undefined
+    // The batch of the live version, or of another shard, takes longer.
+    if (error instanceof OthersBusy) return undefined
     throw error
   }
 }
 
-class LiveBusy extends Error {}
+class OthersBusy extends Error {}
 
 interface LockedUnit extends GivenTransaction {
   readonly found: ControlledUnit
@@ -92,7 +103,7 @@ async function beginAndLock(
   const first = liveWithinMs === undefined ? '' : `${forLiveSql(tables, unit, liveWithinMs)}; `
   const results = await beginForOthers(client, `${first}${forFulfilmentSql(tables, unit)}`).catch(
     (error: unknown) => {
-      throw liveWithinMs !== undefined && sqlState(error) === LOCK_NOT_AVAILABLE ? new LiveBusy() : error
+      throw liveWithinMs !== undefined && sqlState(error) === LOCK_NOT_AVAILABLE ? new OthersBusy() : error
     },
   )
   const row = results.at(-1)?.rows[0]
@@ -101,7 +112,7 @@ async function beginAndLock(
   if (incarnation !== undefined) await unended.requireEnded(client, unit, incarnation)
   if (row === undefined) return undefined
   // While the live version was waited for, another one has become it: that one is locked at the next try.
-  if (liveWithinMs !== undefined && live === undefined && row.hasOtherLive === 'true') throw new LiveBusy()
+  if (liveWithinMs !== undefined && live === undefined && row.hasOtherLive === 'true') throw new OthersBusy()
   if (session !== undefined && textOf(row.session) !== session) return undefined
   const { transaction, pid, backend } = row
   return {
@@ -111,6 +122,27 @@ async function beginAndLock(
     incarnation: incarnation ?? '',
     found: toControlledUnit(row),
     live: live && toControlledUnit(live),
+  }
+}
+
+/** One by one: each wait is a statement of its own. */
+async function lockOthers(
+  { client, tables }: FulfilParts,
+  { unit, shardsWithinMs }: FulfilRequest,
+): Promise<readonly ControlledUnit[]> {
+  const others: ControlledUnit[] = []
+  if (shardsWithinMs === undefined) return others
+  for (let last = unit; ; ) {
+    const results = await client
+      .query(forNextShardSql(tables, last, shardsWithinMs))
+      .catch((error: unknown) => {
+        throw sqlState(error) === LOCK_NOT_AVAILABLE ? new OthersBusy() : error
+      })
+    const row = manyResults(results).at(1)?.rows[0]
+    if (row === undefined) return others
+    const other = toControlledUnit(row)
+    others.push(other)
+    last = other.unit
   }
 }
 
@@ -147,6 +179,8 @@ function endSql(
   const to = 'to' in fulfilled ? fulfilled.to : found
   const change: StateChange = { operation, who, why, to, ends: { id, operation } }
   const evidence = 'to' in fulfilled ? fulfilled.evidence : undefined
-  const ended = fulfilledSql(tables, found, change, { transaction, refused, evidence })
+  const others = 'to' in fulfilled ? (fulfilled.others ?? []) : []
+  const changed = others.map((other) => `${changeSql(tables, other.found, { ...change, to: other.to })}; `)
+  const ended = `${changed.join('')}${fulfilledSql(tables, found, change, { transaction, refused, evidence })}`
   return live !== undefined && to.role === 'live' ? `${besideSql(tables, live.unit)}; ${ended}` : ended
 }

@@ -141,7 +141,7 @@ export interface Operations<P> {
   forget(request: OperationRequest): Promise<Outcome>
   /**
    * The node that runs the projection calls its `reset` and begins it anew from the first event, in one transaction; the batch at
-   * hand is finished first. Resolves when that is done; then the events are handled again, and `status()` says how far it is. With
+   * hand is finished first. Of a projection in shards that is the node with the first of them; all of them begin anew in that transaction, which waits for their batches. Resolves when that is done; then the events are handled again, and `status()` says how far it is. With
    * no daemon at work, the next one does it when it starts. A paused projection is reset too, and stays paused. What it has
    * skipped before counts no more, and its dead letters are closed (`replayed`), unless it has `effects: 'live_only'`. Rejects with `OperationRefusedError` where it has no `reset`, or that has thrown; nothing was
    * changed then. Rejects with `OperationPendingError` after `timeoutMs`: it stays asked for. Asked again meanwhile, it is the
@@ -361,11 +361,8 @@ class StoreOperations<P> implements Operations<P> {
 
   async rebuild(request: OperationRequest): Promise<Outcome> {
     const resolved = resolveRequest(request)
-    const { unit } = requireOneShard(
-      await this.#shardsOf(resolved),
-      'rebuild',
-      'pause it, empty what it has written, move it to before the first event (moveTo), and resume it',
-    )
+    // The node that runs the first shard resets all of them.
+    const [{ unit }] = await this.#shardsOf(resolved)
     return await this.#ask({ operation: 'rebuild' }, { ...resolved, unit })
   }
 

@@ -129,8 +129,17 @@ export type Fulfilment =
       /** As of `advance`. */
       readonly positions?: readonly string[]
       readonly closes?: ClosedLetters
+      /** What the other shards are changed to with it (`FulfilRequest.shardsWithinMs`), each with an audit entry. */
+      readonly others?: readonly FulfilledShard[]
     }
   | { readonly refused: string }
+
+/** Another shard of the version, as it was found, and what it is changed to. */
+interface FulfilledShard {
+  readonly found: ControlledUnit
+  readonly to: OperatedState
+  readonly closes?: ClosedLetters
+}
 
 /** A version of a projection in other shards: in place of those that are not among `slots`, others are made. */
 export interface Resharding {
@@ -224,6 +233,11 @@ export interface FulfilRequest {
   readonly incarnation: string | undefined
   /** Locks the live version of the projection too, and before the unit; waits at most that long for its batch at hand. `work` is given both. */
   readonly liveWithinMs?: number
+  /**
+   * Locks the other shards of the version too, the lowest slots first, and after the unit; waits at most that long for the batch at hand of each.
+   * Nothing is done where one takes longer. `work` is given all of them. For the shard with the lowest slots alone, so that no two wait for each other.
+   */
+  readonly shardsWithinMs?: number
   /** The session that this process has begun at the unit: nothing is done where another one is kept (`tenures`). */
   readonly session?: string
   /** Fires when nobody waits for the work any more: the transaction's connection is destroyed. */
@@ -295,6 +309,7 @@ export interface Control<Tx> extends OperatorControl {
       tx: Tx,
       found: ControlledUnit,
       live: ControlledUnit | undefined,
+      others: readonly ControlledUnit[],
     ) => Promise<Fulfilment | undefined>,
   ): Promise<AuditEntry | undefined>
 }

@@ -13,6 +13,7 @@ import type {
   PendingRequest,
 } from '../ports/control.ts'
 import { furthestAsLive } from '../ports/furthest.ts'
+import { isWhole, unitName } from '../ports/unit.ts'
 import type { ReadPage } from '../reading/own-pages.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { TelemetrySession } from '../telemetry/session.ts'
@@ -43,10 +44,17 @@ interface Done {
 
 const REFUSED: Done = { unit: undefined, buried: undefined }
 
+/** All shards of it, and who has asked for that. */
+interface ToBeReset {
+  readonly found: ControlledUnit
+  readonly others: readonly ControlledUnit[]
+  readonly request: PendingRequest
+}
+
 type Work<Tx> = Parameters<Control<Tx>['fulfil']>[1]
 
-/** How long the batch of a live version may take that is to be live no longer; then it is tried again at the next look. */
-const LIVE_WITHIN_MS = 2_000
+/** How long the batch at hand may take of a live version that is to be live no longer, or of another shard; then it is tried again at the next look. */
+const OTHERS_WITHIN_MS = 2_000
 
 /** Does what operators ask of this node, and tells what came of it. Never rejects: what passes by itself is tried again. */
 export class Fulfilments<P, E, Tx> {
@@ -75,9 +83,9 @@ export class Fulfilments<P, E, Tx> {
     const user = new UserCode(this.#parts)
     const within = AbortSignal.any([signal, user.tooLong])
     let handled: ReadPage<P, E> | undefined
-    const work: Work<Tx> = async (tx, found, live) => {
+    const work: Work<Tx> = async (tx, found, live, others) => {
       if (asked.request.operation === 'rebuild')
-        return await this.#reset(tx, { found, request: asked.request }, user, within)
+        return await this.#reset(tx, { found, others, request: asked.request }, user, within)
       if (asked.request.operation === 'skip')
         return await skipEvents(this.#parts, { tx, found, skip: asked.skip })
       const both = { own: found, live, mayHandle: begun !== undefined }
@@ -148,15 +156,20 @@ export class Fulfilments<P, E, Tx> {
     signal: AbortSignal,
   ): Promise<AuditEntry | undefined> {
     const { unit } = this.#parts.projection
-    const live = request.operation === 'switch' ? { liveWithinMs: LIVE_WITHIN_MS } : {}
+    const live = request.operation === 'switch' ? { liveWithinMs: OTHERS_WITHIN_MS } : {}
+    const shards =
+      request.operation === 'rebuild' && !isWhole(unit.slots) ? { shardsWithinMs: OTHERS_WITHIN_MS } : {}
     const own = session === undefined ? {} : { session }
-    return await control.fulfil({ unit, id: request.id, incarnation, ...live, ...own, signal }, work)
+    return await control.fulfil(
+      { unit, id: request.id, incarnation, ...live, ...shards, ...own, signal },
+      work,
+    )
   }
 
   /** The projection begins anew: nothing that it has skipped before counts. */
   async #reset(
     tx: Tx,
-    { found, request }: { readonly found: ControlledUnit; readonly request: PendingRequest },
+    { found, others, request }: ToBeReset,
     user: UserCode<P, E, Tx>,
     signal: AbortSignal,
   ): Promise<Fulfilment> {
@@ -167,17 +180,25 @@ export class Fulfilments<P, E, Tx> {
         refused: `the daemon that has it was given no \`reset\`: give the projection "${name}" that option, deploy, and ask again`,
       }
     }
+    for (const { unit, asked } of others) {
+      if (asked === undefined) continue
+      return {
+        refused: `a ${asked.operation} of ${unitName(unit)} is pending; wait until it is done, or cancel it`,
+      }
+    }
     await user.call('reset', () => reset(tx, { signal }))
-    const furthest = furthestAsLive(source.order, found)
-    const to = { ...found, position: undefined, skipped: {}, furthest }
-    // What is for readers once is not handled again.
-    if (effects === 'live_only') return { to }
     const closing = {
       as: 'replayed',
       who: request.who,
       why: `the projection was rebuilt: ${request.why}`,
     } as const
-    return { to, closes: { isMeant: () => true, closing } }
+    // What is for readers once is not handled again.
+    const closes = effects === 'live_only' ? {} : { closes: { isMeant: () => true, closing } }
+    const anew = (unit: ControlledUnit) => ({
+      to: { ...unit, position: undefined, skipped: {}, furthest: furthestAsLive(source.order, unit) },
+      ...closes,
+    })
+    return { ...anew(found), others: others.map((other) => ({ found: other, ...anew(other) })) }
   }
 
   /** What passes by itself: also a store that was restarted between the page and the transaction. */

@@ -159,7 +159,7 @@ export interface Projection<E, Tx, Type extends string = string> {
    * of its key, so events of one key are handled in their order, one after another; between keys there is no order. The key is the
    * column that `shardBy` names, or else what `keyOf` returns. It holds for a projection that has no checkpoint yet. From then on
    * each daemon runs the shards that are stored, whatever their number here; `operations.reshard` changes them while daemons run. Needs
-   * a checkpoint store with `control`, and a source that proves what it passes; goes without `version`, `reset` and `onSwitch`. From 1 to 1,024.
+   * a checkpoint store with `control`, and a source that proves what it passes; goes without `version` and `onSwitch`. From 1 to 1,024.
    * - Raising it: more batches at once, each with a connection; a projection whose handler waits is that much faster, until the
    *   connections or the server are used up.
    * - Lowering it: fewer connections, and fewer transactions for the same events.
@@ -193,7 +193,7 @@ export interface Projection<E, Tx, Type extends string = string> {
   /**
    * Clears what the handler has written, for a rebuild in place (`operations.rebuild`): the tables are emptied and the
    * checkpoint begins anew in one transaction, through `tx`. Do not end the transaction. What it throws rolls that back, and ends
-   * the rebuild: whoever asked for it gets the error. `handlerTimeoutMs` does not bound it; its signal fires when the daemon's
+   * the rebuild: whoever asked for it gets the error. Of a projection in shards it is called once for all of them, and has to clear what all of them have written. `handlerTimeoutMs` does not bound it; its signal fires when the daemon's
    * `stop()` has waited `drainTimeoutMs`. Needs a checkpoint store with `control`.
    * - Change it when: what the handler writes can be made anew from the events.
    * @default none: `operations.rebuild` is refused for this projection

@@ -167,7 +167,6 @@ function resolveProjection<E, Tx>(
       ...(shardBy === undefined ? {} : { shardBy }),
       ...(autoShard === undefined ? {} : { autoShard }),
       ...(keyOf === undefined ? {} : { keyOf }),
-      ...(reset === undefined ? {} : { reset }),
       ...(onSwitch === undefined ? {} : { onSwitch }),
       version,
     },

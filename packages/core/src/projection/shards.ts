@@ -14,12 +14,12 @@ export type PartedSource = Pick<EventSource<unknown, unknown>, 'filtersBySlot' |
 
 type Options = Pick<
   Projection<never, never>,
-  'shards' | 'shardBy' | 'autoShard' | 'version' | 'keyOf' | 'reset' | 'onSwitch'
+  'shards' | 'shardBy' | 'autoShard' | 'version' | 'keyOf' | 'onSwitch'
 >
 
 /** The ranges of the shards that the options name. Throws `InvalidOptionError`. */
 export function resolveShards(
-  { shards = 1, shardBy, autoShard, version = 1, keyOf, reset, onSwitch }: Options,
+  { shards = 1, shardBy, autoShard, version = 1, keyOf, onSwitch }: Options,
   option: string,
   { filtersBySlot, passesUnproven }: PartedSource,
 ): readonly SlotRange[] {
@@ -53,12 +53,11 @@ export function resolveShards(
       autoShard ?? shards,
     )
   }
-  for (const [name, given] of Object.entries({ reset, onSwitch })) {
-    if (given === undefined) continue
+  if (onSwitch !== undefined) {
     throw new InvalidOptionError(
-      `${option}.${name}`,
-      `none, since ${since} and it would have to be one transaction with the checkpoints of all of them`,
-      given,
+      `${option}.onSwitch`,
+      `none, since ${since}: versions in shards cannot be switched yet`,
+      onSwitch,
     )
   }
   if (version !== 1) {

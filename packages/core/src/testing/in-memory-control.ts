@@ -175,17 +175,20 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
   }
 
   async fulfil(
-    { unit, id, liveWithinMs, session, signal }: FulfilRequest,
+    { unit, id, liveWithinMs, shardsWithinMs, session, signal }: FulfilRequest,
     work: (
       tx: Tx,
       found: ControlledUnit,
       live: ControlledUnit | undefined,
+      others: readonly ControlledUnit[],
     ) => Promise<Fulfilment | undefined>,
   ): Promise<AuditEntry | undefined> {
     signal.throwIfAborted()
     const key = unitKey(unit)
     if (liveWithinMs !== undefined && !(await this.#isLiveIdle(unit, liveWithinMs, signal))) return undefined
     const live = liveWithinMs === undefined ? undefined : this.#liveBeside(unit)
+    if (shardsWithinMs !== undefined && !(await this.#areIdle(unit, shardsWithinMs, signal))) return undefined
+    const others = shardsWithinMs === undefined ? [] : this.#shardsBeside(unit)
     const row = this.#rows.get(key)
     if (row?.asked?.id !== id || this.#parts.busy.has(key)) return undefined
     if (session !== undefined && row.tenure?.session !== session) return undefined
@@ -193,16 +196,31 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     const own = (): Promise<Fulfilment | undefined> =>
       this.#parts.locked(
         unit,
-        (tx) => work(tx, this.#controlled(row), live && this.#controlled(live)),
+        (tx) =>
+          work(
+            tx,
+            this.#controlled(row),
+            live && this.#controlled(live),
+            others.map((other) => this.#controlled(other)),
+          ),
         signal,
       )
-    const fulfilled = live === undefined ? await own() : await this.#parts.locked(live.unit, own, signal)
+    const withAll = [...(live === undefined ? [] : [live]), ...others].reduce(
+      (inner, other) => () => this.#parts.locked(other.unit, inner, signal),
+      own,
+    )
+    const fulfilled = await withAll()
     if (fulfilled === undefined) return undefined
     if ('to' in fulfilled && fulfilled.to.role === 'live' && live !== undefined) {
       this.#rows.set(unitKey(live.unit), { ...live, role: 'beside' })
     }
     const by = { operation, who, why, ends: { id, operation } }
     if ('refused' in fulfilled) return this.#change(key, row, { ...by, to: row }, fulfilled.refused)
+    for (const { found, to, closes } of fulfilled.others ?? []) {
+      const other = others.find((each) => unitKey(each.unit) === unitKey(found.unit))
+      if (other !== undefined)
+        this.#change(unitKey(other.unit), other, { ...by, to, ...(closes && { closes }) })
+    }
     const moved = this.#parts.moved(row, fulfilled)
     const { closes } = fulfilled
     return this.#change(key, moved.row, { ...by, to: moved.to, ...(closes && { closes }) })
@@ -212,6 +230,27 @@ export class InMemoryControl<Row extends OperatedRow, Tx> implements Control<Tx>
     return [...this.#rows.values()].find(
       ({ unit, role }) => unit.projection === projection && unit.version !== version && role === 'live',
     )
+  }
+
+  #shardsBeside({ projection, version, slots }: Unit): readonly Row[] {
+    return [...this.#rows.values()]
+      .filter((row) => row.unit.projection === projection && row.unit.version === version)
+      .filter((row) => !isSameSlots(row.unit.slots, slots))
+      .sort((a, b) => bySlots(a.unit.slots, b.unit.slots))
+  }
+
+  /** Whether all other shards are, at one moment. */
+  async #areIdle(unit: Unit, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const busy = () => this.#shardsBeside(unit).filter((row) => this.#parts.busy.has(unitKey(row.unit)))
+    try {
+      for (let [first] = busy(); first !== undefined; [first] = busy()) {
+        await this.#untilIdle(first.unit, { timeoutMs, signal })
+      }
+      return true
+    } catch (error) {
+      if (error instanceof CheckpointBusyError) return false
+      throw error
+    }
   }
 
   async #isLiveIdle(unit: Unit, timeoutMs: number, signal: AbortSignal): Promise<boolean> {

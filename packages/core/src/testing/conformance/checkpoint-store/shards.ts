@@ -2,7 +2,7 @@ import type { FirstStart, LockedUnit } from '../../../ports/checkpoint-store.ts'
 import type { ControlledUnit, Gathering, Resharding } from '../../../ports/control.ts'
 import { slotRanges } from '../../../ports/slot.ts'
 import { type Unit, unitName } from '../../../ports/unit.ts'
-import { expectCode, expectEqual, until, within } from '../expectations.ts'
+import { expectCode, expectEqual, rejectionOf, until, within } from '../expectations.ts'
 import { controlOf } from './control.ts'
 import {
   ALL,
@@ -130,6 +130,53 @@ export const SHARD_RULES: readonly CheckpointStoreRule[] = [
       const last = found[1] === 3 ? 5 : 3
       expectEqual(await stored(), at(last, '3'), 'the shards after two have replaced them at once')
       expectEqual(found, [2, last === 5 ? 3 : 5], 'how many shards each has decided on')
+    },
+  },
+  {
+    name: 'what is asked of the first shard changes the others with it, all or none, and waits for one that is at work no longer than was said',
+    needs: NEEDS,
+    check: async (fixture) => {
+      const made = await inHalves(fixture, '3')
+      if (made === undefined) return
+      const { store, other, halves, stored } = made
+      const [first = ALL, second = ALL] = halves
+      const request = { id: 'r-1', operation: 'rebuild', ...BY } as const
+      await controlOf(other).change(first, (found) => found && { ask: request }, LIMITS)
+      const fulfil = (fails: boolean) =>
+        controlOf(store).fulfil(
+          { unit: first, id: request.id, incarnation: undefined, shardsWithinMs: SHORT_MS, signal: never() },
+          async (_, found, _live, others) => {
+            if (fails) throw new Error('reset has failed')
+            const to = (unit: ControlledUnit) => ({ ...unit, position: undefined })
+            return { to: to(found), others: others.map((each) => ({ found: each, to: to(each) })) }
+          },
+        )
+      let done: unknown = 'not tried'
+      await store.advance(move('3', '5', { unit: second }), async () => {
+        done = await within(fulfil(false), 'a request while another shard is at work')
+      })
+      expectEqual(done, undefined, 'what was done while another shard was at work')
+      await rejectionOf(fulfil(true), 'a request whose work fails')
+      const before = [`${unitName(first)} at 3`, `${unitName(second)} at 5`]
+      expectEqual(await stored(), before, 'the shards after a request has failed')
+      const entry = await fulfil(false)
+      expectEqual(await stored(), at(2, 'undefined'), 'the shards after all of them were reset')
+      expectEqual(entry && unitName(entry.unit), unitName(first), 'whose audit entry it answers')
+      const noted = (await controlOf(other).audit({ limit: 9 }, never())).map(
+        ({ unit, operation, before: { position } }) => `${operation} of ${unitName(unit)} from ${position}`,
+      )
+      expectEqual(
+        noted.toSorted(),
+        [`rebuild of ${unitName(first)} from 3`, `rebuild of ${unitName(second)} from 5`].toSorted(),
+        'what is noted of it',
+      )
+      const answered = (await controlOf(other).units({}, never())).map((unit) => [
+        unit.asked,
+        unit.answered?.id,
+      ])
+      expectEqual(answered, Array(2).fill([undefined, request.id]), 'what is asked of each after it')
+      const moving = store.advance(move('5', '7', { unit: second }), noWork)
+      await expectCode(moving, CONFLICT, 'moving a shard from where it stood before')
     },
   },
   {
