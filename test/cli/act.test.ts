@@ -333,7 +333,10 @@ test('a node is drained, cordoned and opened: what would happen first, each once
   said.push(await shop.said(['nodes', 'open', 'berlin-2', ...WHY, '--yes']))
   said.push(await shop.said(['nodes', 'audit']))
   said.push(await shop.said(['nodes', 'audit', '--node', 'berlin-2', '--limit', '1', '--json']))
-  await expect(said.join('\n')).toMatchFileSnapshot('golden/act/nodes-operated.txt')
+  // Which of the two has which is chance.
+  await expect(said.join('\n').replaceAll(/\b(orders|stock)\b/g, '<unit>')).toMatchFileSnapshot(
+    'golden/act/nodes-operated.txt',
+  )
 })
 
 test('what is wanted of a node wants a reason, a yes, and a node that is there', async () => {

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await writeFile(program, `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`)
   await chmod(program, 0o755)
   shop = await healthyShop()
-  for (const name of ['bash', 'zsh']) await shell(`tidemark completion ${name} > completion.${name}`)
+  await Promise.all(['bash', 'zsh'].map((name) => shell(`tidemark completion ${name} > completion.${name}`)))
 })
 afterAll(async () => {
   await shop.drop()
@@ -54,11 +54,20 @@ async function shell(script: string): Promise<{ exit: number; out: string; err: 
 }
 
 test('it ends with what its exit code says, and leaves nothing behind', async () => {
-  expect(await shell('tidemark status')).toMatchObject({ exit: 0, err: '' })
-  expect(await shell('tidemark statsu')).toMatchObject({ exit: 2, out: '' })
-  expect(await shell('tidemark status --database-url postgres://127.0.0.1:1/none')).toMatchObject({ exit: 3 })
-  expect(await shell('tidemark status --schema none')).toMatchObject({ exit: 4 })
-  expect(await shell('tidemark projections pause none --why "a test" --yes')).toMatchObject({ exit: 5 })
+  const ended = await Promise.all([
+    shell('tidemark status'),
+    shell('tidemark statsu'),
+    shell('tidemark status --database-url postgres://127.0.0.1:1/none'),
+    shell('tidemark status --schema none'),
+    shell('tidemark projections pause none --why "a test" --yes'),
+  ])
+  expect(ended).toMatchObject([
+    { exit: 0, err: '' },
+    { exit: 2, out: '' },
+    { exit: 3 },
+    { exit: 4 },
+    { exit: 5 },
+  ])
 })
 
 test('its version is that of its package', async () => {

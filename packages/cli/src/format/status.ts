@@ -34,14 +34,17 @@ export function formatStatus(status: Status, format: StatusFormat): readonly Lin
   ]
 }
 
-function headline({ healthy, problems, projections }: Status): Line {
+function headline({ healthy, problems, projections, notes }: Status): Line {
   if (!healthy) {
     const found = problems.length === 1 ? '1 thing is' : `${problems.length} things are`
     return { text: `${found} wrong.`, tone: 'bad' }
   }
   if (projections.length === 0) return { text: 'Nothing is wrong.', tone: 'good' }
   const live = projections.filter(({ state }) => state !== 'retired').length
-  return { text: `All is well: ${count(live, 'projection')}.`, tone: 'good' }
+  const all = count(live, 'projection')
+  // A note may say what whoever was called wants to know.
+  const text = notes.length === 0 ? `All is well: ${all}.` : `Nothing is wrong with ${all}. Worth knowing:`
+  return { text, tone: 'good' }
 }
 
 function markLine({ source, head, settled, stands, isProven }: Status['marks'][number]): Line {
