@@ -54,6 +54,7 @@ function changingBy({ checkpoints }: Rig, by: (reshard: Reshard) => Reshard) {
       fulfil: (...request) => control.fulfil(...request),
       audit: (...request) => control.audit(...request),
       reshard: by(control.reshard.bind(control)),
+      holdBounds: async (...request) => await control.holdBounds?.(...request),
     },
   })
 }
