@@ -203,35 +203,6 @@ test('metrics show the shards that there are', async () => {
   }
 })
 
-test('of two daemons without leases none takes a shard from the other while it waits where it meets others', async () => {
-  const parts = rig()
-  // The clock of the store.
-  vi.spyOn(Date, 'now').mockImplementation(() => parts.clock.nowMs())
-  const recordings = [0, 1].map(() => recording('orders', { shards: 2, keyOf }))
-  const daemons = recordings.map((orders) => parts.daemon([orders]))
-  for (const daemon of daemons) await daemon.start()
-  append(parts, 40)
-  for (const daemon of daemons) await parts.clock.run(daemon.waitUntilProjected())
-  await parts.clock.advance(5_000)
-  const workers = () =>
-    daemons.map((daemon) => projectionOf(daemon, 'orders').shards?.map(({ state }) => state !== 'standby'))
-  const version = { projection: 'orders', version: 1 }
-  const bounds = slotRanges(2).map((slots) => ({ slots, position: '40' }))
-  const limits = { timeoutMs: 1_000, signal: new AbortController().signal }
-  await parts.checkpoints.control?.reshard?.(version, () => ({ bounds, forMs: 3_600_000 }), limits)
-  append(parts, 40)
-  await parts.clock.advance(5_000)
-  const before = workers()
-  expect(before.flat().filter((isWorker) => isWorker)).toHaveLength(2)
-  for (let minute = 0; minute < 2; minute++) {
-    await parts.clock.advance(60_000)
-    expect(workers()).toEqual(before)
-  }
-  await parts.checkpoints.control?.holdBounds?.(version, 0, limits.signal)
-  for (const daemon of daemons) await parts.clock.run(daemon.waitUntilProjected())
-  expect(sorted(recordings.flatMap(({ seen }) => seen))).toEqual(numbers(80))
-})
-
 test('nodes that are numbered share what is stored', async () => {
   const parts = rig()
   const nodes = [0, 1, 2].map((index) => {
