@@ -252,6 +252,7 @@ export async function wholeCheckpoints(): Promise<CheckpointStoreFixture<Writes>
       deadLetters: {
         bury: (tx, unit, letter) => deadLetters.bury(tx, unit, letter),
         list: (filter, page, signal) => after(signal, () => deadLetters.list(filter, page, signal)),
+        openIds: (filter, page, signal) => after(signal, () => deadLetters.openIds(filter, page, signal)),
         find: (id, signal) => after(signal, () => deadLetters.find(id, signal)),
         close: (ids, closing, signal) => after(signal, () => deadLetters.close(ids, closing, signal)),
         counts: (signal) => after(signal, () => deadLetters.counts(signal)),

@@ -68,6 +68,7 @@ export function alteredLetters<Tx>(letters: DeadLetters<Tx>, by: Partial<DeadLet
     parkedKeys: (...args) => letters.parkedKeys(...args),
     handOver: (...args) => letters.handOver(...args),
     list: (...args) => letters.list(...args),
+    openIds: (...args) => letters.openIds(...args),
     find: (...args) => letters.find(...args),
     close: (...args) => letters.close(...args),
     counts: (...args) => letters.counts(...args),

@@ -18,6 +18,7 @@ import {
   findSql,
   handOverSql,
   listSql,
+  openSql,
   toDeadLetter,
 } from './dead-letter-rows.ts'
 import type { OperatorQueries } from './operator-errors.ts'
@@ -54,6 +55,10 @@ export function deadLetters<C extends PgClient>(
     },
     list: async (filter, page, signal) =>
       (await reads(listSql(tables, filter, page), signal)).map(toDeadLetter),
+    openIds: async (filter, page, signal) =>
+      (await reads(openSql(tables, 'd.open_id::text as id', filter, page), signal)).map(({ id }) =>
+        String(id),
+      ),
     find: async (id, signal) => {
       const [row] = await reads(findSql(tables, id), signal)
       return row && toDeadLetter(row)

@@ -8,9 +8,11 @@ import type { EvidenceSource } from './evidence.ts'
 import {
   type ClosingRequest,
   type LettersRequest,
+  type OpenIdsRequest,
   type RetryRequest,
   resolveClosing,
   resolveLetters,
+  resolveOpenIds,
   resolveRetry,
 } from './letter-requests.ts'
 import { type RetryOutcome, retryLetters } from './letter-retry.ts'
@@ -29,6 +31,8 @@ export interface ShownLetter extends DeadLetter {
 export interface DeadLetterOperations {
   /** In the order in which they were buried. */
   list(request?: LettersRequest): Promise<readonly DeadLetter[]>
+  /** The ids of open ones, in the same order: to act on many at once, of which nothing else is read. */
+  openIds(request?: OpenIdsRequest): Promise<readonly string[]>
   /** With its events, read from the `source` of `createOperations`. `undefined` where there is none of that id. */
   show(id: string): Promise<ShownLetter | undefined>
   /** How many are open, of each projection that has any, and when the first of them was buried. */
@@ -78,6 +82,10 @@ export function deadLetterOperations<P>(
     list: async (request = {}) => {
       const { after, limit, ...filter } = resolveLetters(request)
       return await letters().list(filter, { after, limit }, neverAborted())
+    },
+    openIds: async (request = {}) => {
+      const { after, limit, ...filter } = resolveOpenIds(request)
+      return await letters().openIds(filter, { after, limit }, neverAborted())
     },
     show: async (id) => {
       if (typeof id !== 'string') throw new InvalidOptionError('id', 'the id of a dead letter', id)

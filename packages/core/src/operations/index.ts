@@ -40,7 +40,7 @@ export type {
   ReprocessRequest,
   SkipsRequest,
 } from './evidence-requests.ts'
-export type { ClosingRequest, LettersRequest, RetryRequest } from './letter-requests.ts'
+export type { ClosingRequest, LettersRequest, OpenIdsRequest, RetryRequest } from './letter-requests.ts'
 export type { RetryOutcome } from './letter-retry.ts'
 export type { NodeAuditRequest, NodeRequest } from './node-requests.ts'
 export type { NodeOperationName, NodeOperations, NodeOutcome } from './nodes.ts'

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../kernel/errors.ts'
 import { requireKnownOptions } from '../kernel/known-options.ts'
-import { requireName } from '../kernel/validation.ts'
+import { requireInteger, requireName } from '../kernel/validation.ts'
 import type { LetterFilter } from '../ports/dead-letters.ts'
 import { requireAsker, requireLimit, resolveWait } from './requests.ts'
 
@@ -38,6 +38,15 @@ export interface LettersRequest {
    * @default 100
    */
   readonly limit?: number
+}
+
+export interface OpenIdsRequest extends Omit<LettersRequest, 'state'> {
+  /**
+   * The version of the projection.
+   * - Change it when: several versions have letters, and one is looked at.
+   * @default every version
+   */
+  readonly version?: number
 }
 
 /** Which letters are closed, by whom and why. */
@@ -107,6 +116,13 @@ const LETTERS_REQUEST: Readonly<Record<keyof LettersRequest, true>> = {
   after: true,
   limit: true,
 }
+const OPEN_IDS_REQUEST: Readonly<Record<keyof OpenIdsRequest, true>> = {
+  projection: true,
+  version: true,
+  eventType: true,
+  after: true,
+  limit: true,
+}
 const CLOSING_REQUEST: Readonly<Record<keyof ClosingRequest, true>> = { ids: true, who: true, why: true }
 const STATES = ['open', 'resolved', 'discarded', 'retried', 'replayed']
 
@@ -116,13 +132,23 @@ export function resolveLetters(request: LettersRequest): LettersRequest & { read
   if (state !== undefined && !STATES.includes(state)) {
     throw new InvalidOptionError('state', `one of ${STATES.join(', ')}`, state)
   }
-  const { after, projection, eventType } = request
+  return { ...request, limit: requirePage(request) }
+}
+
+export function resolveOpenIds(request: OpenIdsRequest): OpenIdsRequest & { readonly limit: number } {
+  requireKnownOptions(request, OPEN_IDS_REQUEST)
+  if (request.version !== undefined) requireInteger('version', request.version, 1)
+  return { ...request, limit: requirePage(request) }
+}
+
+/** The limit of the page. */
+function requirePage({ after, projection, eventType, limit }: Omit<LettersRequest, 'state'>): number {
   if (projection !== undefined) requireName('projection', projection)
   requireEventType(eventType)
   if (after !== undefined && !(typeof after === 'string' && /^\d{1,18}$/.test(after))) {
     throw new InvalidOptionError('after', 'the id of a dead letter', after)
   }
-  return { ...request, limit: requireLimit(request.limit) }
+  return requireLimit(limit)
 }
 
 export function resolveClosing(request: ClosingRequest): ClosingRequest {

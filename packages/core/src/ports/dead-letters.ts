@@ -19,6 +19,12 @@ export interface DeadLetters<Tx> {
   handOver(tx: Tx, from: Unit, to: Unit): Promise<void>
   /** In the order in which they were buried, at most `limit`. */
   list(filter: LetterFilter, page: LetterPage, signal: AbortSignal): Promise<readonly DeadLetter[]>
+  /** The same of open ones, of which only the ids are read: however long their errors are. */
+  openIds(
+    filter: Omit<LetterFilter, 'state'>,
+    page: LetterPage,
+    signal: AbortSignal,
+  ): Promise<readonly string[]>
   find(id: string, signal: AbortSignal): Promise<DeadLetter | undefined>
   /** Closes those that are open, and answers which they were: asked twice, or at once, each is closed once. */
   close(ids: readonly string[], closing: LetterClosing, signal: AbortSignal): Promise<readonly string[]>

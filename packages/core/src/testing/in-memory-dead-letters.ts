@@ -101,6 +101,14 @@ export class InMemoryDeadLetters<Tx> implements DeadLetters<Tx> {
       .slice(0, page.limit)
   }
 
+  async openIds(
+    filter: Omit<LetterFilter, 'state'>,
+    page: LetterPage,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    return (await this.list({ ...filter, state: 'open' }, page, signal)).map(({ id }) => id)
+  }
+
   async find(id: string, signal: AbortSignal): Promise<DeadLetter | undefined> {
     signal.throwIfAborted()
     return this.#letters.find((letter) => letter.id === id)

@@ -143,6 +143,21 @@ export const DEAD_LETTER_RULES: readonly CheckpointStoreRule[] = [
       expectEqual(await found({ state: 'resolved' }), ['1'], 'the resolved letters')
       expectEqual(await found({ state: 'discarded' }), [], 'the discarded letters')
       expectEqual(await found({ eventType: 'type 4' }), ['4'], 'the letters of one type')
+      const open = async (after: string | undefined, limit: number): Promise<readonly string[]> =>
+        await letters.openIds({ projection: 'all', version: 1 }, { after, limit }, never())
+      const [third = '', fifth = ''] = (
+        await letters.list({ state: 'open', projection: 'all' }, { limit: 10 }, never())
+      ).map(({ id }) => id)
+      expectEqual(
+        [await open(undefined, 1), await open(third, 10), await open(fifth, 10)],
+        [[third], [fifth], []],
+        'the ids of its open letters, in pages',
+      )
+      expectEqual(
+        await letters.openIds({ version: 2 }, { limit: 10 }, never()),
+        [],
+        'the ids of the open letters of a version that has none',
+      )
     },
   },
   {

@@ -54,6 +54,7 @@ const change: Call = (store, signal) => controlOf(store).change(ALL, pausing, { 
 const audit: Call = (store, signal) => controlOf(store).audit({ limit: 1 }, signal)
 const LETTER_CALLS: Readonly<Record<string, Call>> = {
   'deadLetters.list': (store, signal) => deadLettersOf(store).list({}, { limit: 1 }, signal),
+  'deadLetters.openIds': (store, signal) => deadLettersOf(store).openIds({}, { limit: 1 }, signal),
   'deadLetters.find': (store, signal) => deadLettersOf(store).find('1', signal),
   'deadLetters.close': (store, signal) =>
     deadLettersOf(store).close(['1'], { as: 'resolved', why: 'mended', who: 'Ada' }, signal),
