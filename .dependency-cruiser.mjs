@@ -47,14 +47,32 @@ export default {
     never(
       'core-by-its-entry-points',
       'What an adapter needs of core is exported: no file of core is imported by its path.',
-      { path: '^packages/([^/]*-adapter|cli)/' },
+      { path: '^packages/([^/]*-adapter|cli|console)/' },
       { path: `^${core}/` },
     ),
     never(
       'cli-asks-through-an-adapter',
-      'The terminal program has no SQL of its own: it uses what an adapter exports.',
+      'The terminal program has no SQL of its own: it uses what an adapter exports, and says the words of the console.',
       { path: '^packages/cli/' },
-      { path: '^packages/', pathNot: ['^packages/cli/', '^packages/(core|pg-adapter)/dist/'] },
+      { path: '^packages/', pathNot: ['^packages/cli/', '^packages/(core|pg-adapter|console)/dist/'] },
+    ),
+    never(
+      'console-asks-through-an-adapter',
+      'The console has no SQL of its own either.',
+      { path: '^packages/console/' },
+      { path: '^packages/', pathNot: ['^packages/console/', '^packages/(core|pg-adapter)/dist/'] },
+    ),
+    never(
+      'console-under-the-terminal-alone',
+      'No other package is built on the console.',
+      { path: '^packages/', pathNot: '^packages/(cli|console)/' },
+      { path: '^packages/console/' },
+    ),
+    never(
+      'status-stands-alone',
+      'What the database says is read and judged without a server.',
+      { path: '^packages/console/src/status/' },
+      { path: '^packages/console/src/', pathNot: '^packages/console/src/status/' },
     ),
     never(
       'cli-on-top',

@@ -113,6 +113,8 @@ export default defineConfig({
         replacement: source('core/src/telemetry/opentelemetry.ts'),
       },
       { find: /^@tidemark\/pg-adapter$/, replacement: source('pg-adapter/src/index.ts') },
+      { find: /^@tidemark\/console$/, replacement: source('console/src/index.ts') },
+      { find: /^@tidemark\/console\/status$/, replacement: source('console/src/status/index.ts') },
       { find: /^@tidemark\/esdb-adapter$/, replacement: source('esdb-adapter/src/index.ts') },
       {
         find: /^@tidemark-internal\/embedded-postgres$/,
@@ -158,6 +160,7 @@ export default defineConfig({
       together(onPostgres('conformance', ['test/conformance/**/*.test.ts'])),
       together(patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000)),
       together(onPostgres('cli', ['test/cli/**/*.test.ts'])),
+      together(onPostgres('console', ['test/console/*.test.ts'])),
       onPostgres('demo', ['test/demo/**/*.test.ts']),
       onPostgres('monitoring', ['test/monitoring/**/*.test.ts']),
       onPostgres('support', ['test/support/**/*.test.ts']),

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { eventsOf } from '../../packages/cli/src/events-of.ts'
 import { explain } from '../../packages/cli/src/explain-error.ts'
 import { jsonOf, plain } from '../../packages/cli/src/lines.ts'
 import { withOwnWords } from '../../packages/cli/src/own-words.ts'
@@ -8,7 +7,8 @@ import { parseDuration } from '../../packages/cli/src/parse-values.ts'
 import { resolvePlace } from '../../packages/cli/src/place.ts'
 import { formatProgress, Rate } from '../../packages/cli/src/progress.ts'
 import { table } from '../../packages/cli/src/table.ts'
-import { argument, duration } from '../../packages/cli/src/words.ts'
+import { eventsOf } from '../../packages/console/src/status/events-of.ts'
+import { argument, duration } from '../../packages/console/src/status/words.ts'
 
 /** What steers a terminal. */
 const STEERS = /[\p{Cc}\p{Bidi_Control}]/u
@@ -137,11 +137,11 @@ describe('which table', () => {
     ['the one that the checkpoints are named after', undefined, 'events', 'events'],
     ['none, where a name says more than a table', undefined, 'events[tenant=acme]', undefined],
   ])('is %s', (_, named, source, expected) => {
-    expect(eventsOf({ events: named }, source, [source])?.table).toBe(expected)
+    expect(eventsOf(named, source, [source])?.table).toBe(expected)
   })
 
   test('is not the one that was named, where that is one of several others', () => {
-    expect(eventsOf({ events }, 'stock', ['stock', 'orders'])?.table).toBe('stock')
+    expect(eventsOf(events, 'stock', ['stock', 'orders'])?.table).toBe('stock')
   })
 })
 

@@ -15,7 +15,7 @@ export interface PackedPackages {
   dispose(): Promise<void>
 }
 
-const PACKAGES = ['core', 'pg-adapter', 'esdb-adapter', 'cli']
+const PACKAGES = ['core', 'pg-adapter', 'esdb-adapter', 'console', 'cli']
 const OF_CLI = ['@bomb.sh/tab', 'commander', 'pg']
 
 export async function packPackages(): Promise<PackedPackages> {

@@ -140,3 +140,17 @@ test('every snippet of the first week is typed', () => {
   expect(snippets.length).toBe(10)
   expect(typeErrors(snippets, FIRST_WEEK)).toEqual([])
 }, 120_000)
+
+const CONSOLE = `
+declare global {
+  const connectionString: string
+  function operatorOf(request: import('node:http').IncomingMessage): { who: string } | undefined
+}
+export {}
+`
+
+test('every snippet about the console is typed', () => {
+  const snippets = snippetsOf('docs/console.md')
+  expect(snippets.length).toBe(4)
+  expect(typeErrors(snippets, CONSOLE)).toEqual([])
+}, 120_000)

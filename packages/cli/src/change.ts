@@ -1,5 +1,5 @@
+import { formatWould } from '@tidemark/console/status'
 import type { Rehearsed } from '@tidemark/core/operations'
-import { formatWould } from './format/would.ts'
 import { isColoured, type Line, textOf } from './lines.ts'
 import type { ChangeFlags } from './options.ts'
 import { print } from './print.ts'

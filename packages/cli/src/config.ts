@@ -1,8 +1,6 @@
-import type { PostgresConsumersOptions, WatchedPostgresEventsOptions } from '@tidemark/pg-adapter'
+import type { EventsConfig } from '@tidemark/console/status'
+import type { PostgresConsumersOptions } from '@tidemark/pg-adapter'
 import type { PresetName } from './presets.ts'
-
-/** Where the events are: what `postgresEvents` is given, without `pool` and what makes events of rows. */
-export type EventsConfig = Omit<WatchedPostgresEventsOptions, 'pool' | 'queryTimeoutMs'>
 
 /** Where consumers that Tidemark does not run keep their checkpoints: what `postgresConsumers` is given, without `pool`. */
 export type ConsumersConfig = Omit<PostgresConsumersOptions, 'pool' | 'queryTimeoutMs'>

@@ -1,5 +1,5 @@
+import { codesOf, messageOf, unreachableCode } from '@tidemark/console/status'
 import { EXIT, type ExitCode } from './exit-codes.ts'
-import { messageOf } from './message-of.ts'
 import { withOwnWords } from './own-words.ts'
 import { RefusedError, UsageError } from './usage-error.ts'
 
@@ -65,23 +65,6 @@ const ANOTHER_ROLE = 'Or connect as a role that may: --database-url, or DATABASE
 const RIGHTS_TO_CHANGE =
   'What changes something needs more than what only looks: docs/operating.md, "Rights", has all of it.'
 
-/** Of Node, of node-postgres, and SQLSTATEs. */
-const UNREACHABLE: ReadonlySet<string> = new Set([
-  ...[
-    'ECONNREFUSED',
-    'ECONNRESET',
-    'EAI_AGAIN',
-    'EHOSTUNREACH',
-    'ENETUNREACH',
-    'ENOTFOUND',
-    'EPIPE',
-    'ETIMEDOUT',
-  ],
-  ...['TIDEMARK_CONNECTION_LOST', 'TIDEMARK_NO_CONNECTION', 'TIDEMARK_NOT_PRIMARY', 'TIDEMARK_QUERY_TIMEOUT'],
-  ...['28000', '28P01', '3D000', '53300', '57P01', '57P02', '57P03'],
-])
-const DRIVER_MESSAGES =
-  /^(Connection terminated|timeout (exceeded|expired)|Client (has encountered|was closed)|The server does not support SSL|self[- ]signed)/i
 const TABLES = 'TIDEMARK_POSTGRES_CONDITION'
 const INSUFFICIENT_PRIVILEGE = '42501'
 
@@ -104,11 +87,11 @@ export function explain(error: unknown, { called, schema, isChange }: Doing): Ex
   }
   const message = withOwnWords(messageOf(error))
   const codes = codesOf(error)
-  const unreachable = codes.find((code) => UNREACHABLE.has(code))
-  if (unreachable !== undefined || DRIVER_MESSAGES.test(message)) {
+  const unreachable = unreachableCode(error)
+  if (unreachable !== undefined) {
     return {
       exit: EXIT.unreachable,
-      code: unreachable ?? 'UNREACHABLE',
+      code: unreachable,
       message: `The database at ${called ?? 'that place'} cannot be reached: ${message}`,
       next: reachedBy(unreachable),
     }
@@ -131,7 +114,7 @@ export function explain(error: unknown, { called, schema, isChange }: Doing): Ex
   return { exit, code: known, message, next: ofTables }
 }
 
-function reachedBy(code: string | undefined): readonly string[] {
+function reachedBy(code: string): readonly string[] {
   if (code === '28000' || code === '28P01') return ['Check role and password.', NAMED_BY]
   if (code === '3D000') return ['Check the name of the database.', NAMED_BY]
   if (code === '53300') return ['The server has no connection left: see pg_stat_activity, and ask again.']
@@ -155,15 +138,3 @@ function tablesNext(schema: string): readonly string[] {
 
 const isAboutTables = (error: unknown): boolean =>
   error instanceof Error && 'condition' in error && error.condition === 'checkpoint_tables'
-
-/** The outermost first. */
-function codesOf(error: unknown): readonly string[] {
-  const codes: string[] = []
-  for (let at = error, level = 0; at instanceof Error && level < MOST_LEVELS; at = at.cause, level++) {
-    if ('code' in at && typeof at.code === 'string') codes.push(at.code)
-    if (at instanceof AggregateError) codes.push(...at.errors.flatMap((part) => codesOf(part)))
-  }
-  return codes
-}
-
-const MOST_LEVELS = 8

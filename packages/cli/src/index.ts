@@ -1,2 +1,3 @@
-export type { ConsumersConfig, EventsConfig, TidemarkConfig } from './config.ts'
+export type { EventsConfig } from '@tidemark/console/status'
+export type { ConsumersConfig, TidemarkConfig } from './config.ts'
 export type { PresetName } from './presets.ts'

@@ -1,5 +1,6 @@
+import type { EventsConfig } from '@tidemark/console/status'
 import type { PoolConfig } from 'pg'
-import type { ConsumersConfig, EventsConfig, TidemarkConfig } from './config.ts'
+import type { ConsumersConfig, TidemarkConfig } from './config.ts'
 import { isPresetName, PRESET_NAMES, type PresetName, presetOf } from './presets.ts'
 import { UsageError } from './usage-error.ts'
 

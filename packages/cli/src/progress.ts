@@ -1,6 +1,6 @@
+import { duration } from '@tidemark/console/status'
 import type { Io } from './io.ts'
 import { plain } from './lines.ts'
-import { duration } from './words.ts'
 
 /** How far something is. */
 export interface Progress {

@@ -1,14 +1,20 @@
+import {
+  argument,
+  type EventsConfig,
+  eventsOf,
+  isNumbered,
+  type OperatedSource,
+  operatedSource,
+  type StatusReader,
+} from '@tidemark/console/status'
 import { type CheckpointStore, hasCode } from '@tidemark/core'
 import { type ControlledUnit, createOperations, type Operations } from '@tidemark/core/operations'
-import { postgresCheckpoints, postgresEvents } from '@tidemark/pg-adapter'
+import { postgresCheckpoints } from '@tidemark/pg-adapter'
 import pg from 'pg'
-import type { EventsConfig } from './config.ts'
-import { eventsOf, isNumbered } from './events-of.ts'
 import type { Io } from './io.ts'
 import { type Place, type PlaceFlags, resolvePlace } from './place.ts'
 import { readConfig } from './read-config.ts'
 import { RefusedError, UsageError } from './usage-error.ts'
-import { argument } from './words.ts'
 
 const APPLICATION = 'tidemark'
 const CONNECT_MS = 5_000
@@ -52,10 +58,10 @@ export async function withSession<T>(
   }
 }
 
-/** A source whose positions are compared, and whose events are looked at. */
-export interface OperatedSource {
-  readonly source: ReturnType<typeof postgresEvents>
-  readonly operations: Operations<bigint>
+/** Through what the database is read. */
+export function readerOf({ io, place, pool, checkpoints, operations }: Session): StatusReader {
+  const { events } = place
+  return { pool, checkpoints, operations, events, queryTimeoutMs: QUERY_TIMEOUT_MS, signal: io.signal }
 }
 
 /** Operations that take positions, on the source of a projection. */
@@ -68,7 +74,7 @@ export async function operationsOn(session: Session, projection: string): Promis
 
 /** The same on a source by its name. */
 export function operationsOf(
-  { place, pool, checkpoints }: Session,
+  session: Session,
   name: string,
   units: readonly ControlledUnit[],
 ): OperatedSource {
@@ -77,16 +83,7 @@ export function operationsOf(
       'This program compares none of these: call createOperations({ checkpoints, source }) with the source of the daemon.',
     ])
   }
-  const events = eventsOf(place, name, [name]) ?? { table: name, name }
-  const { traceContext: _, ...options } = events
-  const source = postgresEvents({
-    ...options,
-    pool,
-    name,
-    wakeUps: 'none',
-    queryTimeoutMs: QUERY_TIMEOUT_MS,
-  })
-  return { source, operations: createOperations({ checkpoints, source }) }
+  return operatedSource(readerOf(session), session.checkpoints, name)
 }
 
 async function noSuchProjection({ operations, place }: Session, projection: string): Promise<RefusedError> {
@@ -107,7 +104,8 @@ export async function theEvents(session: Session): Promise<EventsConfig> {
   if (place.events !== undefined) return place.events
   const sources = await sourcesOf(operations)
   const [source] = sources ?? []
-  const events = source === undefined || sources?.length !== 1 ? undefined : eventsOf(place, source, sources)
+  const events =
+    source === undefined || sources?.length !== 1 ? undefined : eventsOf(place.events, source, sources)
   if (events !== undefined) return events
   throw new UsageError('Which table of events is meant was not said.', [
     source === undefined

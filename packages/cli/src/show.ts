@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ago, messageOf, utc } from '@tidemark/console/status'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import type { Io } from './io.ts'
 import { isColoured, jsonOf, type Line, textOf } from './lines.ts'
-import { messageOf } from './message-of.ts'
 import { type OutputFlags, print } from './print.ts'
-import { ago, utc } from './words.ts'
 
 /** What one look at something has come to. */
 export interface Shown {

@@ -1,6 +1,7 @@
 import type { LettersRequest } from '@tidemark/core/operations'
 import { Command, Option } from 'commander'
 import { askerOf, isToBeDone } from '../change.ts'
+import { type ChosenLetters, chooseLetters, type LetterChoice } from '../chosen-letters.ts'
 import type { Done } from '../done.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import {
@@ -25,7 +26,6 @@ import {
 import { parseCount } from '../parse-values.ts'
 import { print } from '../print.ts'
 import { ProgressLine } from '../progress.ts'
-import { type ChosenLetters, chooseLetters, type LetterChoice } from '../read/chosen-letters.ts'
 import { operationsOf, type Session, withSession } from '../session.ts'
 import { RefusedError, UsageError } from '../usage-error.ts'
 

@@ -1,3 +1,4 @@
+import { argument, count, type OperatedSource } from '@tidemark/console/status'
 import type { LateState } from '@tidemark/core/operations'
 import { Command, Option } from 'commander'
 import { askerOf, isToBeDone } from '../change.ts'
@@ -19,9 +20,8 @@ import {
 import { parsePosition } from '../parse-values.ts'
 import { print } from '../print.ts'
 import { patiently } from '../progress.ts'
-import { type OperatedSource, operationsOf, type Session, withSession } from '../session.ts'
+import { operationsOf, type Session, withSession } from '../session.ts'
 import { UsageError } from '../usage-error.ts'
-import { argument, count } from '../words.ts'
 
 interface ListFlags extends CommonFlags {
   readonly projection?: string

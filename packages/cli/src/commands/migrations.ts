@@ -1,3 +1,4 @@
+import { argument } from '@tidemark/console/status'
 import { postgresCheckpointsSql, postgresCheckpointsVersion } from '@tidemark/pg-adapter'
 import { Command, Option } from 'commander'
 import { isToBeDone } from '../change.ts'
@@ -11,7 +12,6 @@ import { parseCount } from '../parse-values.ts'
 import { print } from '../print.ts'
 import { patiently } from '../progress.ts'
 import { QUERY_TIMEOUT_MS, withSession } from '../session.ts'
-import { argument } from '../words.ts'
 
 interface PrintFlags {
   readonly schema: string

@@ -1,3 +1,4 @@
+import { nodesBySource } from '@tidemark/console/status'
 import { type NodeOperationName, rehearseNode } from '@tidemark/core/operations'
 import { Command, Option } from 'commander'
 import { askerOf, isToBeDone } from '../change.ts'
@@ -17,7 +18,6 @@ import {
 } from '../options.ts'
 import { parseDuration, parseId } from '../parse-values.ts'
 import { print } from '../print.ts'
-import { nodesBySource } from '../read/nodes.ts'
 import { withSession } from '../session.ts'
 import { show } from '../show.ts'
 

@@ -1,3 +1,4 @@
+import { formatOutcome } from '@tidemark/console/status'
 import {
   createOperations,
   type OperationRequest,
@@ -8,7 +9,6 @@ import { Argument, Command, Option } from 'commander'
 import { askerOf, isToBeDone, wouldOf } from '../change.ts'
 import type { Done } from '../done.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { formatOutcome } from '../format/outcome.ts'
 import type { Io } from '../io.ts'
 import {
   type ChangeFlags,
@@ -226,6 +226,9 @@ async function carryOut<R extends OperationRequest>(
   const outcome = await patiently(io, `waits for ${operation.waitsFor}`, () =>
     operation.does(createOperations(options), request),
   )
-  print(io, flags, { text: formatOutcome(projection, outcome), json: outcome })
+  const [told = '', ...more] = formatOutcome(projection, outcome)
+  const isDone = outcome.entry !== undefined
+  const first = isDone ? ({ text: told, tone: 'good' } as const) : told
+  print(io, flags, { text: [first, ...more], json: outcome })
   return EXIT.done
 }

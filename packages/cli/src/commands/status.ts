@@ -1,3 +1,4 @@
+import { readSnapshot, type Status, statusOf } from '@tidemark/console/status'
 import { Command, Option } from 'commander'
 import type { Done } from '../done.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -5,9 +6,7 @@ import { formatStatus, pacesOf } from '../format/status.ts'
 import type { Io } from '../io.ts'
 import { type CommonFlags, databaseOptions, outputOptions, tableOptions } from '../options.ts'
 import { parseDuration } from '../parse-values.ts'
-import { readSnapshot } from '../read/snapshot.ts'
-import { type Status, statusOf } from '../read/status.ts'
-import { withSession } from '../session.ts'
+import { readerOf, withSession } from '../session.ts'
 import { show } from '../show.ts'
 
 interface StatusFlags extends CommonFlags {
@@ -32,7 +31,7 @@ export function statusCommand(io: Io, done: Done): Command {
     let before: Status | undefined
     await withSession(io, flags, async (session) => {
       const exit = await show(io, flags, async () => {
-        const status = statusOf(await readSnapshot(session))
+        const { abouts: _, ...status } = statusOf(await readSnapshot(readerOf(session)))
         const paces = before === undefined ? undefined : pacesOf(before, status)
         before = status
         return {

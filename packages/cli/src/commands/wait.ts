@@ -1,18 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { argument, duration, eventsOf, type OperatedSource, readMark } from '@tidemark/console/status'
 import { createProgressReader, type ProgressReader } from '@tidemark/core'
 import { Argument, Command, Option } from 'commander'
 import type { Done } from '../done.ts'
-import { eventsOf } from '../events-of.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Io } from '../io.ts'
 import { type CommonFlags, databaseOptions, outputOptions, tableOptions, timeoutOption } from '../options.ts'
 import { parseCount, parsePosition } from '../parse-values.ts'
 import { print } from '../print.ts'
 import { ProgressLine } from '../progress.ts'
-import { readMark } from '../read/mark.ts'
-import { type OperatedSource, operationsOf, type Session, theEvents, withSession } from '../session.ts'
+import { operationsOf, readerOf, type Session, theEvents, withSession } from '../session.ts'
 import { UsageError } from '../usage-error.ts'
-import { argument, duration } from '../words.ts'
 
 interface WaitFlags extends CommonFlags {
   readonly version?: number
@@ -70,13 +68,13 @@ async function sourceOf(session: Session, projection: string): Promise<OperatedS
 
 /** `undefined`: there is nothing to wait for. */
 async function markOf(session: Session, source: string): Promise<bigint | undefined> {
-  const events = eventsOf(session.place, source, [source])
+  const events = eventsOf(session.place.events, source, [source])
   if (events === undefined) {
     throw new UsageError(`Up to which position was not said, and ${argument(source)} tells no table.`, [
       'Say the position, as insert ... returning position gives it. Or name the table: --table',
     ])
   }
-  const { mark, head, isProven } = await readMark(session, events)
+  const { mark, head, isProven } = await readMark(readerOf(session), events)
   return isProven ? mark : head
 }
 

@@ -1,3 +1,4 @@
+import { isHeldUp, readMark } from '@tidemark/console/status'
 import { Command } from 'commander'
 import type { Done } from '../done.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -5,9 +6,7 @@ import { formatWhy } from '../format/why.ts'
 import type { Io } from '../io.ts'
 import { type CommonFlags, databaseOptions, outputOptions, tableOptions } from '../options.ts'
 import { print } from '../print.ts'
-import { readMark } from '../read/mark.ts'
-import { isHeldUp } from '../read/mark-problem.ts'
-import { theEvents, withSession } from '../session.ts'
+import { readerOf, theEvents, withSession } from '../session.ts'
 
 export function whyCommand(io: Io, done: Done): Command {
   const command = new Command('why')
@@ -19,7 +18,7 @@ export function whyCommand(io: Io, done: Done): Command {
   for (const add of [databaseOptions, tableOptions, outputOptions]) add(command)
   return command.action(async (flags: CommonFlags) => {
     await withSession(io, flags, async (session) => {
-      const mark = await readMark(session, await theEvents(session))
+      const mark = await readMark(readerOf(session), await theEvents(session))
       const stands = isHeldUp(mark)
       print(io, flags, { text: formatWhy(mark), json: { ...mark, stands } })
       done(stands ? EXIT.notReached : EXIT.done)

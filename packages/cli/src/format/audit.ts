@@ -1,3 +1,4 @@
+import { count, utc } from '@tidemark/console/status'
 import { unitName } from '@tidemark/core/adapter'
 import type {
   AuditEntry,
@@ -8,7 +9,6 @@ import type {
 } from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
 import { table } from '../table.ts'
-import { count, utc } from '../words.ts'
 import type { ListFormat } from './list-format.ts'
 
 /** Pure. */

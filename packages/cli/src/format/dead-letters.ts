@@ -1,10 +1,10 @@
 import { inspect } from 'node:util'
+import { ago, count, shortened, utc } from '@tidemark/console/status'
 import { versionName } from '@tidemark/core/adapter'
 import type { DeadLetter, LetterError, RetryOutcome, ShownLetter } from '@tidemark/core/operations'
+import type { ChosenLetters } from '../chosen-letters.ts'
 import { type Line, linesOf } from '../lines.ts'
-import type { ChosenLetters } from '../read/chosen-letters.ts'
 import { table } from '../table.ts'
-import { ago, count, shortened, utc } from '../words.ts'
 import { type ListFormat, LONGEST_CELL } from './list-format.ts'
 
 /** Pure, as all of these. */

@@ -1,8 +1,8 @@
+import { ago, count, shortened } from '@tidemark/console/status'
 import { unitName } from '@tidemark/core/adapter'
 import type { ListedLate } from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
 import { table } from '../table.ts'
-import { ago, count, shortened } from '../words.ts'
 import { type ListFormat, LONGEST_CELL } from './list-format.ts'
 
 /** Late events, one row for each projection that has passed one; pure. */

@@ -1,6 +1,6 @@
+import { argument } from '@tidemark/console/status'
 import type { CheckpointsVersion } from '@tidemark/pg-adapter'
 import type { Line } from '../lines.ts'
-import { argument } from '../words.ts'
 
 /** Of which version Tidemark's tables are; pure. */
 export function formatVersion(schema: string, { applied, latest }: CheckpointsVersion): readonly Line[] {

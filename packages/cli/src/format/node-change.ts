@@ -1,7 +1,7 @@
+import { argument, count } from '@tidemark/console/status'
 import { unitName } from '@tidemark/core/adapter'
 import type { ListedNode, NodeOperationName, NodeOutcome } from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
-import { argument, count } from '../words.ts'
 
 /** What an operation on a node would do. `nodes`: all that there are. Pure, as all that follow. */
 export function formatWouldChangeNodes(

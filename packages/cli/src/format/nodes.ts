@@ -1,9 +1,9 @@
+import type { SourceNodes } from '@tidemark/console/status'
+import { ago, argument } from '@tidemark/console/status'
 import { unitName } from '@tidemark/core/adapter'
 import type { ListedNode } from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
-import type { SourceNodes } from '../read/nodes.ts'
 import { table } from '../table.ts'
-import { ago, argument } from '../words.ts'
 import type { ListFormat } from './list-format.ts'
 
 type NodesFormat = Omit<ListFormat, 'limit'>

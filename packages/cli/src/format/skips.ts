@@ -1,8 +1,8 @@
+import { ago } from '@tidemark/console/status'
 import { unitName } from '@tidemark/core/adapter'
 import type { PassedRun } from '@tidemark/core/operations'
 import type { Line } from '../lines.ts'
 import { table } from '../table.ts'
-import { ago } from '../words.ts'
 import type { ListFormat } from './list-format.ts'
 
 /** Pure. */

@@ -1,9 +1,15 @@
+import {
+  ago,
+  count,
+  duration,
+  type ProjectionRow,
+  type Status,
+  type StatusState,
+  utc,
+} from '@tidemark/console/status'
 import { versionName } from '@tidemark/core/adapter'
 import type { Line, Tone } from '../lines.ts'
-import type { ProjectionRow, StatusState } from '../read/projection-row.ts'
-import type { Status } from '../read/status.ts'
 import { table } from '../table.ts'
-import { ago, count, duration, utc } from '../words.ts'
 
 /** How fast a projection has moved since an earlier look. */
 export interface Pace {

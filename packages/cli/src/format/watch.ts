@@ -1,9 +1,8 @@
+import { ago, duration, messageOf, utc } from '@tidemark/console/status'
 import type { LostEvent, WatchedConsumer, WatchStatus } from '@tidemark/core'
 import type { KeptLoss } from '@tidemark/core/adapter'
 import type { Line } from '../lines.ts'
-import { messageOf } from '../message-of.ts'
 import { table } from '../table.ts'
-import { ago, duration, utc } from '../words.ts'
 import type { ListFormat } from './list-format.ts'
 
 /** One event that a consumer has lost; pure. */

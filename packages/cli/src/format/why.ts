@@ -1,7 +1,13 @@
+import {
+  count,
+  holderName,
+  isHeldUp,
+  isStanding,
+  type Mark,
+  type MarkHolder,
+  openFor,
+} from '@tidemark/console/status'
 import { type Line, linesOf } from '../lines.ts'
-import type { Mark, MarkHolder } from '../read/mark.ts'
-import { holderName, isHeldUp, isStanding, openFor } from '../read/mark-problem.ts'
-import { count } from '../words.ts'
 
 /** Pure: whether the mark stands, and who is in the way. */
 export function formatWhy(mark: Mark): readonly Line[] {

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createHighWaterAgent, type Gap, type HighWaterReading, type ProgressMemory } from '@tidemark/core'
 import { type ExaminedHolder, examineHolders, watchedPostgresEvents } from '@tidemark/pg-adapter'
-import type { EventsConfig } from '../config.ts'
-import { QUERY_TIMEOUT_MS, type Session } from '../session.ts'
+import type { EventsConfig, SeenHolders, StatusReader } from './reader.ts'
 
 /** As `staleAfterMs` of a daemon: a transaction that is open for less is nothing to be told. */
 export const STALE_AFTER_MS = 3_000
@@ -28,26 +27,27 @@ export interface Mark {
 }
 
 /** Polls, and writes nothing. Rejects where the table cannot be polled. */
-export async function readMark(session: Session, events: EventsConfig): Promise<Mark> {
-  const { pool, io } = session
-  const source = watchedPostgresEvents({ ...events, pool, queryTimeoutMs: QUERY_TIMEOUT_MS })
-  const agent = createHighWaterAgent({ source, checkpoints: rememberedBy(session) })
+export async function readMark(reader: StatusReader, events: EventsConfig): Promise<Mark> {
+  const { pool, queryTimeoutMs, signal } = reader
+  const source = watchedPostgresEvents({ ...events, pool, queryTimeoutMs })
+  const agent = createHighWaterAgent({ source, checkpoints: rememberedBy(reader) })
   try {
-    await agent.start({ signal: io.signal })
+    await agent.start({ signal })
     const { error } = agent.status()
     if (error !== undefined) throw error
     let reading = agent.reading
     // The first poll has nothing but what is stored to go on from.
-    if (reading !== undefined && !isSettled(reading))
-      reading = await agent.freshReading({ signal: io.signal })
+    if (reading !== undefined && !isSettled(reading)) reading = await agent.freshReading({ signal })
     if (reading === undefined) throw new Error('the poll has told nothing')
-    const first = await examined(session, reading)
-    let holders = first
-    if (first.some(({ openForMs }) => openForMs === undefined)) {
+    let holders = await examined(reader, reading)
+    if (reader.seen !== undefined) {
+      holders = agedBySight(holders, reader.seen, source.name)
+    } else if (holders.some(({ openForMs }) => openForMs === undefined)) {
+      const first = holders
       // Whoever is there after that time is old enough.
-      await sleep(STALE_AFTER_MS, undefined, { signal: io.signal })
-      reading = await agent.freshReading({ signal: io.signal })
-      holders = (await examined(session, reading)).map((holder) => aged(holder, first))
+      await sleep(STALE_AFTER_MS, undefined, { signal })
+      reading = await agent.freshReading({ signal })
+      holders = (await examined(reader, reading)).map((holder) => aged(holder, first))
     }
     const { head, settled, mark, gaps } = reading
     return {
@@ -67,11 +67,10 @@ export async function readMark(session: Session, events: EventsConfig): Promise<
 }
 
 async function examined(
-  { pool, io }: Session,
+  { pool, queryTimeoutMs, signal }: StatusReader,
   { holders }: HighWaterReading<bigint>,
 ): Promise<readonly MarkHolder[]> {
-  const { signal } = io
-  const found = await examineHolders({ pool, holders, queryTimeoutMs: QUERY_TIMEOUT_MS, signal })
+  const found = await examineHolders({ pool, holders, queryTimeoutMs, signal })
   return found.map((holder) => ({ ...holder, isAgeLeast: false }))
 }
 
@@ -81,11 +80,27 @@ function aged(holder: MarkHolder, earlier: readonly MarkHolder[]): MarkHolder {
   return { ...holder, openForMs: isSame ? STALE_AFTER_MS : 0, isAgeLeast: true }
 }
 
+/** Whoever is not there any more is forgotten. */
+function agedBySight(
+  holders: readonly MarkHolder[],
+  seen: SeenHolders,
+  source: string,
+): readonly MarkHolder[] {
+  const nowMs = performance.now()
+  const before = seen.get(source)
+  const now = new Map(holders.map(({ transaction: of }) => [of, before?.get(of) ?? nowMs]))
+  seen.set(source, now)
+  return holders.map((holder) => {
+    if (holder.openForMs !== undefined) return holder
+    return { ...holder, openForMs: nowMs - (now.get(holder.transaction) ?? nowMs), isAgeLeast: true }
+  })
+}
+
 const isSettled = ({ head, settled }: HighWaterReading<bigint>): boolean =>
   head === undefined || (settled !== undefined && head <= settled)
 
 /** What daemons have stored is read, so that the poll goes on from there. Nothing is stored. */
-function rememberedBy({ checkpoints }: Session): ProgressMemory {
+function rememberedBy({ checkpoints }: StatusReader): ProgressMemory {
   return {
     name: checkpoints.name,
     progress: async (source, signal) => {

@@ -1,19 +1,21 @@
 import type { StoredUnit } from '@tidemark/core'
-import type { EventsConfig } from './config.ts'
-import type { Place } from './place.ts'
+import type { EventsConfig } from './reader.ts'
 
 /**
  * The table behind the name of a source, as checkpoints have it; pure. By itself a source is named after its table, so that a name is
- * a table where nobody has said otherwise. `undefined`: it cannot be told. `sources`: all that there are.
+ * a table where nobody has said otherwise. `undefined`: it cannot be told. `events`: what was said of tables. `sources`: all that there
+ * are.
  */
 export function eventsOf(
-  { events }: Pick<Place, 'events'>,
+  events: EventsConfig | readonly EventsConfig[] | undefined,
   source: string,
   sources: readonly string[],
 ): EventsConfig | undefined {
-  if (events !== undefined && (nameOf(events) === source || sources.length === 1)) {
-    return { ...events, name: source }
-  }
+  const said = [events ?? []].flat()
+  const named = said.find((of) => nameOf(of) === source)
+  const only = sources.length === 1 && said.length === 1 ? said[0] : undefined
+  const found = named ?? only
+  if (found !== undefined) return { ...found, name: source }
   // The rest of the name would be a condition: `events[tenant_id=acme]`.
   return source.includes('[') ? undefined : { table: source, name: source }
 }

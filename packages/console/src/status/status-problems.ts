@@ -1,10 +1,10 @@
 import { unitName, versionName } from '@tidemark/core/adapter'
 import type { ListedUnit, OpenLetters, UnitFailure } from '@tidemark/core/operations'
-import { ago, argument, count, duration, shortened } from '../words.ts'
 import { isHeldUp, markProblem } from './mark-problem.ts'
 import type { Problem } from './problem.ts'
 import { behindOf, isFailing, isStandingStill, type ProjectionRow, type Version } from './projection-row.ts'
 import type { Snapshot, SourceSnapshot } from './snapshot.ts'
+import { ago, argument, count, duration, shortened } from './words.ts'
 
 /** What is wrong with a source; pure, as all that follow. */
 export function sourceProblems({ source, mark, unknown, nodes }: SourceSnapshot): readonly Problem[] {

@@ -1,8 +1,8 @@
 import { versionName } from '@tidemark/core/adapter'
-import { count } from '../words.ts'
 import { isHeldUp, isStanding } from './mark-problem.ts'
 import type { ProjectionRow } from './projection-row.ts'
 import type { Snapshot } from './snapshot.ts'
+import { count } from './words.ts'
 
 /** What is worth knowing and not wrong; pure. */
 export function notesOf(

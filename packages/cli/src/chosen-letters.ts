@@ -1,6 +1,6 @@
+import { count, describeLetters, openLetters } from '@tidemark/console/status'
 import type { Operations } from '@tidemark/core/operations'
-import { RefusedError } from '../usage-error.ts'
-import { count } from '../words.ts'
+import { RefusedError } from './usage-error.ts'
 
 /** Which dead letters are meant: some by their numbers, or the open ones of a projection. */
 export type LetterChoice =
@@ -14,8 +14,6 @@ export interface ChosenLetters {
   /** In words: `open dead letters of orders with an event OrderPlaced`. */
   readonly filter: string
 }
-
-const PAGE = 1_000
 
 /** Throws `RefusedError` where one of those that were named is not there. */
 export async function chooseLetters(
@@ -37,24 +35,9 @@ export async function chooseLetters(
     const projections = [...new Set(found.map(({ projection }) => projection))]
     return { ids, projections, filter: `${count(ids.length, 'dead letter')} of ${projections.join(', ')}` }
   }
-  const { projection, eventType } = choice
-  const ids: string[] = []
-  let after: string | undefined
-  do {
-    const page = await deadLetters.list({
-      projection,
-      state: 'open',
-      limit: PAGE,
-      ...(eventType === undefined ? {} : { eventType }),
-      ...(after === undefined ? {} : { after }),
-    })
-    ids.push(...page.map(({ id }) => id))
-    after = page.length === PAGE ? page.at(-1)?.id : undefined
-  } while (after !== undefined)
-  const of = `open dead letters of ${projection}`
   return {
-    ids,
-    projections: [projection],
-    filter: eventType === undefined ? of : `${of} with an event ${eventType}`,
+    ids: await openLetters({ deadLetters }, choice),
+    projections: [choice.projection],
+    filter: describeLetters(choice),
   }
 }

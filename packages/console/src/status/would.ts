@@ -1,10 +1,9 @@
 import { unitName } from '@tidemark/core/adapter'
 import type { OperationName, Rehearsed } from '@tidemark/core/operations'
-import type { Line } from '../lines.ts'
-import { count } from '../words.ts'
+import { count } from './words.ts'
 
 /** What an operation would do; pure. */
-export function formatWould(rehearsed: readonly Rehearsed[]): readonly Line[] {
+export function formatWould(rehearsed: readonly Rehearsed[]): readonly string[] {
   const [first] = rehearsed
   if (first === undefined) return ['Nothing would change: it is so already, or asked for already.']
   if (first.operation === 'reshard') return reshardLines(rehearsed)
@@ -82,12 +81,12 @@ function moveLines({ found, to }: Rehearsed): readonly string[] {
   ]
 }
 
-function reshardLines(rehearsed: readonly Rehearsed[]): readonly Line[] {
+function reshardLines(rehearsed: readonly Rehearsed[]): readonly string[] {
   if (rehearsed.some(({ isAsked }) => isAsked)) {
     return [
       'Shards that are to be one stand apart:',
       ...rehearsed.map(({ unit, found }) => `  ${unitName(unit)} is at ${found.position ?? 'its beginning'}`),
-      'Those that are ahead would wait until the others have come up, for as long as --timeout says; then they are cut anew.',
+      'Those that are ahead would wait until the others have come up, for as long as the operation waits; then they are cut anew.',
     ]
   }
   return [

@@ -1,6 +1,6 @@
-import { count, duration } from '../words.ts'
 import { type Mark, type MarkHolder, STALE_AFTER_MS } from './mark.ts'
 import type { Problem } from './problem.ts'
+import { count, duration } from './words.ts'
 
 /** Whether positions are handed out that are neither visible nor proven empty, and that will not pass in a moment; pure. */
 export function isStanding({ isProven, head, settled, holders }: Mark): boolean {

@@ -1,10 +1,10 @@
 import type { LossTotal, OpenLate } from '@tidemark/core/adapter'
 import type { ListedUnit, OpenLetters } from '@tidemark/core/operations'
-import { eventsOf, isNumbered } from '../events-of.ts'
-import { messageOf } from '../message-of.ts'
-import type { Session } from '../session.ts'
+import { eventsOf, isNumbered } from './events-of.ts'
 import { type Mark, readMark } from './mark.ts'
+import { messageOf } from './message-of.ts'
 import { nodesBySource, type SourceNodes } from './nodes.ts'
+import type { StatusReader } from './reader.ts'
 
 /** What the database says of everything, at about one moment. */
 export interface Snapshot {
@@ -26,8 +26,8 @@ export interface SourceSnapshot {
   readonly nodes: SourceNodes | undefined
 }
 
-export async function readSnapshot(session: Session): Promise<Snapshot> {
-  const { operations, checkpoints, io } = session
+export async function readSnapshot(reader: StatusReader): Promise<Snapshot> {
+  const { operations, checkpoints, signal } = reader
   const hidden: string[] = []
   /** Parts that operators need no right to. */
   const ifShown = async <T>(what: string, read: () => Promise<T>, without: T): Promise<T> => {
@@ -48,9 +48,9 @@ export async function readSnapshot(session: Session): Promise<Snapshot> {
     const { lateEvents, lostEvents } = checkpoints
     sources.push({
       source,
-      ...(await markOf(session, source, names, units)),
-      late: await ifShown('late events', async () => (await lateEvents?.counts(source, io.signal)) ?? [], []),
-      lost: await ifShown('lost events', async () => (await lostEvents?.totals(source, io.signal)) ?? [], []),
+      ...(await markOf(reader, source, names, units)),
+      late: await ifShown('late events', async () => (await lateEvents?.counts(source, signal)) ?? [], []),
+      lost: await ifShown('lost events', async () => (await lostEvents?.totals(source, signal)) ?? [], []),
       nodes: nodes.find((each) => each.source === source),
     })
   }
@@ -58,7 +58,7 @@ export async function readSnapshot(session: Session): Promise<Snapshot> {
 }
 
 async function markOf(
-  session: Session,
+  reader: StatusReader,
   source: string,
   names: readonly string[],
   units: readonly ListedUnit[],
@@ -66,17 +66,18 @@ async function markOf(
   if (!isNumbered(units.filter((unit) => unit.source === source))) {
     return { mark: undefined, unknown: 'its positions are no numbers of a Postgres table' }
   }
-  const events = eventsOf(session.place, source, names)
+  const events = eventsOf(reader.events, source, names)
   if (events === undefined) {
     return {
       mark: undefined,
-      unknown: 'its name tells no table: name it by --table or in tidemark.config.js',
+      unknown:
+        'its name tells no table: name it by --table, in tidemark.config.js, or in the option events of the console',
     }
   }
   try {
-    return { mark: await readMark(session, events), unknown: undefined }
+    return { mark: await readMark(reader, events), unknown: undefined }
   } catch (error) {
-    session.io.signal.throwIfAborted()
+    reader.signal.throwIfAborted()
     return { mark: undefined, unknown: messageOf(error) }
   }
 }

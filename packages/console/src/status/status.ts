@@ -1,6 +1,6 @@
 import type { Mark } from './mark.ts'
 import { isHeldUp } from './mark-problem.ts'
-import type { Problem } from './problem.ts'
+import type { About, Problem } from './problem.ts'
 import { type ProjectionRow, rowOf, versionsOf } from './projection-row.ts'
 import type { Snapshot } from './snapshot.ts'
 import { notesOf } from './status-notes.ts'
@@ -27,20 +27,38 @@ export interface Status {
   readonly projections: readonly ProjectionRow[]
 }
 
+function aboutAll(
+  problems: readonly Problem[],
+  of: { readonly source: string; readonly projection?: string; readonly version?: number },
+): readonly { readonly problem: Problem; readonly about: About }[] {
+  const about = { source: of.source, projection: of.projection ?? null, version: of.version ?? null }
+  return problems.map((problem) => ({ problem, about }))
+}
+
+/** What each of its problems is about, in their order. */
+export interface StatusAbout extends Status {
+  readonly abouts: readonly About[]
+}
+
 /** Pure. */
-export function statusOf(snapshot: Snapshot): Status {
+export function statusOf(snapshot: Snapshot): StatusAbout {
   const versions = versionsOf(snapshot)
   const projections = versions.map((version) => rowOf(version, snapshot))
-  const problems = [
-    ...snapshot.sources.flatMap(sourceProblems),
-    ...versions.flatMap((version, n) => standingProblems(version, projections[n], snapshot)),
-    ...projections.flatMap((row) => keptProblems(row, snapshot)),
-    ...projections.flatMap(pausedProblems),
-  ]
+  const found = [
+    ...snapshot.sources.map((source) => aboutAll(sourceProblems(source), source)),
+    ...versions.map((version, n) => {
+      const row = projections[n]
+      return row === undefined ? [] : aboutAll(standingProblems(version, row, snapshot), row)
+    }),
+    ...projections.map((row) => aboutAll(keptProblems(row, snapshot), row)),
+    ...projections.map((row) => aboutAll(pausedProblems(row), row)),
+  ].flat()
+  const problems = found.map(({ problem }) => problem)
   return {
     atMs: snapshot.atMs,
     healthy: problems.length === 0,
     problems,
+    abouts: found.map(({ about }) => about),
     notes: notesOf(snapshot, projections),
     marks: snapshot.sources.flatMap(({ mark }) => (mark === undefined ? [] : markRow(mark))),
     projections,

@@ -1,18 +1,13 @@
 import { isWhole, unitName, versionName } from '@tidemark/core/adapter'
 import type { AuditEntry, OperationName, Outcome } from '@tidemark/core/operations'
-import type { Line } from '../lines.ts'
-import { argument } from '../words.ts'
+import { argument } from './words.ts'
 
 /** What an operation has come to; pure. `name`: the projection, where there is no entry that says it. */
-export function formatOutcome(name: string, { outcome, entry }: Outcome): readonly Line[] {
+export function formatOutcome(name: string, { outcome, entry }: Outcome): readonly string[] {
   if (entry === undefined) return [`${name}: it was so already. Nothing was changed.`]
   const { told, next = [] } = DONE[entry.operation](entry)
   const already = outcome === 'already' ? ` ${entry.who} had asked for that before.` : ''
-  return [
-    { text: `${told}.${already}`, tone: 'good' },
-    ...next,
-    `Audit entry ${entry.id}, by ${entry.who}: ${entry.why}`,
-  ]
+  return [`${told}.${already}`, ...next, `Audit entry ${entry.id}, by ${entry.who}: ${entry.why}`]
 }
 
 interface Told {

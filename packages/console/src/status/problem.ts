@@ -15,3 +15,10 @@ export interface Problem {
   /** Commands to run, and words. */
   readonly next: readonly string[]
 }
+
+/** A source, or a version of a projection on it. */
+export interface About {
+  readonly source: string
+  readonly projection: string | null
+  readonly version: number | null
+}
