@@ -92,6 +92,15 @@ const patient = (
   test: { ...project.test, testTimeout },
 })
 
+/** What the browser is given is made first, of the sources. */
+const onBrowser = (project: TestProjectInlineConfiguration): TestProjectInlineConfiguration => ({
+  ...project,
+  test: {
+    ...project.test,
+    globalSetup: ['test/support/postgres-server.ts', 'test/console/browser/assets.ts'],
+  },
+})
+
 /** Files that share processes: what they import is loaded once, which was half of the time of many. */
 const together = (project: TestProjectInlineConfiguration): TestProjectInlineConfiguration => {
   const { exclude = [], ...test } = project.test ?? {}
@@ -160,7 +169,7 @@ export default defineConfig({
       together(onPostgres('conformance', ['test/conformance/**/*.test.ts'])),
       together(patient(onPostgres('chaos', ['test/chaos/**/*.test.ts']), 180_000)),
       together(onPostgres('cli', ['test/cli/**/*.test.ts'])),
-      together(onPostgres('console', ['test/console/*.test.ts'])),
+      together(onPostgres('console', ['test/console/{,page/}*.test.ts'])),
       onPostgres('demo', ['test/demo/**/*.test.ts']),
       onPostgres('monitoring', ['test/monitoring/**/*.test.ts']),
       onPostgres('support', ['test/support/**/*.test.ts']),
@@ -168,6 +177,7 @@ export default defineConfig({
       patient(onPostgres('extra-faults', [`test/chaos/${FAULTS}`], []), 600_000),
       patient(onEsdb('extra-faults-eventstore', 'eventstore', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
       patient(onEsdb('extra-faults-kurrentdb', 'kurrentdb', [`test/esdb-adapter/${FAULTS}`], []), 600_000),
+      onBrowser(patient(onPostgres('extra-browser', ['test/console/browser/*.test.ts']), 180_000)),
       onPostgres('extra-pgbouncer', [`test/${PGBOUNCER}`], []),
       patient(onPostgres('extra-examples', ['test/examples/**/*.test.ts']), 180_000),
       patient(onPostgres('extra-nodes', [`test/chaos/${NODES}`], []), (chaosMinutes + 20) * 60_000),
