@@ -176,7 +176,7 @@ test('left to itself (autoShard), a projection under load becomes several shards
   busy.mockReturnValue({ idle: 9, active: 1, utilization: 0.1 })
   const events = await table()
   const pool = db.newPool({ max: 20 })
-  const clock = fastClock(20)
+  const clock = fastClock(10)
   const recording = recorder(events, 'orders')
   // So long that all else that a batch takes counts for little, also where the machine is busy.
   let waitMs = 40

@@ -3,6 +3,7 @@ import {
   arrivingPerSecond,
   growingPerSecond,
   isLagging,
+  JUDGED_AFTER_MS,
   passedPerSecond,
   rangeOf,
   type SeenShard,
@@ -19,8 +20,8 @@ export interface ShardDecision {
   readonly why: string
 }
 
-/** What a cut has changed is seen by then. So is what a start of the process has. */
-export const BETWEEN_SPLITS_MS = 60_000
+/** What a cut has changed is judged by then. So is what a start of the process has. */
+export const BETWEEN_SPLITS_MS: number = JUDGED_AFTER_MS
 /** What has caught up within this time needs no cut. */
 const CATCHES_UP_SECONDS = 60
 /** Above this share of its time a process is taken to have no room for one more handler. */

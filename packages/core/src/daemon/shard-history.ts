@@ -66,6 +66,8 @@ export const WINDOW_MS = 30_000
 export const QUIET_MS = 600_000
 /** Where shards were cut again within this time after some had become one, the next ones wait twice as long, up to this. */
 const LONGEST_QUIET_MS = 14_400_000
+/** So long after a cut it is judged, by the window that ends then. */
+export const JUDGED_AFTER_MS: number = 2 * WINDOW_MS
 /** So much faster than its whole a half has to be, or the cut was no help to it. */
 const LEAST_GAIN = 1.25
 
@@ -151,14 +153,12 @@ function seenAgain(
   // One that stands still shows nothing of what it can.
   if (pace === undefined || pace <= 0) return { ...range, laggingSinceMs }
   const { wholePerSecond } = range
-  const isNoHelp = wholePerSecond !== undefined && pace < LEAST_GAIN * wholePerSecond
-  return {
-    slots,
-    laggingSinceMs,
-    perSecond: pace,
-    wholePerSecond: undefined,
-    isLeft: range.isLeft || isNoHelp,
+  // While a half has only just begun, its pace is not what it can.
+  if (wholePerSecond === undefined || atMs - laggingSinceMs < JUDGED_AFTER_MS) {
+    return { ...range, laggingSinceMs, perSecond: pace }
   }
+  const isLeft = range.isLeft || pace < LEAST_GAIN * wholePerSecond
+  return { slots, laggingSinceMs, perSecond: pace, wholePerSecond: undefined, isLeft }
 }
 
 /** A shard that was not there at the last look. */
