@@ -105,6 +105,34 @@ test('watch shows how each consumer stands, ends in time, and wants to be told w
   await expect(said.join('\n')).toMatchFileSnapshot('golden/time/watch.txt')
 })
 
+test('console serves the page until it is interrupted, to whoever has the link; with a port that is taken it says so', async () => {
+  const shop = await shopOfTest()
+  await append(shop, 1)
+  const daemon = await shop.daemon([quiet('orders')])
+  await daemon.waitUntilProjected()
+  await daemon.stop()
+  const stop = new AbortController()
+  let link = ''
+  const serving = shop.tidemark(['console'], {
+    signal: stop.signal,
+    heard: (out) => {
+      link = /http:\S+/.exec(out)?.[0] ?? ''
+    },
+  })
+  await eventually(() => link).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/\?token=./)
+  const url = new URL(link)
+  const overview = new URL('/api/overview', url)
+  expect((await fetch(overview)).status).toBe(401)
+  const entered = await fetch(url, { redirect: 'manual' })
+  const cookie = entered.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+  expect(await (await fetch(overview, { headers: { cookie } })).text()).toContain('orders')
+  const taken = await shop.tidemark(['console', '--port', url.port])
+  expect(taken).toMatchObject({ exit: 2, err: expect.stringContaining('Give another --port') })
+  stop.abort()
+  expect(await serving).toMatchObject({ exit: 130 })
+  await expect(fetch(overview)).rejects.toThrow('fetch failed')
+})
+
 test('audit-commits says in which order the events of a table were committed', async () => {
   const shop = await shopOfTest()
   await append(shop, 3)

@@ -31,6 +31,7 @@ const WRONG: readonly (readonly string[])[] = [
   ['why', '--schema'],
   ['doctor', '--database-url', 'localhost'],
   ['doctor', '--database-url', 'mysql://root:secret@host/shop'],
+  ['console', '--port', '65536'],
   ['nodes', '--watch', '0'],
   ['nodes', 'berlin-1'],
   ['nodes', 'drain'],

@@ -55,6 +55,10 @@ const CODES: Readonly<Record<string, { readonly exit: ExitCode; readonly next: r
     next: ['See docs/runbook.md, "polls failing". Which ones are kept: tidemark late'],
   },
   TIDEMARK_UNSUPPORTED_BY_STORE: { exit: EXIT.usage, next: ['See --help of the command.'] },
+  EADDRINUSE: {
+    exit: EXIT.usage,
+    next: ['Something else has that port. Give another --port, or none: one that is free is taken then.'],
+  },
   '42501': {
     exit: EXIT.unusable,
     next: ["Connect as a role that may do this: Tidemark's own tables are made and changed by their owner."],

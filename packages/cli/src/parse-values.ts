@@ -23,6 +23,14 @@ export function parseCount(text: string): number {
   return number
 }
 
+export function parsePort(text: string): number {
+  const port = Number(text)
+  if (!/^\d+$/.test(text) || port < 1 || port > 65_535) {
+    throw new InvalidArgumentError('A port is a number from 1 to 65535.')
+  }
+  return port
+}
+
 export function parsePosition(text: string): bigint {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('A position is a number, as 4711.')
   return BigInt(text)

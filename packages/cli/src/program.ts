@@ -2,6 +2,7 @@ import tab from '@bomb.sh/tab/commander'
 import { Command } from 'commander'
 import { auditCommand } from './commands/audit.ts'
 import { auditCommitsCommand } from './commands/audit-commits.ts'
+import { consoleCommand } from './commands/console.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { lateCommand } from './commands/late.ts'
@@ -41,7 +42,7 @@ export function createProgram(io: Io, done: Done): Command {
     })
     .exitOverride()
   const commands: readonly (readonly [string, readonly Command[]])[] = [
-    ['See:', [statusCommand(io, done), whyCommand(io, done), doctorCommand(io, done)]],
+    ['See:', [statusCommand, whyCommand, doctorCommand, consoleCommand].map((make) => make(io, done))],
     ['Look closer:', [nodesCommand, skipsCommand, lateCommand, auditCommand].map((make) => make(io, done))],
     ['Act:', [projectionsCommand, deadLettersCommand, waitCommand].map((make) => make(io, done))],
     [

@@ -31,8 +31,8 @@ export interface ServeConsoleOptions extends ConsoleParts {
 export interface ServedConsole {
   /** With the token that lets its reader in: for one person, and not for a log that others read. */
   readonly url: string
-  /** Ends it, with every live page. May be called twice. */
-  close(): Promise<void>
+  /** Ends it, with every live page. May be called twice, and without its object. */
+  readonly close: () => Promise<void>
 }
 
 const LOOPBACK = '127.0.0.1'
@@ -88,7 +88,7 @@ class Served implements ServedConsole {
     this.#token = new LinkToken(this.#port)
   }
 
-  async close(): Promise<void> {
+  readonly close = async (): Promise<void> => {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     await this.#handler.close()
     this.#server.closeAllConnections()

@@ -1,4 +1,4 @@
-import { ago, duration, messageOf, utc } from '@tidemark/console/status'
+import { ago, count, duration, messageOf, utc } from '@tidemark/console/status'
 import type { LostEvent, WatchedConsumer, WatchStatus } from '@tidemark/core'
 import type { KeptLoss } from '@tidemark/core/adapter'
 import type { Line } from '../lines.ts'
@@ -85,7 +85,7 @@ export function formatWatched(status: WatchStatus, { nowMs, columns }: WatchForm
       : [{ text: `It cannot look now: ${messageOf(error)}`, tone: 'bad' } as const]),
     ...(consumers.length === 0 ? ['No consumer has a checkpoint yet.'] : table(head, rows, columns)),
     ...(unknownConsumers.length === 0 ? [] : [`Named, and not there: ${unknownConsumers.join(', ')}`]),
-    { text: `${looks} looks${apart}. What falls between two of them is not seen.`, tone: 'quiet' },
+    { text: `${count(looks, 'look')}${apart}. What falls between two of them is not seen.`, tone: 'quiet' },
   ]
 }
 
