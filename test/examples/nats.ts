@@ -53,16 +53,19 @@ export interface Clients {
 export interface NatsOptions {
   /** More arguments of the server. */
   readonly flags?: readonly string[]
+  /** Where its data are to be, in place of a folder of their own. */
+  readonly storage?: string
 }
 
 /** Stopped and deleted with the test. */
-export async function startNats({ flags = [] }: NatsOptions = {}): Promise<Nats> {
-  const folder = await mkdtemp(join(tmpdir(), 'tidemark-nats-'))
+export async function startNats({ flags = [], storage }: NatsOptions = {}): Promise<Nats> {
+  const own = await mkdtemp(join(tmpdir(), 'tidemark-nats-'))
+  const folder = storage ?? own
   let child: ChildProcess | undefined
   let port = 0
   const start = async (): Promise<void> => {
     // The broker takes any port that is free, and says which.
-    const options = ['-a', HOST, '-p', '-1', '-js', '-sd', folder, '--ports_file_dir', folder, ...flags]
+    const options = ['-a', HOST, '-p', '-1', '-js', '-sd', folder, '--ports_file_dir', own, ...flags]
     const started = spawn('nats-server', options, { stdio: 'ignore' })
     let failure: Error | undefined
     started.once('error', (error) => {
@@ -71,7 +74,7 @@ export async function startNats({ flags = [] }: NatsOptions = {}): Promise<Nats>
     child = started
     port = await until('nats-server says its port', async () => {
       if (failure) return -1
-      const said = await readFile(join(folder, `nats-server_${started.pid}.ports`), 'utf8')
+      const said = await readFile(join(own, `nats-server_${started.pid}.ports`), 'utf8')
       const { nats } = JSON.parse(said) as { readonly nats: readonly [string] }
       return Number(new URL(nats[0]).port)
     })
@@ -111,7 +114,7 @@ export async function startNats({ flags = [] }: NatsOptions = {}): Promise<Nats>
     cut()
     await stop('SIGKILL')
     process.removeListener('exit', kill)
-    await rm(folder, { recursive: true, force: true })
+    await rm(own, { recursive: true, force: true })
   })
   proxy.listen(0, HOST)
   await once(proxy, 'listening')
