@@ -79,10 +79,15 @@ async function expectNotGone(leases: Leases, gone: Claim): Promise<void> {
   expect(await presenceSeenBy(leases, 'second', 'first')).toEqual({ is: 'unknown' })
   expect(await leases.missing?.('events', never())).toBe(false)
   expect(await leases.claim({ node: 'second', claims: [gone], signal: never() })).toEqual([])
-  const end = await present(leases, 'first')
-  expect(await presenceSeenBy(leases, 'second', 'first')).toEqual({ is: 'here' })
-  end()
-  await eventually(() => presenceSeenBy(leases, 'second', 'first')).toMatchObject({ is: 'gone' })
+  const seen = () => presenceSeenBy(leases, 'second', 'first')
+  // After a crash the statistics of 14 begin a moment after the first connections do: one of these is not known either.
+  await eventually(async () => {
+    const end = await present(leases, 'first')
+    expect(await seen()).not.toMatchObject({ is: 'gone' })
+    end()
+    await eventually(seen).not.toEqual({ is: 'here' })
+    return await seen()
+  }).toMatchObject({ is: 'gone' })
 }
 
 test.each<[string, () => Promise<void>]>([
