@@ -174,6 +174,23 @@ test('a handler that keeps the event loop busy for longer than two leases costs 
   await expectExplained(settled, known)
 })
 
+test('a handler that keeps the event loop busy for longer than two leases at each batch comes to its end, and moves no more often than it has batches', async () => {
+  const store = await chaosStore()
+  const options = { 'lease-ms': '1000', 'block-ms': '2500', 'batch-size': '1', log: true } as const
+  const nodes = [await spawnNode(store, options), await spawnNode(store, options)]
+  await untilOwned(store, nodes, [2, 2])
+  const before = await fences(store)
+  const BATCHES = 6
+  await store.query(
+    `insert into events (id, type) select 'long ' || n, 'blocks all' from generate_series(1, ${BATCHES}) n`,
+  )
+  await expectExact(PROJECTIONS, store)
+  const moves = ((await fences(store)).get('all') ?? 0) - (before.get('all') ?? 0)
+  expect(moves).toBeLessThanOrEqual(BATCHES)
+  expect(nodes.some(({ said }) => said.some((line) => line.includes('kept its event loop busy')))).toBe(true)
+  await untilOwned(store, nodes, [2, 2])
+})
+
 test.each(['is idle', 'is in the middle of a batch'] as const)(
   'a node whose cable is pulled while it %s is replaced when its lease has expired, not before, and nothing is handled twice',
   async (when) => {
