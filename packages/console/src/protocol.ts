@@ -27,6 +27,8 @@
  * with 200 or 202 has an `ErrorAnswer`.
  */
 
+import type { About, Problem as StatusProblem } from './status/problem.ts'
+
 /** What is answered where something is not done, with a status of 400 or more. */
 export interface ErrorAnswer {
   readonly error: {
@@ -96,31 +98,8 @@ export interface Overview {
   readonly hidden: readonly string[]
 }
 
-export type ProblemCode =
-  | 'mark_stands'
-  | 'mark_unknown'
-  | 'projection_fails'
-  | 'projection_stands'
-  | 'no_daemon'
-  | 'paused'
-  | 'dead_letters'
-  | 'late_events'
-  | 'no_node'
-
-export interface Problem {
-  readonly code: ProblemCode
-  /** In words. */
-  readonly what: string
-  /** Commands of the terminal program, and words. */
-  readonly next: readonly string[]
+export interface Problem extends StatusProblem {
   readonly about: About
-}
-
-/** What a problem is about: a source, or a version of a projection on it. */
-export interface About {
-  readonly source: string
-  readonly projection: string | null
-  readonly version: number | null
 }
 
 /** The mark of a source. */

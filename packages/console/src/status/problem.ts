@@ -11,12 +11,13 @@ type ProblemCode =
 
 export interface Problem {
   readonly code: ProblemCode
+  /** In words. */
   readonly what: string
-  /** Commands to run, and words. */
+  /** Commands of the terminal program, and words. */
   readonly next: readonly string[]
 }
 
-/** A source, or a version of a projection on it. */
+/** What a problem is about: a source, or a version of a projection on it. */
 export interface About {
   readonly source: string
   readonly projection: string | null
